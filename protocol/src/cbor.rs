@@ -1,0 +1,81 @@
+//! Canonical encoding: deterministic CBOR (RFC 8949, 4.2.1) with integer keys.
+//!
+//! One value has one encoding. [`decode`] proves it by encoding what it read and comparing, so
+//! duplicate or unordered keys, longer-than-needed lengths, unknown keys and trailing bytes are
+//! all refused without a rule of their own.
+
+use minicbor::{Decode, Encode};
+use thiserror::Error;
+
+/// Why bytes were not accepted as a record.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// Longer than this kind of record may be.
+    #[error("{bytes} bytes, at most {max} are allowed")]
+    TooLong {
+        /// Bytes met.
+        bytes: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// Not CBOR, or not of this shape.
+    #[error("not a record of this kind")]
+    Malformed,
+    /// Of this shape, but not the one canonical encoding of its value.
+    #[error("not in canonical form, or written by a newer version")]
+    NotCanonical,
+}
+
+/// Encodes a record canonically.
+pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok(()) = minicbor::encode(value, &mut bytes) else {
+        unreachable!("writing to a Vec cannot fail and derived encoders have no other error")
+    };
+    bytes
+}
+
+/// Decodes a record of at most `max` bytes.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are too long, of another shape, or not canonical.
+pub fn decode<T>(bytes: &[u8], max: usize) -> Result<T, DecodeError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    if bytes.len() > max {
+        return Err(DecodeError::TooLong { bytes: bytes.len(), max });
+    }
+    let value: T = minicbor::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+    if encode(&value) == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq, Encode, Decode)]
+    #[cbor(map)]
+    struct Sample {
+        #[n(0)]
+        number: u32,
+        #[n(1)]
+        maybe: Option<u8>,
+    }
+
+    #[test]
+    fn only_the_canonical_form_is_accepted() {
+        let bytes = encode(&Sample { number: 7, maybe: None });
+        assert_eq!(bytes, [0xa1, 0x00, 0x07]);
+        assert_eq!(decode::<Sample>(&bytes, 10), Ok(Sample { number: 7, maybe: None }));
+        let trailing = [0xa1, 0x00, 0x07, 0x00];
+        let wide_number = [0xa1, 0x00, 0x18, 0x07];
+        let unknown_key = [0xa2, 0x00, 0x07, 0x05, 0x01];
+        let swapped = [0xa2, 0x01, 0x01, 0x00, 0x07];
+        for bad in [&trailing[..], &wide_number, &unknown_key, &swapped] {
+            assert_eq!(decode::<Sample>(bad, 10), Err(DecodeError::NotCanonical));
+        }
+        let too_long = DecodeError::TooLong { bytes: 3, max: 2 };
+        assert_eq!(decode::<Sample>(&bytes, 2), Err(too_long));
+    }
+}

@@ -1,0 +1,29 @@
+//! Larder's core: what every byte means, and every decision about people's data.
+//!
+//! Pure functions (chunk, compress, seal, hash, encode) and state machines without I/O. Nothing
+//! here reads a clock, opens a file or socket, starts a thread or draws randomness: time and
+//! random bytes come in as arguments, facts come in as inputs, orders go out as outputs. The same
+//! code therefore runs in a device and, millions of device-years long, in the simulator.
+//!
+//! Map of the crate, from bytes to decisions:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`], [`limits`], [`time`], [`cbor`] | names, bounds, time as a number, canonical encoding |
+//! | [`keys`] | recovery phrase, device keys, epoch keys and how they are wrapped |
+//! | [`chunk`], [`pack`], [`index`] | file bytes to sealed chunks to packs, and where each chunk is |
+//! | [`tree`], [`snapshot`], [`manifest`], [`head`] | what was backed up, and the one commit point |
+//! | [`log`] | the vault's signed record of its devices |
+//! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
+//! | [`placing`], [`holding`], [`recovering`], [`fetching`] | the machines that decide |
+//!
+//! Source of every format: the page of the same name in `specs/`.
+
+pub mod cbor;
+pub mod ids;
+pub mod index;
+pub mod limits;
+pub mod receipt;
+pub mod time;
+pub mod tree;
+pub mod wire;

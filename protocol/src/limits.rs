@@ -1,0 +1,51 @@
+//! Every bound of the protocol, in one place, each with its unit and reason.
+//!
+//! Source: specs/limits.md. A decoder checks these before it allocates.
+
+/// Smallest chunk the chunker cuts, except at the end of a file. Source: DESIGN, FastCDC.
+pub const CHUNK_BYTES_MIN: usize = 256 * 1024;
+/// Chunk size aimed at.
+pub const CHUNK_BYTES_AVG: usize = 1024 * 1024;
+/// Largest plaintext of any chunk, metadata included.
+pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A file below this size shares a chunk with its neighbours (a bundle).
+pub const BUNDLE_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A bundle never grows past this: one changed file makes at most so much new data.
+pub const BUNDLE_BYTES_MAX: u64 = 128 * 1024;
+
+/// A data pack is closed when the next chunk would pass this.
+pub const DATA_PACK_BYTES: usize = 32 * 1024 * 1024;
+/// A metadata pack is closed when the next chunk would pass this.
+pub const METADATA_PACK_BYTES: usize = 4 * 1024 * 1024;
+/// No shard of any kind is larger; a holder refuses a longer one before it reads a byte.
+pub const SHARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Verification group of a shard (bao, `chunk_log` 4), as in iroh-blobs; also the padding unit.
+pub const GROUP_BYTES: u64 = 16 * 1024;
+/// Chunks in one pack.
+pub const PACK_CHUNKS_MAX: usize = 65_536;
+
+/// A file name. Linux allows 255; other systems count differently.
+pub const NAME_BYTES_MAX: usize = 1024;
+/// A symlink target (`PATH_MAX`).
+pub const SYMLINK_BYTES_MAX: usize = 4096;
+/// Depth of a tree: a deeper one is refused on restore rather than overflowing a stack.
+pub const TREE_DEPTH_MAX: usize = 4096;
+/// Extents held in the entry itself; a longer list becomes chunks of its own.
+pub const EXTENTS_INLINE_MAX: usize = 8;
+
+/// One frame of the control protocol.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Shards named in one offer.
+pub const OFFER_SHARDS_MAX: usize = 512;
+/// Entries of one device log.
+pub const LOG_ENTRIES_MAX: usize = 10_000;
+/// One encoded log entry.
+pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// One encoded head.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Devices of one vault.
+pub const DEVICES_MAX: usize = 256;
+
+/// A holder keeps a shard at least this long after its receipt, whatever anybody asks.
+pub const RETENTION_DAYS_MIN: u64 = 30;

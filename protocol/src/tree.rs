@@ -1,0 +1,6 @@
+//! What was backed up: directories, files and everything a file system says about them.
+//!
+//! A tree is a Merkle tree of directory nodes. Equal directories have equal nodes, so two
+//! snapshots are compared in time proportional to what changed. Source: specs/tree.md.
+
+pub mod entry;

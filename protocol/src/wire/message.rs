@@ -1,0 +1,226 @@
+//! The messages. Everything in them is hostile until checked: lengths by the frame, shapes by the
+//! decoder, meaning by the machine that takes them.
+
+use minicbor::{Decode, Encode, bytes::ByteVec};
+
+use crate::{
+    ids::{EntryHash, VaultId},
+    index::{PackClass, ShardRef},
+    receipt::Receipt,
+};
+
+/// The one version of this protocol so far.
+pub const VERSION: u16 = 1;
+
+/// A question or order from one node to another.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+    /// First request of every connection.
+    #[n(0)]
+    Hello {
+        /// Versions that the caller speaks, best first.
+        #[n(0)]
+        versions: Vec<u16>,
+    },
+    /// Entries of `vault`'s device log that the callee may lack, parents before children.
+    #[n(1)]
+    PushLog {
+        /// Whose log.
+        #[n(0)]
+        vault: VaultId,
+        /// Encoded log entries.
+        #[n(1)]
+        entries: Vec<ByteVec>,
+    },
+    /// Asks for all log entries of `vault` beyond those the caller names.
+    #[n(2)]
+    PullLog {
+        /// Whose log.
+        #[n(0)]
+        vault: VaultId,
+        /// Newest entries that the caller already has; the callee leaves out their ancestors.
+        #[n(1)]
+        have: Vec<EntryHash>,
+    },
+    /// A newer head of one of `vault`'s devices.
+    #[n(3)]
+    PushHead {
+        /// Whose head.
+        #[n(0)]
+        vault: VaultId,
+        /// Encoded signed head.
+        #[n(1)]
+        head: ByteVec,
+    },
+    /// Asks for the highest head of every device of `vault`.
+    #[n(4)]
+    PullHeads {
+        /// Whose heads.
+        #[n(0)]
+        vault: VaultId,
+    },
+    /// Asks which of these shards the callee keeps or would take.
+    #[n(5)]
+    Offer {
+        /// For whom.
+        #[n(0)]
+        vault: VaultId,
+        /// At most [`OFFER_SHARDS_MAX`](crate::limits::OFFER_SHARDS_MAX).
+        #[n(1)]
+        shards: Vec<OfferedShard>,
+    },
+    /// Stores a shard: on [`Answer::Go`] the caller sends exactly `shard.bytes` raw bytes and
+    /// finishes its side; the callee answers [`Answer::Stored`] once they are durable.
+    #[n(6)]
+    Put {
+        /// For whom.
+        #[n(0)]
+        vault: VaultId,
+        /// Name and length.
+        #[n(1)]
+        shard: ShardRef,
+        /// By which rules it is placed.
+        #[n(2)]
+        class: PackClass,
+    },
+}
+
+/// One shard of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct OfferedShard {
+    /// Name and length.
+    #[n(0)]
+    pub shard: ShardRef,
+    /// By which rules it is placed.
+    #[n(1)]
+    pub class: PackClass,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Answer {
+    /// To [`Request::Hello`].
+    #[n(0)]
+    Welcome {
+        /// The version both sides speak from here on.
+        #[n(0)]
+        version: u16,
+        /// What the callee does for the vault of the caller; `None` for a caller of no vault.
+        #[n(1)]
+        standing: Option<Standing>,
+    },
+    /// To [`Request::PushLog`]: the newest entries that the callee now has.
+    #[n(1)]
+    LogAt {
+        /// Entries without children.
+        #[n(0)]
+        heads: Vec<EntryHash>,
+    },
+    /// To [`Request::PullLog`]: parents before children.
+    #[n(2)]
+    Log {
+        /// Encoded log entries.
+        #[n(0)]
+        entries: Vec<ByteVec>,
+    },
+    /// To [`Request::PushHead`]: taken, or already known.
+    #[n(3)]
+    HeadTaken,
+    /// To [`Request::PullHeads`], and to a [`Request::PushHead`] below or beside what the callee
+    /// has: the highest head it knows of each device, and both of a fork.
+    #[n(4)]
+    Heads {
+        /// Encoded signed heads.
+        #[n(0)]
+        heads: Vec<ByteVec>,
+    },
+    /// To [`Request::Offer`]: one verdict for each shard, in the order asked.
+    #[n(5)]
+    Verdicts {
+        /// As many as shards were offered.
+        #[n(0)]
+        verdicts: Vec<Verdict>,
+    },
+    /// To [`Request::Put`]: room is reserved, send the bytes.
+    #[n(6)]
+    Go,
+    /// After the bytes of a [`Request::Put`]: they are durable.
+    #[n(7)]
+    Stored {
+        /// The holder's word.
+        #[n(0)]
+        receipt: Receipt,
+    },
+    /// To any request.
+    #[n(8)]
+    Refused {
+        /// Why.
+        #[n(0)]
+        reason: Refusal,
+    },
+}
+
+/// What a node does for the vault of the device that called it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Standing {
+    /// The caller's vault as the callee knows it. A device in recovery learns its vault here.
+    #[n(0)]
+    pub vault: VaultId,
+    /// Bytes that the callee lets this vault keep with it.
+    #[n(1)]
+    pub granted_bytes: u64,
+    /// Bytes of it in use or reserved.
+    #[n(2)]
+    pub used_bytes: u64,
+    /// Bytes that could be taken now: grant, total offer and free disk all considered.
+    #[n(3)]
+    pub free_bytes: u64,
+}
+
+/// A holder's answer for one offered shard.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Verdict {
+    /// Not here; there is room.
+    #[n(0)]
+    Wanted,
+    /// Here and durable.
+    #[n(1)]
+    Kept(#[n(0)] Receipt),
+    /// Not here, and not taken.
+    #[n(2)]
+    Refused(#[n(0)] Refusal),
+}
+
+/// Why a request was not carried out. Never names a path, key or file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Refusal {
+    /// No common version.
+    #[n(0)]
+    Version,
+    /// The caller may not do this for that vault.
+    #[n(1)]
+    Forbidden,
+    /// The vault's grant is used up.
+    #[n(2)]
+    Quota,
+    /// The holder's disk or total offer is full.
+    #[n(3)]
+    Full,
+    /// Too many requests or uploads at once: try again later.
+    #[n(4)]
+    Busy,
+    /// The request breaks a limit or makes no sense.
+    #[n(5)]
+    Malformed,
+    /// The bytes sent do not have the promised root and length.
+    #[n(6)]
+    WrongBytes,
+    /// The head or log entry is not valid: bad signature, unknown parent, unknown device.
+    #[n(7)]
+    Invalid,
+    /// The callee could not do it (disk error): the caller is not to blame.
+    #[n(8)]
+    Internal,
+}
