@@ -22,6 +22,7 @@
 pub mod cbor;
 pub mod ids;
 pub mod index;
+pub mod keys;
 pub mod limits;
 pub mod receipt;
 pub mod time;

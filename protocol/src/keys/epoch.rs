@@ -1,0 +1,129 @@
+//! Epoch keys and what is derived from them: content key, pack keys, commitments.
+//!
+//! All derivations are BLAKE3 `derive_key` with a context of their own, so that no two purposes
+//! ever share a key. Source: specs/keys.md.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{ids::ChunkId, index::ChunkKind};
+
+/// The number of the first epoch. Its key also yields the [`ContentKey`].
+pub const FIRST_EPOCH: u32 = 1;
+
+/// The secret of one epoch of a vault: 32 random bytes known to the devices of that epoch.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct EpochKey {
+    number: u32,
+    secret: [u8; 32],
+}
+
+impl EpochKey {
+    /// Takes 32 random bytes as the key of epoch `number` (from 1).
+    pub const fn new(number: u32, secret: [u8; 32]) -> Self {
+        Self { number, secret }
+    }
+
+    /// Which epoch.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The secret itself, for wrapping and for the key file only.
+    pub const fn expose_secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    /// What the device log publishes about this key, so that a recipient knows that it got the
+    /// right one.
+    pub fn commitment(&self) -> [u8; 32] {
+        blake3::derive_key("larder 2026 epoch commitment v1", &self.secret)
+    }
+
+    /// The key that seals one pack.
+    pub fn pack_key(&self, salt: &[u8; 32]) -> PackKey {
+        PackKey(self.derive_salted("larder 2026 pack key v1", salt))
+    }
+
+    /// What a pack's header publishes about its key (key commitment).
+    pub fn pack_commitment(&self, salt: &[u8; 32]) -> [u8; 32] {
+        self.derive_salted("larder 2026 pack commitment v1", salt)
+    }
+
+    /// The key that seals the label (name, site) of one log entry.
+    pub fn label_key(&self, salt: &[u8; 32]) -> [u8; 32] {
+        self.derive_salted("larder 2026 label key v1", salt)
+    }
+
+    fn derive_salted(&self, context: &str, salt: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(&self.secret).update(salt);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl fmt::Debug for EpochKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EpochKey({}, secret)", self.number)
+    }
+}
+
+/// The key of one pack, for ChaCha20-Poly1305.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct PackKey(pub(crate) [u8; 32]);
+
+/// Names chunks and places cuts. Derived from the key of the first epoch and never changed, so
+/// that deduplication outlives key rotation; see specs/threat_model.md for what that costs.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ContentKey {
+    secret: [u8; 32],
+}
+
+impl ContentKey {
+    /// Derives the content key. `first` must be the key of [`FIRST_EPOCH`].
+    pub fn derive(first: &EpochKey) -> Self {
+        debug_assert_eq!(first.number, FIRST_EPOCH, "the content key comes from the first epoch");
+        Self { secret: blake3::derive_key("larder 2026 content key v1", &first.secret) }
+    }
+
+    /// The identifier of a chunk with this plaintext. Kinds have keys of their own, so a data
+    /// chunk can never have the identifier of a directory node.
+    pub fn chunk_id(&self, kind: ChunkKind, plaintext: &[u8]) -> ChunkId {
+        let key = blake3::derive_key(chunk_id_context(kind), &self.secret);
+        ChunkId::from_bytes(*blake3::keyed_hash(&key, plaintext).as_bytes())
+    }
+
+    /// The digest of a slice of a bundle: first 16 bytes of a keyed hash.
+    pub fn slice_digest(&self, slice: &[u8]) -> [u8; 16] {
+        let key = blake3::derive_key("larder 2026 slice digest v1", &self.secret);
+        let hash = blake3::keyed_hash(&key, slice);
+        let mut digest = [0; 16];
+        for (to, from) in digest.iter_mut().zip(hash.as_bytes()) {
+            *to = *from;
+        }
+        digest
+    }
+
+    /// A key for choosing cuts, by purpose (gear table, bundles, nodes).
+    pub fn cut_key(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.secret)
+    }
+}
+
+impl fmt::Debug for ContentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContentKey(secret)")
+    }
+}
+
+const fn chunk_id_context(kind: ChunkKind) -> &'static str {
+    match kind {
+        ChunkKind::Data => "larder 2026 chunk id data v1",
+        ChunkKind::Directory => "larder 2026 chunk id directory v1",
+        ChunkKind::Extents => "larder 2026 chunk id extents v1",
+        ChunkKind::Snapshot => "larder 2026 chunk id snapshot v1",
+        ChunkKind::Index => "larder 2026 chunk id index v1",
+        ChunkKind::Manifest => "larder 2026 chunk id manifest v1",
+    }
+}
