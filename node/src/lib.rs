@@ -1,1 +1,7 @@
-//! x
+//! The shell of a Larder device: disk, network, database and command line.
+//!
+//! Decides nothing about people's data: `larder-protocol` does. This crate reads files, moves
+//! bytes, asks clocks and carries out orders.
+
+pub mod command;
+pub mod home;

@@ -1,2 +1,3 @@
-//! x
+//! The `larder` program.
+
 fn main() {}

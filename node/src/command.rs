@@ -1,0 +1,256 @@
+//! What a person or a program can ask of a node: the one vocabulary of the command line, the
+//! control socket and the engine.
+//!
+//! A [`Command`] goes in, [`Event`]s stream out while it works, an [`Outcome`] or a [`Failure`]
+//! ends it. It makes no difference whether the engine runs in this process or in `larder up`
+//! behind the socket. Nothing here does anything. Source: specs/command_line.md.
+
+mod engine;
+mod event;
+mod failure;
+mod outcome;
+mod row;
+mod size;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
+    event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
+    failure::{ExitKind, Failure},
+    outcome::*,
+    row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
+    size::{ByteSize, ParseSizeError},
+    text::{PathField, RawPath, Secret, TargetField, Time},
+};
+
+/// One request to a node. Paths are absolute when they name something on this machine, and
+/// relative to the snapshot's root (empty for the root itself) when they name something in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Adds folders to what this device backs up; an existing one gets the new excludes added.
+    Add {
+        /// Folders.
+        paths: Vec<RawPath>,
+        /// Patterns in gitignore syntax, relative to each folder.
+        excludes: Vec<String>,
+    },
+    /// Takes folders off the list. Their snapshots stay.
+    Remove {
+        /// Folders.
+        paths: Vec<RawPath>,
+    },
+    /// Lists what this device backs up.
+    Folders,
+    /// Makes one snapshot of each folder now.
+    Backup {
+        /// Folders, all added ones when empty.
+        paths: Vec<RawPath>,
+        /// Patterns for this run, beside those kept with the folder.
+        excludes: Vec<String>,
+        /// What to wait for.
+        wait: Wait,
+        /// Seconds to wait for safety after reading is done; `None` waits until interrupted.
+        timeout_s: Option<u64>,
+    },
+    /// Lists snapshots, oldest first.
+    Snapshots {
+        /// Only of this device (name or id prefix).
+        device: Option<String>,
+        /// Only of this folder.
+        path: Option<RawPath>,
+    },
+    /// Streams the entries of a directory of a snapshot as [`Row::Entry`].
+    List {
+        /// Which snapshot.
+        snapshot: SnapshotName,
+        /// Directory or file in it.
+        path: RawPath,
+        /// Whether to go down.
+        recursive: bool,
+    },
+    /// Streams a file of a snapshot as [`Event::Bytes`].
+    Cat {
+        /// Which snapshot.
+        snapshot: SnapshotName,
+        /// File in it.
+        path: RawPath,
+    },
+    /// Streams what differs between two snapshots as [`Row::Change`].
+    Diff {
+        /// Older side.
+        old: SnapshotName,
+        /// Newer side.
+        new: SnapshotName,
+        /// Only below this path, the whole tree when empty.
+        path: RawPath,
+    },
+    /// Streams entries whose name or path matches as [`Row::Found`].
+    Find {
+        /// A glob (`*.jpg`, `photos/**/img_*`); without a slash it is matched to the name alone.
+        pattern: String,
+        /// Only in this one, all when `None`.
+        snapshot: Option<SnapshotName>,
+    },
+    /// Restores paths of a snapshot into a directory.
+    Restore {
+        /// Which snapshot.
+        snapshot: SnapshotName,
+        /// What of it, everything when empty.
+        paths: Vec<RawPath>,
+        /// Where to; made when it does not exist.
+        to: RawPath,
+        /// What happens to a file that is already there.
+        overwrite: Overwrite,
+        /// Only streams what would be done, as [`Row::Entry`].
+        dry_run: bool,
+    },
+    /// Sets (or with `None` shows) how many bytes this device keeps for others.
+    Offer {
+        /// Bytes.
+        bytes: Option<ByteSize>,
+    },
+    /// Makes an invitation and keeps it open.
+    Invite {
+        /// Whom it invites.
+        kind: InviteKind,
+        /// Seconds until it expires.
+        expires_s: u64,
+    },
+    /// Accepts an invitation.
+    Join {
+        /// The text that `invite` printed.
+        code: String,
+        /// Name of this device; for a device that has no vault yet.
+        name: Option<String>,
+        /// Household of this device.
+        site: Option<String>,
+    },
+    /// Shows this node's addresses as one text.
+    Ticket,
+    /// Learns the addresses in a ticket and tries them.
+    Connect {
+        /// The text that `ticket` printed.
+        ticket: String,
+    },
+    /// Makes this fresh home a device of the vault of a recovery phrase.
+    Recover {
+        /// The 24 words.
+        phrase: Secret,
+        /// Tickets of nodes to ask.
+        connect: Vec<String>,
+        /// Name of this device.
+        name: Option<String>,
+        /// Household of this device.
+        site: Option<String>,
+    },
+    /// Lists the devices of this vault.
+    Devices,
+    /// Lists the nodes that this one knows.
+    Peers,
+    /// Tells how safe everything is.
+    Status,
+    /// Reads back what this device keeps, for itself and for others.
+    Verify {
+        /// How much of it, in percent (1 to 100).
+        percent: u8,
+    },
+    /// Marks snapshots that are not needed any more.
+    Forget {
+        /// What to keep.
+        keep: Keep,
+        /// Only tells what would be marked.
+        dry_run: bool,
+    },
+    /// Checks home, clock, network and holders.
+    Doctor,
+    /// Shows settings.
+    ConfigGet {
+        /// One key, all when `None`.
+        key: Option<String>,
+    },
+    /// Changes a setting.
+    ConfigSet {
+        /// Key, such as `policy.copies`.
+        key: String,
+        /// Value as text; `None` goes back to the default.
+        value: Option<String>,
+    },
+    /// Stops the running node. Answered by the control socket, never seen by an engine.
+    Shutdown,
+}
+
+/// How far `backup` waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Until the snapshot is complete and durable on this device.
+    Local,
+    /// Until enough holders have signed that they keep it.
+    #[default]
+    Safe,
+}
+
+/// What `restore` does with a file that is already there and differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overwrite {
+    /// Leaves it.
+    Never,
+    /// Replaces it when the snapshot's is newer.
+    Newer,
+    /// Replaces it when size or time differ.
+    #[default]
+    Changed,
+    /// Replaces it without looking, unless its content is the same.
+    Always,
+}
+
+/// Whom an invitation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InviteKind {
+    /// Another vault, which will keep shards for this one and the other way round.
+    #[default]
+    Circle,
+    /// Another device of this vault: it can read everything.
+    Device,
+}
+
+/// A snapshot as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotName {
+    /// The newest complete one.
+    Latest,
+    /// The first hex digits of its id, lower case, 1 to 64 of them.
+    Prefix(String),
+}
+
+/// What `forget` keeps; a snapshot kept by any rule stays. Counted per device and folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Keep {
+    /// The newest so many.
+    pub last: u32,
+    /// The newest of each of the last so many hours that have one.
+    pub hourly: u32,
+    /// The same for days.
+    pub daily: u32,
+    /// The same for weeks.
+    pub weekly: u32,
+    /// The same for months.
+    pub monthly: u32,
+    /// The same for years.
+    pub yearly: u32,
+    /// Everything made within so many seconds before the newest.
+    pub within_s: u64,
+}
+
+impl Keep {
+    /// Whether there is no rule at all, which would forget everything and is refused.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,587 @@
+//! How a command ended well: one typed document per command.
+//!
+//! With `--json` this is what stands on stdout, so names of fields and variants are a promise
+//! (CLI-5): new fields may come, none is renamed or dropped. Sizes end in `_bytes` or are called
+//! `bytes`; times are RFC 3339; ids are full lower-case hex.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, ExitKind, InviteKind, PathField, Time, Wait};
+
+/// The document of a finished command; `outcome` in JSON says which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Of `init`.
+    Init(InitOutcome),
+    /// Of `up`, printed when it is ready.
+    Ready(ReadyOutcome),
+    /// Of `add`, `remove` and `folders`: the list as it is now.
+    Folders(FoldersOutcome),
+    /// Of `backup`.
+    Backup(BackupOutcome),
+    /// Of `snapshots`.
+    Snapshots(SnapshotsOutcome),
+    /// Of `ls`, after the rows.
+    List(ListOutcome),
+    /// Of `cat`, after the bytes.
+    Cat(CatOutcome),
+    /// Of `diff`, after the rows.
+    Diff(DiffOutcome),
+    /// Of `find`, after the rows.
+    Find(FindOutcome),
+    /// Of `restore`.
+    Restore(RestoreOutcome),
+    /// Of `offer`.
+    Offer(OfferOutcome),
+    /// Of `invite`.
+    Invite(InviteOutcome),
+    /// Of `join`.
+    Join(JoinOutcome),
+    /// Of `ticket`.
+    Ticket(TicketOutcome),
+    /// Of `connect`.
+    Connect(ConnectOutcome),
+    /// Of `recover`.
+    Recover(RecoverOutcome),
+    /// Of `devices`.
+    Devices(DevicesOutcome),
+    /// Of `peers`.
+    Peers(PeersOutcome),
+    /// Of `status`.
+    Status(StatusOutcome),
+    /// Of `verify`.
+    Verify(VerifyOutcome),
+    /// Of `forget`.
+    Forget(ForgetOutcome),
+    /// Of `doctor`.
+    Doctor(DoctorOutcome),
+    /// Of `config`.
+    Config(ConfigOutcome),
+    /// Of `down`: the node stops.
+    Stopping,
+}
+
+impl Outcome {
+    /// How the process exits: done, or done with something missing.
+    pub fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Backup(done) if done.wanted == Wait::Safe && done.reached == Wait::Local => {
+                ExitKind::Holders
+            }
+            Self::Backup(done) if done.problems_total > 0 => ExitKind::Unreadable,
+            Self::Restore(done) if done.problems_total > 0 => ExitKind::Unreadable,
+            Self::Verify(done) if done.damaged + done.missing > 0 => ExitKind::Failed,
+            Self::Doctor(done) if done.checks.iter().any(|c| c.state == Health::Bad) => {
+                ExitKind::Failed
+            }
+            _ => ExitKind::Done,
+        }
+    }
+}
+
+/// See [`Outcome::Init`]. The phrase is never in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitOutcome {
+    /// Id of the new vault.
+    pub vault: String,
+    /// Id of this device.
+    pub device: String,
+    /// Name of this device.
+    pub name: String,
+    /// Household of this device.
+    pub site: String,
+}
+
+/// See [`Outcome::Ready`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyOutcome {
+    /// Id of this device.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// Its vault, `null` when this home waits for `join` or `recover`.
+    pub vault: Option<String>,
+    /// Socket addresses at which it listens.
+    pub addresses: Vec<String>,
+    /// The same as one text for `connect`.
+    pub ticket: String,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// See [`Outcome::Folders`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldersOutcome {
+    /// The folders, ascending by path.
+    pub folders: Vec<Folder>,
+}
+
+/// A folder that this device backs up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Absolute path.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// Patterns in gitignore syntax.
+    pub excludes: Vec<String>,
+    /// Its newest snapshot.
+    pub last: Option<Snapshot>,
+}
+
+/// One snapshot, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Id.
+    pub snapshot: String,
+    /// When it was begun.
+    pub time: Time,
+    /// Id of the device that made it.
+    pub device: String,
+    /// Name of that device.
+    pub device_name: String,
+    /// The folder.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// Files in it (everything that is no directory).
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether it holds the whole folder; a checkpoint of a running first backup does not.
+    pub complete: bool,
+    /// How far it has come.
+    pub safety: Safety,
+}
+
+/// How safe something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Safety {
+    /// Only (or not even completely) on this device.
+    Local,
+    /// Some holders have it, fewer than the policy asks for.
+    Partly,
+    /// The policy is met: enough holders have signed for all of it.
+    Safe,
+}
+
+/// See [`Outcome::Backup`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupOutcome {
+    /// One per folder.
+    pub snapshots: Vec<BackupSnapshot>,
+    /// What was waited for.
+    pub wanted: Wait,
+    /// What was reached. Exit code 4 when `safe` was wanted and `local` reached.
+    pub reached: Wait,
+    /// Copies that the policy asks for.
+    pub copies_wanted: u32,
+    /// Copies that the least-held pack has on distinct sites.
+    pub copies_reached: u32,
+    /// Files that could not be read, or changed while they were read. Exit code 3 when not 0.
+    pub problems_total: u64,
+    /// Bytes of shards that were sent to holders.
+    pub sent_bytes: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// One folder of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSnapshot {
+    /// Id; the previous one when nothing had changed.
+    pub snapshot: String,
+    /// The folder.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// Whether the folder is exactly as in the previous snapshot.
+    pub unchanged: bool,
+    /// Files in the snapshot.
+    pub files: u64,
+    /// Directories in the snapshot.
+    pub directories: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Files that were not in the previous snapshot.
+    pub files_new: u64,
+    /// Files that differ from the previous snapshot.
+    pub files_changed: u64,
+    /// Bytes that had to be read.
+    pub read_bytes: u64,
+    /// Bytes of chunks that the vault did not have.
+    pub new_bytes: u64,
+    /// The same after compression, sealing and padding, metadata included.
+    pub stored_bytes: u64,
+}
+
+/// See [`Outcome::Snapshots`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotsOutcome {
+    /// Oldest first.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// See [`Outcome::List`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListOutcome {
+    /// Id of the snapshot.
+    pub snapshot: String,
+    /// Rows that were streamed.
+    pub entries_total: u64,
+    /// Bytes of the files among them.
+    pub bytes: u64,
+}
+
+/// See [`Outcome::Cat`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatOutcome {
+    /// Bytes that were streamed.
+    pub bytes: u64,
+}
+
+/// See [`Outcome::Diff`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffOutcome {
+    /// Id of the older side.
+    pub old: String,
+    /// Id of the newer side.
+    pub new: String,
+    /// Entries only in the newer one.
+    pub added: u64,
+    /// Entries only in the older one.
+    pub removed: u64,
+    /// Entries with other content.
+    pub changed: u64,
+    /// Entries with other attributes only.
+    pub attributes: u64,
+}
+
+/// See [`Outcome::Find`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindOutcome {
+    /// Rows that were streamed.
+    pub matches_total: u64,
+    /// Snapshots that were searched.
+    pub snapshots_searched: u64,
+}
+
+/// See [`Outcome::Restore`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreOutcome {
+    /// Id of the snapshot.
+    pub snapshot: String,
+    /// Where it was restored to.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// Files written (to be written, in a dry run).
+    pub files_written: u64,
+    /// Files that were there already with the same content.
+    pub files_same: u64,
+    /// Files that were there and were left as they are, by `--overwrite`.
+    pub files_left: u64,
+    /// Directories made or set.
+    pub directories: u64,
+    /// Bytes of the files written.
+    pub bytes: u64,
+    /// Bytes of shards that came from holders.
+    pub fetched_bytes: u64,
+    /// Files that could not be restored, or not with everything. Exit code 3 when not 0.
+    pub problems_total: u64,
+    /// Holders that served something wrong; it was fetched elsewhere.
+    pub blamed: Vec<Blame>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// A peer that did something wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// Id of the peer's device.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// What it did, in one line.
+    pub what: String,
+}
+
+/// See [`Outcome::Offer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferOutcome {
+    /// Bytes that this device keeps for others at most.
+    pub offered_bytes: u64,
+    /// Bytes that it keeps now.
+    pub kept_bytes: u64,
+    /// Bytes free on the disk of its depot.
+    pub disk_free_bytes: u64,
+}
+
+/// See [`Outcome::Invite`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteOutcome {
+    /// The text for `join`. Whoever has it can join until it is used or expires.
+    pub code: String,
+    /// Whom it invites.
+    pub kind: InviteKind,
+    /// When it expires.
+    pub expires: Time,
+}
+
+/// See [`Outcome::Join`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinOutcome {
+    /// What was joined: the vault, or its circle.
+    pub kind: InviteKind,
+    /// Id of the inviting vault.
+    pub vault: String,
+    /// Id of the inviting device.
+    pub device: String,
+    /// Name of the inviting device.
+    pub name: String,
+    /// Words that both screens show.
+    pub words: Option<String>,
+}
+
+/// See [`Outcome::Ticket`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketOutcome {
+    /// The text for `connect`.
+    pub ticket: String,
+    /// Id of this device.
+    pub device: String,
+    /// Addresses in it.
+    pub addresses: Vec<String>,
+}
+
+/// See [`Outcome::Connect`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectOutcome {
+    /// Id of the node in the ticket.
+    pub device: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether it answered; its addresses are kept either way.
+    pub reached: bool,
+    /// How long an answer took.
+    pub rtt_ms: Option<u64>,
+}
+
+/// See [`Outcome::Recover`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverOutcome {
+    /// Id of the vault.
+    pub vault: String,
+    /// Id of this new device.
+    pub device: String,
+    /// Name of this device.
+    pub name: String,
+    /// Holders that answered: witnesses of the newest heads.
+    pub witnesses_answered: u32,
+    /// Holders that are known.
+    pub witnesses_known: u32,
+    /// What can be restored, oldest first.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// See [`Outcome::Devices`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesOutcome {
+    /// In the order in which they were added.
+    pub devices: Vec<Device>,
+}
+
+/// A device of this vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Id.
+    pub device: String,
+    /// Name.
+    pub name: String,
+    /// Whether it is this one.
+    pub this: bool,
+    /// When it was added.
+    pub added: Option<Time>,
+    /// When it was last heard of.
+    pub last_seen: Option<Time>,
+    /// When its newest snapshot was made.
+    pub last_snapshot: Option<Time>,
+}
+
+/// See [`Outcome::Peers`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeersOutcome {
+    /// Ascending by name.
+    pub peers: Vec<Peer>,
+}
+
+/// A node that this one knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Id of its device.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// Its vault.
+    pub vault: String,
+    /// Whether that is our own vault.
+    pub own: bool,
+    /// Its household.
+    pub site: String,
+    /// How it stands.
+    pub state: PeerState,
+    /// When it was last heard of.
+    pub last_seen: Option<Time>,
+    /// Bytes it has promised to keep for us, when it told.
+    pub granted_bytes: Option<u64>,
+    /// Bytes it has signed for.
+    pub holds_bytes: u64,
+    /// Shards it has signed for.
+    pub holds_shards: u64,
+    /// Bytes that we keep for its vault.
+    pub kept_bytes: u64,
+    /// Its addresses as far as known.
+    pub addresses: Vec<String>,
+}
+
+/// How a peer stands. Four states that must never be mixed up: silence is no failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerState {
+    /// Answered within the last minute.
+    Online,
+    /// Did not answer when asked last.
+    Offline,
+    /// Not asked yet.
+    Unknown,
+    /// Served wrong bytes, or lost what it had signed for.
+    Failed,
+    /// Refuses us.
+    Refusing,
+}
+
+/// See [`Outcome::Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusOutcome {
+    /// Whether a node runs in the background on this home.
+    pub running: bool,
+    /// Id of the vault, `null` before `join` or `recover`.
+    pub vault: Option<String>,
+    /// Id of this device.
+    pub device: String,
+    /// Name of this device.
+    pub name: String,
+    /// Household of this device.
+    pub site: String,
+    /// The least safe of all folders; `local` when there is none.
+    pub safety: Safety,
+    /// Copies that the policy asks for.
+    pub copies_wanted: u32,
+    /// Folders with their newest snapshots.
+    pub folders: Vec<Folder>,
+    /// Own bytes that wait to be sent.
+    pub spool_bytes: u64,
+    /// Bytes that this device keeps for others.
+    pub kept_bytes: u64,
+    /// Bytes that it offers to keep.
+    pub offered_bytes: u64,
+    /// Peers that answered lately.
+    pub peers_online: u32,
+    /// Peers that are known.
+    pub peers_total: u32,
+    /// What is wrong, worst first.
+    pub advice: Vec<Advice>,
+}
+
+/// Something wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// See [`Outcome::Verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyOutcome {
+    /// Shards that were read back.
+    pub shards: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Shards whose bytes are wrong. Exit code 1 when not 0.
+    pub damaged: u64,
+    /// Shards that should be there and are not. Exit code 1 when not 0.
+    pub missing: u64,
+    /// Their roots, at most 1,000.
+    pub roots: Vec<String>,
+}
+
+/// See [`Outcome::Forget`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetOutcome {
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// What stays.
+    pub kept: Vec<Snapshot>,
+    /// What was marked; its space is freed after the retention.
+    pub forgotten: Vec<Snapshot>,
+}
+
+/// See [`Outcome::Doctor`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorOutcome {
+    /// In a fixed order. Exit code 1 when one is `bad`.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at: a short fixed name such as `clock`.
+    pub name: String,
+    /// How it is.
+    pub state: Health,
+    /// What was found.
+    pub found: String,
+    /// What to do, unless it is good.
+    pub hint: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// Works, but should be looked after.
+    Poor,
+    /// Does not work.
+    Bad,
+}
+
+/// See [`Outcome::Config`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigOutcome {
+    /// Ascending by key.
+    pub settings: Vec<Setting>,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Key, such as `policy.copies`.
+    pub key: String,
+    /// Value in the form that `config set` takes.
+    pub value: String,
+    /// Whether nothing else was set.
+    pub default: bool,
+    /// What it does.
+    pub help: String,
+}
+
+impl From<ByteSize> for u64 {
+    fn from(size: ByteSize) -> Self {
+        size.0
+    }
+}

@@ -1,0 +1,260 @@
+//! The home directory of a node: everything that one device knows and keeps.
+//!
+//! ```text
+//! config.toml   settings, for people to edit as well           home/config.rs
+//! device.key    this device's two secret keys, mode 0600       home/device_key.rs
+//! state.redb    the record                                     state (engine)
+//! cache.redb    what the last scan saw; may be deleted         engine
+//! depot/        shards, own and held                           depot
+//! fetch/        shards being fetched                           engine
+//! lock          flock of the one process that works here       home/lock.rs
+//! node.sock     control socket of a running node, mode 0600    control
+//! ```
+//! **Invariant:** a [`Home`] exists only while its lock is held, so two processes never work on
+//! one home. **Invariant:** the device key is never overwritten. Source: specs/command_line.md.
+
+mod config;
+mod device_key;
+mod lock;
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+pub use self::{
+    config::{Config, ConfigError, Copies, KeepOwn},
+    device_key::{DeviceKeyError, DeviceSecrets},
+    lock::LockNote,
+};
+use crate::command::Failure;
+
+/// An open home: its lock is held until this is dropped.
+#[derive(Debug)]
+pub struct Home {
+    directory: PathBuf,
+    _lock: lock::Lock,
+}
+
+/// Why a home cannot be used.
+#[derive(Debug, Error)]
+pub enum HomeError {
+    /// There is none.
+    #[error("there is no larder home at {}", .0.display())]
+    Missing(PathBuf),
+    /// `init`, `recover` or the joining of a vault in a home that has a vault.
+    #[error("{} already has a vault", .0.display())]
+    Exists(PathBuf),
+    /// Another process holds the lock.
+    #[error("another larder process ({note}) works on the home {}", path.display())]
+    Busy {
+        /// The home.
+        path: PathBuf,
+        /// What that process left in the lock file.
+        note: LockNote,
+    },
+    /// The device key cannot be read or written.
+    #[error(transparent)]
+    DeviceKey(#[from] DeviceKeyError),
+    /// The settings cannot be read or written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file system refuses.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        let hint = match &error {
+            HomeError::Missing(_) => {
+                "make one with `larder init`, or name another with --home or LARDER_HOME"
+            }
+            HomeError::Exists(_) => "use it as it is, or name another with --home",
+            HomeError::Busy { .. } => {
+                "wait until it has ended; or keep a node running with `larder up`, then any number \
+                 of commands can work at once"
+            }
+            HomeError::DeviceKey(_) => {
+                "a device without its key is lost: move the home away and run `larder recover` \
+                 with your phrase"
+            }
+            HomeError::Config(_) => "correct config.toml in an editor, or delete the line",
+            HomeError::Io { .. } => "check the owner, the permissions and the space of the home",
+        };
+        let whole: &(dyn std::error::Error + 'static) = &error;
+        let mut message = whole.to_string();
+        if let Some(cause) = whole.source() {
+            message.push_str(&format!(": {cause}"));
+        }
+        Self::failed(message).hint(hint)
+    }
+}
+
+/// Wraps an error of the file system with what was done to what.
+fn doing<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> HomeError + 'a {
+    move |source| HomeError::Io { doing, path: path.to_owned(), source }
+}
+
+impl Home {
+    /// Makes what a home lacks, device keys included, and opens it. Whether a vault lives there
+    /// already is for the engine to find out, which then answers [`HomeError::Exists`].
+    ///
+    /// # Errors
+    /// [`HomeError::Busy`] when another process has it.
+    pub fn create(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
+        make_directory(directory)?;
+        let home = Self::locked(directory, purpose)?;
+        if !home.device_key_file().exists() {
+            DeviceSecrets::generate()?.store(&home.device_key_file())?;
+        }
+        home.make_parts()
+    }
+
+    /// Opens a home and takes its lock. `purpose` is what others are told meanwhile.
+    ///
+    /// # Errors
+    /// [`HomeError::Missing`] without a device key, [`HomeError::Busy`] when another process has it.
+    pub fn open(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
+        if !directory.join(DEVICE_KEY).exists() {
+            return Err(HomeError::Missing(directory.to_owned()));
+        }
+        Self::locked(directory, purpose)?.make_parts()
+    }
+
+    fn make_parts(self) -> Result<Self, HomeError> {
+        for part in [self.depot_directory(), self.fetch_directory()] {
+            make_directory(&part)?;
+        }
+        Ok(self)
+    }
+
+    fn locked(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
+        // Absolute, so that a later change of the working directory does no harm.
+        let directory =
+            std::path::absolute(directory).map_err(doing("find the home", directory))?;
+        let lock = lock::Lock::take(&directory, purpose)?;
+        Ok(Self { directory, _lock: lock })
+    }
+
+    /// The directory itself, absolute.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// This device's secret keys.
+    ///
+    /// # Errors
+    /// When the file is missing or damaged.
+    pub fn device_secrets(&self) -> Result<DeviceSecrets, HomeError> {
+        Ok(DeviceSecrets::load(&self.device_key_file())?)
+    }
+
+    /// The settings as they are on disk now.
+    ///
+    /// # Errors
+    /// When the file is not what `config` writes.
+    pub fn config(&self) -> Result<Config, HomeError> {
+        Ok(Config::load(&self.config_file())?)
+    }
+
+    /// `config.toml`.
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.join("config.toml")
+    }
+
+    /// `device.key`.
+    pub fn device_key_file(&self) -> PathBuf {
+        self.directory.join(DEVICE_KEY)
+    }
+
+    /// `state.redb`.
+    pub fn state_file(&self) -> PathBuf {
+        self.directory.join("state.redb")
+    }
+
+    /// `cache.redb`.
+    pub fn cache_file(&self) -> PathBuf {
+        self.directory.join("cache.redb")
+    }
+
+    /// `depot/`.
+    pub fn depot_directory(&self) -> PathBuf {
+        self.directory.join("depot")
+    }
+
+    /// `fetch/`.
+    pub fn fetch_directory(&self) -> PathBuf {
+        self.directory.join("fetch")
+    }
+
+    /// `node.sock`.
+    pub fn socket_file(&self) -> PathBuf {
+        self.directory.join(SOCKET)
+    }
+}
+
+const DEVICE_KEY: &str = "device.key";
+/// Name of the control socket in a home.
+pub const SOCKET: &str = "node.sock";
+
+/// The home that is meant when none is named: `$XDG_DATA_HOME/larder`, else
+/// `~/.local/share/larder`. `None` when there is neither.
+pub fn default_directory() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("larder"))
+}
+
+/// Makes a directory that only its owner can enter, parents included.
+fn make_directory(path: &Path) -> Result<(), HomeError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(doing("make the directory", path))?;
+    let only_owner = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(path, only_owner).map_err(doing("protect", path))
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // CLI-8, CLI-9
+    #[test]
+    fn a_home_is_made_once_and_is_private() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("deep/home");
+        assert!(matches!(Home::open(&path, "status"), Err(HomeError::Missing(_))));
+        let home = Home::create(&path, "init").unwrap();
+        let secrets = home.device_secrets().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(matches!(Home::open(&path, "status"), Err(HomeError::Busy { .. })));
+        drop(home);
+        // An interrupted start goes on with the same key.
+        let home = Home::create(&path, "init").unwrap();
+        assert_eq!(*home.device_secrets().unwrap().sign, *secrets.sign);
+        drop(home);
+        Home::open(&path, "status").unwrap();
+    }
+}
