@@ -36,6 +36,10 @@ pub const EXTENTS_INLINE_MAX: usize = 8;
 
 /// One frame of the control protocol.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Protocol versions named in one hello.
+pub const VERSIONS_MAX: usize = 16;
+/// Newest entries of one log (entries without children): one for each concurrent writer.
+pub const LOG_TIPS_MAX: usize = 1024;
 /// Shards named in one offer.
 pub const OFFER_SHARDS_MAX: usize = 512;
 /// Entries of one device log.
@@ -49,3 +53,23 @@ pub const DEVICES_MAX: usize = 256;
 
 /// A holder keeps a shard at least this long after its receipt, whatever anybody asks.
 pub const RETENTION_DAYS_MIN: u64 = 30;
+
+/// Copies on distinct sites that the automatic policy asks for, when there are so many sites.
+pub const COPIES_AUTO_MAX: usize = 2;
+/// Heads that wait for their packs; an older one is superseded.
+pub const HEADS_WAITING_MAX: usize = 64;
+/// Uploads under way to one holder: enough to hide a round trip and the holder's fsync.
+pub const UPLOADS_PER_HOLDER_MAX: usize = 4;
+/// Uploads under way to all holders: bounds the bytes in memory and in kernel buffers.
+pub const UPLOADS_TOTAL_MAX: usize = 12;
+/// An attempt to connect, hole punching included.
+pub const CONNECT_MS_MAX: u64 = 30_000;
+/// An answer to an offer: a holder looks up 512 rows and signs.
+pub const OFFER_MS_MAX: u64 = 60_000;
+/// An upload without progress, the holder's fsync of 64 MiB on a slow disk included.
+pub const UPLOAD_STALL_MS_MAX: u64 = 120_000;
+
+/// Uploads that a holder receives at once from one caller: twice what a source sends at once.
+pub const PUTS_PER_CALLER_MAX: usize = 8;
+/// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.
+pub const PUTS_TOTAL_MAX: usize = 32;

@@ -5,4 +5,6 @@
 //! `u32` little-endian length and that many bytes of canonical CBOR.
 //! Source: specs/control_protocol.md.
 
+pub mod frame;
 pub mod message;
+pub mod validity;

@@ -1,0 +1,248 @@
+//! What a message must satisfy before any machine sees it: list lengths, plausible shards,
+//! answers that fit their question. Shapes were checked by the decoder, meaning is checked by the
+//! machines. Source: specs/control_protocol.md.
+
+use std::collections::BTreeSet;
+
+use minicbor::bytes::ByteVec;
+use thiserror::Error;
+
+use super::message::{Answer, Request, Verdict};
+use crate::{
+    index::ShardRef,
+    limits::{
+        DEVICES_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
+        LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
+    },
+};
+
+/// A limit that a well-formed message broke. Always the sender's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Breach {
+    /// A list is empty that must not be, or too long.
+    #[error("a list of {count}, {min} to {max} are allowed")]
+    Count {
+        /// Members met.
+        count: usize,
+        /// Fewest allowed.
+        min: usize,
+        /// Most allowed.
+        max: usize,
+    },
+    /// A head or log entry inside is empty or too long.
+    #[error("a record of {bytes} bytes, 1 to {max} are allowed")]
+    RecordBytes {
+        /// Bytes met.
+        bytes: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// No shard has such a length.
+    #[error("a shard of {bytes} bytes")]
+    ShardBytes {
+        /// Length met.
+        bytes: u64,
+    },
+    /// One shard named twice in an offer.
+    #[error("a shard named twice in one offer")]
+    Twice,
+    /// The answer does not belong to the question.
+    #[error("an answer to another question")]
+    WrongAnswer,
+}
+
+impl Request {
+    /// Checks everything that can be said about this request alone.
+    ///
+    /// # Errors
+    /// [`Breach`]: answer with [`Refusal::Malformed`](super::message::Refusal::Malformed).
+    pub fn check(&self) -> Result<(), Breach> {
+        match self {
+            Self::Hello { versions } => count(versions.len(), 1, VERSIONS_MAX),
+            Self::PushLog { entries, .. } => {
+                records(entries, 1, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
+            }
+            Self::PullLog { have, .. } => count(have.len(), 0, LOG_TIPS_MAX),
+            Self::PushHead { head, .. } => record(head, HEAD_BYTES_MAX),
+            Self::PullHeads { .. } => Ok(()),
+            Self::Offer { shards, .. } => {
+                count(shards.len(), 1, OFFER_SHARDS_MAX)?;
+                let mut met = BTreeSet::new();
+                for offered in shards {
+                    plausible(&offered.shard)?;
+                    if !met.insert(offered.shard.root) {
+                        return Err(Breach::Twice);
+                    }
+                }
+                Ok(())
+            }
+            Self::Put { shard, .. } => plausible(shard),
+        }
+    }
+
+    /// The longest frame that a sound answer to this request can have. A caller gives it to its
+    /// decoder, so that a hostile callee cannot make it hold a large answer to a small question.
+    pub const fn answer_bytes_max(&self) -> usize {
+        // A receipt is under 250 bytes, see the test below.
+        match self {
+            Self::Hello { .. } | Self::Put { .. } => 1024,
+            Self::PushLog { .. } => 64 * LOG_TIPS_MAX,
+            Self::PullLog { .. } | Self::PushHead { .. } | Self::PullHeads { .. } => {
+                FRAME_BYTES_MAX
+            }
+            Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
+        }
+    }
+}
+
+impl Answer {
+    /// Checks this answer against the request that it answers.
+    ///
+    /// # Errors
+    /// [`Breach`]: the callee is to blame.
+    pub fn check(&self, request: &Request) -> Result<(), Breach> {
+        match (self, request) {
+            (Self::Refused { .. }, _)
+            | (Self::Welcome { .. }, Request::Hello { .. })
+            | (Self::HeadTaken, Request::PushHead { .. })
+            | (Self::Go, Request::Put { .. }) => Ok(()),
+            (Self::LogAt { heads }, Request::PushLog { .. }) => count(heads.len(), 0, LOG_TIPS_MAX),
+            (Self::Log { entries }, Request::PullLog { .. }) => {
+                records(entries, 0, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
+            }
+            (Self::Heads { heads }, Request::PushHead { .. } | Request::PullHeads { .. }) => {
+                records(heads, 0, 2 * DEVICES_MAX, HEAD_BYTES_MAX)
+            }
+            (Self::Verdicts { verdicts }, Request::Offer { shards, .. }) => {
+                count(verdicts.len(), shards.len(), shards.len())?;
+                for verdict in verdicts {
+                    if let Verdict::Kept(receipt) = verdict {
+                        plausible(&receipt.body.shard)?;
+                    }
+                }
+                Ok(())
+            }
+            // Also without a Go before: the callee kept the shard already.
+            (Self::Stored { receipt }, Request::Put { .. }) => plausible(&receipt.body.shard),
+            (
+                Self::Welcome { .. }
+                | Self::LogAt { .. }
+                | Self::Log { .. }
+                | Self::HeadTaken
+                | Self::Heads { .. }
+                | Self::Verdicts { .. }
+                | Self::Go
+                | Self::Stored { .. },
+                _,
+            ) => Err(Breach::WrongAnswer),
+        }
+    }
+}
+
+const fn count(count: usize, min: usize, max: usize) -> Result<(), Breach> {
+    if count < min || count > max { Err(Breach::Count { count, min, max }) } else { Ok(()) }
+}
+
+fn record(bytes: &ByteVec, max: usize) -> Result<(), Breach> {
+    if bytes.is_empty() || bytes.len() > max {
+        return Err(Breach::RecordBytes { bytes: bytes.len(), max });
+    }
+    Ok(())
+}
+
+fn records(all: &[ByteVec], min: usize, max: usize, bytes_max: usize) -> Result<(), Breach> {
+    count(all.len(), min, max)?;
+    all.iter().try_for_each(|bytes| record(bytes, bytes_max))
+}
+
+const fn plausible(shard: &ShardRef) -> Result<(), Breach> {
+    if shard.is_plausible() { Ok(()) } else { Err(Breach::ShardBytes { bytes: shard.bytes }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cbor,
+        ids::{DeviceId, ShardRoot, VaultId},
+        index::PackClass,
+        limits::{RETENTION_DAYS_MIN, SHARD_BYTES_MAX},
+        receipt::{Receipt, ReceiptBody},
+        time::Timestamp,
+        wire::message::{OfferedShard, Refusal},
+    };
+
+    const VAULT: VaultId = VaultId::from_bytes([1; 32]);
+
+    fn offered(seed: u8, bytes: u64) -> OfferedShard {
+        let shard = ShardRef { root: ShardRoot::from_bytes([seed; 32]), bytes };
+        OfferedShard { shard, class: PackClass::Data }
+    }
+
+    fn offer(shards: Vec<OfferedShard>) -> Request {
+        Request::Offer { vault: VAULT, shards }
+    }
+
+    fn largest_receipt() -> Receipt {
+        let stored = Timestamp(u64::MAX);
+        Receipt {
+            body: ReceiptBody {
+                vault: VAULT,
+                shard: ShardRef { root: ShardRoot::from_bytes([2; 32]), bytes: SHARD_BYTES_MAX },
+                holder: DeviceId::from_bytes([3; 32]),
+                stored,
+                keep_until: stored.after_days(RETENTION_DAYS_MIN),
+            },
+            signature: [0xff; 64],
+        }
+    }
+
+    // CTRL-3
+    #[test]
+    fn lists_and_lengths_are_bounded() {
+        assert_eq!(offer(vec![offered(1, 1)]).check(), Ok(()));
+        assert_eq!(offer(vec![]).check(), Err(Breach::Count { count: 0, min: 1, max: 512 }));
+        let many = vec![offered(1, 1); OFFER_SHARDS_MAX + 1];
+        assert_eq!(offer(many).check(), Err(Breach::Count { count: 513, min: 1, max: 512 }));
+        assert_eq!(offer(vec![offered(1, 1); 2]).check(), Err(Breach::Twice));
+        for bytes in [0, SHARD_BYTES_MAX + 1, u64::MAX] {
+            let bad = offer(vec![offered(1, bytes)]);
+            assert_eq!(bad.check(), Err(Breach::ShardBytes { bytes }));
+        }
+        let long_head: ByteVec = vec![0; HEAD_BYTES_MAX + 1].into();
+        assert!(Request::PushHead { vault: VAULT, head: long_head }.check().is_err());
+        assert!(Request::PushHead { vault: VAULT, head: Vec::new().into() }.check().is_err());
+        assert!(Request::PushLog { vault: VAULT, entries: vec![] }.check().is_err());
+        assert!(Request::Hello { versions: vec![1; VERSIONS_MAX + 1] }.check().is_err());
+    }
+
+    // CTRL-4
+    #[test]
+    fn an_answer_must_belong_to_its_question() {
+        let question = offer(vec![offered(1, 1), offered(2, 1)]);
+        let two = Answer::Verdicts { verdicts: vec![Verdict::Wanted; 2] };
+        let three = Answer::Verdicts { verdicts: vec![Verdict::Wanted; 3] };
+        assert_eq!(two.check(&question), Ok(()));
+        assert!(three.check(&question).is_err());
+        assert_eq!(Answer::Go.check(&question), Err(Breach::WrongAnswer));
+        assert_eq!(Answer::Refused { reason: Refusal::Busy }.check(&question), Ok(()));
+        let mut lying = largest_receipt();
+        lying.body.shard.bytes = 0;
+        let verdicts = vec![Verdict::Kept(lying), Verdict::Wanted];
+        assert_eq!(
+            Answer::Verdicts { verdicts }.check(&question),
+            Err(Breach::ShardBytes { bytes: 0 })
+        );
+    }
+
+    // CTRL-5
+    #[test]
+    fn the_largest_sound_answer_fits_its_bound() {
+        let count = u8::try_from(200).unwrap();
+        let question = offer((0..count).map(|seed| offered(seed, 1)).collect());
+        let verdicts = vec![Verdict::Kept(largest_receipt()); usize::from(count)];
+        let answer = Answer::Verdicts { verdicts };
+        assert!(cbor::encode(&answer).len() <= question.answer_bytes_max());
+        assert_eq!(answer.check(&question), Ok(()));
+    }
+}
