@@ -20,10 +20,13 @@
 //! Source of every format: the page of the same name in `specs/`.
 
 pub mod cbor;
+pub mod holding;
 pub mod ids;
 pub mod index;
 pub mod keys;
 pub mod limits;
+pub mod order;
+pub mod placing;
 pub mod receipt;
 pub mod time;
 pub mod tree;

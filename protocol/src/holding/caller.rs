@@ -1,0 +1,94 @@
+//! Who calls, and what such a caller may do: one exhaustive table.
+
+use crate::{
+    ids::{DeviceId, VaultId},
+    index::ShardRef,
+    wire::message::Refusal,
+};
+
+/// The other side of a connection, as the device logs say. The connection has proved the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A device that belongs to a vault.
+    Member {
+        /// Which device.
+        device: DeviceId,
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// The recovery access key of a vault: a device in recovery.
+    Recovery {
+        /// The key, for counting.
+        key: DeviceId,
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Any other key. Let in only while an invitation is outstanding, and only to pair.
+    Stranger {
+        /// The key, for counting.
+        key: DeviceId,
+    },
+}
+
+/// What a caller asks to do with a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Offer and put shards.
+    Store,
+    /// Read shards.
+    Read,
+    /// Read the device log and the heads.
+    ReadRecords,
+    /// Add entries to the device log: each carries its own signature.
+    AddLog,
+    /// Add heads.
+    AddHead,
+}
+
+impl Caller {
+    /// The vault on whose behalf the caller acts.
+    pub const fn vault(&self) -> Option<VaultId> {
+        match self {
+            Self::Member { vault, .. } | Self::Recovery { vault, .. } => Some(*vault),
+            Self::Stranger { .. } => None,
+        }
+    }
+
+    /// The key of the connection.
+    pub const fn key(&self) -> DeviceId {
+        match self {
+            Self::Member { device: key, .. }
+            | Self::Recovery { key, .. }
+            | Self::Stranger { key } => *key,
+        }
+    }
+
+    /// Whether this caller may do that with `vault` (HOLD-4).
+    ///
+    /// A device in recovery reads everything of its vault and adds its own device-log entry; it
+    /// stores nothing before it is a device. Nobody does anything with another vault.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn permit(&self, action: Action, vault: VaultId) -> Result<(), Refusal> {
+        let own = self.vault() == Some(vault);
+        let allowed = match (self, action) {
+            (Self::Member { .. }, _)
+            | (Self::Recovery { .. }, Action::Read | Action::ReadRecords | Action::AddLog) => own,
+            (Self::Recovery { .. }, Action::Store | Action::AddHead)
+            | (Self::Stranger { .. }, _) => false,
+        };
+        if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+}
+
+/// Answer to "may this caller read this shard?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadVerdict {
+    /// Yes.
+    Allowed(ShardRef),
+    /// It is not here for the caller's vault, though perhaps for another: both look the same.
+    Absent,
+    /// The caller acts for no vault.
+    Forbidden,
+}

@@ -1,0 +1,462 @@
+//! Placing: which packs of this vault go to which holders, and when a head is safe to publish.
+//!
+//! The source's side of custody. It is told which packs are durable here, which holders exist and
+//! what they answered; it orders offers and uploads and says when policy is met. It moves no
+//! bytes, signs nothing and never deletes anything at a holder.
+//!
+//! A pack as one holder has it:
+//! ```text
+//!            offer                  upload               receipt          ReceiptKept
+//!  Unasked ────────> Asked ──> Wanted ────> Uploading ──────────> Keeping ───────────> Kept
+//!     ^                │ └─────────────────────────────────────────^                    │
+//!     │<── refused, failed, lost, time over ───────────────┘                            │
+//!     └<─────────────────────────── the holder says it has lost it (blame) ─────────────┘
+//! ```
+//! **A receipt counts only in `Kept`**: after the shell has said that it is durable here.
+//!
+//! Facts come in verified: the shell turns every [`Verdict`] and [`Answer::Stored`] into a
+//! [`Claim`], checking the signature with `Receipt::verify` in that one place. What a receipt
+//! says (vault, shard, holder, retention) is checked here.
+//!
+//! Drive it so: [`Placing::handle_input`], then [`Placing::poll_output`] until `None`, then wait
+//! for the next input or for [`Placing::poll_timeout`], whichever is first; when it was the time,
+//! give [`Input::TimePassed`].
+//!
+//! Invariants: a data pack leaves this device only after it was safe (PLACE-4); a head is reported
+//! safe only while every pack that it needs is (PLACE-5); at most [`UPLOADS_TOTAL_MAX`] uploads and
+//! one offer per holder are under way. Source: specs/placing.md.
+//!
+//! [`Answer::Stored`]: crate::wire::message::Answer::Stored
+//! [`UPLOADS_TOTAL_MAX`]: crate::limits::UPLOADS_TOTAL_MAX
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    ids::{DeviceId, ShardRoot, VaultId},
+    index::{PackClass, ShardRef},
+    order::{OrderId, OrderNumbers},
+    receipt::Receipt,
+    time::Instant,
+    wire::message::{OfferedShard, Refusal, Verdict},
+};
+
+mod answers;
+mod holder;
+mod pack;
+mod policy;
+mod scheduling;
+mod status;
+
+pub use holder::{Condition, Site};
+pub use pack::KnownPack;
+pub use policy::{Copies, Policy};
+pub use status::{Blocked, HolderStatus, Status};
+
+use holder::Holder;
+use pack::{Key, Pack};
+
+/// What a holder said of one shard, its signature checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Not there; there is room.
+    Wanted,
+    /// There and durable. The signature is the holder's.
+    Kept(Receipt),
+    /// Not there and not taken.
+    Refused(Refusal),
+    /// A receipt whose signature is wrong.
+    Forged,
+}
+
+impl Claim {
+    /// Turns a verdict into a claim; `verified` says whether a receipt's signature is good.
+    ///
+    /// The one place where the shell checks signatures of receipts on the source's side.
+    pub fn from_verdict(verdict: Verdict, verified: impl FnOnce(&Receipt) -> bool) -> Self {
+        match verdict {
+            Verdict::Wanted => Self::Wanted,
+            Verdict::Refused(reason) => Self::Refused(reason),
+            Verdict::Kept(receipt) if verified(&receipt) => Self::Kept(receipt),
+            Verdict::Kept(_) => Self::Forged,
+        }
+    }
+}
+
+/// How an upload ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upload {
+    /// The holder answered `Stored`; the signature of the receipt is the holder's.
+    Stored(Receipt),
+    /// The holder answered `Stored` with a wrong signature.
+    Forged,
+    /// The holder refused, before or after the bytes.
+    Refused(Refusal),
+    /// Connection lost, stream reset, or our own order cancelled.
+    Lost,
+    /// Our own copy could not be read or does not have its root any more.
+    Unreadable,
+}
+
+/// A fact for the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A pack is durable on this device.
+    PackStored {
+        /// Name and length.
+        shard: ShardRef,
+        /// By which rules it is placed.
+        class: PackClass,
+    },
+    /// The local copy of a pack is damaged or gone.
+    PackLost {
+        /// Which.
+        root: ShardRoot,
+    },
+    /// A pack known from before: at start, or of another device of the vault.
+    PackKnown(KnownPack),
+    /// A holder was added, or its site changed.
+    HolderKnown {
+        /// Who.
+        holder: DeviceId,
+        /// The unit that fails together.
+        site: Site,
+    },
+    /// The user removed a holder: its receipts count no more.
+    HolderRemoved {
+        /// Who.
+        holder: DeviceId,
+    },
+    /// A connection to a holder is up and greeted. Repeat it when the grant changed.
+    HolderConnected {
+        /// Who.
+        holder: DeviceId,
+        /// Bytes it grants to this vault, from its `Standing`.
+        granted_bytes: u64,
+    },
+    /// The connection was lost, or an ordered one could not be made.
+    HolderLost {
+        /// Who.
+        holder: DeviceId,
+    },
+    /// Answer to [`Output::Offer`]: one claim for each shard, in the order asked.
+    OfferAnswered {
+        /// Which offer.
+        order: OrderId,
+        /// As many as shards were offered.
+        claims: Vec<Claim>,
+    },
+    /// An offer as a whole was refused, or (`None`) got no sound answer.
+    OfferFailed {
+        /// Which offer.
+        order: OrderId,
+        /// The refusal, if there was one.
+        refusal: Option<Refusal>,
+    },
+    /// Some bytes of an upload were taken by the network. Keeps its time limit away.
+    UploadProgressed {
+        /// Which upload.
+        order: OrderId,
+    },
+    /// Answer to [`Output::Upload`].
+    UploadEnded {
+        /// Which upload.
+        order: OrderId,
+        /// How.
+        upload: Upload,
+    },
+    /// Answer to [`Output::KeepReceipt`]: the receipt is durable here.
+    ReceiptKept {
+        /// Whose receipt.
+        holder: DeviceId,
+        /// For which shard.
+        root: ShardRoot,
+    },
+    /// A head is durable here; it must not be pushed before [`Output::HeadSafe`].
+    HeadCommitted {
+        /// Number of the head.
+        seq: u64,
+        /// Every pack that its manifest needs, the commit pack included.
+        needs: Vec<(ShardRef, PackClass)>,
+    },
+    /// The user changed the policy.
+    PolicyChanged(Policy),
+    /// The user wants to know whether a holder still has what it receipted.
+    AskAgain {
+        /// Whom.
+        holder: DeviceId,
+    },
+    /// The time named by [`Placing::poll_timeout`] has come.
+    TimePassed,
+}
+
+/// What a holder did wrong, provably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A receipt with a wrong signature.
+    ForgedReceipt,
+    /// A receipt for another vault, shard, length or holder than asked, or one that is too short.
+    WrongReceipt,
+    /// It gave a receipt and says now that it does not have the shard.
+    LostShard,
+    /// Another number of verdicts than shards offered.
+    WrongCount,
+}
+
+/// An order to the shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to a holder; answer with `HolderConnected` or `HolderLost`.
+    Connect {
+        /// To whom.
+        holder: DeviceId,
+    },
+    /// Send an offer; answer with `OfferAnswered` or `OfferFailed`.
+    Offer {
+        /// Number for the answer.
+        order: OrderId,
+        /// To whom.
+        holder: DeviceId,
+        /// At most [`OFFER_SHARDS_MAX`](crate::limits::OFFER_SHARDS_MAX).
+        shards: Vec<OfferedShard>,
+    },
+    /// Upload a pack; answer with `UploadEnded`.
+    Upload {
+        /// Number for the answer.
+        order: OrderId,
+        /// To whom.
+        holder: DeviceId,
+        /// What.
+        shard: ShardRef,
+        /// By which rules it is placed.
+        class: PackClass,
+    },
+    /// Stop an upload that made no progress; no answer is needed.
+    CancelUpload {
+        /// Which.
+        order: OrderId,
+    },
+    /// Make a receipt durable, then answer `ReceiptKept`.
+    KeepReceipt {
+        /// The receipt.
+        receipt: Receipt,
+    },
+    /// The receipt is worth nothing any more: forget it.
+    ForgetReceipt {
+        /// Whose.
+        holder: DeviceId,
+        /// For which shard.
+        root: ShardRoot,
+    },
+    /// A pack meets the policy.
+    PackSafe {
+        /// Which.
+        root: ShardRoot,
+    },
+    /// Every pack that this head needs is safe: the head may be pushed.
+    HeadSafe {
+        /// Number of the head.
+        seq: u64,
+    },
+    /// The local copy of a data pack may go. Write `sites` into the pack's row first; it comes
+    /// back as [`KnownPack::promised_sites`].
+    DropLocal {
+        /// Which.
+        shard: ShardRef,
+        /// On how many sites it is kept now.
+        sites: u8,
+    },
+    /// A holder says that the bytes we sent are not this shard: hash the local copy, and answer
+    /// `PackLost` if it is damaged.
+    CheckLocal {
+        /// Which.
+        shard: ShardRef,
+    },
+    /// Our own copy of a pack is not readable.
+    LocalLost {
+        /// Which.
+        root: ShardRoot,
+    },
+    /// The condition of a holder changed; for people.
+    HolderIs {
+        /// Who.
+        holder: DeviceId,
+        /// How it stands now.
+        condition: Condition,
+    },
+    /// A holder broke its word or the protocol.
+    Blame {
+        /// Who.
+        holder: DeviceId,
+        /// What it did.
+        fault: Fault,
+        /// About which shard, if about one.
+        root: Option<ShardRoot>,
+    },
+}
+
+/// An order whose answer is awaited.
+#[derive(Debug, Clone)]
+enum Order {
+    Offer { holder: DeviceId, roots: Vec<ShardRoot>, deadline: Instant },
+    Upload { holder: DeviceId, root: ShardRoot, deadline: Instant },
+}
+
+/// A head that waits for its packs. `missing` is the part of `needs` that is not safe.
+#[derive(Debug, Clone)]
+struct WaitingHead {
+    needs: BTreeSet<ShardRoot>,
+    missing: BTreeSet<ShardRoot>,
+}
+
+/// The machine. See the head of this file for how to drive it.
+///
+/// Memory: about 200 bytes for each pack and holder known. Outputs: bounded by the shards of one
+/// offer, except that a change of policy or of sites may speak of every pack once.
+#[derive(Debug, Clone)]
+pub struct Placing {
+    vault: VaultId,
+    policy: Policy,
+    /// Sites on which a pack must be; recomputed when holders or policy change.
+    copies: usize,
+    now: Instant,
+    packs: BTreeMap<ShardRoot, Pack>,
+    packs_seen: u64,
+    holders: BTreeMap<DeviceId, Holder>,
+    heads: BTreeMap<u64, WaitingHead>,
+    orders: BTreeMap<OrderId, Order>,
+    numbers: OrderNumbers,
+    outputs: VecDeque<Output>,
+}
+
+impl Placing {
+    /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder,
+    /// then `PackKnown` for every pack in its database, then `HeadCommitted` for its newest head
+    /// if that was not pushed.
+    pub fn new(vault: VaultId, policy: Policy) -> Self {
+        let mut placing = Self {
+            vault,
+            policy,
+            copies: 1,
+            now: Instant::default(),
+            packs: BTreeMap::new(),
+            packs_seen: 0,
+            holders: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            numbers: OrderNumbers::default(),
+            outputs: VecDeque::new(),
+        };
+        placing.copies = placing.copies_wanted();
+        placing
+    }
+
+    /// Takes one input. `now` never goes back; early, late and repeated inputs do no harm.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::PackStored { shard, class } => self.pack_stored(shard, class),
+            Input::PackLost { root } => self.local_lost(root),
+            Input::PackKnown(known) => self.pack_known(known),
+            Input::HolderKnown { holder, site } => self.holder_known(holder, site),
+            Input::HolderRemoved { holder } => self.holder_removed(holder),
+            Input::HolderConnected { holder, granted_bytes } => {
+                self.holder_connected(holder, granted_bytes);
+            }
+            Input::HolderLost { holder } => self.holder_lost(holder),
+            Input::OfferAnswered { order, claims } => self.offer_answered(order, claims),
+            Input::OfferFailed { order, refusal } => self.offer_failed(order, refusal),
+            Input::UploadProgressed { order } => self.upload_progressed(order),
+            Input::UploadEnded { order, upload } => self.upload_ended(order, upload),
+            Input::ReceiptKept { holder, root } => self.receipt_kept(holder, root),
+            Input::HeadCommitted { seq, needs } => self.head_committed(seq, needs),
+            Input::PolicyChanged(policy) => {
+                self.policy = policy;
+                self.reconsider_all();
+            }
+            Input::AskAgain { holder } => self.ask_again(holder),
+            Input::TimePassed => {}
+        }
+        self.end_overdue();
+        self.schedule();
+    }
+
+    /// The next order; `None` when there is none for now.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How many orders wait for their answers: bounded by offers and uploads.
+    pub fn orders_pending(&self) -> usize {
+        self.orders.len()
+    }
+
+    fn pack_stored(&mut self, shard: ShardRef, class: PackClass) {
+        let root = shard.root;
+        if let Some(pack) = self.packs.get_mut(&root) {
+            pack.here = true;
+            self.requeue(root);
+        } else {
+            self.insert_pack(shard, class, true);
+        }
+        self.reconsider(root);
+    }
+
+    fn pack_known(&mut self, known: KnownPack) {
+        let root = known.shard.root;
+        if !self.packs.contains_key(&root) {
+            self.insert_pack(known.shard, known.class, known.here);
+        }
+        let Some(pack) = self.packs.get_mut(&root) else { return };
+        pack.here |= known.here;
+        pack.promised_sites = pack.promised_sites.max(known.promised_sites);
+        for holder_id in known.kept_by {
+            let Some(holder) = self.holders.get_mut(&holder_id) else { continue };
+            holder.has_granted = true;
+            holder.leave_queues(&(pack.seq, root));
+            pack.custody.insert(holder_id, pack::Custody::Kept);
+        }
+        self.requeue(root);
+        self.reconsider(root);
+    }
+
+    fn insert_pack(&mut self, shard: ShardRef, class: PackClass, here: bool) {
+        self.packs_seen += 1;
+        let mut pack = Pack::new(shard, class, self.packs_seen);
+        pack.here = here;
+        for holder in self.holders.keys() {
+            pack.custody.insert(*holder, pack::Custody::Unasked);
+        }
+        self.packs.insert(shard.root, pack);
+        self.requeue(shard.root);
+    }
+
+    fn head_committed(&mut self, seq: u64, needs: Vec<(ShardRef, PackClass)>) {
+        for (shard, class) in &needs {
+            if !self.packs.contains_key(&shard.root) {
+                self.insert_pack(*shard, *class, false);
+            }
+        }
+        let needs: BTreeSet<ShardRoot> = needs.into_iter().map(|(shard, _)| shard.root).collect();
+        let missing: BTreeSet<ShardRoot> =
+            needs.iter().filter(|root| !self.is_safe(root)).copied().collect();
+        if missing.is_empty() {
+            self.heads.remove(&seq);
+            self.outputs.push_back(Output::HeadSafe { seq });
+            return;
+        }
+        self.heads.insert(seq, WaitingHead { needs, missing });
+        while self.heads.len() > crate::limits::HEADS_WAITING_MAX {
+            // The oldest is superseded: a newer head names what is still wanted of it.
+            self.heads.pop_first();
+        }
+    }
+
+    /// Whether a pack meets the policy. A head is safe when all of its packs are.
+    pub fn is_safe(&self, root: &ShardRoot) -> bool {
+        self.packs.get(root).is_some_and(|pack| pack.safe)
+    }
+
+    fn key(&self, root: ShardRoot) -> Option<Key> {
+        self.packs.get(&root).map(|pack| (pack.seq, root))
+    }
+}

@@ -1,0 +1,310 @@
+//! What holders did and said: connections, verdicts, ends of uploads, receipts.
+
+use super::{
+    Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
+    holder::{Holder, Link},
+    pack::Custody,
+    scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, NO_ROOM_BACKOFF},
+};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    limits::{RETENTION_DAYS_MIN, UPLOAD_STALL_MS_MAX},
+    order::OrderId,
+    receipt::Receipt,
+    time::Instant,
+    wire::message::Refusal,
+};
+
+impl Placing {
+    pub(super) fn holder_known(&mut self, id: DeviceId, site: Site) {
+        if let Some(holder) = self.holders.get_mut(&id) {
+            if holder.site == site {
+                return;
+            }
+            holder.site = site;
+        } else {
+            let mut holder = Holder::new(site);
+            for (root, pack) in &mut self.packs {
+                pack.custody.insert(id, Custody::Unasked);
+                if pack.matters() {
+                    holder.unasked.insert((pack.seq, *root));
+                }
+            }
+            self.holders.insert(id, holder);
+        }
+        self.reconsider_all();
+    }
+
+    pub(super) fn holder_removed(&mut self, id: DeviceId) {
+        let orders: Vec<OrderId> = self.orders_of(id);
+        for order in orders {
+            if let Some(Order::Upload { .. }) = self.orders.remove(&order) {
+                self.outputs.push_back(Output::CancelUpload { order });
+            }
+        }
+        self.holders.remove(&id);
+        for pack in self.packs.values_mut() {
+            pack.custody.remove(&id);
+        }
+        self.reconsider_all();
+    }
+
+    fn orders_of(&self, id: DeviceId) -> Vec<OrderId> {
+        let of_holder = |order: &Order| match order {
+            Order::Offer { holder, .. } | Order::Upload { holder, .. } => *holder == id,
+        };
+        self.orders.iter().filter(|(_, order)| of_holder(order)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn holder_connected(&mut self, id: DeviceId, granted_bytes: u64) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let counted = holder.counts_as_holder();
+        holder.has_greeted = true;
+        holder.has_granted |= granted_bytes > 0;
+        if !matches!(holder.link, Link::Up { .. }) {
+            holder.link = Link::Up { rest_until: Instant::default() };
+        }
+        let changed = counted != holder.counts_as_holder();
+        let condition = if granted_bytes == 0 { Condition::Forbidden } else { Condition::Fine };
+        if granted_bytes > 0 && !holder.refused.is_empty() {
+            holder.ask_refused_at = Some(self.now);
+        }
+        self.set_condition(id, condition);
+        if changed {
+            self.reconsider_all();
+        }
+    }
+
+    pub(super) fn holder_lost(&mut self, id: DeviceId) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if matches!(holder.link, Link::Down { .. }) {
+            return;
+        }
+        holder.failures = holder.failures.saturating_add(1);
+        let wait_ms = FAILURE_BACKOFF.wait_ms(holder.failures, &id);
+        holder.link = Link::Down { retry_at: now.after_ms(wait_ms) };
+        for order in self.orders_of(id) {
+            self.end_order(order);
+        }
+        self.set_condition(id, Condition::Away);
+        self.release_awaited(id);
+    }
+
+    /// Takes an order off the books; its packs are to be asked about again, for a lost answer may
+    /// have been a receipt.
+    fn end_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
+        let (id, roots) = match self.orders.remove(&order)? {
+            Order::Offer { holder, roots, .. } => (holder, roots),
+            Order::Upload { holder, root, .. } => (holder, vec![root]),
+        };
+        let holder = self.holders.get_mut(&id)?;
+        if holder.offer == Some(order) {
+            holder.offer = None;
+        } else {
+            holder.uploads = holder.uploads.saturating_sub(1);
+        }
+        for root in &roots {
+            let Some(pack) = self.packs.get_mut(root) else { continue };
+            let Some(custody) = pack.custody.get_mut(&id) else { continue };
+            *custody = if custody.counts() {
+                Custody::Kept
+            } else {
+                holder.unasked.insert((pack.seq, *root));
+                Custody::Unasked
+            };
+        }
+        Some((id, roots))
+    }
+
+    pub(super) fn offer_failed(&mut self, order: OrderId, refusal: Option<Refusal>) {
+        if !matches!(self.orders.get(&order), Some(Order::Offer { .. })) {
+            return;
+        }
+        if let Some((id, _)) = self.end_order(order) {
+            self.holder_refused(id, refusal.unwrap_or(Refusal::Internal));
+        }
+    }
+
+    pub(super) fn offer_answered(&mut self, order: OrderId, claims: Vec<Claim>) {
+        let Some(Order::Offer { roots, .. }) = self.orders.get(&order) else { return };
+        let right_count = roots.len() == claims.len();
+        let kept_before: Vec<bool> = roots.iter().map(|root| self.was_kept(order, *root)).collect();
+        let Some((id, roots)) = self.end_order(order) else { return };
+        if !right_count {
+            return self.blame(id, Fault::WrongCount, None);
+        }
+        for ((root, claim), kept) in roots.into_iter().zip(claims).zip(kept_before) {
+            self.claimed(id, root, claim, kept);
+        }
+        self.settle_condition(id);
+    }
+
+    /// Says that a holder is fine again, when nothing is held against it any more.
+    fn settle_condition(&mut self, id: DeviceId) {
+        let now = self.now;
+        let fine = |holder: &Holder| holder.is_available(now) && holder.refused.is_empty();
+        if self.holders.get(&id).is_some_and(fine) {
+            self.set_condition(id, Condition::Fine);
+        }
+    }
+
+    fn was_kept(&self, order: OrderId, root: ShardRoot) -> bool {
+        let Some(Order::Offer { holder, .. }) = self.orders.get(&order) else { return false };
+        let custody = self.packs.get(&root).and_then(|pack| pack.custody.get(holder));
+        custody.is_some_and(Custody::counts)
+    }
+
+    fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim, kept: bool) {
+        if kept && matches!(claim, Claim::Wanted | Claim::Refused(_)) {
+            self.outputs.push_back(Output::ForgetReceipt { holder: id, root });
+            self.blame(id, Fault::LostShard, Some(root));
+            self.set_custody(id, root, Custody::Unasked);
+        }
+        match claim {
+            Claim::Wanted => self.set_custody(id, root, Custody::Wanted),
+            Claim::Kept(receipt) if kept => {
+                if !self.receipt_is_right(id, root, &receipt) {
+                    self.blame(id, Fault::WrongReceipt, Some(root));
+                }
+            }
+            Claim::Kept(receipt) => self.receipt_came(id, root, receipt),
+            Claim::Refused(Refusal::Quota) => self.no_room(id, root, Condition::QuotaUsed),
+            Claim::Refused(Refusal::Full) => self.no_room(id, root, Condition::Full),
+            Claim::Refused(
+                refusal @ (Refusal::Version
+                | Refusal::Forbidden
+                | Refusal::Busy
+                | Refusal::Malformed
+                | Refusal::WrongBytes
+                | Refusal::Invalid
+                | Refusal::Internal),
+            ) => self.holder_refused(id, refusal),
+            Claim::Forged => self.blame(id, Fault::ForgedReceipt, Some(root)),
+        }
+        self.reconsider(root);
+    }
+
+    /// Moves a pack to the queue of a holder that fits its new custody.
+    fn set_custody(&mut self, id: DeviceId, root: ShardRoot, custody: Custody) {
+        let Some(key) = self.key(root) else { return };
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.leave_queues(&key);
+        }
+        if let Some(pack) = self.packs.get_mut(&root) {
+            pack.custody.insert(id, custody);
+        }
+        self.requeue(root);
+    }
+
+    fn no_room(&mut self, id: DeviceId, root: ShardRoot, condition: Condition) {
+        self.set_custody(id, root, Custody::Refused);
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.ask_refused_at.is_none() {
+            holder.refusals = holder.refusals.saturating_add(1);
+            let wait_ms = NO_ROOM_BACKOFF.wait_ms(holder.refusals, &id);
+            holder.ask_refused_at = Some(now.after_ms(wait_ms));
+        }
+        self.set_condition(id, condition);
+    }
+
+    /// A refusal that is about the holder rather than one shard.
+    fn holder_refused(&mut self, id: DeviceId, refusal: Refusal) {
+        match refusal {
+            Refusal::Version | Refusal::Forbidden => {
+                self.rest(id, DISTRUST_BACKOFF, Condition::Forbidden);
+            }
+            Refusal::Full => self.rest(id, NO_ROOM_BACKOFF, Condition::Full),
+            Refusal::Quota => self.rest(id, NO_ROOM_BACKOFF, Condition::QuotaUsed),
+            Refusal::Busy
+            | Refusal::Malformed
+            | Refusal::WrongBytes
+            | Refusal::Invalid
+            | Refusal::Internal => self.rest(id, FAILURE_BACKOFF, Condition::Failing),
+        }
+    }
+
+    pub(super) fn upload_progressed(&mut self, order: OrderId) {
+        let later = self.now.after_ms(UPLOAD_STALL_MS_MAX);
+        if let Some(Order::Upload { deadline, .. }) = self.orders.get_mut(&order) {
+            *deadline = later;
+        }
+    }
+
+    pub(super) fn upload_ended(&mut self, order: OrderId, upload: Upload) {
+        let Some(Order::Upload { .. }) = self.orders.get(&order) else { return };
+        let Some((id, roots)) = self.end_order(order) else { return };
+        let Some(root) = roots.first().copied() else { return };
+        match upload {
+            Upload::Stored(receipt) => self.receipt_came(id, root, receipt),
+            Upload::Forged => self.blame(id, Fault::ForgedReceipt, Some(root)),
+            Upload::Refused(Refusal::Quota) => self.no_room(id, root, Condition::QuotaUsed),
+            Upload::Refused(Refusal::Full) => self.no_room(id, root, Condition::Full),
+            Upload::Refused(refusal) => {
+                if let (Refusal::WrongBytes, Some(pack)) = (refusal, self.packs.get(&root)) {
+                    self.outputs.push_back(Output::CheckLocal { shard: pack.shard });
+                }
+                self.holder_refused(id, refusal);
+            }
+            Upload::Lost => self.rest(id, FAILURE_BACKOFF, Condition::Failing),
+            Upload::Unreadable => self.local_lost(root),
+        }
+        self.reconsider(root);
+    }
+
+    pub(super) fn local_lost(&mut self, root: ShardRoot) {
+        if let Some(pack) = self.packs.get_mut(&root)
+            && std::mem::take(&mut pack.here)
+        {
+            self.outputs.push_back(Output::LocalLost { root });
+        }
+    }
+
+    fn receipt_is_right(&self, id: DeviceId, root: ShardRoot, receipt: &Receipt) -> bool {
+        let Some(pack) = self.packs.get(&root) else { return false };
+        let body = &receipt.body;
+        body.vault == self.vault
+            && body.shard == pack.shard
+            && body.holder == id
+            && body.keep_until >= body.stored.after_days(RETENTION_DAYS_MIN)
+    }
+
+    fn receipt_came(&mut self, id: DeviceId, root: ShardRoot, receipt: Receipt) {
+        if !self.receipt_is_right(id, root, &receipt) {
+            return self.blame(id, Fault::WrongReceipt, Some(root));
+        }
+        self.set_custody(id, root, Custody::Keeping);
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.failures = 0;
+            holder.refusals = 0;
+            holder.has_granted = true;
+        }
+        self.outputs.push_back(Output::KeepReceipt { receipt });
+        self.settle_condition(id);
+    }
+
+    pub(super) fn receipt_kept(&mut self, id: DeviceId, root: ShardRoot) {
+        let Some(pack) = self.packs.get_mut(&root) else { return };
+        if pack.custody.get(&id) == Some(&Custody::Keeping) {
+            pack.custody.insert(id, Custody::Kept);
+            self.reconsider(root);
+        }
+    }
+
+    fn blame(&mut self, id: DeviceId, fault: Fault, root: Option<ShardRoot>) {
+        self.outputs.push_back(Output::Blame { holder: id, fault, root });
+        if fault != Fault::LostShard {
+            self.rest(id, DISTRUST_BACKOFF, Condition::Distrusted);
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, id: DeviceId) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        for (root, pack) in &self.packs {
+            if pack.custody.get(&id) == Some(&Custody::Kept) {
+                holder.unasked.insert((pack.seq, *root));
+            }
+        }
+    }
+}

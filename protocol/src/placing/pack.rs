@@ -1,0 +1,109 @@
+//! One pack as the source sees it, and how far it is with each holder.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    index::{PackClass, ShardRef},
+    order::OrderId,
+};
+
+/// Orders packs by age: the first one known is offered and uploaded first.
+pub(super) type Key = (u64, ShardRoot);
+
+/// A pack from the database, or of another device of the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPack {
+    /// Name and length.
+    pub shard: ShardRef,
+    /// By which rules it is placed.
+    pub class: PackClass,
+    /// Whether its bytes are durable on this device.
+    pub here: bool,
+    /// On how many sites it was when its local copy went, from `DropLocal`; 0 if it never was.
+    /// For a pack of another device, 1: that device's head vouches for the rest.
+    pub promised_sites: u8,
+    /// Holders whose receipts are durable here.
+    pub kept_by: Vec<DeviceId>,
+}
+
+/// How far one pack is with one holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Custody {
+    /// To be offered, when it matters.
+    Unasked,
+    /// In an offer that is under way. `kept`: it has a receipt already and is only asked again.
+    Asked { kept: bool },
+    /// The holder would take it.
+    Wanted,
+    /// The holder had no room; asked again later.
+    Refused,
+    /// Bytes are on their way.
+    Uploading(OrderId),
+    /// A receipt came and is not durable here yet.
+    Keeping,
+    /// A durable receipt.
+    Kept,
+}
+
+impl Custody {
+    /// Whether a durable receipt stands behind it.
+    pub(super) const fn counts(&self) -> bool {
+        matches!(self, Self::Kept | Self::Asked { kept: true })
+    }
+
+    /// Whether bytes are or may soon be at the holder: its site needs no other copy.
+    pub(super) const fn covers(&self) -> bool {
+        self.counts() || matches!(self, Self::Uploading(_) | Self::Keeping)
+    }
+
+    /// Whether the outcome is open and the holder is expected to take it.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Unasked
+                | Self::Asked { kept: false }
+                | Self::Wanted
+                | Self::Uploading(_)
+                | Self::Keeping
+        )
+    }
+}
+
+/// One pack.
+#[derive(Debug, Clone)]
+pub(super) struct Pack {
+    pub(super) shard: ShardRef,
+    pub(super) class: PackClass,
+    /// Age: lower is older.
+    pub(super) seq: u64,
+    /// Its bytes are on this device and may be read.
+    pub(super) here: bool,
+    pub(super) promised_sites: u8,
+    pub(super) safe: bool,
+    /// One entry for each known holder.
+    pub(super) custody: BTreeMap<DeviceId, Custody>,
+}
+
+impl Pack {
+    pub(super) const fn new(shard: ShardRef, class: PackClass, seq: u64) -> Self {
+        Self {
+            shard,
+            class,
+            seq,
+            here: false,
+            promised_sites: 0,
+            safe: false,
+            custody: BTreeMap::new(),
+        }
+    }
+
+    /// Whether asking a holder about this pack can still change anything.
+    pub(super) fn matters(&self) -> bool {
+        !self.safe || (self.here && self.class == PackClass::Metadata)
+    }
+
+    pub(super) fn is_uploading(&self) -> bool {
+        self.custody.values().any(|custody| matches!(custody, Custody::Uploading(_)))
+    }
+}

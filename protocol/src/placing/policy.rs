@@ -1,0 +1,230 @@
+//! The rule for when a pack is safe, and the plan for where a pack goes.
+//!
+//! Site first: copies count by distinct sites. The plan starts at a site given by the pack's
+//! root, so packs spread evenly and there are only as many combinations of holders as there are
+//! sites: few combinations of losses are fatal.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Output, Placing, Site,
+    pack::{Custody, Pack},
+};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    index::PackClass,
+    limits::COPIES_AUTO_MAX,
+};
+
+/// On how many sites each pack must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Two, or one while holders are known on one site only.
+    Auto,
+    /// So many; never safe while there are fewer sites.
+    Fixed(u8),
+}
+
+/// What the user chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// On how many sites each pack must be.
+    pub copies: Copies,
+    /// Keep data packs on this device as well (`keep-own = all`).
+    pub keep_own: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { copies: Copies::Auto, keep_own: false }
+    }
+}
+
+impl Placing {
+    /// Number of distinct sites where holders are known.
+    pub(super) fn sites_known(&self) -> usize {
+        let sites: BTreeSet<&Site> = self
+            .holders
+            .values()
+            .filter(|holder| holder.counts_as_holder())
+            .map(|holder| &holder.site)
+            .collect();
+        sites.len()
+    }
+
+    pub(super) fn copies_wanted(&self) -> usize {
+        match self.policy.copies {
+            Copies::Auto => self.sites_known().clamp(1, COPIES_AUTO_MAX),
+            Copies::Fixed(copies) => usize::from(copies.max(1)),
+        }
+    }
+
+    /// Sites on which this pack must be. A pack whose bytes have gone cannot be placed anew, so
+    /// it is held to what was true when they went.
+    pub(super) fn bar(&self, pack: &Pack) -> usize {
+        if pack.here || pack.promised_sites == 0 {
+            self.copies
+        } else {
+            self.copies.min(usize::from(pack.promised_sites))
+        }
+    }
+
+    /// Distinct sites whose holders satisfy `test` for this pack.
+    pub(super) fn sites_where(
+        &self,
+        pack: &Pack,
+        test: impl Fn(&Custody) -> bool,
+    ) -> BTreeSet<&Site> {
+        pack.custody
+            .iter()
+            .filter(|(_, custody)| test(custody))
+            .filter_map(|(holder, _)| self.holders.get(holder))
+            .map(|holder| &holder.site)
+            .collect()
+    }
+
+    /// Looks at one pack again after something about it changed.
+    pub(super) fn reconsider(&mut self, root: ShardRoot) {
+        let Some(pack) = self.packs.get(&root) else { return };
+        let sites = self.sites_where(pack, Custody::counts).len();
+        let enough = sites >= self.bar(pack);
+        let awaited = !pack.safe && pack.class == PackClass::Metadata && self.is_awaited(pack);
+        let (was_safe, is_safe) = (pack.safe, enough && (pack.safe || !awaited));
+        if let Some(pack) = self.packs.get_mut(&root) {
+            pack.safe = is_safe;
+        }
+        if is_safe && !was_safe {
+            self.became_safe(root);
+        } else if was_safe && !is_safe {
+            self.became_unsafe(root);
+        }
+        self.drop_if_allowed(root, sites);
+    }
+
+    /// Whether a holder that can be reached now is still expected to take this metadata pack.
+    fn is_awaited(&self, pack: &Pack) -> bool {
+        pack.custody.iter().any(|(id, custody)| {
+            let holder = self.holders.get(id);
+            let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked { .. });
+            here && custody.is_open()
+                && holder.is_some_and(|holder| holder.has_granted && holder.is_available(self.now))
+        })
+    }
+
+    fn became_safe(&mut self, root: ShardRoot) {
+        self.outputs.push_back(Output::PackSafe { root });
+        for (seq, head) in &mut self.heads {
+            if head.missing.remove(&root) && head.missing.is_empty() {
+                self.outputs.push_back(Output::HeadSafe { seq: *seq });
+            }
+        }
+        self.heads.retain(|_, head| !head.missing.is_empty());
+    }
+
+    fn became_unsafe(&mut self, root: ShardRoot) {
+        for head in self.heads.values_mut() {
+            if head.needs.contains(&root) {
+                head.missing.insert(root);
+            }
+        }
+        self.requeue(root);
+    }
+
+    // PLACE-4: only data, only when safe, never under an upload that reads it.
+    fn drop_if_allowed(&mut self, root: ShardRoot, sites: usize) {
+        let keep_own = self.policy.keep_own;
+        let Some(pack) = self.packs.get_mut(&root) else { return };
+        let may_go = pack.safe && pack.here && pack.class == PackClass::Data;
+        if may_go && !keep_own && !pack.is_uploading() {
+            pack.here = false;
+            pack.promised_sites = u8::try_from(sites).unwrap_or(u8::MAX);
+            let (shard, sites) = (pack.shard, pack.promised_sites);
+            self.outputs.push_back(Output::DropLocal { shard, sites });
+        }
+    }
+
+    /// Looks at every pack again: policy or sites changed.
+    pub(super) fn reconsider_all(&mut self) {
+        self.copies = self.copies_wanted();
+        let roots: Vec<ShardRoot> = self.packs.keys().copied().collect();
+        for root in roots {
+            self.reconsider(root);
+        }
+    }
+
+    /// Puts a pack into the queue of every holder that was not asked yet, if asking matters.
+    pub(super) fn requeue(&mut self, root: ShardRoot) {
+        let Some(pack) = self.packs.get(&root).filter(|pack| pack.matters()) else { return };
+        for (id, custody) in &pack.custody {
+            let Some(holder) = self.holders.get_mut(id) else { continue };
+            let key = (pack.seq, root);
+            match custody {
+                Custody::Unasked => holder.unasked.insert(key),
+                Custody::Wanted => pack.here && holder.wanted.insert(key),
+                Custody::Refused => holder.refused.insert(key),
+                Custody::Asked { .. }
+                | Custody::Uploading(_)
+                | Custody::Keeping
+                | Custody::Kept => false,
+            };
+        }
+    }
+
+    /// Whether this holder is one that should take this pack now.
+    pub(super) fn is_planned(&self, pack: &Pack, candidate: DeviceId) -> bool {
+        if pack.class == PackClass::Metadata {
+            return true;
+        }
+        let covered = self.sites_where(pack, Custody::covers);
+        let mut missing = self.bar(pack).saturating_sub(covered.len());
+        let mut sites: Vec<&Site> = self
+            .holders
+            .values()
+            .map(|holder| &holder.site)
+            .collect::<BTreeSet<&Site>>()
+            .into_iter()
+            .collect();
+        let start = spread(pack.shard.root, sites.len());
+        sites.rotate_left(start);
+        for site in sites {
+            if missing == 0 {
+                return false;
+            }
+            if covered.contains(site) {
+                continue;
+            }
+            if let Some(holder) = self.planned_at(pack, site) {
+                if holder == candidate {
+                    return true;
+                }
+                missing -= 1;
+            }
+        }
+        false
+    }
+
+    /// The holder of `site` that should take this pack: one that can be reached and has not
+    /// refused, the choice among several given by the root.
+    fn planned_at(&self, pack: &Pack, site: &Site) -> Option<DeviceId> {
+        let fit: Vec<DeviceId> = self
+            .holders
+            .iter()
+            .filter(|(_, holder)| holder.site == *site && holder.is_available(self.now))
+            .filter(|(id, _)| {
+                matches!(
+                    pack.custody.get(id),
+                    Some(Custody::Unasked | Custody::Asked { kept: false } | Custody::Wanted)
+                )
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        fit.get(spread(pack.shard.root, fit.len())).copied()
+    }
+}
+
+/// A number below `count` given by the root alone; 0 for none.
+fn spread(root: ShardRoot, count: usize) -> usize {
+    let number =
+        root.as_bytes().iter().take(4).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+    usize::try_from(number).unwrap_or(0).checked_rem(count).unwrap_or(0)
+}

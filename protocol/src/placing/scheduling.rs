@@ -1,0 +1,254 @@
+//! What to order next: connections, offers, uploads; and what to give up because its time is over.
+
+use super::{
+    Condition, Order, Output, Placing,
+    holder::Link,
+    pack::{Custody, Key, Pack},
+};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    limits::{
+        CONNECT_MS_MAX, OFFER_MS_MAX, OFFER_SHARDS_MAX, UPLOAD_STALL_MS_MAX,
+        UPLOADS_PER_HOLDER_MAX, UPLOADS_TOTAL_MAX,
+    },
+    order::{Backoff, OrderId},
+    time::Instant,
+    wire::message::OfferedShard,
+};
+
+/// After a failure of the connection or of an order. An hour of absence costs at most five
+/// minutes of delay; a holder that is down costs twelve attempts an hour.
+pub(super) const FAILURE_BACKOFF: Backoff = Backoff { first_ms: 1_000, most_ms: 300_000 };
+/// After "no room": room comes from people, in minutes to days.
+pub(super) const NO_ROOM_BACKOFF: Backoff = Backoff { first_ms: 60_000, most_ms: 3_600_000 };
+/// After a wrong receipt, or when we are not known there.
+pub(super) const DISTRUST_BACKOFF: Backoff = Backoff { first_ms: 1_800_000, most_ms: 14_400_000 };
+
+impl Placing {
+    /// When to come back with `TimePassed` at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let orders = self.orders.values().map(|order| match order {
+            Order::Offer { deadline, .. } | Order::Upload { deadline, .. } => *deadline,
+        });
+        let holders = self.holders.values().flat_map(|holder| {
+            let busy = !(holder.unasked.is_empty() && holder.wanted.is_empty());
+            let link = match holder.link {
+                Link::Down { retry_at } => busy.then_some(retry_at),
+                Link::Connecting { deadline } => Some(deadline),
+                Link::Up { rest_until } => (rest_until > self.now).then_some(rest_until),
+            };
+            [link, holder.ask_refused_at.filter(|_| !holder.refused.is_empty())]
+        });
+        orders.chain(holders.flatten()).min()
+    }
+
+    /// Gives up what is overdue: orders without an answer, attempts to connect.
+    pub(super) fn end_overdue(&mut self) {
+        let now = self.now;
+        let overdue: Vec<OrderId> = self
+            .orders
+            .iter()
+            .filter(|(_, order)| match order {
+                Order::Offer { deadline, .. } | Order::Upload { deadline, .. } => *deadline <= now,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for order in overdue {
+            if matches!(self.orders.get(&order), Some(Order::Upload { .. })) {
+                self.outputs.push_back(Output::CancelUpload { order });
+                self.upload_ended(order, super::Upload::Lost);
+            } else {
+                self.offer_failed(order, None);
+            }
+        }
+        let silent: Vec<DeviceId> = self
+            .holders
+            .iter()
+            .filter(|(_, holder)| {
+                matches!(holder.link, Link::Connecting { deadline } if deadline <= now)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for holder in silent {
+            self.holder_lost(holder);
+        }
+    }
+
+    /// Orders all that can be ordered now.
+    pub(super) fn schedule(&mut self) {
+        let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
+        for holder in &holders {
+            self.ask_refused_again(*holder);
+            self.connect_if_needed(*holder);
+            self.offer_to(*holder);
+        }
+        // One upload for each holder in turn, so that no holder takes all the places.
+        loop {
+            let started = holders.iter().filter(|holder| self.upload_one(**holder)).count();
+            if started == 0 {
+                return;
+            }
+        }
+    }
+
+    fn ask_refused_again(&mut self, id: DeviceId) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.ask_refused_at.is_none_or(|at| at > now) {
+            return;
+        }
+        holder.ask_refused_at = None;
+        let again = std::mem::take(&mut holder.refused);
+        for (_, root) in &again {
+            if let Some(pack) = self.packs.get_mut(root) {
+                pack.custody.insert(id, Custody::Unasked);
+            }
+        }
+        holder.unasked.extend(again);
+    }
+
+    fn connect_if_needed(&mut self, id: DeviceId) {
+        let now = self.now;
+        let due = self.holders.get(&id).is_some_and(
+            |holder| matches!(holder.link, Link::Down { retry_at } if retry_at <= now),
+        );
+        if !due {
+            return;
+        }
+        self.prune(id);
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if !(holder.unasked.is_empty() && holder.wanted.is_empty()) {
+            holder.link = Link::Connecting { deadline: now.after_ms(CONNECT_MS_MAX) };
+            self.outputs.push_back(Output::Connect { holder: id });
+        }
+    }
+
+    /// Drops from the front of a holder's queues what has become pointless. Their custody stays,
+    /// and `requeue` brings them back should they matter again.
+    fn prune(&mut self, id: DeviceId) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        while let Some((_, root)) = holder.unasked.first() {
+            let asks =
+                |pack: &Pack| pack.matters() || pack.custody.get(&id).is_some_and(Custody::counts);
+            if self.packs.get(root).is_some_and(asks) {
+                break;
+            }
+            holder.unasked.pop_first();
+        }
+        while let Some((_, root)) = holder.wanted.first() {
+            if self.packs.get(root).is_some_and(|pack| pack.here && pack.matters()) {
+                break;
+            }
+            holder.wanted.pop_first();
+        }
+    }
+
+    fn offer_to(&mut self, id: DeviceId) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.offer.is_some() || !holder.is_available(now) {
+            return;
+        }
+        let mut shards = Vec::new();
+        let mut roots = Vec::new();
+        while shards.len() < OFFER_SHARDS_MAX {
+            let Some((_, root)) = holder.unasked.pop_first() else { break };
+            let Some(pack) = self.packs.get_mut(&root) else { continue };
+            let kept = pack.custody.get(&id).is_some_and(Custody::counts);
+            if !kept && !pack.matters() {
+                continue;
+            }
+            pack.custody.insert(id, Custody::Asked { kept });
+            shards.push(OfferedShard { shard: pack.shard, class: pack.class });
+            roots.push(root);
+        }
+        if roots.is_empty() {
+            return;
+        }
+        let order = self.numbers.take();
+        holder.offer = Some(order);
+        let deadline = now.after_ms(OFFER_MS_MAX);
+        self.orders.insert(order, Order::Offer { holder: id, roots, deadline });
+        self.outputs.push_back(Output::Offer { order, holder: id, shards });
+    }
+
+    fn uploads_total(&self) -> usize {
+        self.holders.values().map(|holder| holder.uploads).sum()
+    }
+
+    /// Starts one upload to this holder if there is one to start.
+    fn upload_one(&mut self, id: DeviceId) -> bool {
+        if self.uploads_total() >= UPLOADS_TOTAL_MAX {
+            return false;
+        }
+        self.prune(id);
+        let Some(holder) = self.holders.get(&id) else { return false };
+        if holder.uploads >= UPLOADS_PER_HOLDER_MAX || !holder.is_available(self.now) {
+            return false;
+        }
+        let found: Option<Key> = holder
+            .wanted
+            .iter()
+            .find(|(_, root)| {
+                self.packs
+                    .get(root)
+                    .is_some_and(|pack| pack.here && pack.matters() && self.is_planned(pack, id))
+            })
+            .copied();
+        found.is_some_and(|key| self.start_upload(id, key))
+    }
+
+    fn start_upload(&mut self, id: DeviceId, key: Key) -> bool {
+        let root: ShardRoot = key.1;
+        let (Some(holder), Some(pack)) = (self.holders.get_mut(&id), self.packs.get_mut(&root))
+        else {
+            return false;
+        };
+        let order = self.numbers.take();
+        holder.leave_queues(&key);
+        holder.uploads += 1;
+        pack.custody.insert(id, Custody::Uploading(order));
+        let (shard, class) = (pack.shard, pack.class);
+        let deadline = self.now.after_ms(UPLOAD_STALL_MS_MAX);
+        self.orders.insert(order, Order::Upload { holder: id, root, deadline });
+        self.outputs.push_back(Output::Upload { order, holder: id, shard, class });
+        true
+    }
+
+    /// Leaves a connected holder alone for a while.
+    pub(super) fn rest(&mut self, id: DeviceId, backoff: Backoff, condition: Condition) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if matches!(holder.link, Link::Up { rest_until } if rest_until > now) {
+            // One failure of many orders at once counts once.
+            return;
+        }
+        holder.failures = holder.failures.saturating_add(1);
+        let until = now.after_ms(backoff.wait_ms(holder.failures, &id));
+        match &mut holder.link {
+            Link::Up { rest_until } => *rest_until = until.max(*rest_until),
+            Link::Down { retry_at } => *retry_at = until.max(*retry_at),
+            Link::Connecting { .. } => {}
+        }
+        self.set_condition(id, condition);
+        self.release_awaited(id);
+    }
+
+    pub(super) fn set_condition(&mut self, id: DeviceId, condition: Condition) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.condition != condition {
+            holder.condition = condition;
+            self.outputs.push_back(Output::HolderIs { holder: id, condition });
+        }
+    }
+
+    /// Metadata packs that waited for this holder alone may be safe without it.
+    pub(super) fn release_awaited(&mut self, id: DeviceId) {
+        let Some(holder) = self.holders.get(&id) else { return };
+        let waiting: Vec<ShardRoot> =
+            holder.unasked.iter().chain(&holder.wanted).map(|(_, root)| *root).collect();
+        for root in waiting {
+            self.reconsider(root);
+        }
+    }
+}

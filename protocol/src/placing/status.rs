@@ -1,0 +1,156 @@
+//! Counts for `larder status`: how safe, what is pending, what stands in the way.
+
+use std::collections::BTreeMap;
+
+use super::{Condition, Placing, Site, holder::Link, pack::Custody};
+use crate::{ids::DeviceId, limits::COPIES_AUTO_MAX};
+
+/// Why unsafe packs do not get on. Named in this order when several hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blocked {
+    /// No holder is known: pair with one.
+    NoHolder,
+    /// The policy asks for more sites than are known.
+    TooFewSites {
+        /// Sites known.
+        known: usize,
+        /// Sites asked for.
+        wanted: usize,
+    },
+    /// No holder that could take more is connected.
+    NotConnected,
+    /// Every connected holder that could help is full, or our grants there are used up.
+    NoRoom,
+    /// Connected holders forbid, fail, or are distrusted.
+    Refused,
+}
+
+/// One holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderStatus {
+    /// Its site.
+    pub site: Site,
+    /// Whether a connection is up.
+    pub connected: bool,
+    /// How it stands.
+    pub condition: Condition,
+    /// Packs with a durable receipt of it.
+    pub kept_packs: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Packs it is known to lack or was not asked about, and that should be offered to it.
+    pub pending_packs: u64,
+    /// Uploads under way.
+    pub uploads: usize,
+}
+
+/// The whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Packs known.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packs that meet the policy.
+    pub safe_packs: u64,
+    /// Their bytes.
+    pub safe_bytes: u64,
+    /// Packs on fewer sites than the policy asks now, though they met it when their local copy
+    /// went (a site was added since).
+    pub below_policy_packs: u64,
+    /// Packs that are neither here nor at any holder: lost, or of a device not heard of yet.
+    pub nowhere_packs: u64,
+    /// Sites on which each pack must be.
+    pub copies: usize,
+    /// Sites known.
+    pub sites: usize,
+    /// Whether two sites would be better than what there is: warn loudly.
+    pub one_site_only: bool,
+    /// Numbers of the heads that wait, and how many packs each lacks.
+    pub waiting_heads: BTreeMap<u64, usize>,
+    /// What stands in the way, when something is unsafe and nothing is under way.
+    pub blocked: Option<Blocked>,
+    /// Each holder.
+    pub holders: BTreeMap<DeviceId, HolderStatus>,
+}
+
+impl Placing {
+    /// Counts everything. Takes time proportional to packs times holders: for people, not for
+    /// every input.
+    pub fn status(&self) -> Status {
+        let sites = self.sites_known();
+        let mut status = Status {
+            packs: 0,
+            bytes: 0,
+            safe_packs: 0,
+            safe_bytes: 0,
+            below_policy_packs: 0,
+            nowhere_packs: 0,
+            copies: self.copies,
+            sites,
+            one_site_only: sites < COPIES_AUTO_MAX,
+            waiting_heads: self
+                .heads
+                .iter()
+                .map(|(seq, head)| (*seq, head.missing.len()))
+                .collect(),
+            blocked: None,
+            holders: self.holder_statuses(),
+        };
+        for pack in self.packs.values() {
+            status.packs += 1;
+            status.bytes += pack.shard.bytes;
+            let kept_sites = self.sites_where(pack, Custody::counts).len();
+            if pack.safe {
+                status.safe_packs += 1;
+                status.safe_bytes += pack.shard.bytes;
+                status.below_policy_packs += u64::from(kept_sites < self.copies);
+            }
+            status.nowhere_packs += u64::from(!pack.here && kept_sites == 0);
+            for (id, custody) in &pack.custody {
+                let Some(holder) = status.holders.get_mut(id) else { continue };
+                if custody.counts() {
+                    holder.kept_packs += 1;
+                    holder.kept_bytes += pack.shard.bytes;
+                } else if pack.matters() {
+                    holder.pending_packs += 1;
+                }
+            }
+        }
+        if status.safe_packs < status.packs && self.orders.is_empty() {
+            status.blocked = self.blocked(sites);
+        }
+        status
+    }
+
+    fn holder_statuses(&self) -> BTreeMap<DeviceId, HolderStatus> {
+        let of = |holder: &super::Holder| HolderStatus {
+            site: holder.site.clone(),
+            connected: matches!(holder.link, Link::Up { .. }),
+            condition: holder.condition,
+            kept_packs: 0,
+            kept_bytes: 0,
+            pending_packs: 0,
+            uploads: holder.uploads,
+        };
+        self.holders.iter().map(|(id, holder)| (*id, of(holder))).collect()
+    }
+
+    fn blocked(&self, sites: usize) -> Option<Blocked> {
+        let mut up = self.holders.values().filter(|holder| matches!(holder.link, Link::Up { .. }));
+        if self.holders.is_empty() {
+            Some(Blocked::NoHolder)
+        } else if sites < self.copies {
+            Some(Blocked::TooFewSites { known: sites, wanted: self.copies })
+        } else if up
+            .clone()
+            .any(|holder| matches!(holder.condition, Condition::Full | Condition::QuotaUsed))
+        {
+            Some(Blocked::NoRoom)
+        } else if up.any(|holder| holder.condition != Condition::Fine) {
+            Some(Blocked::Refused)
+        } else {
+            Some(Blocked::NotConnected)
+        }
+    }
+}
