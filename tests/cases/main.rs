@@ -1,0 +1,3 @@
+//! All end-to-end cases in one binary: linked once, one file per behaviour.
+
+mod tidy;
