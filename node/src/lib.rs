@@ -4,4 +4,5 @@
 //! bytes, asks clocks and carries out orders.
 
 pub mod command;
+pub mod control;
 pub mod home;

@@ -204,6 +204,11 @@ impl EventStream {
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
+
+    /// An event that is there already. After the command has ended that is all of them.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
 }
 
 impl Drop for EventStream {

@@ -72,6 +72,12 @@ impl Failure {
         Self::new(ExitKind::Interrupted, "interrupted")
     }
 
+    /// A mistake in this program.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        Self::failed(format!("internal error: {error}"))
+            .hint("this should not happen: please report it with the lines before")
+    }
+
     /// An ordinary failure with the error and its causes in one line: "doing what: why: why".
     pub fn from_error(doing: impl fmt::Display, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut message = format!("{doing}: {error}");
