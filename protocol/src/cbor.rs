@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 /// Why bytes were not accepted as a record.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Longer than this kind of record may be.
     #[error("{bytes} bytes, at most {max} are allowed")]
@@ -48,6 +48,16 @@ where
     }
     let value: T = minicbor::decode(bytes).map_err(|_| DecodeError::Malformed)?;
     if encode(&value) == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
+}
+
+/// The version of a record that is a map with the version under key 0, before anything else of
+/// it is understood. `None` when it is no such record.
+pub fn peek_version(bytes: &[u8]) -> Option<u16> {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let fields = decoder.map().ok()??;
+    let first_key = decoder.u8().ok()?;
+    let version = decoder.u16().ok()?;
+    (fields > 0 && first_key == 0).then_some(version)
 }
 
 #[cfg(test)]
