@@ -73,3 +73,16 @@ pub const UPLOAD_STALL_MS_MAX: u64 = 120_000;
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.
 pub const PUTS_TOTAL_MAX: usize = 32;
+
+/// Parents of one log entry: one for each branch that it joins.
+pub const LOG_PARENTS_MAX: usize = 64;
+/// A text that a person gave (name of a device, site), in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Addresses of one node, and the bytes of each in text form.
+pub const ADDRESSES_MAX: usize = 16;
+/// One address in text form.
+pub const ADDRESS_BYTES_MAX: usize = 256;
+/// A ticket's content, before it becomes text.
+pub const TICKET_BYTES_MAX: usize = 8 * 1024;
+/// A whole pairing must be over after this: both persons sit before their screens.
+pub const PAIRING_MS_MAX: u64 = 120_000;

@@ -1,0 +1,413 @@
+//! The device log: a vault's signed record of who its devices are and which keys they hold.
+//!
+//! ```text
+//! genesis ◄── add laptop ◄── add phone  ◄─┐
+//!    ▲                                    ├── add desk     (parents: all heads its author knew)
+//!    └─────── add tablet ◄────────────────┘
+//! ```
+//! Entries name their parents, so the log is a graph without cycles; entries made apart are both
+//! kept, and two nodes with the same entries have the same view, in whatever order they came.
+//! **Invariant:** whether an entry is valid depends on the entry and its ancestors alone, never
+//! on what arrived before it (a full log excepted, which is a bound against abuse).
+//! **Invariant:** every entry here is verified; there is no other way in than [`DeviceLog::merge`].
+//! Not here: removal, renaming, key rotation. Their act numbers are reserved, and a log that holds
+//! one is refused with [`LogError::Newer`]. Source: specs/device_log.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::{
+    cbor::DecodeError,
+    ids::{DeviceId, EntryHash, VaultId},
+    keys::{
+        DevicePublic, Principal, RecoveryPublic,
+        epoch::{EpochKey, FIRST_EPOCH},
+        wrap::{Wrap, WrapError, WrapTerms, unwrap},
+    },
+    limits::{DEVICES_MAX, LOG_ENTRIES_MAX},
+    time::Timestamp,
+};
+
+pub mod add;
+pub mod entry;
+pub mod found;
+pub mod label;
+
+pub use add::{AddDraft, DraftError, Newcomer};
+pub use entry::LogEntry;
+pub use found::{Founded, Founding};
+pub use label::{Label, SealedLabel};
+
+use entry::{Act, Addition, Author, Genesis};
+
+/// Why an entry was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// Not a log entry.
+    #[error("the device log entry cannot be read: {0}")]
+    Decode(DecodeError),
+    /// Of a version or act that this code does not know. The log cannot be trusted without it.
+    #[error("the device log was written by a newer Larder (version {version}, act {act}): update")]
+    Newer {
+        /// Version met.
+        version: u16,
+        /// Number of the act met.
+        act: u32,
+    },
+    /// Fields that do not go together.
+    #[error("the device log entry contradicts itself")]
+    Shape,
+    /// A key that no device makes, or one key in two roles.
+    #[error("the device log entry names a key that cannot be a device's")]
+    Key,
+    /// The first entry is not a genesis, or a later one is.
+    #[error("a device log begins with exactly one founding entry")]
+    Genesis,
+    /// Belongs to another vault.
+    #[error("the device log entry belongs to another vault")]
+    ForeignVault,
+    /// An ancestor is missing: it must come first.
+    #[error("the device log entry builds on {parent}, which is not known here")]
+    UnknownParent {
+        /// The missing entry.
+        parent: EntryHash,
+    },
+    /// The author is no device that the entry's ancestors know.
+    #[error("the device log entry is signed by a stranger")]
+    Stranger,
+    /// A signature of the author or of the consenting side does not verify.
+    #[error("a signature on the device log entry is not valid")]
+    Signature,
+    /// Adds a device that its ancestors already know.
+    #[error("device {device} is already in the device log")]
+    Duplicate {
+        /// The device.
+        device: DeviceId,
+    },
+    /// More devices than a vault may have.
+    #[error("a vault has at most {DEVICES_MAX} devices")]
+    TooManyDevices,
+    /// More entries than a log may have.
+    #[error("a device log has at most {LOG_ENTRIES_MAX} entries")]
+    Full,
+}
+
+impl From<DecodeError> for LogError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+/// What became of an entry that was valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merged {
+    /// New; the log must be made durable again.
+    Added(EntryHash),
+    /// Already here.
+    Known(EntryHash),
+}
+
+/// A device as the log knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogDevice<'a> {
+    /// Its public keys.
+    pub public: DevicePublic,
+    /// Its name and site, sealed.
+    pub label: &'a SealedLabel,
+    /// The entry that took it in.
+    pub entry: EntryHash,
+    /// When, by the clock of that entry's author.
+    pub added: Timestamp,
+}
+
+/// A verified device log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceLog {
+    vault: VaultId,
+    salt: [u8; 32],
+    recovery: RecoveryPublic,
+    entries: BTreeMap<EntryHash, Node>,
+    /// In the order of arrival, so parents first.
+    order: Vec<EntryHash>,
+    heads: BTreeSet<EntryHash>,
+    /// Every device, with the entries that took it in: more than one when two devices did so
+    /// apart. The first in order of hashes speaks for it.
+    devices: BTreeMap<DeviceId, Membership>,
+    /// Commitment of every epoch's key.
+    epochs: BTreeMap<u32, [u8; 32]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Membership {
+    /// Local number, for rosters.
+    number: u16,
+    entries: BTreeSet<EntryHash>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    entry: LogEntry,
+    /// Numbers of the devices that this entry and its ancestors took in, ascending.
+    roster: Vec<u16>,
+}
+
+impl DeviceLog {
+    /// Begins a log with its genesis entry.
+    ///
+    /// # Errors
+    /// [`LogError`]; [`LogError::Genesis`] when it is another entry.
+    pub fn begin(genesis: &[u8]) -> Result<Self, LogError> {
+        let entry = LogEntry::decode(genesis)?;
+        let Act::Genesis(Genesis { salt, recovery, device, commitment, .. }) = &entry.body().act
+        else {
+            return Err(LogError::Genesis);
+        };
+        entry.verify(recovery)?;
+        let hash = entry.hash();
+        let membership = Membership { number: 0, entries: BTreeSet::from([hash]) };
+        Ok(Self {
+            vault: VaultId::from_bytes(*hash.as_bytes()),
+            salt: *salt,
+            recovery: *recovery,
+            order: vec![hash],
+            heads: BTreeSet::from([hash]),
+            devices: BTreeMap::from([(device.id, membership)]),
+            epochs: BTreeMap::from([(FIRST_EPOCH, *commitment)]),
+            entries: BTreeMap::from([(hash, Node { roster: vec![0], entry })]),
+        })
+    }
+
+    /// Reads a whole log, parents before children, genesis first.
+    ///
+    /// # Errors
+    /// The first [`LogError`] met; [`LogError::Genesis`] for no entries at all.
+    pub fn from_entries<B: AsRef<[u8]>>(
+        entries: impl IntoIterator<Item = B>,
+    ) -> Result<Self, LogError> {
+        let mut entries = entries.into_iter();
+        let mut log = Self::begin(entries.next().ok_or(LogError::Genesis)?.as_ref())?;
+        for bytes in entries {
+            log.merge(bytes.as_ref())?;
+        }
+        Ok(log)
+    }
+
+    /// Takes one more entry, from whoever it comes, after checking everything.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is then unchanged.
+    pub fn merge(&mut self, bytes: &[u8]) -> Result<Merged, LogError> {
+        let entry = LogEntry::decode(bytes)?;
+        let hash = entry.hash();
+        if let Some(known) = self.entries.get(&hash) {
+            // Another signature over the same body is no news, but it must not pass as valid.
+            if known.entry != entry {
+                entry.verify(&self.recovery)?;
+            }
+            return Ok(Merged::Known(hash));
+        }
+        let body = entry.body();
+        let addition = match &body.act {
+            Act::Genesis(_) => return Err(LogError::ForeignVault),
+            Act::Add(addition) => addition,
+        };
+        if body.vault != Some(self.vault) {
+            return Err(LogError::ForeignVault);
+        }
+        let mut roster = self.roster_of(&body.parents)?;
+        self.check_addition(&body.author, addition, &roster)?;
+        entry.verify(&self.recovery)?;
+        if self.order.len() >= LOG_ENTRIES_MAX {
+            return Err(LogError::Full);
+        }
+        let device = addition.device.id;
+        let number = self.enlist(device, hash);
+        roster.insert(number);
+        for parent in &body.parents {
+            self.heads.remove(parent);
+        }
+        self.heads.insert(hash);
+        self.order.push(hash);
+        self.entries.insert(hash, Node { entry, roster: roster.into_iter().collect() });
+        Ok(Merged::Added(hash))
+    }
+
+    fn roster_of(&self, parents: &[EntryHash]) -> Result<BTreeSet<u16>, LogError> {
+        let mut roster = BTreeSet::new();
+        for parent in parents {
+            let node =
+                self.entries.get(parent).ok_or(LogError::UnknownParent { parent: *parent })?;
+            roster.extend(&node.roster);
+        }
+        Ok(roster)
+    }
+
+    /// Everything about an addition that depends on its ancestors.
+    fn check_addition(
+        &self,
+        author: &Author,
+        addition: &Addition,
+        roster: &BTreeSet<u16>,
+    ) -> Result<(), LogError> {
+        let knows = |device: &DeviceId| {
+            self.devices.get(device).is_some_and(|member| roster.contains(&member.number))
+        };
+        let device = addition.device.id;
+        if let Author::Device(author) = author
+            && !knows(author)
+        {
+            return Err(LogError::Stranger);
+        }
+        if knows(&device) {
+            return Err(LogError::Duplicate { device });
+        }
+        if [self.recovery.signing_id(), self.recovery.access_id()].contains(&device) {
+            return Err(LogError::Key);
+        }
+        if roster.len() >= DEVICES_MAX {
+            return Err(LogError::TooManyDevices);
+        }
+        let epochs = addition.wraps.iter().map(|wrap| &wrap.epoch);
+        if epochs.eq(self.epochs.keys()) { Ok(()) } else { Err(LogError::Shape) }
+    }
+
+    fn enlist(&mut self, device: DeviceId, entry: EntryHash) -> u16 {
+        let next = u16::try_from(self.devices.len());
+        let number = next.expect("a log has at most LOG_ENTRIES_MAX entries");
+        let fresh = || Membership { number, entries: BTreeSet::new() };
+        let member = self.devices.entry(device).or_insert_with(fresh);
+        member.entries.insert(entry);
+        member.number
+    }
+
+    /// The vault: the hash of the genesis entry.
+    pub const fn vault(&self) -> VaultId {
+        self.vault
+    }
+
+    /// The public half of the phrase.
+    pub const fn recovery(&self) -> &RecoveryPublic {
+        &self.recovery
+    }
+
+    /// The newest entries: those without children, ascending.
+    pub fn heads(&self) -> Vec<EntryHash> {
+        self.heads.iter().copied().collect()
+    }
+
+    /// Whether this entry is here.
+    pub fn contains(&self, entry: &EntryHash) -> bool {
+        self.entries.contains_key(entry)
+    }
+
+    /// How many entries; never zero.
+    #[expect(clippy::len_without_is_empty, reason = "a log has at least its genesis entry")]
+    pub const fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// One entry.
+    pub fn entry(&self, hash: &EntryHash) -> Option<&LogEntry> {
+        self.entries.get(hash).map(|node| &node.entry)
+    }
+
+    /// All entries as bytes, parents before children.
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.order.iter().filter_map(|hash| self.entry(hash)).map(LogEntry::bytes)
+    }
+
+    /// The entries that somebody lacks who has `have` and their ancestors, parents before
+    /// children. Hashes that are not known here are passed over: they say nothing.
+    pub fn entries_beyond(&self, have: &[EntryHash]) -> Vec<&[u8]> {
+        let mut known = BTreeSet::new();
+        let mut open: Vec<EntryHash> = have.to_vec();
+        while let Some(hash) = open.pop() {
+            if let Some(entry) = self.entry(&hash)
+                && known.insert(hash)
+            {
+                open.extend(&entry.body().parents);
+            }
+        }
+        let missing = self.order.iter().filter(|hash| !known.contains(*hash));
+        missing.filter_map(|hash| self.entry(hash)).map(LogEntry::bytes).collect()
+    }
+
+    /// The devices of the vault, ascending by id.
+    pub fn devices(&self) -> impl Iterator<Item = LogDevice<'_>> {
+        self.devices.values().filter_map(|member| self.log_device(member))
+    }
+
+    /// One device.
+    pub fn device(&self, device: &DeviceId) -> Option<LogDevice<'_>> {
+        self.log_device(self.devices.get(device)?)
+    }
+
+    fn log_device(&self, member: &Membership) -> Option<LogDevice<'_>> {
+        let hash = member.entries.first()?;
+        let body = self.entry(hash)?.body();
+        let (public, label) = match &body.act {
+            Act::Genesis(genesis) => (genesis.device, &genesis.label),
+            Act::Add(addition) => (addition.device, &addition.label),
+        };
+        Some(LogDevice { public, label, entry: *hash, added: body.time })
+    }
+
+    /// Whether `device` belongs to the vault.
+    pub fn is_device(&self, device: &DeviceId) -> bool {
+        self.devices.contains_key(device)
+    }
+
+    /// Name and site of a device, read with the epoch keys.
+    pub fn label(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
+        self.device(device)?.label.open(device, epochs)
+    }
+
+    /// The terms under which the key of each epoch is wrapped, ascending by epoch.
+    pub fn epochs(&self) -> impl Iterator<Item = WrapTerms> {
+        let salt = self.salt;
+        self.epochs.iter().map(move |(epoch, commitment)| {
+            let (epoch, commitment) = (*epoch, *commitment);
+            WrapTerms { epoch, commitment, salt }
+        })
+    }
+
+    /// The keys of all epochs, ascending, as opened by a device or by the phrase.
+    ///
+    /// # Errors
+    /// [`WrapError::NotForUs`] when this principal has no wrap of some epoch; another
+    /// [`WrapError`] when it has, and none opens.
+    pub fn epoch_keys<'p>(
+        &self,
+        principal: impl Into<Principal<'p>>,
+    ) -> Result<Vec<EpochKey>, WrapError> {
+        let principal = principal.into();
+        let own = principal.hpke_public();
+        let open = |terms: WrapTerms| {
+            let mut failure = WrapError::NotForUs;
+            for wrap in self.wraps(terms.epoch).filter(|wrap| wrap.to == own) {
+                match unwrap(wrap, &terms, principal.hpke_secret()) {
+                    Ok(key) => return Ok(key),
+                    Err(error) => failure = error,
+                }
+            }
+            Err(failure)
+        };
+        self.epochs().map(open).collect()
+    }
+
+    fn wraps(&self, epoch: u32) -> impl Iterator<Item = &Wrap> {
+        self.entries.values().flat_map(move |node| {
+            let (founding, added) = match &node.entry.body().act {
+                Act::Genesis(genesis) => (genesis.wraps.as_slice(), [].as_slice()),
+                Act::Add(addition) => ([].as_slice(), addition.wraps.as_slice()),
+            };
+            let founding = founding.iter().filter(move |_| epoch == FIRST_EPOCH);
+            let added = added.iter().filter(move |wrap| wrap.epoch == epoch);
+            founding.chain(added.map(|wrap| &wrap.wrap))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Taking in a device, in two steps: a side that knows the vault drafts, the new device checks
+//! and consents, the first side signs and appends. Source: specs/device_log.md.
+
+use rand_core::CryptoRng;
+use thiserror::Error;
+
+use super::{
+    DeviceLog, Label, LogEntry, LogError,
+    entry::{self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, decode_body},
+};
+use crate::{
+    cbor,
+    ids::EntryHash,
+    keys::{
+        DeviceKeys, DevicePublic, Principal, RecoveryKeys, sign,
+        wrap::{WrapError, unwrap, wrap},
+    },
+    limits::LOG_PARENTS_MAX,
+    time::Timestamp,
+};
+
+/// A device that is to be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Its public keys.
+    pub device: DevicePublic,
+    /// Its name and site.
+    pub label: Label,
+    /// Wall-clock time of the side that drafts.
+    pub time: Timestamp,
+}
+
+/// Why a draft could not be made, or why the new device does not consent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DraftError {
+    /// The entry could not stand in this log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The side that drafts cannot open the vault's keys, or the keys for the newcomer are wrong.
+    #[error(transparent)]
+    Key(#[from] WrapError),
+    /// Name or site cannot be used, or are not those that the newcomer gave.
+    #[error("the name or site in the draft is not the one that was given")]
+    Label,
+    /// Adds another device, or this one with another key.
+    #[error("the draft adds other keys than those of this device")]
+    OtherDevice,
+}
+
+/// The body of an `add` entry that nobody has signed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddDraft {
+    bytes: Vec<u8>,
+    body: EntryBody,
+}
+
+impl AddDraft {
+    /// Reads a draft from the other side.
+    ///
+    /// # Errors
+    /// [`LogError`] of form and shape; [`LogError::Genesis`] when it is no addition.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
+        let body = decode_body(bytes)?;
+        match body.act {
+            Act::Add(_) => Ok(Self { bytes: bytes.to_vec(), body }),
+            Act::Genesis(_) => Err(LogError::Genesis),
+        }
+    }
+
+    /// The bytes to send; what both sides sign.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The name that the entry will have.
+    pub fn hash(&self) -> EntryHash {
+        entry::hash_body(&self.bytes)
+    }
+
+    fn addition(&self) -> Option<&Addition> {
+        match &self.body.act {
+            Act::Add(addition) => Some(addition),
+            Act::Genesis(_) => None,
+        }
+    }
+
+    /// The new device's part: checks that the draft adds this very device, under the name given,
+    /// to the vault of `log`, with keys that open and are those of the vault; then consents.
+    ///
+    /// # Errors
+    /// [`DraftError`]; nothing is signed.
+    pub fn consent(
+        &self,
+        log: &DeviceLog,
+        own: &DeviceKeys,
+        label: &Label,
+    ) -> Result<[u8; 64], DraftError> {
+        let addition = self.addition().ok_or(LogError::Genesis)?;
+        if self.body.vault != Some(log.vault()) {
+            return Err(LogError::ForeignVault.into());
+        }
+        if addition.device != own.public() {
+            return Err(DraftError::OtherDevice);
+        }
+        let roster = log.roster_of(&self.body.parents)?;
+        log.check_addition(&self.body.author, addition, &roster)?;
+        let open =
+            |(terms, sealed): (_, &EpochWrap)| unwrap(&sealed.wrap, &terms, own.hpke_secret());
+        let keys: Vec<_> = log.epochs().zip(&addition.wraps).map(open).collect::<Result<_, _>>()?;
+        if addition.label.open(&own.id(), &keys).as_ref() != Some(label) {
+            return Err(DraftError::Label);
+        }
+        Ok(own.sign(sign::LOG_CONSENT, &self.bytes))
+    }
+}
+
+impl DeviceLog {
+    /// Drafts the entry that takes in `newcomer`, authored by a device of the vault or by the
+    /// phrase.
+    ///
+    /// # Errors
+    /// [`DraftError`].
+    pub fn draft_add<'p>(
+        &self,
+        author: impl Into<Principal<'p>>,
+        newcomer: &Newcomer,
+        rng: &mut impl CryptoRng,
+    ) -> Result<AddDraft, DraftError> {
+        let principal = author.into();
+        let author = author_of(&principal);
+        let parents = self.parents_for(&author);
+        let epochs = self.epoch_keys(principal)?;
+        let device = newcomer.device;
+        let newest = epochs.last().ok_or(WrapError::NotForUs)?;
+        let label = newcomer.label.seal(&device.id, newest, rng).ok_or(DraftError::Label)?;
+        let mut wraps = Vec::with_capacity(epochs.len());
+        for (terms, key) in self.epochs().zip(&epochs) {
+            let wrap = wrap(key, &terms.salt, &device.hpke, rng)?;
+            wraps.push(EpochWrap { epoch: terms.epoch, wrap });
+        }
+        let addition = Addition { device, label, wraps };
+        self.check_addition(&author, &addition, &self.roster_of(&parents)?)?;
+        let body = EntryBody {
+            version: ENTRY_VERSION,
+            vault: Some(self.vault()),
+            parents,
+            author,
+            time: newcomer.time,
+            act: Act::Add(addition),
+        };
+        Ok(AddDraft::decode(&cbor::encode(&body))?)
+    }
+
+    /// Signs a draft to which the new device consented, and appends it. Returns the entry's
+    /// bytes, to be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is then unchanged.
+    pub fn append_add<'p>(
+        &mut self,
+        draft: &AddDraft,
+        consent: [u8; 64],
+        author: impl Into<Principal<'p>>,
+    ) -> Result<Vec<u8>, LogError> {
+        let principal = author.into();
+        if draft.body.author != author_of(&principal) {
+            return Err(LogError::Stranger);
+        }
+        let signature = principal.sign(sign::LOG_ENTRY, draft.bytes());
+        let bytes = LogEntry::assemble(draft.bytes(), signature, consent);
+        self.merge(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Takes in this very device in the name of the phrase: both signatures are made here.
+    /// Returns the entry's bytes.
+    ///
+    /// # Errors
+    /// [`DraftError`]; the log is then unchanged.
+    pub fn enrol(
+        &mut self,
+        recovery: &RecoveryKeys,
+        device: &DeviceKeys,
+        newcomer: &Newcomer,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, DraftError> {
+        let draft = self.draft_add(recovery, newcomer, rng)?;
+        let consent = draft.consent(self, device, &newcomer.label)?;
+        Ok(self.append_add(&draft, consent, recovery)?)
+    }
+
+    /// The heads to build on, ascending. If there are too many, those come first whose ancestors
+    /// know the author, because the entry is void without one of them.
+    fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
+        let number = match author {
+            Author::Device(device) => self.devices.get(device).map(|member| member.number),
+            Author::Recovery => None,
+        };
+        let knows = |hash: &EntryHash| {
+            let node = self.entries.get(hash);
+            node.is_some_and(|node| number.is_some_and(|number| node.roster.contains(&number)))
+        };
+        let mut heads = self.heads();
+        heads.sort_by_key(|hash| !knows(hash));
+        heads.truncate(LOG_PARENTS_MAX);
+        heads.sort_unstable();
+        heads
+    }
+}
+
+fn author_of(principal: &Principal<'_>) -> Author {
+    match principal {
+        Principal::Device(keys) => Author::Device(keys.id()),
+        Principal::Recovery(_) => Author::Recovery,
+    }
+}

@@ -1,0 +1,272 @@
+//! One entry of a device log: its bytes, its shape, its signatures. What it means among other
+//! entries is for [`DeviceLog`](super::DeviceLog). Source: specs/device_log.md.
+
+use minicbor::{Decode, Decoder, Encode, bytes::ByteVec};
+
+use super::{LogError, label::SealedLabel};
+use crate::{
+    cbor,
+    ids::{DeviceId, EntryHash, VaultId},
+    keys::{DevicePublic, RecoveryPublic, sign, verify, wrap::Wrap},
+    limits::{LOG_ENTRY_BYTES_MAX, LOG_PARENTS_MAX},
+    time::Timestamp,
+};
+
+/// Version of entries that this code writes and reads.
+pub const ENTRY_VERSION: u16 = 1;
+/// Acts from this number on are not known yet: epoch, remove, rename, policy and guardians will
+/// be 2 to 6.
+const FIRST_UNKNOWN_ACT: u32 = 2;
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct EntryBody {
+    /// [`ENTRY_VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// The vault; `None` in the genesis entry alone, whose hash is the vault's name.
+    #[n(1)]
+    pub vault: Option<VaultId>,
+    /// The newest entries that the author knew, ascending; none in the genesis entry alone.
+    #[n(2)]
+    pub parents: Vec<EntryHash>,
+    /// Who says so.
+    #[n(3)]
+    pub author: Author,
+    /// When, by the author's clock. For people; orders nothing.
+    #[n(4)]
+    pub time: Timestamp,
+    /// What is said.
+    #[n(5)]
+    pub act: Act,
+}
+
+/// Who signs an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Author {
+    /// A device that the entry's ancestors know.
+    #[n(0)]
+    Device(#[n(0)] DeviceId),
+    /// Whoever has the phrase.
+    #[n(1)]
+    Recovery,
+}
+
+/// What an entry does. Numbers from [`FIRST_UNKNOWN_ACT`] on belong to later versions.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Act {
+    /// Founds the vault. The recovery key consents.
+    #[n(0)]
+    Genesis(#[n(0)] Genesis),
+    /// Takes in a device. The device consents.
+    #[n(1)]
+    Add(#[n(0)] Addition),
+}
+
+/// The founding of a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Genesis {
+    /// Random: makes two vaults of one phrase different, and binds wraps to this one.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub salt: [u8; 32],
+    /// Public half of the phrase.
+    #[n(1)]
+    pub recovery: RecoveryPublic,
+    /// The first device.
+    #[n(2)]
+    pub device: DevicePublic,
+    /// Its name and site, sealed.
+    #[n(3)]
+    pub label: SealedLabel,
+    /// Commitment of the key of epoch 1.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub commitment: [u8; 32],
+    /// That key, to the device and to the recovery key, in this order.
+    #[n(5)]
+    pub wraps: Vec<Wrap>,
+}
+
+/// The joining of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Addition {
+    /// The new device.
+    #[n(0)]
+    pub device: DevicePublic,
+    /// Its name and site, sealed.
+    #[n(1)]
+    pub label: SealedLabel,
+    /// Every epoch key that the ancestors know, to the new device, ascending by epoch.
+    #[n(2)]
+    pub wraps: Vec<EpochWrap>,
+}
+
+/// A wrap with the epoch it is of.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct EpochWrap {
+    /// Number of the epoch.
+    #[n(0)]
+    pub epoch: u32,
+    /// Its key.
+    #[n(1)]
+    pub wrap: Wrap,
+}
+
+/// What is stored and sent: the body's bytes as signed, and both signatures.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Signed {
+    #[n(0)]
+    body: ByteVec,
+    /// By the author, domain [`sign::LOG_ENTRY`].
+    #[cbor(n(1), with = "minicbor::bytes")]
+    signature: [u8; 64],
+    /// By the other side, domain [`sign::LOG_CONSENT`].
+    #[cbor(n(2), with = "minicbor::bytes")]
+    consent: [u8; 64],
+}
+
+/// A decoded entry together with the bytes it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    bytes: Vec<u8>,
+    signed: Signed,
+    body: EntryBody,
+    hash: EntryHash,
+}
+
+impl LogEntry {
+    /// Decodes and checks what can be checked of an entry alone: size, version, form, shape.
+    ///
+    /// # Errors
+    /// [`LogError::Decode`], [`LogError::Newer`], [`LogError::Shape`] or [`LogError::Key`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
+        let signed: Signed = cbor::decode(bytes, LOG_ENTRY_BYTES_MAX)?;
+        let body = decode_body(&signed.body)?;
+        let hash = hash_body(&signed.body);
+        Ok(Self { bytes: bytes.to_vec(), signed, body, hash })
+    }
+
+    pub(super) fn assemble(body: &[u8], signature: [u8; 64], consent: [u8; 64]) -> Vec<u8> {
+        cbor::encode(&Signed { body: body.to_vec().into(), signature, consent })
+    }
+
+    /// The bytes, as received.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it says.
+    pub const fn body(&self) -> &EntryBody {
+        &self.body
+    }
+
+    /// Its name.
+    pub const fn hash(&self) -> EntryHash {
+        self.hash
+    }
+
+    /// Checks both signatures; `recovery` is the recovery key of the vault.
+    pub(super) fn verify(&self, recovery: &RecoveryPublic) -> Result<(), LogError> {
+        let author = match self.body.author {
+            Author::Device(device) => device,
+            Author::Recovery => recovery.signing_id(),
+        };
+        let consenting = match &self.body.act {
+            Act::Genesis(genesis) => genesis.recovery.signing_id(),
+            Act::Add(addition) => addition.device.id,
+        };
+        let Signed { body, signature, consent } = &self.signed;
+        let valid = verify(sign::LOG_ENTRY, &author, body, signature)
+            && verify(sign::LOG_CONSENT, &consenting, body, consent);
+        if valid { Ok(()) } else { Err(LogError::Signature) }
+    }
+}
+
+/// The name of an entry with this body.
+pub(super) fn hash_body(body: &[u8]) -> EntryHash {
+    EntryHash::from_bytes(blake3::derive_key("larder 2026 log entry v1", body))
+}
+
+/// Decodes a body and checks its shape.
+pub(super) fn decode_body(bytes: &[u8]) -> Result<EntryBody, LogError> {
+    match peek(bytes) {
+        Some((ENTRY_VERSION, act)) if act < FIRST_UNKNOWN_ACT => {}
+        Some((0, _)) | None => return Err(LogError::Decode(cbor::DecodeError::Malformed)),
+        Some((version, act)) => return Err(LogError::Newer { version, act }),
+    }
+    let body: EntryBody = cbor::decode(bytes, LOG_ENTRY_BYTES_MAX)?;
+    body.check()?;
+    Ok(body)
+}
+
+/// Version and act of a body of any version, without understanding the rest. Every version keeps
+/// these two where they are: keys 0 and 5 of the map, the act's number first in its array.
+fn peek(bytes: &[u8]) -> Option<(u16, u32)> {
+    let version = cbor::peek_version(bytes)?;
+    let mut decoder = Decoder::new(bytes);
+    for _ in 0..decoder.map().ok()?? {
+        if decoder.u64().ok()? == 5 {
+            decoder.array().ok()?;
+            return Some((version, decoder.u32().ok()?));
+        }
+        decoder.skip().ok()?;
+    }
+    // A newer version may lack what we look for; it is still a newer version.
+    (version > ENTRY_VERSION).then_some((version, 0))
+}
+
+impl EntryBody {
+    fn check(&self) -> Result<(), LogError> {
+        let ascending = self.parents.is_sorted_by(|one, next| one < next);
+        if !ascending || self.parents.len() > LOG_PARENTS_MAX {
+            return Err(LogError::Shape);
+        }
+        match &self.act {
+            Act::Genesis(genesis) => {
+                let first = self.vault.is_none() && self.parents.is_empty();
+                let own = self.author == Author::Device(genesis.device.id);
+                if first && own { genesis.check() } else { Err(LogError::Shape) }
+            }
+            Act::Add(addition) => {
+                let later = self.vault.is_some() && !self.parents.is_empty();
+                if later { addition.check() } else { Err(LogError::Shape) }
+            }
+        }
+    }
+}
+
+impl Genesis {
+    fn check(&self) -> Result<(), LogError> {
+        let to = |key: &[u8; 32], wrap: &Wrap| wrap.to == *key;
+        let wrapped = match self.wraps.as_slice() {
+            [first, second] => to(&self.device.hpke, first) && to(&self.recovery.hpke, second),
+            _ => false,
+        };
+        if !wrapped || !self.label.is_plausible() {
+            return Err(LogError::Shape);
+        }
+        let recovery = &self.recovery;
+        let mut signing = [recovery.signing_id(), recovery.access_id(), self.device.id];
+        let keys = signing.iter().all(sign::is_usable)
+            && [&recovery.hpke, &self.device.hpke].into_iter().all(crate::keys::wrap::is_usable);
+        signing.sort_unstable();
+        let distinct = signing.is_sorted_by(|one, next| one < next);
+        if keys && distinct { Ok(()) } else { Err(LogError::Key) }
+    }
+}
+
+impl Addition {
+    fn check(&self) -> Result<(), LogError> {
+        let ascending = self.wraps.is_sorted_by(|one, next| one.epoch < next.epoch);
+        let own = self.wraps.iter().all(|wrap| wrap.wrap.to == self.device.hpke);
+        if !ascending || !own || !self.label.is_plausible() {
+            return Err(LogError::Shape);
+        }
+        let keys =
+            sign::is_usable(&self.device.id) && crate::keys::wrap::is_usable(&self.device.hpke);
+        if keys { Ok(()) } else { Err(LogError::Key) }
+    }
+}
