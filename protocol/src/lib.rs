@@ -20,6 +20,7 @@
 //! Source of every format: the page of the same name in `specs/`.
 
 pub mod cbor;
+pub mod head;
 pub mod holding;
 pub mod ids;
 pub mod index;
