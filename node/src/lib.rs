@@ -5,4 +5,5 @@
 
 pub mod command;
 pub mod control;
+pub mod depot;
 pub mod home;

@@ -1,0 +1,277 @@
+//! The depot: the store of shards on this device's disk, own and held.
+//!
+//! Write once: a shard is hashed while its bytes pass by, made durable, given its final name, and
+//! only then recorded; nothing is acknowledged before its record is durable. Not the judge of what
+//! may be deleted: it keeps and removes what it is told.
+//!
+//! ```text
+//! writer ──write──▶ temp file ──fsync──▶ renamed ──fsync dir──▶ row committed ──▶ acknowledged
+//!    │ dropped          │ crash             │ crash                 │ crash
+//!    ▼                  ▼                   ▼                       ▼
+//!  removed       removed at open     removed at open            there at open
+//! ```
+//!
+//! **Invariant:** a row in state [`ShardState::Ok`] means that its file was durable before the row
+//! was. Every call blocks on the disk: call from a thread that may block, never from async code.
+//! Source: specs/depot.md.
+
+mod disk;
+mod error;
+mod hasher;
+mod partial;
+mod reconcile;
+mod reserve;
+mod shard;
+mod table;
+#[cfg(test)]
+pub(crate) mod tests;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use larder_protocol::{
+    ids::{ShardRoot, VaultId},
+    index::ShardRef,
+    time::Timestamp,
+};
+
+pub use error::DepotError;
+pub use hasher::ShardHasher;
+pub use partial::PartialShard;
+pub use reconcile::OpenReport;
+pub use shard::{EncodeFault, Shard, group_ranges};
+pub use table::{Origin, ShardRow, ShardState, Tenure, Total, Totals};
+pub use writer::ShardWriter;
+
+use disk::Layout;
+use reserve::Reserve;
+use table::Table;
+
+/// Stripes of the lock that keeps a shard from being placed and removed at once.
+const STRIPES: usize = 64;
+
+/// The store of shards. Clones share one store.
+#[derive(Clone, Debug)]
+pub struct Depot {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    table: Table,
+    stripes: [Mutex<()>; STRIPES],
+}
+
+impl Depot {
+    /// Opens the depot at `dir`, making it when there is none, and clears up after a crash.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the disk or the table cannot be used. Damaged or missing shards are
+    /// no error: they are in the report and in their rows.
+    pub fn open(dir: &Path) -> Result<(Self, OpenReport), DepotError> {
+        let layout = Layout::create(dir)?;
+        let reserve = Reserve::open(layout.reserve());
+        let (table, found) = Table::open(layout.table(), reserve)?;
+        let depot = Self {
+            inner: Arc::new(Inner { layout, table, stripes: [const { Mutex::new(()) }; STRIPES] }),
+        };
+        let report = reconcile::reconcile(&depot, found)?;
+        Ok((depot, report))
+    }
+
+    /// Starts a shard whose name and length are promised beforehand. Its space is reserved at once.
+    ///
+    /// # Errors
+    /// [`DepotError::BadLength`] or [`DepotError::NoSpace`] before a byte was taken.
+    pub fn writer(&self, expected: ShardRef) -> Result<ShardWriter, DepotError> {
+        ShardWriter::create(self.clone(), Some(expected))
+    }
+
+    /// Starts a shard whose name is found out while it is written.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the disk refuses.
+    pub fn writer_unnamed(&self) -> Result<ShardWriter, DepotError> {
+        ShardWriter::create(self.clone(), None)
+    }
+
+    /// Stores `bytes` as one shard; durable when this returns.
+    ///
+    /// # Errors
+    /// [`DepotError`]; nothing is left behind then.
+    pub fn import(&self, bytes: &[u8], tenure: Tenure) -> Result<ShardRef, DepotError> {
+        let mut writer = self.writer_unnamed()?;
+        writer.write(bytes)?;
+        writer.finish(tenure)
+    }
+
+    /// Takes over a complete partial shard by renaming its files; durable when this returns.
+    /// `partial` may still be read afterwards.
+    ///
+    /// # Errors
+    /// [`DepotError::Incomplete`] when ranges are missing.
+    pub fn adopt(&self, partial: &PartialShard, tenure: Tenure) -> Result<(), DepotError> {
+        let ready = partial.finished()?;
+        let _guard = self.lock(&ready.shard.root);
+        if !self.stored_well(&ready.shard)? {
+            ready.sync()?;
+            ready.place(&self.inner.layout)?;
+        }
+        self.inner.table.record(ready.shard, tenure)
+    }
+
+    /// Opens a shard for reading.
+    ///
+    /// # Errors
+    /// [`DepotError::Unknown`] without a row, [`DepotError::Missing`] when its file is gone (the
+    /// row says so from then on), [`DepotError::Corrupt`] when its outboard had to be rebuilt and
+    /// the data does not have the root.
+    pub fn open_shard(&self, root: &ShardRoot) -> Result<Shard, DepotError> {
+        let row = self.inner.table.rows_of(root)?.into_iter().next();
+        let row = row.ok_or(DepotError::Unknown(*root))?;
+        let shard = ShardRef { root: *root, bytes: row.bytes };
+        let opened = Shard::open(&self.inner.layout, shard);
+        match &opened {
+            Err(DepotError::Missing(_)) => self.mark(root, ShardState::Missing)?,
+            Err(DepotError::Corrupt(_)) => self.mark(root, ShardState::Corrupt)?,
+            _ => {}
+        }
+        opened
+    }
+
+    /// Reads `range` of a shard, verified against its root.
+    ///
+    /// # Errors
+    /// As [`Depot::open_shard`]; [`DepotError::Corrupt`] for bad bytes, which the row then says.
+    pub fn read_range(
+        &self,
+        root: &ShardRoot,
+        range: std::ops::Range<u64>,
+    ) -> Result<Vec<u8>, DepotError> {
+        let read = self.open_shard(root)?.read_range(range);
+        if let Err(DepotError::Corrupt(_)) = &read {
+            self.mark(root, ShardState::Corrupt)?;
+        }
+        read
+    }
+
+    /// Reads the whole shard and names the byte ranges that do not have their hash; none means
+    /// that the shard is well. The row says the outcome.
+    ///
+    /// # Errors
+    /// As [`Depot::open_shard`].
+    pub fn scrub(&self, root: &ShardRoot) -> Result<Vec<std::ops::Range<u64>>, DepotError> {
+        let bad = self.open_shard(root)?.bad_ranges()?;
+        self.mark(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt })?;
+        Ok(bad)
+    }
+
+    /// Notes what is known of a shard's bytes in all its rows.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be written.
+    pub fn mark(&self, root: &ShardRoot, state: ShardState) -> Result<(), DepotError> {
+        self.inner.table.mark(root, state)
+    }
+
+    /// Ends `vault`'s tenure of a shard; the bytes go with the last tenure. Needs no free space.
+    /// Returns whether there was such a tenure.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be written even with the reserve given up.
+    pub fn remove(&self, root: &ShardRoot, vault: &VaultId) -> Result<bool, DepotError> {
+        let _guard = self.lock(root);
+        let known = self.row(root, vault)?.is_some();
+        if known {
+            // The row goes first: a crash in between leaves a file without a row, which the next
+            // start removes; the other way round it would leave a row that says "lost".
+            self.inner.table.forget(root, vault)?;
+        }
+        if self.inner.table.rows_of(root)?.is_empty() {
+            self.inner.layout.unlink(root)?;
+        }
+        self.inner.table.refill_reserve();
+        Ok(known)
+    }
+
+    /// Lengthens a tenure, or hands it from the spool to the held shards; never shortens it.
+    ///
+    /// # Errors
+    /// [`DepotError::Unknown`] without such a tenure.
+    pub fn extend(&self, root: &ShardRoot, tenure: Tenure) -> Result<(), DepotError> {
+        let row = self.row(root, &tenure.vault)?.ok_or(DepotError::Unknown(*root))?;
+        self.inner.table.record(ShardRef { root: *root, bytes: row.bytes }, tenure)
+    }
+
+    /// The row of one shard for one vault.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be read.
+    pub fn row(&self, root: &ShardRoot, vault: &VaultId) -> Result<Option<ShardRow>, DepotError> {
+        self.inner.table.row(root, vault)
+    }
+
+    /// All rows of one shard, one for each vault it is kept for.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be read.
+    pub fn rows_of(&self, root: &ShardRoot) -> Result<Vec<ShardRow>, DepotError> {
+        self.inner.table.rows_of(root)
+    }
+
+    /// Every row in the order of roots, or those of one vault.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be read.
+    pub fn rows(&self, vault: Option<&VaultId>) -> Result<Vec<(ShardRoot, ShardRow)>, DepotError> {
+        let mut rows = Vec::new();
+        self.inner.table.each(None, |root, row| {
+            if vault.is_none_or(|vault| *vault == row.vault) {
+                rows.push((root, row));
+            }
+        })?;
+        Ok(rows)
+    }
+
+    /// Shards and bytes by vault and origin, kept as rows come and go.
+    pub fn totals(&self) -> Totals {
+        self.inner.table.totals()
+    }
+
+    /// Bytes that an ordinary user may still write on the depot's disk.
+    ///
+    /// # Errors
+    /// [`DepotError::Disk`] when the file system does not say.
+    pub fn free_bytes(&self) -> Result<u64, DepotError> {
+        self.inner.layout.free_bytes()
+    }
+
+    /// The directory in which the depot lives.
+    pub fn dir(&self) -> &PathBuf {
+        self.inner.layout.dir()
+    }
+
+    /// Whether some row vouches for the shard and its file is there in full length.
+    fn stored_well(&self, shard: &ShardRef) -> Result<bool, DepotError> {
+        let rows = self.inner.table.rows_of(&shard.root)?;
+        let vouched =
+            rows.iter().any(|row| row.state == ShardState::Ok && row.bytes == shard.bytes);
+        Ok(vouched && self.inner.layout.data_bytes(&shard.root)? == Some(shard.bytes))
+    }
+
+    fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {
+        let stripe = usize::from(root.as_bytes()[31]) % STRIPES;
+        // The lock guards files, not memory: a panic elsewhere leaves nothing half-changed in it.
+        self.inner.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time now, by the clock of this device.
+pub fn wall_clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_secs()))
+}

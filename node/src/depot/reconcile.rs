@@ -1,0 +1,172 @@
+//! Clearing up when a depot opens: temporary files go, rows and files are brought together.
+//!
+//! A row without its file is never dropped: it becomes "missing" and is reported, for a receipt may
+//! stand for it. A file without a row was never acknowledged (the row is durable before the
+//! receipt), so it goes; but not if the whole table is new, for then it is the rows that were lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::ffi::OsStrExt,
+};
+
+use larder_protocol::{
+    ids::{ShardRoot, VaultId},
+    index::ShardRef,
+};
+
+use super::{
+    Depot, DepotError, ShardRow, ShardState,
+    disk::{self, Named},
+    shard::{BLOCK, Shard},
+    table::Found,
+};
+
+/// What was found and done when a depot opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenReport {
+    /// Temporary files of an interrupted run, removed.
+    pub temps_removed: u64,
+    /// Shard or outboard files that no row named, removed.
+    pub orphans_removed: u64,
+    /// Whole shard files kept without a row, because the table itself is new.
+    pub unclaimed: u64,
+    /// Files that the depot never writes, left alone.
+    pub foreign: u64,
+    /// Outboards made anew from their data.
+    pub outboards_rebuilt: u64,
+    /// Shards with a row but no file.
+    pub missing: Vec<(ShardRoot, VaultId)>,
+    /// Shards whose file has another length than their row, or does not have its root.
+    pub corrupt: Vec<(ShardRoot, VaultId)>,
+    /// Shards that had been missing or damaged and were found well again.
+    pub returned: Vec<(ShardRoot, VaultId)>,
+}
+
+impl OpenReport {
+    /// Whether nothing is wrong with any shard. Leftovers of a crash are not wrong.
+    pub const fn is_well(&self) -> bool {
+        self.missing.is_empty() && self.corrupt.is_empty() && self.unclaimed == 0
+    }
+}
+
+/// The files of one bucket: length of the data, whether there is an outboard of which length.
+#[derive(Debug, Default)]
+struct Files {
+    data: BTreeMap<ShardRoot, u64>,
+    outboards: BTreeMap<ShardRoot, u64>,
+}
+
+pub(super) fn reconcile(depot: &Depot, found: Found) -> Result<OpenReport, DepotError> {
+    let mut report = OpenReport { temps_removed: remove_temps(depot)?, ..OpenReport::default() };
+    // One bucket at a time: memory is bounded by the largest bucket.
+    for bucket in 0..=u8::MAX {
+        let files = list(depot, bucket, &mut report)?;
+        let mut rows = Vec::new();
+        let (mut low, mut high) = ([0; 64], [0xff; 64]);
+        (low[0], high[0]) = (bucket, bucket);
+        depot.inner.table.each(Some((low, high)), |root, row| rows.push((root, row)))?;
+        let known: BTreeSet<ShardRoot> = rows.iter().map(|(root, _)| *root).collect();
+        for (root, row) in &rows {
+            check_row(depot, root, row, &files, &mut report)?;
+        }
+        remove_orphans(depot, &files, &known, found, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn remove_temps(depot: &Depot) -> Result<u64, DepotError> {
+    let mut removed = 0;
+    let listed = DepotError::disk("list temporary files");
+    for entry in fs::read_dir(depot.inner.layout.temps()).map_err(&listed)? {
+        disk::remove_if_there(&entry.map_err(&listed)?.path())?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn list(depot: &Depot, bucket: u8, report: &mut OpenReport) -> Result<Files, DepotError> {
+    let listed = DepotError::disk("list shards");
+    let mut files = Files::default();
+    for entry in fs::read_dir(depot.inner.layout.bucket(bucket)).map_err(&listed)? {
+        let entry = entry.map_err(&listed)?;
+        let bytes = entry.metadata().map_err(&listed)?.len();
+        let name = entry.file_name();
+        match std::str::from_utf8(name.as_bytes()).map(|name| Named::parse(bucket, name)) {
+            Ok(Named::Data(root)) => drop(files.data.insert(root, bytes)),
+            Ok(Named::Outboard(root)) => drop(files.outboards.insert(root, bytes)),
+            Ok(Named::Foreign) | Err(_) => report.foreign += 1,
+        }
+    }
+    Ok(files)
+}
+
+fn check_row(
+    depot: &Depot,
+    root: &ShardRoot,
+    row: &ShardRow,
+    files: &Files,
+    report: &mut OpenReport,
+) -> Result<(), DepotError> {
+    let shard = ShardRef { root: *root, bytes: row.bytes };
+    let state = match files.data.get(root) {
+        None => ShardState::Missing,
+        Some(bytes) if *bytes != row.bytes => ShardState::Corrupt,
+        // Somebody put the file back, or the disk healed: only reading it can tell.
+        Some(_) if row.state != ShardState::Ok => {
+            let bad = Shard::open(&depot.inner.layout, shard).and_then(|shard| shard.bad_ranges());
+            match bad {
+                Ok(bad) if bad.is_empty() => ShardState::Ok,
+                Ok(_) | Err(DepotError::Corrupt(_)) => ShardState::Corrupt,
+                Err(error) => return Err(error),
+            }
+        }
+        Some(_) => check_outboard(depot, shard, files, report)?,
+    };
+    match state {
+        ShardState::Ok if row.state != state => report.returned.push((*root, row.vault)),
+        ShardState::Ok => {}
+        ShardState::Missing => report.missing.push((*root, row.vault)),
+        ShardState::Corrupt => report.corrupt.push((*root, row.vault)),
+    }
+    if state == row.state { Ok(()) } else { depot.mark(root, state) }
+}
+
+fn check_outboard(
+    depot: &Depot,
+    shard: ShardRef,
+    files: &Files,
+    report: &mut OpenReport,
+) -> Result<ShardState, DepotError> {
+    let expected = bao_tree::BaoTree::new(shard.bytes, BLOCK).outboard_size();
+    if expected == 0 || files.outboards.get(&shard.root) == Some(&expected) {
+        return Ok(ShardState::Ok);
+    }
+    match Shard::open(&depot.inner.layout, shard) {
+        Ok(_) => {
+            report.outboards_rebuilt += 1;
+            Ok(ShardState::Ok)
+        }
+        Err(DepotError::Corrupt(_)) => Ok(ShardState::Corrupt),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_orphans(
+    depot: &Depot,
+    files: &Files,
+    known: &BTreeSet<ShardRoot>,
+    found: Found,
+    report: &mut OpenReport,
+) -> Result<(), DepotError> {
+    let names: BTreeSet<&ShardRoot> = files.data.keys().chain(files.outboards.keys()).collect();
+    for root in names.into_iter().filter(|root| !known.contains(root)) {
+        if found == Found::Fresh {
+            report.unclaimed += 1;
+            continue;
+        }
+        depot.inner.layout.unlink(root)?;
+        report.orphans_removed += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,456 @@
+//! The rows of the depot: which shard is kept for whom, until when, and in what state.
+//!
+//! One redb table, keyed by root and vault: two vaults may have the same bytes kept, each with its
+//! own retention. Changes of many threads share one durable commit: whoever holds the commit lock
+//! commits for all who wait.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+};
+
+use larder_protocol::{
+    cbor,
+    ids::{ShardRoot, VaultId},
+    index::{PackClass, ShardRef},
+    time::Timestamp,
+};
+use minicbor::{Decode, Encode};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{DepotError, reserve::Reserve};
+
+/// Key: root, then vault. Value: canonical CBOR of [`StoredRow`].
+const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
+/// Pages that redb may keep in memory; its own default is 1 GiB.
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// A row is about 80 bytes.
+const ROW_BYTES_MAX: usize = 1024;
+const ROW_VERSION: u16 = 1;
+
+/// Why a shard is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Origin {
+    /// Made by this device, on its way to the holders: the spool.
+    #[n(0)]
+    Own,
+    /// Kept for another device: a receipt was given.
+    #[n(1)]
+    Held,
+}
+
+/// What is known of a shard's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ShardState {
+    /// As written, as far as is known.
+    #[n(0)]
+    Ok,
+    /// The file is gone.
+    #[n(1)]
+    Missing,
+    /// Bytes were found that do not have their hash.
+    #[n(2)]
+    Corrupt,
+}
+
+/// For whom and until when a shard is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure {
+    /// The vault whose shard it is.
+    pub vault: VaultId,
+    /// By which rules it is placed.
+    pub class: PackClass,
+    /// Why it is here.
+    pub origin: Origin,
+    /// When it came, by this device's clock.
+    pub stored: Timestamp,
+    /// Kept at least until then.
+    pub keep_until: Timestamp,
+}
+
+/// One shard as kept for one vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardRow {
+    /// Length of the shard.
+    pub bytes: u64,
+    /// By which rules it is placed.
+    pub class: PackClass,
+    /// For whom.
+    pub vault: VaultId,
+    /// Why it is here.
+    pub origin: Origin,
+    /// When it first came.
+    pub stored: Timestamp,
+    /// Kept at least until then.
+    pub keep_until: Timestamp,
+    /// What is known of its bytes.
+    pub state: ShardState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct StoredRow {
+    #[n(0)]
+    version: u16,
+    #[n(1)]
+    bytes: u64,
+    #[n(2)]
+    class: PackClass,
+    #[n(3)]
+    origin: Origin,
+    #[n(4)]
+    stored: Timestamp,
+    #[n(5)]
+    keep_until: Timestamp,
+    #[n(6)]
+    state: ShardState,
+}
+
+/// How much is kept of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Total {
+    /// Shards.
+    pub shards: u64,
+    /// Their bytes, outboards and the table not counted.
+    pub bytes: u64,
+}
+
+/// What is kept, by vault and origin. Shards whose file is missing do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals(BTreeMap<(VaultId, Origin), Total>);
+
+impl Totals {
+    /// What is kept for one vault for one reason.
+    pub fn of(&self, vault: &VaultId, origin: Origin) -> Total {
+        self.0.get(&(*vault, origin)).copied().unwrap_or_default()
+    }
+
+    /// What is kept for one reason, all vaults together.
+    pub fn all(&self, origin: Origin) -> Total {
+        let kept = self.0.iter().filter(|((_, of), _)| *of == origin);
+        kept.fold(Total::default(), |sum, (_, total)| Total {
+            shards: sum.shards + total.shards,
+            bytes: sum.bytes + total.bytes,
+        })
+    }
+
+    fn replace(&mut self, before: Option<&ShardRow>, after: Option<&ShardRow>) {
+        let counts = |row: &&ShardRow| row.state != ShardState::Missing;
+        if let Some(row) = before.filter(counts) {
+            let total = self.0.entry((row.vault, row.origin)).or_default();
+            total.shards = total.shards.saturating_sub(1);
+            total.bytes = total.bytes.saturating_sub(row.bytes);
+        }
+        if let Some(row) = after.filter(counts) {
+            let total = self.0.entry((row.vault, row.origin)).or_default();
+            total.shards += 1;
+            total.bytes += row.bytes;
+        }
+    }
+}
+
+impl ShardRow {
+    /// A row for a shard that is durable now, joined with what the table said before. The longer
+    /// retention wins, and a promise to somebody else outranks the spool.
+    fn joined(before: Option<&Self>, bytes: u64, tenure: &Tenure) -> Self {
+        Self {
+            bytes,
+            class: before.map_or(tenure.class, |row| row.class.max(tenure.class)),
+            vault: tenure.vault,
+            origin: before.map_or(tenure.origin, |row| row.origin.max(tenure.origin)),
+            stored: before.map_or(tenure.stored, |row| row.stored.min(tenure.stored)),
+            keep_until: before
+                .map_or(tenure.keep_until, |row| row.keep_until.max(tenure.keep_until)),
+            state: ShardState::Ok,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        cbor::encode(&StoredRow {
+            version: ROW_VERSION,
+            bytes: self.bytes,
+            class: self.class,
+            origin: self.origin,
+            stored: self.stored,
+            keep_until: self.keep_until,
+            state: self.state,
+        })
+    }
+
+    fn decode(key: &[u8; 64], value: &[u8]) -> Result<(ShardRoot, Self), DepotError> {
+        let row: StoredRow = cbor::decode(value, ROW_BYTES_MAX).map_err(|_| DepotError::BadRow)?;
+        if row.version != ROW_VERSION {
+            return Err(DepotError::BadRow);
+        }
+        let (root, vault) = split(key);
+        let row = Self {
+            bytes: row.bytes,
+            class: row.class,
+            vault,
+            origin: row.origin,
+            stored: row.stored,
+            keep_until: row.keep_until,
+            state: row.state,
+        };
+        Ok((root, row))
+    }
+}
+
+/// What becomes of a row, given what it was.
+type Rule = Box<dyn Fn(Option<&ShardRow>) -> Option<ShardRow> + Send + Sync>;
+
+struct Change {
+    key: [u8; 64],
+    rule: Rule,
+}
+
+struct Batch {
+    changes: Vec<Change>,
+    /// Frees space: may use the reserve.
+    freeing: bool,
+    outcome: Arc<OnceLock<Result<(), DepotError>>>,
+}
+
+/// Whether the table was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Existing,
+    Fresh,
+}
+
+/// The table, safe to use from many threads.
+pub(super) struct Table {
+    path: PathBuf,
+    /// `None` only between a failed write and the next successful reopening: redb refuses all
+    /// work after an I/O error.
+    database: RwLock<Option<Database>>,
+    waiting: Mutex<Vec<Batch>>,
+    commit: Mutex<()>,
+    totals: Mutex<Totals>,
+    reserve: Reserve,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    pub(super) fn open(path: PathBuf, reserve: Reserve) -> Result<(Self, Found), DepotError> {
+        let found = if path.exists() { Found::Existing } else { Found::Fresh };
+        let database = open_database(&path)?;
+        let table = Self {
+            path,
+            database: RwLock::new(Some(database)),
+            waiting: Mutex::default(),
+            commit: Mutex::default(),
+            totals: Mutex::default(),
+            reserve,
+        };
+        let mut totals = Totals::default();
+        table.each(None, |_, row| totals.replace(None, Some(&row)))?;
+        *lock(&table.totals) = totals;
+        Ok((table, found))
+    }
+
+    pub(super) fn row(
+        &self,
+        root: &ShardRoot,
+        vault: &VaultId,
+    ) -> Result<Option<ShardRow>, DepotError> {
+        let rows = self.rows_of(root)?;
+        Ok(rows.into_iter().find(|row| row.vault == *vault))
+    }
+
+    pub(super) fn rows_of(&self, root: &ShardRoot) -> Result<Vec<ShardRow>, DepotError> {
+        let mut rows = Vec::new();
+        let low = join(root, &VaultId::from_bytes([0; 32]));
+        let high = join(root, &VaultId::from_bytes([0xff; 32]));
+        self.each(Some((low, high)), |_, row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Visits the rows between two keys (both included), or all, in the order of keys.
+    pub(super) fn each(
+        &self,
+        between: Option<([u8; 64], [u8; 64])>,
+        mut visit: impl FnMut(ShardRoot, ShardRow),
+    ) -> Result<(), DepotError> {
+        let (low, high) = between.unwrap_or(([0; 64], [0xff; 64]));
+        self.with(|database| {
+            let table = database.begin_read()?.open_table(SHARDS)?;
+            let mut rows = Vec::new();
+            for entry in table.range::<&[u8; 64]>(&low..=&high)? {
+                let (key, value) = entry?;
+                rows.push(ShardRow::decode(key.value(), value.value()));
+            }
+            Ok(rows)
+        })?
+        .into_iter()
+        .try_for_each(|row| row.map(|(root, row)| visit(root, row)))
+    }
+
+    /// Records a tenure of a shard whose file is durable.
+    pub(super) fn record(&self, shard: ShardRef, tenure: Tenure) -> Result<(), DepotError> {
+        let key = join(&shard.root, &tenure.vault);
+        let rule: Rule =
+            Box::new(move |before| Some(ShardRow::joined(before, shard.bytes, &tenure)));
+        self.apply(vec![Change { key, rule }], false)
+    }
+
+    /// Deletes a row. May use the reserve.
+    pub(super) fn forget(&self, root: &ShardRoot, vault: &VaultId) -> Result<(), DepotError> {
+        self.apply(vec![Change { key: join(root, vault), rule: Box::new(|_| None) }], true)
+    }
+
+    /// Sets the state in all rows of a shard; writes nothing when they say so already.
+    pub(super) fn mark(&self, root: &ShardRoot, state: ShardState) -> Result<(), DepotError> {
+        let rows = self.rows_of(root)?;
+        let others = rows.into_iter().filter(|row| row.state != state);
+        let changes: Vec<Change> = others
+            .map(|row| Change {
+                key: join(root, &row.vault),
+                rule: Box::new(move |before| before.map(|row| ShardRow { state, ..*row })),
+            })
+            .collect();
+        if changes.is_empty() { Ok(()) } else { self.apply(changes, false) }
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        lock(&self.totals).clone()
+    }
+
+    pub(super) fn refill_reserve(&self) {
+        self.reserve.refill();
+    }
+
+    /// Makes the changes durable, together with those of all threads that wait.
+    fn apply(&self, changes: Vec<Change>, freeing: bool) -> Result<(), DepotError> {
+        let outcome = Arc::new(OnceLock::new());
+        lock(&self.waiting).push(Batch { changes, freeing, outcome: Arc::clone(&outcome) });
+        let _leading = lock(&self.commit);
+        if let Some(done) = outcome.get() {
+            return done.clone();
+        }
+        let batches = mem::take(&mut *lock(&self.waiting));
+        self.lead(batches);
+        outcome.get().cloned().expect("the leader's own batch was among those waiting")
+    }
+
+    /// Commits all batches, or, on a full disk, those that free space.
+    fn lead(&self, batches: Vec<Batch>) {
+        let mut result = self.write(&batches);
+        if matches!(result, Err(DepotError::NoSpace)) {
+            self.reserve.release();
+            let (freeing, others): (Vec<_>, Vec<_>) = batches.into_iter().partition(|b| b.freeing);
+            settle(&others, &result);
+            if !freeing.is_empty() {
+                result = self.write(&freeing);
+            }
+            settle(&freeing, &result);
+        } else {
+            settle(&batches, &result);
+        }
+    }
+
+    fn write(&self, batches: &[Batch]) -> Result<(), DepotError> {
+        let mut replaced = Vec::new();
+        let written = self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            {
+                let mut table = transaction.open_table(SHARDS)?;
+                for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
+                    let before = match table.get(key)? {
+                        Some(value) => {
+                            ShardRow::decode(key, value.value()).ok().map(|(_, row)| row)
+                        }
+                        None => None,
+                    };
+                    let after = rule(before.as_ref());
+                    match &after {
+                        Some(row) => drop(table.insert(key, row.encode().as_slice())?),
+                        None => drop(table.remove(key)?),
+                    }
+                    replaced.push((before, after));
+                }
+            }
+            transaction.commit()?;
+            Ok(())
+        });
+        if written.is_ok() {
+            let mut totals = lock(&self.totals);
+            for (before, after) in &replaced {
+                totals.replace(before.as_ref(), after.as_ref());
+            }
+        }
+        written
+    }
+
+    /// Uses the database, opening it again when an earlier error closed it.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, DepotError> {
+        let ready = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let result = if let Some(database) = ready.as_ref() {
+            let result = work(database);
+            drop(ready);
+            result
+        } else {
+            drop(ready);
+            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            if closed.is_none() {
+                *closed = Some(open_database(&self.path)?);
+            }
+            work(closed.as_ref().expect("opened a line above"))
+        };
+        if let Err(error) = &result
+            && matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
+        {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Ok(result?)
+    }
+}
+
+fn open_database(path: &PathBuf) -> Result<Database, DepotError> {
+    let open = || -> Result<Database, redb::Error> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        // A read of a table that was never made is an error: make it.
+        let transaction = database.begin_write()?;
+        transaction.open_table(SHARDS)?;
+        transaction.commit()?;
+        Ok(database)
+    };
+    Ok(open()?)
+}
+
+fn settle(batches: &[Batch], result: &Result<(), DepotError>) {
+    for batch in batches {
+        batch.outcome.set(result.clone()).expect("a batch is settled once");
+    }
+}
+
+fn join(root: &ShardRoot, vault: &VaultId) -> [u8; 64] {
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(root.as_bytes());
+    key[32..].copy_from_slice(vault.as_bytes());
+    key
+}
+
+fn split(key: &[u8; 64]) -> (ShardRoot, VaultId) {
+    let (mut root, mut vault) = ([0; 32], [0; 32]);
+    root.copy_from_slice(&key[..32]);
+    vault.copy_from_slice(&key[32..]);
+    (ShardRoot::from_bytes(root), VaultId::from_bytes(vault))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
