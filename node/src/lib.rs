@@ -7,3 +7,4 @@ pub mod command;
 pub mod control;
 pub mod depot;
 pub mod home;
+pub mod net;

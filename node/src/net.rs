@@ -1,0 +1,67 @@
+//! The network: this device's one UDP port, on iroh.
+//!
+//! Moves frames and shards between devices; decides nothing about them. Who may connect is asked
+//! of [`Admission`], what to answer of [`Serve`].
+//!
+//! | protocol | ALPN | on it |
+//! |---|---|---|
+//! | control | `larder/control/1` | one request and its answer on each stream, uploads included |
+//! | shards | `/iroh-bytes/4` | verified ranges of one shard on each stream, the iroh-blobs wire |
+//! | pairing | `larder/pair/1` | frames on one stream, open only while an invite is outstanding |
+//!
+//! **Invariant:** no server of anybody's is contacted: no relay, no DNS, no port mapping. Packets
+//! go to addresses that the caller gave, and to whoever connects. An idle node sends none:
+//! connections without streams are closed.
+//! Source: specs/control_protocol.md, specs/depot.md.
+
+mod accept;
+mod addresses;
+mod admission;
+mod control;
+mod endpoint;
+mod error;
+mod frames;
+mod links;
+mod pumps;
+mod quota;
+mod shards;
+#[cfg(test)]
+mod tests;
+mod tuning;
+
+pub use accept::{Reservation, Serve, Serving};
+pub use admission::{Admission, AdmitAll, Entry};
+pub use control::Peer;
+pub use endpoint::{Listen, Net, Settings};
+pub use error::{FetchError, NetError, PutError};
+pub use frames::FrameStream;
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Requests and answers, uploads.
+    Control,
+    /// Verified ranges of shards.
+    Shards,
+    /// Making a stranger known.
+    Pairing,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Shards, Self::Pairing];
+
+    /// Its name in the TLS handshake.
+    pub const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Control => b"larder/control/1",
+            Self::Shards => iroh_blobs::ALPN,
+            Self::Pairing => b"larder/pair/1",
+        }
+    }
+
+    /// The protocol of this name.
+    pub fn of_alpn(alpn: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.alpn() == alpn)
+    }
+}

@@ -1,0 +1,129 @@
+//! Connections that we dialled, kept while they are used.
+//!
+//! One connection for each peer and protocol, dialled once however many ask at once, closed when
+//! no stream has used it for a while.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use iroh::endpoint::Connection;
+use larder_protocol::ids::DeviceId;
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::timeout,
+};
+
+use super::{
+    NetError, Protocol,
+    tuning::{CODE_DONE, UNUSED_OUTGOING},
+};
+
+/// All connections that we dialled. Bounded by the devices we know.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    slots: Mutex<BTreeMap<(DeviceId, Protocol), Slot>>,
+}
+
+type Slot = Arc<AsyncMutex<Option<Link>>>;
+
+#[derive(Debug)]
+struct Link {
+    connection: Connection,
+    users: watch::Sender<usize>,
+}
+
+/// The right to use a connection: it is not closed for idleness while this lives.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) connection: Connection,
+    /// Whether the connection was dialled for this lease.
+    pub(super) fresh: bool,
+    users: watch::Sender<usize>,
+}
+
+impl Links {
+    /// The connection to a peer, dialled by `dial` when there is none.
+    pub(super) async fn lease<F>(
+        &self,
+        peer: DeviceId,
+        protocol: Protocol,
+        dial: impl FnOnce() -> F,
+    ) -> Result<Lease, NetError>
+    where
+        F: Future<Output = Result<Connection, NetError>>,
+    {
+        let slot = self.slot(peer, protocol);
+        // Held while dialling, so that those who ask meanwhile wait for this one attempt.
+        let mut link = slot.lock().await;
+        if let Some(link) = link.as_ref().filter(|link| link.connection.close_reason().is_none()) {
+            return Ok(link.lease(false));
+        }
+        *link = None;
+        let connection = dial().await?;
+        let new = Link::start(connection);
+        let lease = new.lease(true);
+        *link = Some(new);
+        Ok(lease)
+    }
+
+    /// Closes every connection to a peer, so that a new one can be dialled at once.
+    pub(super) fn close(&self, peer: &DeviceId) {
+        let slots: Vec<Slot> = {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_peer = slots.iter().filter(|((of, _), _)| of == peer);
+            of_peer.map(|(_, slot)| Arc::clone(slot)).collect()
+        };
+        for slot in slots {
+            // A slot that is locked is just being dialled: it has no old connection.
+            if let Ok(mut link) = slot.try_lock()
+                && let Some(link) = link.take()
+            {
+                link.connection.close(CODE_DONE.into(), b"redial");
+            }
+        }
+    }
+
+    fn slot(&self, peer: DeviceId, protocol: Protocol) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry((peer, protocol)).or_default())
+    }
+}
+
+impl Link {
+    fn start(connection: Connection) -> Self {
+        let (users, watched) = watch::channel(0);
+        tokio::spawn(close_unused(connection.clone(), watched));
+        Self { connection, users }
+    }
+
+    fn lease(&self, fresh: bool) -> Lease {
+        self.users.send_modify(|users| *users += 1);
+        Lease { connection: self.connection.clone(), fresh, users: self.users.clone() }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.users.send_modify(|users| *users -= 1);
+    }
+}
+
+async fn close_unused(connection: Connection, mut users: watch::Receiver<usize>) {
+    loop {
+        let unused = async {
+            if users.wait_for(|users| *users == 0).await.is_err() {
+                return true;
+            }
+            let used = users.wait_for(|users| *users > 0);
+            !matches!(timeout(UNUSED_OUTGOING, used).await, Ok(Ok(_)))
+        };
+        tokio::select! {
+            _ = connection.closed() => return,
+            unused = unused => if unused {
+                return connection.close(CODE_DONE.into(), b"unused");
+            },
+        }
+    }
+}
