@@ -6,5 +6,6 @@
 pub mod command;
 pub mod control;
 pub mod depot;
+pub mod files;
 pub mod home;
 pub mod net;

@@ -1,0 +1,32 @@
+//! Real file systems: walking and reading a folder, and writing a restored one.
+//!
+//! Knows names, attributes and bytes; knows nothing of chunks, packs or the network. All work is
+//! relative to open directories and follows no symlink, so that paths may be longer than
+//! `PATH_MAX` and a tree that changes meanwhile cannot lead outside. Source: specs/files.md.
+//!
+//! **Invariant:** nothing is left out in silence: what cannot be recorded is an event of the walk,
+//! what cannot be restored is a [`Shortfall`] of the target.
+
+mod directory;
+mod exclude;
+mod names;
+mod reader;
+mod status;
+mod target;
+#[cfg(test)]
+mod testing;
+mod walk;
+mod xattr;
+
+pub use self::{
+    directory::Directory,
+    exclude::PatternError,
+    names::{NameError, check_name, is_part_name, part_name},
+    reader::{FileReader, Finished, Piece, ReadError, Verdict},
+    status::Stamp,
+    target::{
+        Begun, DirHandle, Entered, ExistingFile, Lack, Made, PartFile, Plan, Policy, Shortfall,
+        Shortfalls, Special, Target, TargetError, TargetOptions,
+    },
+    walk::{Event, Found, Options as WalkOptions, Walk, WalkError, What, Why},
+};

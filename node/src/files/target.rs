@@ -1,0 +1,408 @@
+//! Writes a tree below one directory and nowhere else.
+//!
+//! ```text
+//! open -> enter_dir -> begin_file -> write_at ... -> finish -> finish_dir -> sync
+//!             0700       .larder-part-<hash>     rename    final attributes
+//! ```
+//! Every object is built under a part name and renamed when it is complete, attributes included,
+//! so that whatever stands under a real name is whole. A marker in the root (the part name of the
+//! empty name) says that a restore is under way and in which boot of the machine it began.
+//!
+//! **Invariant:** no path is resolved but by `openat2(RESOLVE_BENEATH, ...)` or one plain name at
+//! a time without following symlinks.
+
+mod attributes;
+mod beneath;
+mod marker;
+mod nodes;
+mod part;
+mod shortfall;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use larder_protocol::tree::entry::{Attributes, FileTime};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, chmod, mkdirat, openat, syncfs, unlinkat},
+    io::Errno,
+    process::geteuid,
+};
+use thiserror::Error;
+
+use self::{beneath::Resolver, marker::Marker};
+pub use self::{
+    nodes::{Made, Special},
+    part::{Begun, ExistingFile, PartFile},
+    shortfall::{Lack, Shortfall, Shortfalls},
+};
+use super::{
+    directory::Listing,
+    names::{NameError, check_name, is_part_name, part_name},
+    status::Status,
+};
+
+/// What happens to entries that exist already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// They are kept, whatever they are.
+    Never,
+    /// They are replaced if the snapshot's are newer.
+    Newer,
+    /// They are replaced unless length and modification time are equal.
+    #[default]
+    Changed,
+    /// They are replaced.
+    Always,
+}
+
+/// How to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TargetOptions {
+    /// What happens to entries that exist already.
+    pub policy: Policy,
+}
+
+/// Why something could not be restored.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// No room, or the quota is used up: stop, make room, and run the restore again.
+    #[error("the target has no room left")]
+    Full,
+    /// The snapshot holds a name that must not or cannot be used.
+    #[error("an entry of the snapshot has {0}")]
+    Name(#[from] NameError),
+    /// A directory with entries stands where something else should be.
+    #[error("{} is a directory that is not empty; it is not deleted", path.escape_ascii())]
+    NotEmpty {
+        /// Path from the root of the target.
+        path: Vec<u8>,
+    },
+    /// A directory on the way was replaced by a symlink or something else.
+    #[error("{} is not a directory any more", path.escape_ascii())]
+    NotDirectory {
+        /// Path from the root of the target.
+        path: Vec<u8>,
+    },
+    /// Another restore to the same target is running.
+    #[error("another restore to this directory is running")]
+    Busy,
+    /// The kernel refused.
+    #[error("{} cannot be restored", path.escape_ascii())]
+    Io {
+        /// Path from the root of the target.
+        path: Vec<u8>,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+}
+
+impl TargetError {
+    fn new(path: &[u8], source: Errno) -> Self {
+        let path = path.to_vec();
+        match source {
+            Errno::NOSPC | Errno::DQUOT => Self::Full,
+            Errno::LOOP | Errno::NOTDIR | Errno::XDEV => Self::NotDirectory { path },
+            Errno::NOTEMPTY | Errno::EXIST => Self::NotEmpty { path },
+            source => Self::Io { path, source },
+        }
+    }
+}
+
+/// The directory that is restored to. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Target {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: DirHandle,
+    policy: Policy,
+    resolver: Resolver,
+    is_superuser: bool,
+    marker: Marker,
+    /// Part files begun and not finished, by path.
+    parts: Mutex<BTreeSet<Vec<u8>>>,
+    shortfalls: Mutex<Shortfalls>,
+}
+
+/// An open directory of the target. Clones share the descriptor, which is closed with the last.
+#[derive(Debug, Clone)]
+pub struct DirHandle {
+    fd: Arc<OwnedFd>,
+    path: Arc<[u8]>,
+    /// Whether this restore made it.
+    is_new: bool,
+}
+
+impl DirHandle {
+    /// Path from the root of the target, empty for the root itself.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        if self.path.is_empty() { name.to_vec() } else { [&self.path, name].join(&b'/') }
+    }
+}
+
+/// What came of entering a directory.
+#[derive(Debug)]
+pub enum Entered {
+    /// It is there and open.
+    Directory(DirHandle),
+    /// Something else stands there, and the policy keeps it: leave out all that is below.
+    Kept,
+}
+
+/// What the policy says about one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing stands there, or it is to be replaced.
+    Make,
+    /// What stands there is equal as far as can be told without reading.
+    Unchanged,
+    /// What stands there differs and is kept.
+    Keep,
+}
+
+impl Target {
+    /// Opens the directory `path`, made if it does not exist, and marks it as being restored to.
+    /// Symlinks in `path` itself are followed: a person named it.
+    ///
+    /// # Errors
+    /// When it cannot be opened or written to, or another restore to it is running.
+    pub fn open(path: &Path, options: TargetOptions) -> Result<Self, TargetError> {
+        Self::open_with(path, options, Resolver::Openat2)
+    }
+
+    fn open_with(
+        path: &Path,
+        options: TargetOptions,
+        resolver: Resolver,
+    ) -> Result<Self, TargetError> {
+        let fail = |source| TargetError::new(b".", source);
+        let is_new = !path.exists();
+        std::fs::create_dir_all(path)
+            .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        let fd = beneath::open_root(path).map_err(fail)?;
+        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new };
+        let marker = Marker::set(&root.fd)?;
+        let inner = Inner {
+            root,
+            policy: options.policy,
+            resolver: resolver.supported(),
+            is_superuser: geteuid().is_root(),
+            marker,
+            parts: Mutex::default(),
+            shortfalls: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The root of the target.
+    pub fn root(&self) -> DirHandle {
+        self.inner.root.clone()
+    }
+
+    /// Whether an earlier restore to this directory did not end.
+    pub fn is_resumed(&self) -> bool {
+        self.inner.marker.is_resumed
+    }
+
+    /// Opens the existing directory at `path` (its components) from the root.
+    ///
+    /// # Errors
+    /// [`TargetError::NotDirectory`] if any component is a symlink, or no directory.
+    pub fn open_dir<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<DirHandle, TargetError> {
+        for name in path {
+            check_name(name.as_ref())?;
+        }
+        let names: Vec<&[u8]> = path.iter().map(AsRef::as_ref).collect();
+        let path = names.join(&b'/');
+        let root = self.inner.root.fd.clone();
+        let fd = match self.inner.resolver.open(&root, &names) {
+            Ok(fd) => fd.map_or(root, Arc::new),
+            Err(source) => return Err(TargetError::new(&path, source)),
+        };
+        Ok(DirHandle { fd, path: path.into(), is_new: false })
+    }
+
+    /// Opens the directory `name` in `parent`, made with mode 0700 if it is not there.
+    ///
+    /// # Errors
+    /// [`TargetError`]; a directory is never deleted here.
+    pub fn enter_dir(
+        &self,
+        parent: &DirHandle,
+        name: &[u8],
+        attributes: &Attributes,
+    ) -> Result<Entered, TargetError> {
+        check_name(name)?;
+        let path = parent.path_of(name);
+        let fail = |source| TargetError::new(&path, source);
+        let mut is_new = self.make_dir(parent, name).map_err(fail)?;
+        if !is_new {
+            let status = Status::at(&parent.fd, name).map_err(fail)?;
+            if status.file_type == FileType::Directory {
+                self.make_usable(parent, name, &status);
+            } else if self.keeps(&status, attributes.modified) {
+                return Ok(Entered::Kept);
+            } else {
+                unlinkat(&parent.fd, name, AtFlags::empty()).map_err(fail)?;
+                is_new = self.make_dir(parent, name).map_err(fail)?;
+            }
+        }
+        let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
+        let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
+        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new }))
+    }
+
+    /// Gives a directory its attributes, after everything in it is done.
+    ///
+    /// # Errors
+    /// [`TargetError`]; what an ordinary user may not set is a shortfall, not an error.
+    pub fn finish_dir(
+        &self,
+        directory: &DirHandle,
+        attributes: &Attributes,
+    ) -> Result<(), TargetError> {
+        if self.is_resumed() {
+            self.remove_old_parts(directory);
+        }
+        let fail = |source| TargetError::new(&directory.path, source);
+        let status = Status::of(&directory.fd).map_err(fail)?;
+        // Made by an earlier restore that did not come to this point.
+        let is_unfinished =
+            self.is_resumed() && status.mode & 0o777 == 0o700 && status.uid == geteuid().as_raw();
+        if self.inner.policy == Policy::Never && !directory.is_new && !is_unfinished {
+            return Ok(());
+        }
+        self.apply(&directory.fd, &directory.path, attributes)
+    }
+
+    /// Makes everything durable, and takes the marker away if nothing was left unfinished.
+    ///
+    /// # Errors
+    /// [`TargetError`] when the file system reports that writing failed.
+    pub fn sync(&self) -> Result<(), TargetError> {
+        let root = &self.inner.root.fd;
+        let fail = |source| TargetError::new(b".", source);
+        syncfs(root).map_err(fail)?;
+        if self.parts().is_empty() {
+            // Taking the marker away must not show in the root's own time.
+            let modified = Status::of(root).map_err(fail)?.modified;
+            self.inner.marker.remove(root).map_err(fail)?;
+            self.apply_modified(root, b"", modified).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that could not be restored as it was.
+    pub fn shortfalls(&self) -> Shortfalls {
+        self.inner.shortfalls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lacks(&self, path: &[u8], lack: Lack) {
+        self.inner.shortfalls.lock().unwrap_or_else(PoisonError::into_inner).add(path, lack);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.inner.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the policy keeps `existing`, which differs from an entry modified at `modified`.
+    fn keeps(&self, existing: &Status, modified: FileTime) -> bool {
+        match self.inner.policy {
+            Policy::Never => true,
+            Policy::Newer => existing.modified > modified,
+            Policy::Changed | Policy::Always => false,
+        }
+    }
+
+    /// What the policy says, given what stands there and whether it looks equal.
+    fn plan(
+        &self,
+        existing: Option<&Status>,
+        modified: FileTime,
+        is_equal: impl FnOnce(&Status) -> bool,
+    ) -> Plan {
+        let Some(existing) = existing else { return Plan::Make };
+        // After a crash of the machine, length and time may be right and the bytes may be not.
+        let is_trusted = !self.inner.marker.is_after_crash && self.inner.policy != Policy::Always;
+        if is_trusted && is_equal(existing) {
+            Plan::Unchanged
+        } else if self.keeps(existing, modified) {
+            Plan::Keep
+        } else {
+            Plan::Make
+        }
+    }
+
+    /// Looks at what stands at `name`.
+    fn existing(&self, parent: &DirHandle, name: &[u8]) -> Result<Option<Status>, TargetError> {
+        match Status::at(&parent.fd, name) {
+            Ok(status) => Ok(Some(status)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(source) => Err(TargetError::new(&parent.path_of(name), source)),
+        }
+    }
+
+    /// Removes an empty directory that stands where something else should be.
+    fn clear_way(
+        &self,
+        parent: &DirHandle,
+        name: &[u8],
+        existing: Option<&Status>,
+    ) -> Result<(), TargetError> {
+        if existing.is_some_and(|status| status.file_type == FileType::Directory) {
+            unlinkat(&parent.fd, name, AtFlags::REMOVEDIR)
+                .map_err(|source| TargetError::new(&parent.path_of(name), source))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the directory was made; if not, something stands there.
+    fn make_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<bool, Errno> {
+        match mkdirat(&parent.fd, name, Mode::RWXU) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets an ordinary owner work in an existing directory whose mode forbids it; should that
+    /// fail, opening it will say why.
+    fn make_usable(&self, parent: &DirHandle, name: &[u8], status: &Status) {
+        if self.inner.is_superuser || status.mode & 0o700 == 0o700 {
+            return;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(node) = openat(&parent.fd, name, flags, Mode::empty()) {
+            let mode = Mode::from_raw_mode(status.mode | 0o700);
+            let _ = chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode);
+        }
+    }
+
+    /// Removes part files of an earlier restore that this one did not take up.
+    fn remove_old_parts(&self, directory: &DirHandle) {
+        let (listing, _) = Listing::read(&directory.fd);
+        let marker = part_name(b"");
+        let parts = self.parts();
+        for index in 0..listing.len() {
+            let name = listing.name(index);
+            let is_marker = directory.path.is_empty() && name == marker;
+            if is_part_name(name) && !is_marker && !parts.contains(&directory.path_of(name)) {
+                // It may have been removed by hand, or be a directory, which is not ours.
+                let _ = unlinkat(&directory.fd, name, AtFlags::empty());
+            }
+        }
+    }
+}

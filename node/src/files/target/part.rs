@@ -1,0 +1,363 @@
+//! Files of the target: built up under a part name, renamed when complete.
+
+use std::{num::NonZeroUsize, os::fd::OwnedFd};
+
+use larder_protocol::tree::entry::Attributes;
+use rustix::{
+    fs::{
+        AtFlags, FallocateFlags, FileType, Mode, OFlags, copy_file_range, fallocate, fchmod,
+        ftruncate, openat, renameat, unlinkat,
+    },
+    io::{Errno, pread, pwrite},
+    process::geteuid,
+};
+
+use super::{DirHandle, Plan, Target, TargetError};
+use crate::files::{
+    names::{check_name, part_name},
+    reader::length,
+    status::Status,
+};
+
+/// Buffer for copying and for writing zeros.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// What came of beginning a file.
+#[derive(Debug)]
+pub enum Begun {
+    /// Its bytes are wanted.
+    Part(PartFile),
+    /// Equal in length and time to the file that stands there, which now has the attributes.
+    Unchanged,
+    /// Another one stands there, and the policy keeps it.
+    Kept,
+}
+
+/// A file that is being restored. Dropped unfinished, it stays for the next attempt.
+#[derive(Debug)]
+pub struct PartFile {
+    target: Target,
+    directory: DirHandle,
+    name: Vec<u8>,
+    part: Vec<u8>,
+    fd: OwnedFd,
+    bytes: u64,
+    is_resumed: bool,
+}
+
+/// A file that stands in the target, read to find out which of its bytes are right already.
+#[derive(Debug)]
+pub struct ExistingFile {
+    fd: OwnedFd,
+    bytes: u64,
+}
+
+impl Target {
+    /// What the policy says about a file of so many `bytes` at `name`. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it cannot be looked at.
+    pub fn plan_file(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        bytes: u64,
+        attributes: &Attributes,
+    ) -> Result<Plan, TargetError> {
+        check_name(name)?;
+        let existing = self.existing(directory, name)?;
+        Ok(self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes)))
+    }
+
+    /// Begins (or takes up again) the file `name` of so many `bytes`.
+    ///
+    /// # Errors
+    /// [`TargetError`], [`TargetError::NotEmpty`] before anything is fetched in vain.
+    pub fn begin_file(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        bytes: u64,
+        attributes: &Attributes,
+    ) -> Result<Begun, TargetError> {
+        check_name(name)?;
+        let existing = self.existing(directory, name)?;
+        let is_equal = is_equal(bytes, attributes);
+        match self.plan(existing.as_ref(), attributes.modified, is_equal) {
+            Plan::Keep => Ok(Begun::Kept),
+            Plan::Unchanged => {
+                self.refresh(directory, name, attributes)?;
+                Ok(Begun::Unchanged)
+            }
+            Plan::Make => {
+                self.clear_way(directory, name, existing.as_ref())?;
+                let part = part_name(name);
+                let path = directory.path_of(&part);
+                let (fd, is_resumed) = open_part(directory, &part)
+                    .map_err(|source| TargetError::new(&path, source))?;
+                self.parts().insert(path);
+                let (directory, name) = (directory.clone(), name.to_vec());
+                let target = self.clone();
+                Ok(Begun::Part(PartFile { target, directory, name, part, fd, bytes, is_resumed }))
+            }
+        }
+    }
+
+    /// Opens the regular file at `name`, if one stands there and may be read.
+    ///
+    /// # Errors
+    /// [`TargetError::Name`].
+    pub fn open_existing(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+    ) -> Result<Option<ExistingFile>, TargetError> {
+        check_name(name)?;
+        if !Status::at(&directory.fd, name).is_ok_and(|it| it.file_type == FileType::RegularFile) {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = openat(&directory.fd, name, flags, Mode::empty()) else { return Ok(None) };
+        match Status::of(&fd) {
+            Ok(status) if status.file_type == FileType::RegularFile => {
+                Ok(Some(ExistingFile { fd, bytes: status.bytes }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives what stands at `name` the attributes that differ.
+    pub(super) fn refresh(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), TargetError> {
+        let path = directory.path_of(name);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let node = openat(&directory.fd, name, flags, Mode::empty())
+            .map_err(|source| TargetError::new(&path, source))?;
+        self.apply(&node, &path, attributes)
+    }
+}
+
+impl ExistingFile {
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads at `offset` until `buffer` is full or the file ends; answers how much was read.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        read_full(&self.fd, offset, buffer)
+    }
+}
+
+impl PartFile {
+    /// Whether it holds bytes of an earlier attempt, right or wrong.
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Path of the finished file from the root of the target.
+    pub fn path(&self) -> Vec<u8> {
+        self.directory.path_of(&self.name)
+    }
+
+    /// Writes all of `data` at `offset`. May be called in any order and from several threads.
+    ///
+    /// # Errors
+    /// [`TargetError::Full`] when there is no room.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), TargetError> {
+        write_full(&self.fd, offset, data).map_err(|source| self.fail(source))
+    }
+
+    /// Reads at `offset` until `buffer` is full or the file ends; answers how much was read.
+    ///
+    /// # Errors
+    /// [`TargetError::Io`].
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError> {
+        read_full(&self.fd, offset, buffer).map_err(|source| self.fail(source))
+    }
+
+    /// Makes `bytes` from `offset` on read as zeros that take no room. Costs nothing in a new file.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn hole(&self, offset: u64, bytes: u64) -> Result<(), TargetError> {
+        if !self.is_resumed || bytes == 0 {
+            return Ok(());
+        }
+        let fail = |source| self.fail(source);
+        let end = Status::of(&self.fd).map_err(fail)?.bytes;
+        if offset >= end {
+            return Ok(());
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.fd, flags, offset, bytes) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let zeros = vec![0; COPY_BYTES];
+                let mut at = offset;
+                let end = end.min(offset.saturating_add(bytes));
+                while at < end {
+                    let step = length(zeros.len()).min(end - at);
+                    let step_bytes = usize::try_from(step).expect("at most a buffer");
+                    write_full(&self.fd, at, &zeros[..step_bytes]).map_err(fail)?;
+                    at += step;
+                }
+                Ok(())
+            }
+            result => result.map_err(fail),
+        }
+    }
+
+    /// Copies `bytes` at `offset` from the file that stands there to the same place; where the
+    /// file system can, both then share the room.
+    ///
+    /// # Errors
+    /// [`TargetError`]; also when `from` ends early.
+    pub fn copy_from(
+        &self,
+        from: &ExistingFile,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<(), TargetError> {
+        let mut at = offset;
+        let end = offset.saturating_add(bytes);
+        let mut buffer = Vec::new();
+        while at < end {
+            let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+            let (mut source, mut place) = (at, at);
+            let copied = if buffer.is_empty() {
+                copy_file_range(&from.fd, Some(&mut source), &self.fd, Some(&mut place), step)
+            } else {
+                let step = NonZeroUsize::new(step.min(buffer.len())).expect("at < end").get();
+                read_full(&from.fd, at, &mut buffer[..step]).and_then(|read| {
+                    write_full(&self.fd, at, &buffer[..read])?;
+                    Ok(read)
+                })
+            };
+            match copied {
+                Ok(0) => return Err(self.fail(Errno::IO)),
+                Ok(copied) => at += length(copied),
+                Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
+                    if buffer.is_empty() =>
+                {
+                    buffer.resize(COPY_BYTES, 0);
+                }
+                Err(source) => return Err(self.fail(source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the file its length, attributes and name. Whatever stood there is replaced at once.
+    ///
+    /// # Errors
+    /// [`TargetError`]; the part file then stays.
+    pub fn finish(self, attributes: &Attributes) -> Result<(), TargetError> {
+        let fail = |source| self.fail(source);
+        if Status::of(&self.fd).map_err(fail)?.bytes != self.bytes {
+            ftruncate(&self.fd, self.bytes).map_err(fail)?;
+        }
+        self.target.apply(&self.fd, &self.path(), attributes)?;
+        let dir = &self.directory.fd;
+        renameat(dir, &self.part, dir, &self.name).map_err(fail)?;
+        self.target.parts().remove(&self.directory.path_of(&self.part));
+        Ok(())
+    }
+
+    /// Deletes what was written.
+    ///
+    /// # Errors
+    /// [`TargetError::Io`].
+    pub fn discard(self) -> Result<(), TargetError> {
+        unlinkat(&self.directory.fd, &self.part, AtFlags::empty())
+            .map_err(|source| self.fail(source))?;
+        self.target.parts().remove(&self.directory.path_of(&self.part));
+        Ok(())
+    }
+
+    fn fail(&self, source: Errno) -> TargetError {
+        match source {
+            Errno::ISDIR => TargetError::NotEmpty { path: self.path() },
+            source => TargetError::new(&self.path(), source),
+        }
+    }
+}
+
+/// Whether a file looks equal without being read.
+fn is_equal(bytes: u64, attributes: &Attributes) -> impl FnOnce(&Status) -> bool {
+    let modified = attributes.modified;
+    move |existing| {
+        existing.file_type == FileType::RegularFile
+            && existing.bytes == bytes
+            && existing.modified == modified
+    }
+}
+
+/// Opens the part file, and tells whether it was there.
+///
+/// In a directory that others may write to, somebody may have put something else there: another
+/// file's hard link, or a file of his own that he keeps open. Such a thing is replaced.
+fn open_part(directory: &DirHandle, part: &[u8]) -> Result<(OwnedFd, bool), Errno> {
+    let dir = &directory.fd;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let private = Mode::RUSR | Mode::WUSR;
+    // Two attempts: what was there is in the way at most once, unless somebody works against us.
+    for _ in 0..2 {
+        match openat(dir, part, flags | OFlags::CREATE | OFlags::EXCL, private) {
+            Err(Errno::EXIST) => {}
+            result => return result.map(|fd| (fd, false)),
+        }
+        let is_usable = |status: &Status| {
+            status.file_type == FileType::RegularFile
+                && status.links == 1
+                && status.uid == geteuid().as_raw()
+        };
+        if Status::at(dir, part).is_ok_and(|status| is_usable(&status))
+            && let Ok(fd) = openat(dir, part, flags | OFlags::NONBLOCK, Mode::empty())
+            && Status::of(&fd).is_ok_and(|status| is_usable(&status))
+        {
+            // It may have got its attributes already, and another mode with them.
+            fchmod(&fd, private)?;
+            return Ok((fd, true));
+        }
+        match unlinkat(dir, part, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+fn write_full(fd: &OwnedFd, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match pwrite(fd, data, offset) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => {
+                data = &data[written..];
+                offset += length(written);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn read_full(fd: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match pread(fd, &mut buffer[filled..], offset + length(filled)) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
