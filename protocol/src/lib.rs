@@ -20,6 +20,7 @@
 //! Source of every format: the page of the same name in `specs/`.
 
 pub mod cbor;
+pub mod fetching;
 pub mod head;
 pub mod holding;
 pub mod ids;
@@ -31,6 +32,7 @@ pub mod order;
 pub mod peer;
 pub mod placing;
 pub mod receipt;
+pub mod recovering;
 pub mod text;
 pub mod ticket;
 pub mod time;

@@ -86,3 +86,23 @@ pub const ADDRESS_BYTES_MAX: usize = 256;
 pub const TICKET_BYTES_MAX: usize = 8 * 1024;
 /// A whole pairing must be over after this: both persons sit before their screens.
 pub const PAIRING_MS_MAX: u64 = 120_000;
+
+/// What is asked from one holder at once: large enough to hide a round trip at home speeds, small
+/// enough to spread one shard over several holders. A multiple of [`GROUP_BYTES`].
+pub const STRIPE_BYTES: u64 = 1024 * 1024;
+/// Stripes in flight from one holder.
+pub const FETCH_STRIPES_PER_HOLDER_MAX: usize = 16;
+/// Bytes in flight from all holders: bounds memory of a restore.
+pub const FETCH_BYTES_TOTAL_MAX: u64 = 32 * 1024 * 1024;
+/// Shards wanted at once; a restore with more holds the rest back.
+pub const FETCH_WANTS_MAX: usize = 4096;
+/// A stripe without a verified group for so long is given up.
+pub const STRIPE_STALL_MS_MAX: u64 = 10_000;
+/// So long nobody could be asked for a shard, and it is reported.
+pub const FETCH_PATIENCE_MS: u64 = 60_000;
+const _: () = assert!(STRIPE_BYTES.is_multiple_of(GROUP_BYTES));
+
+/// Holders that one vault knows: its own devices and those of a circle.
+pub const HOLDERS_MAX: usize = 1024;
+/// An answer with device log and heads, connecting included.
+pub const HEADS_MS_MAX: u64 = 20_000;

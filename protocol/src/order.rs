@@ -15,6 +15,11 @@ pub(crate) struct OrderNumbers {
 }
 
 impl OrderNumbers {
+    /// None given yet.
+    pub(crate) const fn new() -> Self {
+        Self { next: 0 }
+    }
+
     /// The next number.
     pub(crate) fn take(&mut self) -> OrderId {
         self.next = self.next.saturating_add(1);
