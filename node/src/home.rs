@@ -30,7 +30,7 @@ pub use self::{
     device_key::{DeviceKeyError, DeviceSecrets},
     lock::LockNote,
 };
-use crate::command::Failure;
+use crate::command::{ConfigOutcome, Failure, Outcome};
 
 /// An open home: its lock is held until this is dropped.
 #[derive(Debug)]
@@ -166,6 +166,26 @@ impl Home {
     /// When the file is not what `config` writes.
     pub fn config(&self) -> Result<Config, HomeError> {
         Ok(Config::load(&self.config_file())?)
+    }
+
+    /// Shows one setting or all: what `config get` and `config list` answer.
+    ///
+    /// # Errors
+    /// When the key is unknown or the file is not valid.
+    pub fn show_settings(&self, key: Option<&str>) -> Result<Outcome, Failure> {
+        let settings = self.config()?.settings(key)?;
+        Ok(Outcome::Config(ConfigOutcome { settings }))
+    }
+
+    /// Changes a setting, or with `None` goes back to its default; durable when this returns.
+    ///
+    /// # Errors
+    /// When key or value are not accepted, or the file cannot be read or written.
+    pub fn change_setting(&self, key: &str, value: Option<&str>) -> Result<Outcome, Failure> {
+        let mut config = self.config()?;
+        config.set(key, value)?;
+        config.store(&self.config_file())?;
+        self.show_settings(Some(key))
     }
 
     /// `config.toml`.

@@ -3,6 +3,7 @@
 //! Decides nothing about people's data: `larder-protocol` does. This crate reads files, moves
 //! bytes, asks clocks and carries out orders.
 
+pub mod cli;
 pub mod command;
 pub mod control;
 pub mod depot;

@@ -1,3 +1,3 @@
-//! The `larder` program.
+//! The `larder` program. Everything is in the library, for the tests and the relay to use.
 
 fn main() {}

@@ -1,0 +1,127 @@
+//! The command line: reads arguments, finds the engine (a running node, or one in this process),
+//! shows what it says, and ends with an exit code.
+//!
+//! It decides nothing and touches no data: a verb becomes a [`Command`](crate::command::Command),
+//! and everything shown comes back as events and an outcome. Source: specs/command_line.md.
+
+mod arguments;
+mod escape;
+mod folders;
+mod init;
+mod look;
+mod node;
+mod output;
+mod pair;
+mod progress;
+mod render;
+mod restore;
+mod session;
+mod settings;
+mod signals;
+mod up;
+
+use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
+
+use clap::{CommandFactory, Parser};
+
+pub use self::arguments::Arguments;
+use self::{
+    arguments::{Global, Step},
+    output::Output,
+    session::Session,
+};
+use crate::command::{ExitKind, Failure, Launch};
+
+/// Runs the `larder` program with the arguments of this process.
+pub fn main<L: Launch + 'static>(launch: L) -> ExitCode {
+    let code = run(Arc::new(launch), std::env::args_os());
+    ExitCode::from(code)
+}
+
+/// Runs one command line and gives its exit code.
+fn run<L: Launch + 'static>(launch: Arc<L>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    hide_panics();
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _broken_pipe = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(ExitKind::Usage.code());
+        }
+    };
+    start_log(&arguments.global);
+    let mut output = Output::new(&arguments.global);
+    execute(launch, arguments, &mut output)
+}
+
+/// Does what parsed arguments say.
+fn execute<L: Launch + 'static>(launch: Arc<L>, arguments: Arguments, output: &mut Output) -> u8 {
+    let result = match arguments.verb.step() {
+        Ok(Step::Completions(shell)) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "larder", &mut script);
+            output.raw(&script);
+            Ok(ExitKind::Done)
+        }
+        Ok(step) => in_runtime(launch, &arguments.global, step, output),
+        Err(failure) => Err(failure),
+    };
+    output.finish(result).code()
+}
+
+fn in_runtime<L: Launch + 'static>(
+    launch: Arc<L>,
+    global: &Global,
+    step: Step,
+    output: &mut Output,
+) -> Result<ExitKind, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("larder")
+        .build()
+        .map_err(|error| Failure::from_error("cannot start", &error))?;
+    let result = runtime.block_on(async {
+        let session = Session::new(launch, global)?;
+        match step {
+            Step::Init(options) => init::run(&session, options, output).await,
+            Step::Up(options) => up::run(&session, options, output).await,
+            Step::Ask(command) => session.ask(command, output).await,
+            Step::Completions(_) => Ok(ExitKind::Done),
+        }
+    });
+    // Work that was told to stop and does not must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+/// One line instead of a backtrace; the failure that follows says what to do.
+fn hide_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let what = panic
+            .payload_as_str()
+            .map(|text| text.lines().next().unwrap_or_default().to_owned())
+            .unwrap_or_default();
+        let _closed = writeln!(std::io::stderr(), "larder: internal error at {at}: {what}");
+    }));
+}
+
+/// What the parts of the program tell each other's authors: warnings, more with `--verbose`, or as
+/// `LARDER_LOG` says in the syntax of `tracing`.
+fn start_log(global: &Global) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("LARDER_LOG").unwrap_or_else(|_| {
+        EnvFilter::new(match (global.quiet, global.verbose) {
+            (true, _) => "error",
+            (_, true) => "larder_node=debug,larder_protocol=debug,warn",
+            _ => "larder_node=warn,error",
+        })
+    });
+    let _already = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests;

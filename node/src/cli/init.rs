@@ -1,0 +1,148 @@
+//! `init`: a vault, its first device, and the phrase, shown once.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{output::Output, session::Session};
+use crate::{
+    command::{ExitKind, Failure, InitOptions, Launch, Outcome},
+    home::{Home, sync_directory},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The 24 words are the only way back when all devices are lost, and whoever \
+    has them can read everything. They are shown this once; nothing can show them again.
+
+Examples:
+  larder init
+  larder init --name laptop --site home
+  larder init --phrase-out /media/usb/phrase.txt"
+)]
+pub(super) struct InitArguments {
+    /// Name of this device [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Household in which this device stands [default: the device's name]
+    #[arg(long)]
+    site: Option<String>,
+    /// Write the phrase to a new file that only you can read, and do not show it
+    #[arg(long, value_name = "FILE")]
+    phrase_out: Option<PathBuf>,
+}
+
+pub(super) async fn run<L: Launch + 'static>(
+    session: &Session<L>,
+    arguments: InitArguments,
+    output: &mut Output,
+) -> Result<ExitKind, Failure> {
+    let name = arguments.name.unwrap_or_else(host_name);
+    let site = arguments.site.unwrap_or_else(|| name.clone());
+    let mut config = crate::home::Config::default();
+    config.set("device.name", Some(&name))?;
+    config.set("device.site", Some(&site))?;
+    let home = session.own_home(|directory| Home::create(directory, "init")).await?;
+    let mut extra = Map::new();
+    let outcome = {
+        let to = arguments.phrase_out.as_deref();
+        let json = output.is_json();
+        let mut reveal = |phrase: &str| match to {
+            Some(path) => write_phrase(path, phrase),
+            None if json => {
+                extra.insert("phrase".to_owned(), Value::String(phrase.to_owned()));
+                Ok(())
+            }
+            None => show_phrase(phrase),
+        };
+        session.launch().init(&home, InitOptions { name, site }, &mut reveal).await?
+    };
+    if let Some(path) = &arguments.phrase_out {
+        output.say(&format!(
+            "The recovery phrase is in {}; keep it off this device.",
+            path.display()
+        ));
+    }
+    Ok(output.outcome(&Outcome::Init(outcome), extra))
+}
+
+/// Writes the phrase to a file that was not there before; durable when this returns.
+fn write_phrase(path: &Path, phrase: &str) -> Result<(), Failure> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let text = Zeroizing::new(format!("{phrase}\n"));
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| sync_directory(directory))
+        .map_err(|error| {
+            Failure::failed(format!("cannot write the phrase to {}: {error}", path.display()))
+                .hint("name a new file in a directory that you can write to; no vault was made")
+        })
+}
+
+/// Shows the phrase on the terminal, numbered, so that it can be copied to paper.
+fn show_phrase(phrase: &str) -> Result<(), Failure> {
+    let words: Vec<&str> = phrase.split_whitespace().collect();
+    let rows = words.len().div_ceil(4);
+    let mut text = Zeroizing::new(String::from(
+        "Your recovery phrase. Write it on paper, now; it is never shown again.\n\n",
+    ));
+    for row in 0..rows {
+        for column in 0..4 {
+            let at = column * rows + row;
+            if let Some(word) = words.get(at) {
+                text.push_str(&format!("  {:>2}. {word:<9}", at + 1));
+            }
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+        Failure::failed(format!("cannot show the phrase: {error}"))
+            .hint("no vault was made; give --phrase-out FILE, or run it on a terminal")
+    })
+}
+
+/// The name of this machine, as a device's name.
+pub(super) fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let plain = !name.trim().is_empty() && !name.chars().any(char::is_control);
+    if plain { name.chars().take(60).collect() } else { "device".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    // CLI-11
+    #[test]
+    fn a_phrase_file_is_new_and_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("phrase.txt");
+        write_phrase(&path, "abandon ability").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "abandon ability\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        let failure = write_phrase(&path, "other").unwrap_err();
+        assert!(failure.hint.is_some() && !failure.message.contains("other"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "abandon ability\n");
+    }
+}

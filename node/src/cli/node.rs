@@ -1,0 +1,38 @@
+//! `status`, `verify`, `doctor`, `down`: how this node is.
+
+use clap::Args;
+
+use crate::command::Command;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  larder down")]
+pub(super) struct DownArguments {}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  larder status\n  larder status --json | jq -e '.safety == \"safe\"'"
+)]
+pub(super) struct StatusArguments {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  larder verify                 everything
+  larder verify --sample 5      a random twentieth of it")]
+pub(super) struct VerifyArguments {
+    /// Everything (the default)
+    #[arg(long, conflicts_with = "sample")]
+    all: bool,
+    /// Only so many percent, chosen at random
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    sample: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  larder doctor")]
+pub(super) struct DoctorArguments {}
+
+impl VerifyArguments {
+    pub(super) fn command(self) -> Command {
+        Command::Verify { percent: self.sample.unwrap_or(100) }
+    }
+}

@@ -1,0 +1,110 @@
+//! `offer`, `invite`, `join`, `ticket`, `connect`, `devices`, `peers`: the others.
+
+use clap::Args;
+
+use super::folders::seconds;
+use crate::command::{ByteSize, Command, InviteKind};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  larder offer 500GB
+  larder offer            shows what is offered and kept
+  larder offer 0          keeps what is there, takes nothing new")]
+pub(super) struct OfferArguments {
+    /// Size, such as 500GB, 2TiB or a number of bytes
+    #[arg(value_name = "BYTES")]
+    bytes: Option<ByteSize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Whoever has the code can join, so send it over something that you trust. \
+    It works once, and only while this node is running (`larder up`).
+
+Examples:
+  larder invite                 a friend's vault: both keep shards for each other
+  larder invite --device        another device of mine: it can read everything
+  larder invite --expires 2h")]
+pub(super) struct InviteArguments {
+    /// Invite another vault into my circle (the default)
+    #[arg(long, conflicts_with = "device")]
+    circle: bool,
+    /// Invite another device into my vault
+    #[arg(long)]
+    device: bool,
+    /// The code works once; this is always so, and stands here to say it
+    #[arg(long)]
+    once: bool,
+    /// How long the code works
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    expires: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "On a home without a vault this takes a code of `larder invite --device` \
+    and makes the home a device of that vault.
+
+Examples:
+  larder join CODE
+  larder join CODE --name desktop --site office")]
+pub(super) struct JoinArguments {
+    /// The text that `larder invite` printed
+    code: String,
+    /// Name of this device [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Household in which this device stands [default: the device's name]
+    #[arg(long)]
+    site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A ticket holds no secret: it says where this node is, not who may talk to it.
+
+Examples:
+  larder ticket
+  larder recover --connect \"$(ssh nas larder ticket)\""
+)]
+pub(super) struct TicketArguments {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  larder connect \"$(ssh nas larder ticket)\"")]
+pub(super) struct ConnectArguments {
+    /// The text that `larder ticket` printed there
+    ticket: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  larder devices\n  larder devices --json")]
+pub(super) struct DevicesArguments {}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  larder peers\n  larder peers --json | jq '.peers[] | {name, state, holds_bytes}'"
+)]
+pub(super) struct PeersArguments {}
+
+impl OfferArguments {
+    pub(super) fn command(self) -> Command {
+        Command::Offer { bytes: self.bytes }
+    }
+}
+
+impl InviteArguments {
+    pub(super) fn command(self) -> Command {
+        let kind = if self.device { InviteKind::Device } else { InviteKind::Circle };
+        Command::Invite { kind, expires_s: self.expires }
+    }
+}
+
+impl JoinArguments {
+    pub(super) fn command(self) -> Command {
+        Command::Join { code: self.code, name: self.name, site: self.site }
+    }
+}
+
+impl ConnectArguments {
+    pub(super) fn command(self) -> Command {
+        Command::Connect { ticket: self.ticket }
+    }
+}

@@ -1,0 +1,213 @@
+//! Outcomes and rows as text for people. Sizes in decimal units, times in the local zone.
+
+mod lists;
+mod node;
+mod work;
+
+use std::fmt::Write;
+
+use super::escape::{visible, visible_text};
+use crate::command::{Change, ChangeKind, Entry, EntryKind, Outcome, Row, Time};
+
+/// One line of a listing, without its line end.
+pub(super) fn row(row: &Row) -> String {
+    match row {
+        Row::Entry(entry) => entry_line(entry),
+        Row::Change(change) => change_line(change),
+        Row::Found(found) => {
+            format!("{}  {}", short(&found.snapshot), entry_line(&found.entry))
+        }
+    }
+}
+
+/// An outcome, with its line ends; empty when rows or bytes have said it all.
+pub(super) fn outcome(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    match outcome {
+        Outcome::Init(done) => node::init(&mut text, done),
+        Outcome::Ready(done) => node::ready(&mut text, done),
+        Outcome::Folders(done) => lists::folders(&mut text, done),
+        Outcome::Backup(done) => work::backup(&mut text, done),
+        Outcome::Snapshots(done) => lists::snapshots(&mut text, &done.snapshots),
+        Outcome::List(_) | Outcome::Cat(_) => {}
+        Outcome::Diff(done) => work::diff(&mut text, done),
+        Outcome::Find(done) => work::find(&mut text, done),
+        Outcome::Restore(done) => work::restore(&mut text, done),
+        Outcome::Offer(done) => node::offer(&mut text, done),
+        Outcome::Invite(done) => node::invite(&mut text, done),
+        Outcome::Join(done) => node::join(&mut text, done),
+        Outcome::Ticket(done) => line(&mut text, &done.ticket),
+        Outcome::Connect(done) => node::connect(&mut text, done),
+        Outcome::Recover(done) => work::recover(&mut text, done),
+        Outcome::Devices(done) => lists::devices(&mut text, done),
+        Outcome::Peers(done) => lists::peers(&mut text, done),
+        Outcome::Status(done) => node::status(&mut text, done),
+        Outcome::Verify(done) => work::verify(&mut text, done),
+        Outcome::Forget(done) => work::forget(&mut text, done),
+        Outcome::Doctor(done) => node::doctor(&mut text, done),
+        Outcome::Config(done) => lists::settings(&mut text, done),
+        Outcome::Stopping => line(&mut text, "the node is stopping"),
+    }
+    text
+}
+
+fn entry_line(entry: &Entry) -> String {
+    let mut text = format!(
+        "{} {:>6} {:>6} {:>9} {} {}",
+        mode(entry.kind, entry.mode),
+        entry.uid,
+        entry.gid,
+        if entry.kind == EntryKind::File {
+            crate::command::ByteSize(entry.bytes).to_string()
+        } else {
+            "-".to_owned()
+        },
+        entry.modified.map_or_else(|| format!("{:16}", "?"), when),
+        visible(&entry.path.to_bytes()),
+    );
+    if let Some(target) = &entry.target {
+        let _infallible = write!(text, " -> {}", visible(&target.to_bytes()));
+    }
+    text
+}
+
+fn change_line(change: &Change) -> String {
+    let sign = match change.change {
+        ChangeKind::Added => '+',
+        ChangeKind::Removed => '-',
+        ChangeKind::Changed => 'M',
+        ChangeKind::Attributes => 'a',
+    };
+    let slash = if change.kind == EntryKind::Directory { "/" } else { "" };
+    format!("{sign} {}{slash}", visible(&change.path.to_bytes()))
+}
+
+/// Kind and permissions as `ls -l` shows them.
+fn mode(kind: EntryKind, mode: u32) -> String {
+    let mut text = String::with_capacity(10);
+    text.push(match kind {
+        EntryKind::File => '-',
+        EntryKind::Directory => 'd',
+        EntryKind::Symlink => 'l',
+        EntryKind::Fifo => 'p',
+        EntryKind::Socket => 's',
+        EntryKind::CharDevice => 'c',
+        EntryKind::BlockDevice => 'b',
+    });
+    let special = [(0o4000, 's', 'S'), (0o2000, 's', 'S'), (0o1000, 't', 'T')];
+    for (place, (bit, with, without)) in special.into_iter().enumerate() {
+        let bits = mode >> (6 - 3 * place);
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (mode & bit != 0, bits & 1 != 0) {
+            (true, true) => with,
+            (true, false) => without,
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// A time in the local zone, to the minute.
+fn when(time: Time) -> String {
+    time.0.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// The same, or `never`.
+fn when_or_never(time: Option<Time>) -> String {
+    time.map_or_else(|| "never".to_owned(), when)
+}
+
+/// The first 8 digits of an id.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+/// Text of a peer or a person, safe for a terminal.
+fn plain(text: &str) -> String {
+    visible_text(text)
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// `1 file`, `2 files`.
+fn count(number: u64, one: &str) -> String {
+    if number == 1 {
+        return format!("1 {one}");
+    }
+    match one.strip_suffix('y') {
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {one}s"),
+    }
+}
+
+/// Rows under headings, columns as wide as needed; the last one ragged.
+struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(ToString::to_string).collect()] }
+    }
+
+    fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    fn write(&self, text: &mut String) {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let _infallible = write!(line, "{cell:<width$}  ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{PathField, TargetField};
+
+    #[test]
+    fn an_entry_looks_like_a_line_of_ls() {
+        let entry = Entry {
+            path: PathField::new(b"bin/su\n"),
+            kind: EntryKind::File,
+            bytes: 71_912,
+            mode: 0o4755,
+            uid: 0,
+            gid: 0,
+            modified: None,
+            target: None,
+        };
+        let line = entry_line(&entry);
+        assert!(line.starts_with("-rwsr-xr-x      0      0   71.9 kB ?"), "{line}");
+        assert!(line.ends_with(" bin/su\\n"), "{line}");
+        let target = Some(TargetField::new(b"../x"));
+        let link = Entry { kind: EntryKind::Symlink, mode: 0o777, target, ..entry };
+        assert!(entry_line(&link).ends_with("bin/su\\n -> ../x"));
+        assert_eq!(mode(EntryKind::Directory, 0o1777), "drwxrwxrwt");
+        assert_eq!(mode(EntryKind::Directory, 0o3660), "drw-rwS--T");
+    }
+
+    #[test]
+    fn numbers_agree_with_their_nouns() {
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(count(0, "directory"), "0 directories");
+        assert_eq!(count(2, "site"), "2 sites");
+    }
+}

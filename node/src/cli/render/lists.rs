@@ -1,0 +1,133 @@
+//! Lists: folders, snapshots, devices, peers, settings.
+
+use super::{Table, count, line, plain, short, visible, when, when_or_never};
+use crate::command::{
+    ByteSize, ConfigOutcome, DevicesOutcome, FoldersOutcome, PeerState, PeersOutcome, Safety,
+    Snapshot,
+};
+
+pub(super) const fn safety(safety: Safety) -> &'static str {
+    match safety {
+        Safety::Local => "only here",
+        Safety::Partly => "partly safe",
+        Safety::Safe => "safe",
+    }
+}
+
+pub(super) fn folders(text: &mut String, done: &FoldersOutcome) {
+    if done.folders.is_empty() {
+        return line(text, "no folders yet; add one with `larder add PATH`");
+    }
+    let mut table = Table::new(&["LAST SNAPSHOT", "FILES", "SIZE", "STATE", "FOLDER"]);
+    for folder in &done.folders {
+        let last = folder.last.as_ref();
+        let mut path = visible(&folder.path.to_bytes());
+        if !folder.excludes.is_empty() {
+            path.push_str(&format!("  (without {})", plain(&folder.excludes.join(", "))));
+        }
+        table.row(vec![
+            when_or_never(last.map(|last| last.time)),
+            last.map_or_else(String::new, |last| last.files.to_string()),
+            last.map_or_else(String::new, |last| ByteSize(last.bytes).to_string()),
+            last.map_or_else(String::new, state),
+            path,
+        ]);
+    }
+    table.write(text);
+}
+
+pub(super) fn snapshots(text: &mut String, snapshots: &[Snapshot]) {
+    if snapshots.is_empty() {
+        return line(text, "no snapshots yet; make one with `larder backup`");
+    }
+    let mut table = Table::new(&["SNAPSHOT", "TIME", "DEVICE", "FILES", "SIZE", "STATE", "FOLDER"]);
+    for snapshot in snapshots {
+        table.row(vec![
+            short(&snapshot.snapshot).to_owned(),
+            when(snapshot.time),
+            plain(&snapshot.device_name),
+            snapshot.files.to_string(),
+            ByteSize(snapshot.bytes).to_string(),
+            state(snapshot),
+            visible(&snapshot.path.to_bytes()),
+        ]);
+    }
+    table.write(text);
+}
+
+fn state(snapshot: &Snapshot) -> String {
+    let incomplete = if snapshot.complete { "" } else { ", incomplete" };
+    format!("{}{incomplete}", safety(snapshot.safety))
+}
+
+pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {
+    let mut table = Table::new(&["DEVICE", "NAME", "ADDED", "LAST SEEN", "LAST SNAPSHOT"]);
+    for device in &done.devices {
+        let mark = if device.this { " (this one)" } else { "" };
+        table.row(vec![
+            short(&device.device).to_owned(),
+            format!("{}{mark}", plain(&device.name)),
+            device.added.map_or_else(String::new, when),
+            if device.this { "now".to_owned() } else { when_or_never(device.last_seen) },
+            when_or_never(device.last_snapshot),
+        ]);
+    }
+    table.write(text);
+}
+
+pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
+    if done.peers.is_empty() {
+        return line(text, "no peers yet; `larder invite` asks one in");
+    }
+    let mut table = Table::new(&[
+        "PEER",
+        "NAME",
+        "SITE",
+        "STATE",
+        "LAST SEEN",
+        "HOLDS FOR US",
+        "OFFERS US",
+        "WE KEEP",
+        "VAULT",
+    ]);
+    for peer in &done.peers {
+        let state = match peer.state {
+            PeerState::Online => "online",
+            PeerState::Offline => "offline",
+            PeerState::Unknown => "unknown",
+            PeerState::Failed => "FAILED",
+            PeerState::Refusing => "refuses us",
+        };
+        let holds =
+            format!("{} ({})", ByteSize(peer.holds_bytes), count(peer.holds_shards, "shard"));
+        let granted = peer.granted_bytes.map(|bytes| ByteSize(bytes).to_string());
+        table.row(vec![
+            short(&peer.device).to_owned(),
+            plain(&peer.name),
+            plain(&peer.site),
+            state.to_owned(),
+            when_or_never(peer.last_seen),
+            holds,
+            granted.unwrap_or_else(|| "?".to_owned()),
+            ByteSize(peer.kept_bytes).to_string(),
+            if peer.own { "ours".to_owned() } else { short(&peer.vault).to_owned() },
+        ]);
+    }
+    table.write(text);
+}
+
+pub(super) fn settings(text: &mut String, done: &ConfigOutcome) {
+    if let [setting] = done.settings.as_slice() {
+        return line(text, &plain(&setting.value));
+    }
+    let mut table = Table::new(&["SETTING", "VALUE", "WHAT IT DOES"]);
+    for setting in &done.settings {
+        let mark = if setting.default { " (default)" } else { "" };
+        table.row(vec![
+            setting.key.clone(),
+            format!("{}{mark}", plain(&setting.value)),
+            setting.help.clone(),
+        ]);
+    }
+    table.write(text);
+}

@@ -1,0 +1,117 @@
+//! How this node is, and who its neighbours are.
+
+use super::{count, line, lists, plain, short, visible, when, when_or_never};
+use crate::command::{
+    ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
+    JoinOutcome, OfferOutcome, ReadyOutcome, StatusOutcome,
+};
+
+pub(super) fn init(text: &mut String, done: &InitOutcome) {
+    let (name, site) = (plain(&done.name), plain(&done.site));
+    let (vault, device) = (short(&done.vault), short(&done.device));
+    line(text, &format!("made vault {vault} with device {name} ({device}) at site {site}"));
+    line(text, "next: larder add FOLDER, larder up, larder invite");
+}
+
+/// One line: scripts wait for it.
+pub(super) fn ready(text: &mut String, done: &ReadyOutcome) {
+    let addresses = done.addresses.join(" ");
+    let vault = done.vault.as_deref().map_or("no vault yet", short);
+    let (name, device) = (plain(&done.name), short(&done.device));
+    line(text, &format!("ready: {name} ({device}), vault {vault}, listening at {addresses}"));
+}
+
+pub(super) fn offer(text: &mut String, done: &OfferOutcome) {
+    let (offered, kept) = (ByteSize(done.offered_bytes), ByteSize(done.kept_bytes));
+    let free = ByteSize(done.disk_free_bytes);
+    line(text, &format!("offers {offered} to others and keeps {kept}; {free} free on this disk"));
+}
+
+pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
+    line(text, &done.code);
+    line(text, "");
+    line(
+        text,
+        &match done.kind {
+            InviteKind::Circle => "for another vault; there: larder join CODE".to_owned(),
+            InviteKind::Device => {
+                "for a device of yours, which will read everything; there: larder join CODE"
+                    .to_owned()
+            }
+        },
+    );
+    line(text, &format!("works once, until {}", when(done.expires)));
+}
+
+pub(super) fn join(text: &mut String, done: &JoinOutcome) {
+    let (name, device, vault) = (plain(&done.name), short(&done.device), short(&done.vault));
+    line(
+        text,
+        &match done.kind {
+            InviteKind::Circle => {
+                format!("joined the circle of vault {vault}, met through {name} ({device})")
+            }
+            InviteKind::Device => {
+                format!("this is now a device of vault {vault}, admitted by {name} ({device})")
+            }
+        },
+    );
+    if let Some(words) = &done.words {
+        line(text, &format!("both screens show: {}", plain(words)));
+    }
+}
+
+pub(super) fn connect(text: &mut String, done: &ConnectOutcome) {
+    let name = done.name.as_deref().map(plain).unwrap_or_default();
+    let device = short(&done.device);
+    let rtt = done.rtt_ms.map(|ms| format!(" in {ms} ms")).unwrap_or_default();
+    line(
+        text,
+        &if done.reached {
+            format!("{name} ({device}) answers{rtt}")
+        } else {
+            format!("the addresses of {device} are kept, but nobody answered there now")
+        },
+    );
+}
+
+pub(super) fn status(text: &mut String, done: &StatusOutcome) {
+    let running = if done.running { "running" } else { "not running (start it with `larder up`)" };
+    let (name, device, site) = (plain(&done.name), short(&done.device), plain(&done.site));
+    line(text, &format!("node     {name} ({device}) at site {site}, {running}"));
+    match &done.vault {
+        Some(vault) => line(text, &format!("vault    {}", short(vault))),
+        None => line(text, "vault    none yet: `larder join CODE` or `larder recover`"),
+    }
+    let copies = count(done.copies_wanted.into(), "copy");
+    line(text, &format!("safety   {}; the policy asks for {copies}", lists::safety(done.safety)));
+    for folder in &done.folders {
+        let path = visible(&folder.path.to_bytes());
+        let last = folder.last.as_ref();
+        let state = last.map_or("never backed up", |last| lists::safety(last.safety));
+        let time = when_or_never(last.map(|last| last.time));
+        line(text, &format!("folder   {path}: {state}, last {time}"));
+    }
+    let (spool, kept) = (ByteSize(done.spool_bytes), ByteSize(done.kept_bytes));
+    let offered = ByteSize(done.offered_bytes);
+    line(text, &format!("space    {spool} wait to be sent; {kept} of {offered} kept for others"));
+    line(text, &format!("peers    {} of {} online", done.peers_online, done.peers_total));
+    for advice in &done.advice {
+        line(text, &format!("! {}", plain(&advice.text)));
+        line(text, &format!("  {}", plain(&advice.hint)));
+    }
+}
+
+pub(super) fn doctor(text: &mut String, done: &DoctorOutcome) {
+    for check in &done.checks {
+        let mark = match check.state {
+            Health::Good => "ok  ",
+            Health::Poor => "poor",
+            Health::Bad => "BAD ",
+        };
+        line(text, &format!("{mark}  {}: {}", check.name, plain(&check.found)));
+        if let Some(hint) = &check.hint {
+            line(text, &format!("      {}", plain(hint)));
+        }
+    }
+}

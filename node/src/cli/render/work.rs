@@ -1,0 +1,139 @@
+//! What long commands report when they are done.
+
+use std::fmt::Write;
+
+use super::{count, line, lists, plain, short, visible};
+use crate::{
+    cli::progress::span,
+    command::{
+        BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, FindOutcome, ForgetOutcome,
+        RecoverOutcome, RestoreOutcome, VerifyOutcome, Wait,
+    },
+};
+
+pub(super) fn backup(text: &mut String, done: &BackupOutcome) {
+    for snapshot in &done.snapshots {
+        backup_snapshot(text, snapshot);
+    }
+    let took = span(done.duration_ms.div_ceil(1000));
+    let copies = format!("{} of {}", done.copies_reached, count(done.copies_wanted.into(), "copy"));
+    let sent = ByteSize(done.sent_bytes);
+    match (done.reached, done.wanted) {
+        (Wait::Safe, _) => line(text, &format!("safe: {copies}, {sent} sent, {took}")),
+        (Wait::Local, Wait::Local) => {
+            line(text, &format!("complete on this device ({copies} so far), {took}"));
+            line(text, "`larder up` goes on sending; `larder status` tells when it is safe");
+        }
+        (Wait::Local, Wait::Safe) => {
+            line(text, &format!("NOT SAFE YET: {copies}, {sent} sent, {took}"));
+            line(text, "keep `larder up` running; `larder peers` shows who is away");
+        }
+    }
+    problems(text, done.problems_total, "read");
+}
+
+fn backup_snapshot(text: &mut String, snapshot: &BackupSnapshot) {
+    let id = short(&snapshot.snapshot);
+    let path = visible(&snapshot.path.to_bytes());
+    if snapshot.unchanged {
+        return line(text, &format!("{id}  {path}: nothing has changed"));
+    }
+    let _infallible = writeln!(
+        text,
+        "{id}  {path}: {}, {} ({} new, {} changed); {} read, {} new, {} stored",
+        count(snapshot.files, "file"),
+        ByteSize(snapshot.bytes),
+        snapshot.files_new,
+        snapshot.files_changed,
+        ByteSize(snapshot.read_bytes),
+        ByteSize(snapshot.new_bytes),
+        ByteSize(snapshot.stored_bytes),
+    );
+}
+
+fn problems(text: &mut String, total: u64, verb: &str) {
+    if total > 0 {
+        let files = count(total, "file");
+        line(text, &format!("{files} could not be {verb} as they should; see the warnings"));
+    }
+}
+
+pub(super) fn diff(text: &mut String, done: &DiffOutcome) {
+    let _infallible = writeln!(
+        text,
+        "{} added, {} removed, {} changed, {} with other attributes only",
+        done.added, done.removed, done.changed, done.attributes,
+    );
+}
+
+pub(super) fn find(text: &mut String, done: &FindOutcome) {
+    if done.matches_total == 0 {
+        let searched = count(done.snapshots_searched, "snapshot");
+        line(text, &format!("nothing found in {searched}"));
+    }
+}
+
+pub(super) fn restore(text: &mut String, done: &RestoreOutcome) {
+    let took = span(done.duration_ms.div_ceil(1000));
+    let verb = if done.dry_run { "would be written" } else { "written" };
+    let _infallible = writeln!(
+        text,
+        "{} from {} to {}: {} {verb} ({}), {} already the same, {} left as they are, {}",
+        if done.dry_run { "dry run" } else { "restored" },
+        short(&done.snapshot),
+        visible(&done.path.to_bytes()),
+        count(done.files_written, "file"),
+        ByteSize(done.bytes),
+        done.files_same,
+        done.files_left,
+        count(done.directories, "directory"),
+    );
+    if !done.dry_run {
+        line(text, &format!("{} fetched from holders, {took}", ByteSize(done.fetched_bytes)));
+    }
+    for blame in &done.blamed {
+        let (name, device) = (plain(&blame.name), short(&blame.device));
+        line(text, &format!("holder {name} ({device}): {}", plain(&blame.what)));
+    }
+    problems(text, done.problems_total, "restored");
+}
+
+pub(super) fn recover(text: &mut String, done: &RecoverOutcome) {
+    let _infallible = writeln!(
+        text,
+        "this is now device {} ({}) of vault {}; {} of {} known holders answered",
+        plain(&done.name),
+        short(&done.device),
+        short(&done.vault),
+        done.witnesses_answered,
+        done.witnesses_known,
+    );
+    if done.witnesses_answered < done.witnesses_known {
+        line(text, "holders that did not answer may know newer snapshots");
+    }
+    lists::snapshots(text, &done.snapshots);
+    if !done.snapshots.is_empty() {
+        line(text, "next: larder restore latest --to DIR");
+    }
+}
+
+pub(super) fn verify(text: &mut String, done: &VerifyOutcome) {
+    let read = format!("{} ({})", count(done.shards, "shard"), ByteSize(done.bytes));
+    if done.damaged + done.missing == 0 {
+        return line(text, &format!("{read} read back: all as they should be"));
+    }
+    line(text, &format!("{read} read back: {} damaged, {} missing", done.damaged, done.missing));
+    for root in &done.roots {
+        line(text, &format!("  {root}"));
+    }
+    line(text, "this disk may be failing; `larder doctor` looks further");
+}
+
+pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
+    let verb = if done.dry_run { "would be forgotten" } else { "forgotten" };
+    let forgotten = u64::try_from(done.forgotten.len()).unwrap_or(u64::MAX);
+    line(text, &format!("{} {verb}, {} kept", count(forgotten, "snapshot"), done.kept.len()));
+    if !done.forgotten.is_empty() {
+        lists::snapshots(text, &done.forgotten);
+    }
+}

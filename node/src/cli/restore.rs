@@ -1,0 +1,153 @@
+//! `restore` and `recover`: getting things back.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::arguments::{absolute, inside, snapshot_name};
+use crate::command::{Command, Failure, Overwrite, Secret, SnapshotName};
+
+/// 24 words of at most 8 letters, with room for line ends and numbers.
+const PHRASE_BYTES_MAX: u64 = 4096;
+
+#[derive(Debug, Args)]
+#[command(after_help = "An interrupted restore goes on where it was when it is given again. \
+    Nothing outside DIR is ever written.
+
+Examples:
+  larder restore latest --to ~/restored
+  larder restore 3fa9 letters photos/2024 --to /tmp/some
+  larder restore latest --to ~/Documents --overwrite never --dry-run")]
+pub(super) struct RestoreArguments {
+    /// Snapshot: the first digits of its id, or `latest`
+    #[arg(value_name = "SNAP", value_parser = snapshot_name)]
+    snapshot: SnapshotName,
+    /// What of it, counted from its root; everything when nothing is given
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Directory to restore into; made when it does not exist
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// What happens to a file that is there already and differs
+    #[arg(long, value_enum, default_value_t)]
+    overwrite: Overwrite,
+    /// Only show what would be written
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The tickets are those of any nodes that hold something for the vault: \
+    `larder ticket` prints one there. Without --phrase-file the phrase is asked for.
+
+Examples:
+  larder recover --phrase-file phrase.txt --connect TICKET
+  larder recover --connect TICKET --connect TICKET --name new-laptop
+  larder restore latest --to ~/restored      what to do next")]
+pub(super) struct RecoverArguments {
+    /// File with the 24 words; `-` reads them from stdin
+    #[arg(long, value_name = "FILE")]
+    phrase_file: Option<PathBuf>,
+    /// Ticket of a node to ask; may be given many times
+    #[arg(long, value_name = "TICKET")]
+    connect: Vec<String>,
+    /// Name of this device [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Household in which this device stands [default: the device's name]
+    #[arg(long)]
+    site: Option<String>,
+}
+
+impl RestoreArguments {
+    pub(super) fn command(self) -> Result<Command, Failure> {
+        let paths = self.paths.iter().map(|path| inside(path)).collect::<Result<_, _>>()?;
+        Ok(Command::Restore {
+            snapshot: self.snapshot,
+            paths,
+            to: absolute(self.to)?,
+            overwrite: self.overwrite,
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+impl RecoverArguments {
+    pub(super) fn command(self) -> Result<Command, Failure> {
+        let text = match self.phrase_file.as_deref() {
+            Some(path) if path == Path::new("-") => read_phrase(io::stdin(), "stdin")?,
+            Some(path) => {
+                let file = fs::File::open(path).map_err(|error| {
+                    Failure::failed(format!("cannot open {}: {error}", path.display()))
+                        .hint("name the file that `larder init --phrase-out` wrote")
+                })?;
+                read_phrase(file, &path.display().to_string())?
+            }
+            None => ask_phrase()?,
+        };
+        Ok(Command::Recover {
+            phrase: tidy_phrase(&text),
+            connect: self.connect,
+            name: self.name,
+            site: self.site,
+        })
+    }
+}
+
+fn read_phrase(from: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(4097));
+    from.take(PHRASE_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
+        Failure::failed(format!("cannot read a phrase from {name}: {error}"))
+            .hint("the phrase is 24 English words")
+    })?;
+    Ok(text)
+}
+
+fn ask_phrase() -> Result<Zeroizing<String>, Failure> {
+    let terminal = io::stdin().is_terminal();
+    if terminal {
+        let _closed = write!(io::stderr(), "Recovery phrase (24 words, in one line): ");
+    }
+    let mut line = Zeroizing::new(String::with_capacity(4097));
+    let mut limited = io::BufReader::new(io::stdin().take(PHRASE_BYTES_MAX));
+    io::BufRead::read_line(&mut limited, &mut line)
+        .map_err(|error| Failure::failed(format!("cannot read the phrase: {error}")))?;
+    if line.trim().is_empty() {
+        return Err(Failure::usage("no recovery phrase was given")
+            .hint("give --phrase-file FILE, or type the 24 words"));
+    }
+    Ok(line)
+}
+
+/// Words in lower case with one blank between; numbers before words, as `init` prints, are dropped.
+fn tidy_phrase(text: &str) -> Secret {
+    let mut tidy = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        let number = word.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_digit());
+        if number {
+            continue;
+        }
+        if !tidy.is_empty() {
+            tidy.push(' ');
+        }
+        tidy.extend(word.chars().map(|c| c.to_ascii_lowercase()));
+    }
+    Secret::new(tidy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_is_read_however_it_is_laid_out() {
+        let text = " 1. Abandon\t2. ability\r\n 3. able \n\n";
+        assert_eq!(tidy_phrase(text).expose(), "abandon ability able");
+    }
+}

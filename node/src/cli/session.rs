@@ -1,0 +1,192 @@
+//! Finds who carries out a command: the node that runs on the home, or an engine in this process.
+//! Both are driven by the same code, so that a command cannot tell the difference.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::Map;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{arguments::Global, output::Output, signals};
+use crate::{
+    command::{
+        Command, Engine, EventSink, EventStream, ExitKind, Failure, Launch, OpenOptions, Outcome,
+    },
+    control::Client,
+    home::{Home, HomeError, default_directory},
+};
+
+/// A home that another command is about to leave, or a node that is about to listen, is waited
+/// for this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const BUSY_POLL: Duration = Duration::from_millis(50);
+
+/// One run of the program: which home, and how engines are made.
+pub(super) struct Session<L> {
+    launch: Arc<L>,
+    directory: PathBuf,
+}
+
+/// Who carries out a command.
+enum Target {
+    Node(Client),
+    Here(Home),
+}
+
+impl<L: Launch + 'static> Session<L> {
+    pub(super) fn new(launch: Arc<L>, global: &Global) -> Result<Self, Failure> {
+        let directory = global.home.clone().or_else(default_directory).ok_or_else(|| {
+            Failure::usage("no home is named and none can be guessed")
+                .hint("give --home DIR, or set LARDER_HOME")
+        })?;
+        Ok(Self { launch, directory })
+    }
+
+    pub(super) fn launch(&self) -> &L {
+        &self.launch
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Carries out a command and shows it.
+    pub(super) async fn ask(
+        &self,
+        command: Command,
+        output: &mut Output,
+    ) -> Result<ExitKind, Failure> {
+        output.begin(&command);
+        let cancel = CancellationToken::new();
+        signals::watch(cancel.clone())?;
+        let outcome = match self.target(&command).await? {
+            Target::Node(client) => {
+                let (sink, events) = EventSink::channel(cancel.clone());
+                let work = tokio::spawn(client.run(command, sink));
+                drive(work, events, &cancel, output).await?
+            }
+            Target::Here(home) => self.carry_out(home, command, &cancel, output).await?,
+        };
+        Ok(output.outcome(&outcome, Map::new()))
+    }
+
+    /// Opens the engine in this process for one command.
+    async fn carry_out(
+        &self,
+        home: Home,
+        command: Command,
+        cancel: &CancellationToken,
+        output: &mut Output,
+    ) -> Result<Outcome, Failure> {
+        match &command {
+            Command::ConfigGet { key } => return home.show_settings(key.as_deref()),
+            Command::ConfigSet { key, value } => {
+                return home.change_setting(key, value.as_deref());
+            }
+            Command::Shutdown => {
+                return Err(Failure::failed("no node is running on this home")
+                    .hint("there is nothing to stop"));
+            }
+            Command::Invite { .. } => {
+                return Err(Failure::failed("nobody could join: no node is running on this home")
+                    .hint("start `larder up` beside this, then invite again"));
+            }
+            _ => {}
+        }
+        let engine = Arc::new(self.launch.open(home, OpenOptions::default()).await?);
+        let (sink, events) = EventSink::channel(cancel.clone());
+        let worker = Arc::clone(&engine);
+        let work = tokio::spawn(async move { worker.run(command, sink).await });
+        let result = drive(work, events, cancel, output).await;
+        engine.close().await;
+        result
+    }
+
+    async fn target(&self, command: &Command) -> Result<Target, Failure> {
+        let purpose = purpose(command);
+        let makes_home = matches!(command, Command::Recover { .. } | Command::Join { .. });
+        let give_up = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            let client = Client::connect(&self.directory).await.map_err(|error| {
+                Failure::from_error("cannot talk to the node that runs on this home", &error)
+                    .hint("run larder as the user to whom the home belongs")
+            })?;
+            if let Some(client) = client {
+                return Ok(Target::Node(client));
+            }
+            let opened = if makes_home {
+                Home::create(&self.directory, purpose)
+            } else {
+                Home::open(&self.directory, purpose)
+            };
+            match opened {
+                Err(HomeError::Busy { .. }) if Instant::now() < give_up => {}
+                opened => return Ok(Target::Here(opened?)),
+            }
+            tokio::time::sleep(BUSY_POLL).await;
+        }
+    }
+
+    /// Opens the home for this process alone; no running node will do.
+    pub(super) async fn own_home(
+        &self,
+        open: impl Fn(&Path) -> Result<Home, HomeError>,
+    ) -> Result<Home, Failure> {
+        let give_up = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match open(&self.directory) {
+                Err(HomeError::Busy { .. }) if Instant::now() < give_up => {}
+                opened => return Ok(opened?),
+            }
+            tokio::time::sleep(BUSY_POLL).await;
+        }
+    }
+}
+
+/// Shows events until the work ends. When nobody reads stdout any more, the work is told to stop.
+async fn drive(
+    mut work: JoinHandle<Result<Outcome, Failure>>,
+    mut events: EventStream,
+    cancel: &CancellationToken,
+    output: &mut Output,
+) -> Result<Outcome, Failure> {
+    let mut open = true;
+    let result = loop {
+        let event = tokio::select! {
+            biased;
+            event = events.next(), if open => event,
+            ended = &mut work => break ended,
+        };
+        match event {
+            Some(event) => output.event(event),
+            None => open = false,
+        }
+        if output.is_broken() {
+            cancel.cancel();
+        }
+    };
+    while let Some(event) = events.try_next() {
+        output.event(event);
+    }
+    result.unwrap_or_else(|error| Err(Failure::internal(&error)))
+}
+
+/// What the lock file says while a command works in this process.
+const fn purpose(command: &Command) -> &'static str {
+    match command {
+        Command::Backup { .. } => "backup",
+        Command::Restore { .. } => "restore",
+        Command::Recover { .. } => "recover",
+        Command::Join { .. } => "join",
+        Command::Verify { .. } => "verify",
+        Command::Forget { .. } => "forget",
+        Command::Cat { .. } => "cat",
+        Command::Find { .. } => "find",
+        Command::List { .. } => "ls",
+        _ => "a short command",
+    }
+}

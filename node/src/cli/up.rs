@@ -1,0 +1,88 @@
+//! `up`: the node in the foreground.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use serde_json::Map;
+use tokio_util::sync::CancellationToken;
+
+use super::{output::Output, session::Session, signals};
+use crate::{
+    command::{Engine, ExitKind, Failure, Launch, OpenOptions, Outcome},
+    control::Server,
+    home::{Home, HomeError},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "When it is ready it prints one line with its addresses, with --json one \
+    document. SIGTERM, Ctrl-C and `larder down` stop it cleanly.
+
+Examples:
+  larder up
+  larder up --listen 0.0.0.0:4242
+  larder up --home /srv/larder --json")]
+pub(super) struct UpArguments {
+    /// Address and UDP port [default: net.listen of the settings]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Find peers on the local network; not in this version
+    #[arg(long, value_enum, default_value_t)]
+    lan: Switch,
+    /// Relay to use; may be given many times; not in this version
+    #[arg(long, value_name = "URL")]
+    relay: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Switch {
+    On,
+    #[default]
+    Off,
+}
+
+impl UpArguments {
+    fn options(self) -> Result<OpenOptions, Failure> {
+        if self.lan == Switch::On || !self.relay.is_empty() {
+            return Err(Failure::usage("this version has no discovery and no relays yet")
+                .hint("exchange addresses with `larder ticket` and `larder connect`"));
+        }
+        Ok(OpenOptions { serve: true, listen: self.listen, lan: false, relays: self.relay })
+    }
+}
+
+pub(super) async fn run<L: Launch + 'static>(
+    session: &Session<L>,
+    arguments: UpArguments,
+    output: &mut Output,
+) -> Result<ExitKind, Failure> {
+    let options = arguments.options()?;
+    let home =
+        session.own_home(|directory| Home::open(directory, "up")).await.map_err(|failure| {
+            let running = session.directory().join(crate::home::SOCKET).exists();
+            match running {
+                true if failure.message.contains("`up`") => {
+                    failure.hint("a node is running already; `larder status` asks it")
+                }
+                _ => failure,
+            }
+        })?;
+    let directory = home.directory().to_owned();
+    let stop = CancellationToken::new();
+    signals::watch(stop.clone())?;
+    let engine = Arc::new(session.launch().open(home, options).await?);
+    let server = Server::bind(&directory).map_err(|source| {
+        let doing = "listen at the control socket of";
+        Failure::from(HomeError::Io { doing, path: directory, source })
+    });
+    let result = match server {
+        Ok(server) => {
+            let ready = engine.ready().await;
+            output.outcome(&Outcome::Ready(ready), Map::new());
+            server.serve(Arc::clone(&engine), stop).await;
+            Ok(ExitKind::Done)
+        }
+        Err(failure) => Err(failure),
+    };
+    engine.close().await;
+    result
+}
