@@ -24,12 +24,12 @@
 //!
 //! Invariants: a data pack leaves this device only after it was safe (PLACE-4); a head is reported
 //! safe only while every pack that it needs is (PLACE-5); at most [`UPLOADS_TOTAL_MAX`] uploads and
-//! one offer per holder are under way. Source: specs/placing.md.
+//! one offer and one push per holder are under way. Source: specs/placing.md.
 //!
 //! [`Answer::Stored`]: crate::wire::message::Answer::Stored
 //! [`UPLOADS_TOTAL_MAX`]: crate::limits::UPLOADS_TOTAL_MAX
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     ids::{DeviceId, ShardRoot, VaultId},
@@ -41,6 +41,7 @@ use crate::{
 };
 
 mod answers;
+mod heads;
 mod holder;
 mod pack;
 mod policy;
@@ -52,6 +53,7 @@ pub use pack::KnownPack;
 pub use policy::{Copies, Policy};
 pub use status::{Blocked, HolderStatus, Status};
 
+use heads::Heads;
 use holder::Holder;
 use pack::{Key, Pack};
 
@@ -171,12 +173,26 @@ pub enum Input {
         /// For which shard.
         root: ShardRoot,
     },
-    /// A head is durable here; it must not be pushed before [`Output::HeadSafe`].
+    /// A head is durable here; it must not leave this device before [`Output::PushHead`].
     HeadCommitted {
         /// Number of the head.
         seq: u64,
         /// Every pack that its manifest needs, the commit pack included.
         needs: Vec<(ShardRef, PackClass)>,
+    },
+    /// A holder is known to have this head or a newer one of ours: at start, from the database.
+    HeadHeld {
+        /// Who.
+        holder: DeviceId,
+        /// Number of the head.
+        seq: u64,
+    },
+    /// Answer to [`Output::PushHead`].
+    HeadPushed {
+        /// Which push.
+        order: OrderId,
+        /// Whether the holder answered `HeadTaken`.
+        taken: bool,
     },
     /// The user changed the policy.
     PolicyChanged(Policy),
@@ -252,8 +268,23 @@ pub enum Output {
         /// Which.
         root: ShardRoot,
     },
-    /// Every pack that this head needs is safe: the head may be pushed.
+    /// Every pack that this head needs is safe. Orders to push it follow.
     HeadSafe {
+        /// Number of the head.
+        seq: u64,
+    },
+    /// Push this head of ours to a holder; answer with `HeadPushed`.
+    PushHead {
+        /// Number for the answer.
+        order: OrderId,
+        /// To whom.
+        holder: DeviceId,
+        /// Number of the head.
+        seq: u64,
+    },
+    /// Holders on as many sites as the policy asks have this head: what it and the heads before it
+    /// name survives the loss of this device. This is when a backup is safe.
+    HeadPublished {
         /// Number of the head.
         seq: u64,
     },
@@ -299,13 +330,25 @@ pub enum Output {
 enum Order {
     Offer { holder: DeviceId, roots: Vec<ShardRoot>, deadline: Instant },
     Upload { holder: DeviceId, root: ShardRoot, deadline: Instant },
+    Push { holder: DeviceId, seq: u64, deadline: Instant },
 }
 
-/// A head that waits for its packs. `missing` is the part of `needs` that is not safe.
-#[derive(Debug, Clone)]
-struct WaitingHead {
-    needs: BTreeSet<ShardRoot>,
-    missing: BTreeSet<ShardRoot>,
+impl Order {
+    const fn deadline(&self) -> Instant {
+        match self {
+            Self::Offer { deadline, .. }
+            | Self::Upload { deadline, .. }
+            | Self::Push { deadline, .. } => *deadline,
+        }
+    }
+
+    const fn holder(&self) -> DeviceId {
+        match self {
+            Self::Offer { holder, .. }
+            | Self::Upload { holder, .. }
+            | Self::Push { holder, .. } => *holder,
+        }
+    }
 }
 
 /// The machine. See the head of this file for how to drive it.
@@ -322,7 +365,7 @@ pub struct Placing {
     packs: BTreeMap<ShardRoot, Pack>,
     packs_seen: u64,
     holders: BTreeMap<DeviceId, Holder>,
-    heads: BTreeMap<u64, WaitingHead>,
+    heads: Heads,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
     outputs: VecDeque<Output>,
@@ -331,7 +374,7 @@ pub struct Placing {
 impl Placing {
     /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder,
     /// then `PackKnown` for every pack in its database, then `HeadCommitted` for its newest head
-    /// if that was not pushed.
+    /// and `HeadHeld` for every holder that acknowledged it or an older one.
     pub fn new(vault: VaultId, policy: Policy) -> Self {
         let mut placing = Self {
             vault,
@@ -341,7 +384,7 @@ impl Placing {
             packs: BTreeMap::new(),
             packs_seen: 0,
             holders: BTreeMap::new(),
-            heads: BTreeMap::new(),
+            heads: Heads::default(),
             orders: BTreeMap::new(),
             numbers: OrderNumbers::default(),
             outputs: VecDeque::new(),
@@ -369,6 +412,8 @@ impl Placing {
             Input::UploadEnded { order, upload } => self.upload_ended(order, upload),
             Input::ReceiptKept { holder, root } => self.receipt_kept(holder, root),
             Input::HeadCommitted { seq, needs } => self.head_committed(seq, needs),
+            Input::HeadHeld { holder, seq } => self.head_held(holder, seq),
+            Input::HeadPushed { order, taken } => self.head_pushed(order, taken),
             Input::PolicyChanged(policy) => {
                 self.policy = policy;
                 self.reconsider_all();
@@ -428,27 +473,6 @@ impl Placing {
         }
         self.packs.insert(shard.root, pack);
         self.requeue(shard.root);
-    }
-
-    fn head_committed(&mut self, seq: u64, needs: Vec<(ShardRef, PackClass)>) {
-        for (shard, class) in &needs {
-            if !self.packs.contains_key(&shard.root) {
-                self.insert_pack(*shard, *class, false);
-            }
-        }
-        let needs: BTreeSet<ShardRoot> = needs.into_iter().map(|(shard, _)| shard.root).collect();
-        let missing: BTreeSet<ShardRoot> =
-            needs.iter().filter(|root| !self.is_safe(root)).copied().collect();
-        if missing.is_empty() {
-            self.heads.remove(&seq);
-            self.outputs.push_back(Output::HeadSafe { seq });
-            return;
-        }
-        self.heads.insert(seq, WaitingHead { needs, missing });
-        while self.heads.len() > crate::limits::HEADS_WAITING_MAX {
-            // The oldest is superseded: a newer head names what is still wanted of it.
-            self.heads.pop_first();
-        }
     }
 
     /// Whether a pack meets the policy. A head is safe when all of its packs are.

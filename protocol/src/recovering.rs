@@ -26,6 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
+    head::SignedHead,
     ids::{DeviceId, HeadHash},
     limits::{DEVICES_MAX, HEADS_MS_MAX, HOLDERS_MAX},
     order::{Backoff, OrderId, OrderNumbers},
@@ -55,6 +56,20 @@ pub struct HeadSeen {
     pub prev: Option<HeadHash>,
     /// Heads of other devices that its author had seen.
     pub seen: Vec<(DeviceId, u64, HeadHash)>,
+}
+
+impl From<&SignedHead> for HeadSeen {
+    /// Takes what matters here from a head. The caller has verified it.
+    fn from(head: &SignedHead) -> Self {
+        let body = head.body();
+        Self {
+            device: body.device,
+            seq: body.seq,
+            hash: head.hash(),
+            prev: body.prev,
+            seen: body.seen.iter().map(|seen| (seen.device, seen.seq, seen.head)).collect(),
+        }
+    }
 }
 
 /// A fact for the machine.

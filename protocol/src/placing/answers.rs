@@ -50,9 +50,7 @@ impl Placing {
     }
 
     fn orders_of(&self, id: DeviceId) -> Vec<OrderId> {
-        let of_holder = |order: &Order| match order {
-            Order::Offer { holder, .. } | Order::Upload { holder, .. } => *holder == id,
-        };
+        let of_holder = |order: &Order| order.holder() == id;
         self.orders.iter().filter(|(_, order)| of_holder(order)).map(|(id, _)| *id).collect()
     }
 
@@ -93,14 +91,17 @@ impl Placing {
 
     /// Takes an order off the books; its packs are to be asked about again, for a lost answer may
     /// have been a receipt.
-    fn end_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
+    pub(super) fn end_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
         let (id, roots) = match self.orders.remove(&order)? {
             Order::Offer { holder, roots, .. } => (holder, roots),
             Order::Upload { holder, root, .. } => (holder, vec![root]),
+            Order::Push { holder, .. } => (holder, Vec::new()),
         };
         let holder = self.holders.get_mut(&id)?;
         if holder.offer == Some(order) {
             holder.offer = None;
+        } else if holder.push == Some(order) {
+            holder.push = None;
         } else {
             holder.uploads = holder.uploads.saturating_sub(1);
         }

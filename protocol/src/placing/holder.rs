@@ -68,7 +68,10 @@ pub(super) struct Holder {
     pub(super) ask_refused_at: Option<Instant>,
     pub(super) refusals: u32,
     pub(super) offer: Option<OrderId>,
+    pub(super) push: Option<OrderId>,
     pub(super) uploads: usize,
+    /// The newest head of ours that it is known to have; 0 for none.
+    pub(super) head_seq: u64,
 }
 
 impl Holder {
@@ -86,7 +89,9 @@ impl Holder {
             ask_refused_at: None,
             refusals: 0,
             offer: None,
+            push: None,
             uploads: 0,
+            head_seq: 0,
         }
     }
 

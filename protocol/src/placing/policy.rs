@@ -113,20 +113,13 @@ impl Placing {
 
     fn became_safe(&mut self, root: ShardRoot) {
         self.outputs.push_back(Output::PackSafe { root });
-        for (seq, head) in &mut self.heads {
-            if head.missing.remove(&root) && head.missing.is_empty() {
-                self.outputs.push_back(Output::HeadSafe { seq: *seq });
-            }
+        for seq in self.heads.pack_safe(root) {
+            self.head_safe(seq);
         }
-        self.heads.retain(|_, head| !head.missing.is_empty());
     }
 
     fn became_unsafe(&mut self, root: ShardRoot) {
-        for head in self.heads.values_mut() {
-            if head.needs.contains(&root) {
-                head.missing.insert(root);
-            }
-        }
+        self.heads.pack_unsafe(root);
         self.requeue(root);
     }
 
@@ -150,6 +143,7 @@ impl Placing {
         for root in roots {
             self.reconsider(root);
         }
+        self.publish_if_held();
     }
 
     /// Puts a pack into the queue of every holder that was not asked yet, if asking matters.

@@ -27,11 +27,10 @@ pub(super) const DISTRUST_BACKOFF: Backoff = Backoff { first_ms: 1_800_000, most
 impl Placing {
     /// When to come back with `TimePassed` at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let orders = self.orders.values().map(|order| match order {
-            Order::Offer { deadline, .. } | Order::Upload { deadline, .. } => *deadline,
-        });
-        let holders = self.holders.values().flat_map(|holder| {
-            let busy = !(holder.unasked.is_empty() && holder.wanted.is_empty());
+        let orders = self.orders.values().map(Order::deadline);
+        let holders = self.holders.iter().flat_map(|(id, holder)| {
+            let queued = !(holder.unasked.is_empty() && holder.wanted.is_empty());
+            let busy = queued || self.lacks_head(*id);
             let link = match holder.link {
                 Link::Down { retry_at } => busy.then_some(retry_at),
                 Link::Connecting { deadline } => Some(deadline),
@@ -48,17 +47,18 @@ impl Placing {
         let overdue: Vec<OrderId> = self
             .orders
             .iter()
-            .filter(|(_, order)| match order {
-                Order::Offer { deadline, .. } | Order::Upload { deadline, .. } => *deadline <= now,
-            })
+            .filter(|(_, order)| order.deadline() <= now)
             .map(|(id, _)| *id)
             .collect();
         for order in overdue {
-            if matches!(self.orders.get(&order), Some(Order::Upload { .. })) {
-                self.outputs.push_back(Output::CancelUpload { order });
-                self.upload_ended(order, super::Upload::Lost);
-            } else {
-                self.offer_failed(order, None);
+            match self.orders.get(&order) {
+                Some(Order::Upload { .. }) => {
+                    self.outputs.push_back(Output::CancelUpload { order });
+                    self.upload_ended(order, super::Upload::Lost);
+                }
+                Some(Order::Offer { .. }) => self.offer_failed(order, None),
+                Some(Order::Push { .. }) => self.head_pushed(order, false),
+                None => {}
             }
         }
         let silent: Vec<DeviceId> = self
@@ -80,6 +80,7 @@ impl Placing {
         for holder in &holders {
             self.ask_refused_again(*holder);
             self.connect_if_needed(*holder);
+            self.push_to(*holder);
             self.offer_to(*holder);
         }
         // One upload for each holder in turn, so that no holder takes all the places.
@@ -116,8 +117,9 @@ impl Placing {
             return;
         }
         self.prune(id);
+        let lacks_head = self.lacks_head(id);
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if !(holder.unasked.is_empty() && holder.wanted.is_empty()) {
+        if lacks_head || !(holder.unasked.is_empty() && holder.wanted.is_empty()) {
             holder.link = Link::Connecting { deadline: now.after_ms(CONNECT_MS_MAX) };
             self.outputs.push_back(Output::Connect { holder: id });
         }

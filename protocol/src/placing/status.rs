@@ -68,6 +68,8 @@ pub struct Status {
     pub one_site_only: bool,
     /// Numbers of the heads that wait, and how many packs each lacks.
     pub waiting_heads: BTreeMap<u64, usize>,
+    /// The newest head that is at enough holders.
+    pub published_seq: u64,
     /// What stands in the way, when something is unsafe and nothing is under way.
     pub blocked: Option<Blocked>,
     /// Each holder.
@@ -89,11 +91,8 @@ impl Placing {
             copies: self.copies,
             sites,
             one_site_only: sites < COPIES_AUTO_MAX,
-            waiting_heads: self
-                .heads
-                .iter()
-                .map(|(seq, head)| (*seq, head.missing.len()))
-                .collect(),
+            waiting_heads: self.heads.lacking(),
+            published_seq: self.heads.published_seq(),
             blocked: None,
             holders: self.holder_statuses(),
         };

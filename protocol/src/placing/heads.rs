@@ -1,0 +1,143 @@
+//! Heads of this device: waiting for their packs, then pushed to every holder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Order, Output, Placing, Site, scheduling::FAILURE_BACKOFF};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    index::{PackClass, ShardRef},
+    limits::{HEADS_WAITING_MAX, OFFER_MS_MAX},
+    order::OrderId,
+};
+
+/// All heads that are not published yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heads {
+    waiting: BTreeMap<u64, Waiting>,
+    /// The newest head whose packs are all safe: the one that is pushed.
+    safe_seq: u64,
+    published_seq: u64,
+}
+
+/// A head that waits for its packs. `missing` is the part of `needs` that is not safe.
+#[derive(Debug, Clone)]
+struct Waiting {
+    needs: BTreeSet<ShardRoot>,
+    missing: BTreeSet<ShardRoot>,
+}
+
+impl Heads {
+    /// Numbers of the heads that wait, and how many packs each lacks.
+    pub(super) fn lacking(&self) -> BTreeMap<u64, usize> {
+        self.waiting.iter().map(|(seq, head)| (*seq, head.missing.len())).collect()
+    }
+
+    pub(super) const fn published_seq(&self) -> u64 {
+        self.published_seq
+    }
+
+    /// Notes that a pack is safe; returns the heads that lack nothing more.
+    pub(super) fn pack_safe(&mut self, root: ShardRoot) -> Vec<u64> {
+        for head in self.waiting.values_mut() {
+            head.missing.remove(&root);
+        }
+        let done = |head: &Waiting| head.missing.is_empty();
+        let seqs =
+            self.waiting.iter().filter(|(_, head)| done(head)).map(|(seq, _)| *seq).collect();
+        self.waiting.retain(|_, head| !done(head));
+        seqs
+    }
+
+    pub(super) fn pack_unsafe(&mut self, root: ShardRoot) {
+        for head in self.waiting.values_mut() {
+            if head.needs.contains(&root) {
+                head.missing.insert(root);
+            }
+        }
+    }
+}
+
+impl Placing {
+    pub(super) fn head_committed(&mut self, seq: u64, needs: Vec<(ShardRef, PackClass)>) {
+        for (shard, class) in &needs {
+            if !self.packs.contains_key(&shard.root) {
+                self.insert_pack(*shard, *class, false);
+            }
+        }
+        let needs: BTreeSet<ShardRoot> = needs.into_iter().map(|(shard, _)| shard.root).collect();
+        let missing: BTreeSet<ShardRoot> =
+            needs.iter().filter(|root| !self.is_safe(root)).copied().collect();
+        if missing.is_empty() {
+            self.heads.waiting.remove(&seq);
+            return self.head_safe(seq);
+        }
+        self.heads.waiting.insert(seq, Waiting { needs, missing });
+        while self.heads.waiting.len() > HEADS_WAITING_MAX {
+            // The oldest is superseded: a newer head names what is still wanted of it.
+            self.heads.waiting.pop_first();
+        }
+    }
+
+    // PLACE-5: the only place from which a head becomes one to be pushed.
+    pub(super) fn head_safe(&mut self, seq: u64) {
+        self.heads.safe_seq = self.heads.safe_seq.max(seq);
+        self.outputs.push_back(Output::HeadSafe { seq });
+        self.publish_if_held();
+    }
+
+    pub(super) fn head_held(&mut self, id: DeviceId, seq: u64) {
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.head_seq = holder.head_seq.max(seq);
+        }
+        self.publish_if_held();
+    }
+
+    /// Whether this holder should be given a head.
+    pub(super) fn lacks_head(&self, id: DeviceId) -> bool {
+        let safe_seq = self.heads.safe_seq;
+        self.holders
+            .get(&id)
+            .is_some_and(|holder| holder.counts_as_holder() && holder.head_seq < safe_seq)
+    }
+
+    pub(super) fn push_to(&mut self, id: DeviceId) {
+        let now = self.now;
+        if !self.lacks_head(id) {
+            return;
+        }
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.push.is_some() || !holder.is_available(now) {
+            return;
+        }
+        let order = self.numbers.take();
+        holder.push = Some(order);
+        let (seq, deadline) = (self.heads.safe_seq, now.after_ms(OFFER_MS_MAX));
+        self.orders.insert(order, Order::Push { holder: id, seq, deadline });
+        self.outputs.push_back(Output::PushHead { order, holder: id, seq });
+    }
+
+    pub(super) fn head_pushed(&mut self, order: OrderId, taken: bool) {
+        let Some(Order::Push { seq, .. }) = self.orders.get(&order) else { return };
+        let seq = *seq;
+        let Some((id, _)) = self.end_order(order) else { return };
+        if taken {
+            self.head_held(id, seq);
+        } else {
+            self.rest(id, FAILURE_BACKOFF, super::Condition::Failing);
+        }
+    }
+
+    pub(super) fn publish_if_held(&mut self) {
+        let seq = self.heads.safe_seq;
+        let sites: BTreeSet<&Site> = self
+            .holders
+            .values()
+            .filter(|holder| holder.head_seq >= seq)
+            .map(|holder| &holder.site)
+            .collect();
+        if seq > self.heads.published_seq && sites.len() >= self.copies {
+            self.heads.published_seq = seq;
+            self.outputs.push_back(Output::HeadPublished { seq });
+        }
+    }
+}
