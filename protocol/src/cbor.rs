@@ -4,7 +4,7 @@
 //! duplicate or unordered keys, longer-than-needed lengths, unknown keys and trailing bytes are
 //! all refused without a rule of their own.
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Encode, data::Type};
 use thiserror::Error;
 
 /// Why bytes were not accepted as a record.
@@ -50,14 +50,17 @@ where
     if encode(&value) == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
 }
 
-/// The version of a record that is a map with the version under key 0, before anything else of
-/// it is understood. `None` when it is no such record.
+/// The version of a record, before anything else of it is understood: the value of key 0 of a map,
+/// or the first element of an array. `None` when it is no such record.
 pub fn peek_version(bytes: &[u8]) -> Option<u16> {
     let mut decoder = minicbor::Decoder::new(bytes);
-    let fields = decoder.map().ok()??;
-    let first_key = decoder.u8().ok()?;
-    let version = decoder.u16().ok()?;
-    (fields > 0 && first_key == 0).then_some(version)
+    if decoder.datatype().ok()? == Type::Array {
+        decoder.array().ok()??;
+    } else {
+        decoder.map().ok()??;
+        decoder.u8().ok().filter(|key| *key == 0)?;
+    }
+    decoder.u16().ok()
 }
 
 #[cfg(test)]

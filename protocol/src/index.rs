@@ -4,7 +4,11 @@
 //! segments are the same records gathered, so that a restorer need not open every footer.
 //! Segments merge as a set union; no writer ever needs a lock. Source: specs/index.md.
 
+mod segment;
+
 use minicbor::{Decode, Encode};
+
+pub use segment::{IndexError, Segment, check_chunks, encode_segments, merge};
 
 use crate::{
     ids::{ChunkId, ShardRoot},
@@ -80,7 +84,7 @@ impl ShardRef {
 
 /// One chunk of a pack. Its position in the pack's list is its nonce; its offset is the header
 /// plus the sealed lengths before it.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct ChunkRecord {
     /// Keyed hash of the plaintext.
     #[n(0)]
@@ -97,7 +101,7 @@ pub struct ChunkRecord {
 }
 
 /// One pack and all its chunks in order: what a footer says, with the pack's own name added.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct PackRecord {
     /// The pack as stored. With replication (k = 1) the pack is its own shard.
     #[n(0)]
@@ -117,7 +121,7 @@ pub struct PackRecord {
 }
 
 /// Where one chunk is, complete: enough to fetch, open and check it with nothing but epoch keys.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Location {
     /// The pack that holds it.
     #[n(0)]

@@ -20,6 +20,7 @@
 //! Source of every format: the page of the same name in `specs/`.
 
 pub mod cbor;
+pub mod chunk;
 pub mod fetching;
 pub mod head;
 pub mod holding;
@@ -28,11 +29,14 @@ pub mod index;
 pub mod keys;
 pub mod limits;
 pub mod log;
+pub mod manifest;
 pub mod order;
+pub mod pack;
 pub mod peer;
 pub mod placing;
 pub mod receipt;
 pub mod recovering;
+pub mod snapshot;
 pub mod text;
 pub mod ticket;
 pub mod time;

@@ -25,8 +25,19 @@ pub const GROUP_BYTES: u64 = 16 * 1024;
 /// Chunks in one pack.
 pub const PACK_CHUNKS_MAX: usize = 65_536;
 
+/// Size aimed at when a directory or a list of extents is split into nodes.
+pub const NODE_BYTES_AVG: usize = 64 * 1024;
+/// A node is closed before an item that would take it past this; one larger item has a node alone.
+pub const NODE_BYTES_MAX: usize = 512 * 1024;
+/// One encoded directory entry: xattrs are the only part that can be long.
+pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Levels of nodes above the leaves of one directory or list: three hold more than 10^9 entries.
+pub const NODE_LEVELS_MAX: u8 = 8;
+
 /// A file name. Linux allows 255; other systems count differently.
 pub const NAME_BYTES_MAX: usize = 1024;
+/// The path of a root folder; only shown.
+pub const PATH_BYTES_MAX: usize = 16 * 1024;
 /// A symlink target (`PATH_MAX`).
 pub const SYMLINK_BYTES_MAX: usize = 4096;
 /// Depth of a tree: a deeper one is refused on restore rather than overflowing a stack.

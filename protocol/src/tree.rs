@@ -3,4 +3,9 @@
 //! A tree is a Merkle tree of directory nodes. Equal directories have equal nodes, so two
 //! snapshots are compared in time proportional to what changed. Source: specs/tree.md.
 
+pub mod builder;
+pub mod diff;
 pub mod entry;
+pub mod node;
+pub mod read;
+mod split;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     ids::ChunkId,
-    limits::{NAME_BYTES_MAX, SYMLINK_BYTES_MAX},
+    limits::{EXTENTS_INLINE_MAX, NAME_BYTES_MAX, SYMLINK_BYTES_MAX},
 };
 
 /// One entry of a directory. Entries of one directory are in ascending order of their name bytes.
@@ -212,10 +212,12 @@ pub enum EntryError {
     /// Empty, too long, or with a NUL.
     #[error("a symlink's target is empty, too long or holds a NUL")]
     SymlinkTarget,
-    /// Mode bits beyond 0o7777, nanoseconds beyond a second, or no link at all.
+    /// Mode bits beyond 0o7777, nanoseconds beyond a second, no link at all, or extended
+    /// attributes out of order or without a name.
     #[error("an entry's attributes are out of range")]
     Attributes,
-    /// Extents that do not add up to the file's length, or that have no bytes.
+    /// Extents that do not add up to the file's length, that have no bytes, or that are too many
+    /// for the entry itself.
     #[error("a file's extents do not add up to its length")]
     Extents,
 }
@@ -226,17 +228,24 @@ impl Entry {
     /// # Errors
     /// The first [`EntryError`] met.
     pub fn check(&self) -> Result<(), EntryError> {
-        let name: &[u8] = &self.name;
-        let plain = !matches!(name, b"" | b"." | b"..")
-            && name.len() <= NAME_BYTES_MAX
-            && !name.iter().any(|byte| matches!(byte, b'/' | 0));
-        if !plain {
-            return Err(EntryError::Name);
-        }
+        check_name(&self.name)?;
+        self.check_beside_name()
+    }
+
+    /// As [`check`](Self::check) for the root of a snapshot, which may have no name.
+    ///
+    /// # Errors
+    /// The first [`EntryError`] met.
+    pub fn check_root(&self) -> Result<(), EntryError> {
+        if self.name.is_empty() { self.check_beside_name() } else { self.check() }
+    }
+
+    fn check_beside_name(&self) -> Result<(), EntryError> {
         let attributes = &self.attributes;
         if attributes.mode & !0o7777 != 0
             || attributes.modified.nanoseconds >= 1_000_000_000
             || attributes.links == 0
+            || attributes.xattrs.as_ref().is_some_and(|xattrs| !check_xattrs(xattrs))
         {
             return Err(EntryError::Attributes);
         }
@@ -246,6 +255,9 @@ impl Entry {
                 if fits && !target.contains(&0) { Ok(()) } else { Err(EntryError::SymlinkTarget) }
             }
             Kind::File { bytes, content: Content::Inline(extents) } => {
+                if extents.len() > EXTENTS_INLINE_MAX {
+                    return Err(EntryError::Extents);
+                }
                 check_extents(extents, *bytes)
             }
             Kind::File { .. }
@@ -256,6 +268,24 @@ impl Entry {
             | Kind::BlockDevice { .. } => Ok(()),
         }
     }
+}
+
+/// Checks that a name stays within its directory.
+///
+/// # Errors
+/// [`EntryError::Name`].
+pub fn check_name(name: &[u8]) -> Result<(), EntryError> {
+    let plain = !matches!(name, b"" | b"." | b"..")
+        && name.len() <= NAME_BYTES_MAX
+        && !name.iter().any(|byte| matches!(byte, b'/' | 0));
+    if plain { Ok(()) } else { Err(EntryError::Name) }
+}
+
+/// Ascending, no name twice, none empty or with a NUL; `None` stands for no attribute at all.
+fn check_xattrs(xattrs: &[Xattr]) -> bool {
+    !xattrs.is_empty()
+        && xattrs.is_sorted_by(|a, b| *a.name < *b.name)
+        && xattrs.iter().all(|xattr| !xattr.name.is_empty() && !xattr.name.contains(&0))
 }
 
 /// Checks that `extents` cover exactly `bytes` bytes and none is empty.

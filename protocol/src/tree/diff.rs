@@ -1,0 +1,327 @@
+//! What changed between two trees, in time proportional to the change.
+//!
+//! Equal nodes are skipped unopened, on every level. What vanished in one place and appeared in
+//! another under the same identity has moved. Source: specs/tree.md, TREE-15 to TREE-17.
+
+mod lockstep;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+};
+
+use crate::{
+    ids::ChunkId,
+    limits::TREE_DEPTH_MAX,
+    tree::{
+        entry::{Entry, Identity, Kind},
+        read::{DirectoryCursor, Fetch, ReadError},
+    },
+};
+
+use lockstep::{Difference, Lockstep};
+
+/// One change, from an older tree to a newer one. Paths have their components joined by slashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Was not there. A directory's entries have changes of their own.
+    Added {
+        /// Where.
+        path: Vec<u8>,
+        /// What.
+        entry: Entry,
+    },
+    /// Is there no more. A directory's entries have changes of their own.
+    Removed {
+        /// Where it was.
+        path: Vec<u8>,
+        /// What it was.
+        entry: Entry,
+    },
+    /// Is something else, or has other content or attributes. Of a directory: other attributes.
+    Modified {
+        /// Where.
+        path: Vec<u8>,
+        /// Before.
+        old: Entry,
+        /// After.
+        new: Entry,
+    },
+    /// The same file or directory elsewhere, perhaps changed as well. What moved along with a
+    /// directory is not listed, only what changed in it.
+    Moved {
+        /// Where it was.
+        from: Vec<u8>,
+        /// Where it is.
+        path: Vec<u8>,
+        /// Before.
+        old: Entry,
+        /// After.
+        new: Entry,
+    },
+}
+
+impl Change {
+    /// Where the entry is now, or was when it is removed.
+    pub fn path(&self) -> &[u8] {
+        match self {
+            Self::Added { path, .. }
+            | Self::Removed { path, .. }
+            | Self::Modified { path, .. }
+            | Self::Moved { path, .. } => path,
+        }
+    }
+}
+
+/// Compares two root directories by their nodes. Changes come ascending by path.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn diff<E>(
+    old: ChunkId,
+    new: ChunkId,
+    fetch: &mut impl Fetch<E>,
+) -> Result<Vec<Change>, ReadError<E>> {
+    let mut diff = Diff::default();
+    diff.compare(Pair { from: Vec::new(), path: Vec::new(), old, new }, fetch)?;
+    // First what can be matched without opening anything: a directory moved as a whole.
+    diff.match_moves(fetch)?;
+    diff.expand_removed(fetch)?;
+    diff.match_moves(fetch)?;
+    while diff.expand_added(fetch)? {
+        diff.match_moves(fetch)?;
+        diff.expand_removed(fetch)?;
+        diff.match_moves(fetch)?;
+    }
+    Ok(diff.into_changes())
+}
+
+/// Two directories to compare: the older is at `from`, the newer at `path`.
+struct Pair {
+    from: Vec<u8>,
+    path: Vec<u8>,
+    old: ChunkId,
+    new: ChunkId,
+}
+
+/// An entry that is on one side only.
+struct Lone {
+    entry: Entry,
+    /// Whether its entries are in the pool as well. Always true for what is no directory.
+    expanded: bool,
+}
+
+#[derive(Default)]
+struct Diff {
+    removed: BTreeMap<Vec<u8>, Lone>,
+    added: BTreeMap<Vec<u8>, Lone>,
+    changes: Vec<Change>,
+}
+
+impl Diff {
+    /// Compares two directories and all directories within them that are on both sides.
+    fn compare<E>(&mut self, pair: Pair, fetch: &mut impl Fetch<E>) -> Result<(), ReadError<E>> {
+        let mut pairs = VecDeque::from([pair]);
+        while let Some(Pair { from, path, old, new }) = pairs.pop_front() {
+            if depth(&from).max(depth(&path)) >= TREE_DEPTH_MAX {
+                return Err(ReadError::TooDeep);
+            }
+            let mut lockstep = Lockstep::new(old, new);
+            while let Some(difference) = lockstep.next_difference(fetch)? {
+                match difference {
+                    Difference::Old(entry) => {
+                        self.removed.insert(join(&from, &entry.name), Lone::new(entry));
+                    }
+                    Difference::New(entry) => {
+                        self.added.insert(join(&path, &entry.name), Lone::new(entry));
+                    }
+                    Difference::Both(old, new) => {
+                        let from = join(&from, &old.name);
+                        let path = join(&path, &new.name);
+                        pairs.extend(self.compare_entries(from, path, old, new));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Two different entries of one name; the directories to compare next, if they are such.
+    fn compare_entries(
+        &mut self,
+        from: Vec<u8>,
+        path: Vec<u8>,
+        old: Entry,
+        new: Entry,
+    ) -> Option<Pair> {
+        match (&old.kind, &new.kind) {
+            (Kind::Directory { node: before }, Kind::Directory { node: after }) => {
+                let pair = Pair { from, path: path.clone(), old: *before, new: *after };
+                if old.attributes != new.attributes {
+                    self.changes.push(Change::Modified { path, old, new });
+                }
+                (pair.old != pair.new).then_some(pair)
+            }
+            (Kind::Directory { .. }, _) | (_, Kind::Directory { .. }) => {
+                self.removed.insert(from, Lone::new(old));
+                self.added.insert(path, Lone::new(new));
+                None
+            }
+            _ => {
+                self.changes.push(Change::Modified { path, old, new });
+                None
+            }
+        }
+    }
+
+    /// Turns pairs of one identity into moves until none is left.
+    fn match_moves<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<(), ReadError<E>> {
+        loop {
+            let mut removed: BTreeMap<(bool, Identity), Vec<u8>> = BTreeMap::new();
+            for (path, lone) in &self.removed {
+                if let Some(identity) = lone.identity() {
+                    removed.entry(identity).or_insert_with(|| path.clone());
+                }
+            }
+            let moves: Vec<(Vec<u8>, Vec<u8>)> = self
+                .added
+                .iter()
+                .filter_map(|(path, lone)| Some((removed.remove(&lone.identity()?)?, path.clone())))
+                .collect();
+            if moves.is_empty() {
+                return Ok(());
+            }
+            for (from, path) in moves {
+                self.apply_move(from, path, fetch)?;
+            }
+        }
+    }
+
+    fn apply_move<E>(
+        &mut self,
+        from: Vec<u8>,
+        path: Vec<u8>,
+        fetch: &mut impl Fetch<E>,
+    ) -> Result<(), ReadError<E>> {
+        // A move of a directory may have taken either side out of its pool already.
+        if !self.added.contains_key(&path) {
+            return Ok(());
+        }
+        let Some(Lone { entry: old, .. }) = self.removed.remove(&from) else { return Ok(()) };
+        let Some(Lone { entry: new, .. }) = self.added.remove(&path) else { return Ok(()) };
+        let nodes = match (&old.kind, &new.kind) {
+            (Kind::Directory { node: before }, Kind::Directory { node: after }) => {
+                Some((*before, *after))
+            }
+            _ => None,
+        };
+        if let Some((old, new)) = nodes {
+            // What was listed below either side is compared again, side by side.
+            remove_below(&mut self.removed, &from);
+            remove_below(&mut self.added, &path);
+            if old != new {
+                let pair = Pair { from: from.clone(), path: path.clone(), old, new };
+                self.compare(pair, fetch)?;
+            }
+        }
+        self.changes.push(Change::Moved { from, path, old, new });
+        Ok(())
+    }
+
+    /// Lists everything below removed directories: it may have moved elsewhere.
+    fn expand_removed<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<(), ReadError<E>> {
+        while expand(&mut self.removed, fetch)? {}
+        Ok(())
+    }
+
+    /// Lists one level of what is below added directories; false when there is none left.
+    fn expand_added<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<bool, ReadError<E>> {
+        expand(&mut self.added, fetch)
+    }
+
+    fn into_changes(self) -> Vec<Change> {
+        let Self { removed, added, mut changes } = self;
+        let removed = removed.into_iter();
+        changes.extend(removed.map(|(path, lone)| Change::Removed { path, entry: lone.entry }));
+        let added = added.into_iter();
+        changes.extend(added.map(|(path, lone)| Change::Added { path, entry: lone.entry }));
+        // By components, so that a directory comes right before what is in it; of two changes at
+        // one path (a file that became a directory) the removal comes first.
+        changes.sort_by(|a, b| {
+            let components = |change: &Change| -> Vec<Vec<u8>> {
+                change.path().split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect()
+            };
+            let rank = |change: &Change| !matches!(change, Change::Removed { .. });
+            (components(a), rank(a)).cmp(&(components(b), rank(b)))
+        });
+        changes
+    }
+}
+
+impl Lone {
+    fn new(entry: Entry) -> Self {
+        let expanded = !matches!(entry.kind, Kind::Directory { .. });
+        Self { entry, expanded }
+    }
+
+    /// The identity by which it can be found elsewhere, together with whether it is a directory.
+    /// Hardlinked files have one identity at several paths, which says nothing about moves.
+    fn identity(&self) -> Option<(bool, Identity)> {
+        let directory = matches!(self.entry.kind, Kind::Directory { .. });
+        let identity = self.entry.attributes.identity?;
+        (directory || self.entry.attributes.links == 1).then_some((directory, identity))
+    }
+}
+
+/// Puts the entries of all unexpanded directories into the pool; false when there was none.
+fn expand<E>(
+    pool: &mut BTreeMap<Vec<u8>, Lone>,
+    fetch: &mut impl Fetch<E>,
+) -> Result<bool, ReadError<E>> {
+    let mut below = Vec::new();
+    let mut any = false;
+    for (path, lone) in pool.iter_mut().filter(|(_, lone)| !lone.expanded) {
+        lone.expanded = true;
+        any = true;
+        let Kind::Directory { node } = lone.entry.kind else { continue };
+        if depth(path) >= TREE_DEPTH_MAX {
+            return Err(ReadError::TooDeep);
+        }
+        let mut cursor = DirectoryCursor::new(node);
+        while let Some(entry) = cursor.next_entry(fetch)? {
+            below.push((join(path, &entry.name), Lone::new(entry)));
+        }
+    }
+    pool.extend(below);
+    Ok(any)
+}
+
+/// Drops everything below a directory from a pool.
+fn remove_below(pool: &mut BTreeMap<Vec<u8>, Lone>, directory: &[u8]) {
+    let mut prefix = directory.to_vec();
+    prefix.push(b'/');
+    let from = (Bound::Included(prefix.clone()), Bound::Unbounded);
+    let below: Vec<Vec<u8>> = pool
+        .range(from)
+        .map(|(path, _)| path)
+        .take_while(|path| path.starts_with(&prefix))
+        .cloned()
+        .collect();
+    for path in below {
+        pool.remove(&path);
+    }
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() {
+        return name.to_vec();
+    }
+    [directory, b"/", name].concat()
+}
+
+fn depth(path: &[u8]) -> usize {
+    if path.is_empty() { 0 } else { path.split(|byte| *byte == b'/').count() }
+}
+
+#[cfg(test)]
+mod tests;
