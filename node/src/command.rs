@@ -254,3 +254,6 @@ impl Keep {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,6 +222,7 @@ pub(super) fn span(seconds: u64) -> String {
 mod tests {
     use super::*;
 
+    // CLI-4
     #[test]
     fn a_plain_line_comes_every_few_seconds_with_rate_and_time_left() {
         let start = Instant::now();

@@ -186,6 +186,7 @@ mod tests {
         let loaded = DeviceSecrets::load(&path).unwrap();
         assert_eq!((*loaded.sign, *loaded.open), (*secrets.sign, *secrets.open));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 183);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
         assert!(!format!("{loaded:?}").contains(&HEXLOWER.encode(&*secrets.sign)));
     }

@@ -1,0 +1,399 @@
+//! The JSON of outcomes and commands, against the vectors of the spec. A key that is renamed or
+//! dropped breaks somebody's script: when this fails, the code is wrong, not the vector.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use larder_protocol::tree::entry::FileTime;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn vectors_file() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../specs/vectors/command_line.json")
+}
+
+fn id(digit: &str) -> String {
+    digit.repeat(64)
+}
+
+fn time(seconds: u64) -> Time {
+    larder_protocol::time::Timestamp(seconds).into()
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        snapshot: id("3"),
+        time: time(1_700_000_000),
+        device: id("d"),
+        device_name: "laptop".to_owned(),
+        path: PathField::new(b"/home/anna/caf\xe9"),
+        files: 12,
+        bytes: 34_567,
+        complete: true,
+        safety: Safety::Safe,
+    }
+}
+
+fn folder() -> Folder {
+    Folder {
+        path: PathField::new(b"/home/anna"),
+        excludes: vec!["*.tmp".to_owned()],
+        last: Some(snapshot()),
+    }
+}
+
+fn entry() -> Entry {
+    let before_1970 = FileTime { seconds: -1, nanoseconds: 500_000_000 };
+    Entry {
+        path: PathField::new(b"letters/now"),
+        kind: EntryKind::Symlink,
+        bytes: 0,
+        mode: 0o777,
+        uid: 1000,
+        gid: 1000,
+        modified: Time::of_file(before_1970),
+        target: Some(TargetField::new(b"2025/\xff")),
+    }
+}
+
+fn rows() -> Vec<Value> {
+    let change = Change {
+        path: PathField::new(b"a"),
+        change: ChangeKind::Changed,
+        kind: EntryKind::File,
+        bytes_old: Some(1),
+        bytes_new: Some(2),
+    };
+    let found = Found { snapshot: id("3"), time: time(1_700_000_000), entry: entry() };
+    let problem = Problem { path: PathField::new(b"/x\xff"), what: "permission denied".to_owned() };
+    vec![
+        json!({ "entry": entry() }),
+        json!({ "change": change }),
+        json!({ "found": found }),
+        json!({ "problem": problem }),
+    ]
+}
+
+fn about_work() -> Vec<Outcome> {
+    let backup_snapshot = BackupSnapshot {
+        snapshot: id("3"),
+        path: PathField::new(b"/home/anna"),
+        unchanged: false,
+        files: 12,
+        directories: 3,
+        bytes: 34_567,
+        files_new: 2,
+        files_changed: 1,
+        read_bytes: 4096,
+        new_bytes: 2048,
+        stored_bytes: 1024,
+    };
+    let blame =
+        Blame { device: id("e"), name: "nas".to_owned(), what: "served wrong bytes".to_owned() };
+    vec![
+        Outcome::Folders(FoldersOutcome { folders: vec![folder()] }),
+        Outcome::Backup(BackupOutcome {
+            snapshots: vec![backup_snapshot],
+            wanted: Wait::Safe,
+            reached: Wait::Safe,
+            copies_wanted: 2,
+            copies_reached: 2,
+            problems_total: 0,
+            sent_bytes: 2048,
+            duration_ms: 1234,
+        }),
+        Outcome::Snapshots(SnapshotsOutcome { snapshots: vec![snapshot()] }),
+        Outcome::List(ListOutcome { snapshot: id("3"), entries_total: 1, bytes: 0 }),
+        Outcome::Cat(CatOutcome { bytes: 6 }),
+        Outcome::Diff(DiffOutcome {
+            old: id("2"),
+            new: id("3"),
+            added: 1,
+            removed: 2,
+            changed: 3,
+            attributes: 4,
+        }),
+        Outcome::Find(FindOutcome { matches_total: 1, snapshots_searched: 2 }),
+        Outcome::Restore(RestoreOutcome {
+            snapshot: id("3"),
+            path: PathField::new(b"/tmp/restored"),
+            dry_run: false,
+            files_written: 10,
+            files_same: 1,
+            files_left: 1,
+            directories: 3,
+            bytes: 30_000,
+            fetched_bytes: 20_000,
+            problems_total: 0,
+            blamed: vec![blame],
+            duration_ms: 1234,
+        }),
+        Outcome::Verify(VerifyOutcome {
+            shards: 9,
+            bytes: 900,
+            damaged: 1,
+            missing: 0,
+            roots: vec![id("b")],
+        }),
+        Outcome::Forget(ForgetOutcome {
+            dry_run: true,
+            kept: vec![snapshot()],
+            forgotten: Vec::new(),
+        }),
+    ]
+}
+
+fn about_nodes() -> Vec<Outcome> {
+    let device = Device {
+        device: id("d"),
+        name: "laptop".to_owned(),
+        this: true,
+        added: Some(time(1_600_000_000)),
+        last_seen: None,
+        last_snapshot: Some(time(1_700_000_000)),
+    };
+    let peer = Peer {
+        device: id("e"),
+        name: "nas".to_owned(),
+        vault: id("a"),
+        own: false,
+        site: "parents".to_owned(),
+        state: PeerState::Online,
+        last_seen: Some(time(1_700_000_000)),
+        granted_bytes: Some(1_000_000),
+        holds_bytes: 2048,
+        holds_shards: 2,
+        kept_bytes: 4096,
+        addresses: vec!["192.0.2.1:4242".to_owned()],
+    };
+    vec![
+        Outcome::Offer(OfferOutcome {
+            offered_bytes: 500_000_000_000,
+            kept_bytes: 4096,
+            disk_free_bytes: 900_000_000_000,
+        }),
+        Outcome::Ticket(TicketOutcome {
+            ticket: "larder…".to_owned(),
+            device: id("d"),
+            addresses: vec!["192.0.2.1:4242".to_owned()],
+        }),
+        Outcome::Connect(ConnectOutcome {
+            device: id("e"),
+            name: Some("nas".to_owned()),
+            reached: true,
+            rtt_ms: Some(3),
+        }),
+        Outcome::Devices(DevicesOutcome { devices: vec![device] }),
+        Outcome::Peers(PeersOutcome { peers: vec![peer] }),
+        Outcome::Status(StatusOutcome {
+            running: true,
+            vault: Some(id("a")),
+            device: id("d"),
+            name: "laptop".to_owned(),
+            site: "home".to_owned(),
+            safety: Safety::Partly,
+            copies_wanted: 2,
+            folders: vec![folder()],
+            spool_bytes: 1024,
+            kept_bytes: 4096,
+            offered_bytes: 500_000_000_000,
+            peers_online: 1,
+            peers_total: 2,
+            advice: vec![Advice {
+                text: "nas is away".to_owned(),
+                hint: "switch it on".to_owned(),
+            }],
+        }),
+    ]
+}
+
+fn about_this_node() -> Vec<Outcome> {
+    let check = Check {
+        name: "clock".to_owned(),
+        state: Health::Poor,
+        found: "3 minutes behind".to_owned(),
+        hint: Some("set it".to_owned()),
+    };
+    vec![
+        Outcome::Doctor(DoctorOutcome { checks: vec![check] }),
+        Outcome::Config(ConfigOutcome {
+            settings: vec![Setting {
+                key: "policy.copies".to_owned(),
+                value: "auto".to_owned(),
+                default: true,
+                help: "copies".to_owned(),
+            }],
+        }),
+        Outcome::Stopping,
+    ]
+}
+
+fn about_membership() -> Vec<Outcome> {
+    vec![
+        Outcome::Init(InitOutcome {
+            vault: id("a"),
+            device: id("d"),
+            name: "laptop".to_owned(),
+            site: "home".to_owned(),
+        }),
+        Outcome::Ready(ReadyOutcome {
+            device: id("d"),
+            name: "laptop".to_owned(),
+            vault: Some(id("a")),
+            addresses: vec!["192.0.2.1:4242".to_owned()],
+            ticket: "larder…".to_owned(),
+            pid: 77,
+        }),
+        Outcome::Invite(InviteOutcome {
+            code: "larder…".to_owned(),
+            kind: InviteKind::Circle,
+            expires: time(1_700_003_600),
+        }),
+        Outcome::Join(JoinOutcome {
+            kind: InviteKind::Device,
+            vault: id("a"),
+            device: id("e"),
+            name: "desktop".to_owned(),
+            words: None,
+        }),
+        Outcome::Recover(RecoverOutcome {
+            vault: id("a"),
+            device: id("f"),
+            name: "new".to_owned(),
+            witnesses_answered: 2,
+            witnesses_known: 3,
+            snapshots: vec![snapshot()],
+        }),
+    ]
+}
+
+fn samples() -> Vec<Outcome> {
+    [about_membership(), about_work(), about_nodes(), about_this_node()].concat()
+}
+
+/// Every variant, by the compiler's word: a new one does not compile until it is listed here.
+fn tag(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Init(_) => "init",
+        Outcome::Ready(_) => "ready",
+        Outcome::Folders(_) => "folders",
+        Outcome::Backup(_) => "backup",
+        Outcome::Snapshots(_) => "snapshots",
+        Outcome::List(_) => "list",
+        Outcome::Cat(_) => "cat",
+        Outcome::Diff(_) => "diff",
+        Outcome::Find(_) => "find",
+        Outcome::Restore(_) => "restore",
+        Outcome::Offer(_) => "offer",
+        Outcome::Invite(_) => "invite",
+        Outcome::Join(_) => "join",
+        Outcome::Ticket(_) => "ticket",
+        Outcome::Connect(_) => "connect",
+        Outcome::Recover(_) => "recover",
+        Outcome::Devices(_) => "devices",
+        Outcome::Peers(_) => "peers",
+        Outcome::Status(_) => "status",
+        Outcome::Verify(_) => "verify",
+        Outcome::Forget(_) => "forget",
+        Outcome::Doctor(_) => "doctor",
+        Outcome::Config(_) => "config",
+        Outcome::Stopping => "stopping",
+    }
+}
+
+fn document() -> Value {
+    json!({ "outcomes": samples(), "rows": rows() })
+}
+
+/// Writes the vectors: only to be run when something was added, never to make the test pass.
+#[test]
+#[ignore = "writes specs/vectors/command_line.json"]
+fn write_vectors() {
+    let text = serde_json::to_string_pretty(&document()).unwrap();
+    fs::write(vectors_file(), text + "\n").unwrap();
+}
+
+// CLI-5
+#[test]
+fn outcomes_are_written_as_the_vectors_say() {
+    let vectors: Value = serde_json::from_slice(&fs::read(vectors_file()).unwrap()).unwrap();
+    let samples = samples();
+    assert_eq!(vectors["outcomes"].as_array().unwrap().len(), samples.len());
+    for (vector, sample) in vectors["outcomes"].as_array().unwrap().iter().zip(&samples) {
+        assert_eq!(serde_json::to_value(sample).unwrap(), *vector);
+        assert_eq!(vector["outcome"], tag(sample));
+        assert_eq!(serde_json::from_value::<Outcome>(vector.clone()).unwrap(), *sample);
+    }
+    assert_eq!(vectors["rows"], Value::from(rows()));
+    let tags: BTreeSet<_> = samples.iter().map(tag).collect();
+    assert_eq!(tags.len(), samples.len(), "one sample of each");
+}
+
+// CLI-6
+#[test]
+fn every_byte_string_survives_json() {
+    for bytes in [&b"plain"[..], b"caf\xe9", b"new\nline", b"\xff\xfe", b"", "ä".as_bytes()] {
+        let path = RawPath::from(bytes);
+        let text = serde_json::to_string(&path).unwrap();
+        assert_eq!(serde_json::from_str::<RawPath>(&text).unwrap(), path);
+        let field = PathField::new(bytes);
+        let text = serde_json::to_string(&field).unwrap();
+        let back: PathField = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.to_bytes(), bytes);
+        assert_eq!(text.contains("path_base64"), str::from_utf8(bytes).is_err());
+    }
+}
+
+// CLI-4
+#[test]
+fn a_phrase_is_not_in_what_debug_prints() {
+    let phrase = Secret::new("abandon".to_owned());
+    let command = Command::Recover { phrase, connect: Vec::new(), name: None, site: None };
+    assert!(!format!("{command:?}").contains("abandon"));
+    let text = serde_json::to_string(&command).unwrap();
+    assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), command);
+}
+
+// CLI-2
+#[test]
+fn exit_codes_are_those_of_the_contract() {
+    let kinds = [
+        (ExitKind::Done, 0),
+        (ExitKind::Failed, 1),
+        (ExitKind::Usage, 2),
+        (ExitKind::Unreadable, 3),
+        (ExitKind::Holders, 4),
+        (ExitKind::Key, 5),
+        (ExitKind::Interrupted, 130),
+    ];
+    for (kind, code) in kinds {
+        assert_eq!(kind.code(), code);
+    }
+}
+
+#[tokio::test]
+async fn progress_never_waits_and_rows_always_do() {
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let (sink, mut stream) = EventSink::channel(cancel.clone());
+    for _ in 0..1000 {
+        sink.progress(Progress::new(Stage::Reading));
+    }
+    let worker = sink.clone();
+    let rows = tokio::spawn(async move {
+        for _ in 0..1000 {
+            worker.row(entry()).await?;
+        }
+        Ok::<_, Cancelled>(())
+    });
+    let mut seen = 0;
+    while seen < 1000 {
+        seen += usize::from(matches!(stream.next().await, Some(Event::Row(_))));
+    }
+    rows.await.unwrap().unwrap();
+    sink.check().unwrap();
+    drop(stream);
+    assert_eq!(sink.check(), Err(Cancelled));
+    assert_eq!(sink.row(entry()).await, Err(Cancelled));
+    sink.cancelled().await;
+    assert!(cancel.is_cancelled());
+}
