@@ -2,6 +2,24 @@
 //!
 //! Not a test framework: plain functions that panic with what they met. The cases are in
 //! `tests/cases/`, one file per behaviour; the reader in another language is in `tests/reader/`.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`binary`] | the `larder` program, built once per run |
+//! | [`process`] | running it with a time limit; what a process uses, from `/proc` |
+//! | [`node`], [`circle`] | one node; a source with its holders, paired |
+//! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
+//! | [`disk`] | small disks that fill up |
+//! | [`dice`] | seeded choices |
+
+pub mod binary;
+pub mod circle;
+pub mod compare;
+pub mod dice;
+pub mod disk;
+pub mod node;
+pub mod process;
+pub mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -9,4 +27,24 @@ use std::path::{Path, PathBuf};
 pub fn workspace() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("the tests crate lies in the workspace").to_path_buf()
+}
+
+/// Whether this process may make device nodes, mount and give files away.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Says that a case or a part of it was left out, and why. Always returns `true` for `if` chains.
+pub fn skipped(case: &str, why: &str) -> bool {
+    println!("SKIPPED {case}: {why}");
+    true
+}
+
+/// A temporary directory with a short name: paths of nearly 4,096 bytes must fit below it.
+pub fn short_directory() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix("ld")
+        .rand_bytes(5)
+        .tempdir()
+        .expect("the temporary directory can be written")
 }

@@ -1,0 +1,218 @@
+//! One node: a home in a directory, commands on it, and the process of `larder up`.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{
+    binary::larder,
+    process::{Output, Usage, eventually, run},
+};
+
+/// Longest that an ordinary command may take.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(180);
+/// Longest that a node may take to say that it is ready, and to stop when asked.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A node of a test. Killed when dropped; its last words are printed when the test fails.
+#[derive(Debug)]
+pub struct Node {
+    /// Name, also used as its site.
+    pub name: String,
+    home: PathBuf,
+    log: PathBuf,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    ready: Value,
+}
+
+impl Node {
+    /// A node whose home will be `directory/name`. Makes nothing yet.
+    pub fn new(directory: &Path, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            home: directory.join(name),
+            log: directory.join(format!("{name}.log")),
+            running: None,
+        }
+    }
+
+    /// Makes vault and device. Returns the file with the phrase.
+    pub fn init(&self) -> PathBuf {
+        let phrase = self.log.with_extension("phrase");
+        self.cli(["init", "--name", &self.name, "--site", &self.name, "--phrase-out"], [&phrase])
+            .ok();
+        phrase
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A command on this home with `--json`; flags first, then paths.
+    pub fn command<A, P>(
+        &self,
+        words: impl IntoIterator<Item = A>,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Command
+    where
+        A: AsRef<OsStr>,
+        P: AsRef<OsStr>,
+    {
+        let mut command = Command::new(larder());
+        command.env_remove("LARDER_HOME").arg("--json").arg("--home").arg(&self.home);
+        command.args(words).args(paths);
+        command
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    pub fn cli<A, P>(
+        &self,
+        words: impl IntoIterator<Item = A>,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Output
+    where
+        A: AsRef<OsStr>,
+        P: AsRef<OsStr>,
+    {
+        run(&mut self.command(words, paths), COMMAND_LIMIT)
+    }
+
+    /// Runs a command of words alone that must succeed; its JSON document.
+    #[track_caller]
+    pub fn ask<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Value {
+        self.cli(words, [""; 0]).ok().json()
+    }
+
+    /// Starts `larder up` on loopback and waits until it is ready.
+    #[track_caller]
+    pub fn up(&mut self) -> &Value {
+        self.up_with(|command| command)
+    }
+
+    /// The same with a changed command (environment, limits).
+    #[track_caller]
+    pub fn up_with(&mut self, change: impl FnOnce(&mut Command) -> &mut Command) -> &Value {
+        assert!(self.running.is_none(), "{} is up already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.expect("the log can be written");
+        let mut command = self.command(["up", "--listen", "127.0.0.1:0", "--lan", "off"], [""; 0]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = change(&mut command).spawn().expect("the larder program starts");
+        let stdout = child.stdout.take().expect("it was asked for");
+        let (send, receive) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            // The document may be one line or many: it is complete when it parses.
+            let mut text = String::new();
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                text.push_str(&line);
+                if let Ok(ready) = serde_json::from_str::<Value>(&text) {
+                    // Nobody waits any more for what comes later.
+                    let _ = send.try_send(ready);
+                    text.clear();
+                }
+            }
+        });
+        match receive.recv_timeout(START_LIMIT) {
+            Ok(ready) => &self.running.insert(Running { child, ready }).ready,
+            Err(_) => {
+                child.kill().expect("a child can be killed");
+                let status = child.wait().expect("a killed child ends");
+                panic!("{} was not ready ({status}):\n{}", self.name, self.last_words());
+            }
+        }
+    }
+
+    /// Asks it to stop and waits; it must end well.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let mut running = self.running.take().expect("only a running node can be stopped");
+        let mut status = None;
+        eventually(&format!("{} stops", self.name), START_LIMIT, || {
+            status = running.child.try_wait().expect("a child can be waited for");
+            status.is_some()
+        });
+        let status = status.expect("it was waited for");
+        assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.last_words());
+    }
+
+    /// Ends it with SIGKILL, as a power cut would end its process.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().expect("a child can be killed");
+            running.child.wait().expect("a killed child ends");
+        }
+    }
+
+    /// Sends a signal to the running node.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a child has a process id"), signal).expect("a child can be told");
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("the node is up").child.id()
+    }
+
+    /// Whether the process is there. A node that ended by itself is a failure to look at.
+    pub fn is_up(&mut self) -> bool {
+        self.running
+            .as_mut()
+            .is_some_and(|running| running.child.try_wait().is_ok_and(|ended| ended.is_none()))
+    }
+
+    /// What the process has used so far.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid()).expect("the node is up")
+    }
+
+    /// What it printed when it became ready.
+    pub fn ready(&self) -> &Value {
+        &self.running.as_ref().expect("the node is up").ready
+    }
+
+    /// The ticket that it printed when it became ready.
+    pub fn ticket(&self) -> String {
+        self.ready()["ticket"].as_str().expect("the ready document has a ticket").to_owned()
+    }
+
+    /// Its device id.
+    pub fn device(&self) -> String {
+        self.ready()["device"].as_str().expect("the ready document has a device").to_owned()
+    }
+
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            println!("--- last words of {}:\n{}\n---", self.name, self.last_words());
+        }
+    }
+}
