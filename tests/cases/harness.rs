@@ -4,6 +4,9 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use larder_tests::{compare, process::run, short_directory, tree};
 
+/// Something done to a copied tree.
+type Change = fn(&Path);
+
 fn copied() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let directory = short_directory();
     let (original, copy) = (directory.path().join("a"), directory.path().join("b"));
@@ -20,7 +23,7 @@ fn a_copy_by_rsync_is_the_same_and_every_change_to_it_is_seen() {
     let (_directory, original, copy) = copied();
     compare::assert_same_tree(&original, &copy);
     compare::assert_as_sparse(&original.join("contents/sparse"), &copy.join("contents/sparse"));
-    let changes: [(&str, fn(&Path)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("a byte, with size and time kept", flip_a_byte),
         ("a nanosecond", |copy| shift_time(&copy.join("contents/text"), 1)),
         ("a file too many", |copy| fs::write(copy.join("empty/a/more"), b"").unwrap()),

@@ -1,4 +1,28 @@
 //! All end-to-end cases in one binary: linked once, one file per behaviour.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `LARDER_BINARY` | the program to test, instead of the one built here |
+//! | `LARDER_KILLS` | how many times processes are killed (5) |
+//! | `LARDER_SEED` | the seed of every random choice |
+//! | `LARDER_LARGE` | with `1`: trees and files of the sizes that are promised, for an hour or so |
+//! | `LARDER_READER_PYTHON` | the Python with the reader's libraries |
 
+#![expect(clippy::unwrap_used, reason = "everything in this binary is a test")]
+
+mod canary;
+mod corruption;
+mod disk_full;
 mod harness;
+mod idle;
+mod killed_restore;
+mod kills;
+mod memory;
+mod older_head;
+mod ordinary_user;
+mod reader;
+mod round_trip;
+mod second_snapshot;
 mod tidy;
+mod two_devices;
+mod wrong_input;

@@ -1,6 +1,9 @@
 //! A source and its holders, each a vault of its own at a site of its own, paired and running.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -18,6 +21,7 @@ pub struct Circle {
     pub holders: Vec<Node>,
     /// File with the source's phrase.
     pub phrase: PathBuf,
+    prefix: Vec<OsString>,
     // Last, so that it goes after the processes that work in it.
     directory: tempfile::TempDir,
 }
@@ -26,10 +30,17 @@ impl Circle {
     /// A running source with `holders` running holders that are paired with it.
     #[track_caller]
     pub fn new(holders: usize) -> Self {
+        Self::behind(holders, Vec::new())
+    }
+
+    /// The same with everything run behind these words, see [`Node::behind`].
+    #[track_caller]
+    pub fn behind(holders: usize, prefix: Vec<OsString>) -> Self {
         let directory = short_directory();
-        let names = (0..holders).map(|index| format!("holder{index}"));
-        let mut holders: Vec<Node> = names.map(|name| Node::new(directory.path(), &name)).collect();
-        let mut source = Node::new(directory.path(), "source");
+        let node = |name: &str| Node::new(directory.path(), name).behind(prefix.clone());
+        let mut holders: Vec<Node> =
+            (0..holders).map(|index| node(&format!("holder{index}"))).collect();
+        let mut source = node("source");
         let phrase = source.init();
         source.up();
         for holder in &mut holders {
@@ -38,7 +49,7 @@ impl Circle {
             holder.ask(["offer", OFFER]);
             pair(&source, holder, "--circle");
         }
-        Self { source, holders, phrase, directory }
+        Self { source, holders, phrase, prefix, directory }
     }
 
     /// A path in the circle's directory.
@@ -69,7 +80,7 @@ impl Circle {
 
     /// A fresh home with nothing but the phrase, which asks the holders that are up.
     pub fn recoverer(&self, name: &str) -> Node {
-        Node::new(self.directory.path(), name)
+        Node::new(self.directory.path(), name).behind(self.prefix.clone())
     }
 
     /// Runs `recover` there.

@@ -9,7 +9,7 @@
 //! | [`process`] | running it with a time limit; what a process uses, from `/proc` |
 //! | [`node`], [`circle`] | one node; a source with its holders, paired |
 //! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
-//! | [`disk`] | small disks that fill up |
+//! | [`disk`], [`network`] | small disks that fill up; a network with counters |
 //! | [`dice`] | seeded choices |
 
 pub mod binary;
@@ -17,6 +17,7 @@ pub mod circle;
 pub mod compare;
 pub mod dice;
 pub mod disk;
+pub mod network;
 pub mod node;
 pub mod process;
 pub mod tree;

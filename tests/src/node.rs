@@ -1,7 +1,7 @@
 //! One node: a home in a directory, commands on it, and the process of `larder up`.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -31,6 +31,8 @@ pub struct Node {
     pub name: String,
     home: PathBuf,
     log: PathBuf,
+    /// Words before every command: another user, another network.
+    prefix: Vec<OsString>,
     running: Option<Running>,
 }
 
@@ -47,8 +49,17 @@ impl Node {
             name: name.to_owned(),
             home: directory.join(name),
             log: directory.join(format!("{name}.log")),
+            prefix: Vec::new(),
             running: None,
         }
+    }
+
+    /// The same, with everything run behind these words (`nsenter ... --`, `setpriv ...`), which
+    /// must replace themselves by the command.
+    #[must_use]
+    pub fn behind(mut self, words: Vec<OsString>) -> Self {
+        self.prefix = words;
+        self
     }
 
     /// Makes vault and device. Returns the file with the phrase.
@@ -74,7 +85,10 @@ impl Node {
         A: AsRef<OsStr>,
         P: AsRef<OsStr>,
     {
-        let mut command = Command::new(larder());
+        let mut all = self.prefix.clone();
+        all.push(larder().into());
+        let mut command = Command::new(&all[0]);
+        command.args(&all[1..]);
         command.env_remove("LARDER_HOME").arg("--json").arg("--home").arg(&self.home);
         command.args(words).args(paths);
         command
@@ -184,6 +198,16 @@ impl Node {
         Usage::of(self.pid()).expect("the node is up")
     }
 
+    /// The error document of a command that failed: `message` and `hint`, both there and readable.
+    #[track_caller]
+    pub fn refused<A: AsRef<OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = A>,
+        code: i32,
+    ) -> (String, String) {
+        error_of(&self.cli(words, [""; 0]).expect_code(code))
+    }
+
     /// What it printed when it became ready.
     pub fn ready(&self) -> &Value {
         &self.running.as_ref().expect("the node is up").ready
@@ -206,6 +230,21 @@ impl Node {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Message and hint of a failed command; both must be one plain line.
+#[track_caller]
+pub fn error_of(output: &Output) -> (String, String) {
+    let document = output.json();
+    let error = &document["error"];
+    let text = |key: &str| {
+        let text = error[key].as_str().unwrap_or_else(|| panic!("no {key} in {output}"));
+        assert!(!text.is_empty() && !text.contains('\n'), "{key} is no plain line in {output}");
+        text.to_owned()
+    };
+    assert!(!output.stderr.contains("internal error"), "{output}");
+    assert!(!output.stderr.contains("panicked"), "{output}");
+    (text("message"), text("hint"))
 }
 
 impl Drop for Node {

@@ -134,8 +134,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Bytes that it caused to be written to disks.
     pub written_bytes: u64,
-    /// System calls that write, sockets and pipes included.
-    pub write_calls: u64,
+    /// Bytes read by system calls, from the page cache as well.
+    pub read_bytes: u64,
 }
 
 impl Usage {
@@ -154,7 +154,7 @@ impl Usage {
             // 100 ticks a second on every Linux that Rust supports.
             cpu: Duration::from_millis(ticks * 10),
             written_bytes: field(&io, "write_bytes:").unwrap_or(0),
-            write_calls: field(&io, "syscw:").unwrap_or(0),
+            read_bytes: field(&io, "rchar:").unwrap_or(0),
         })
     }
 }

@@ -1,0 +1,64 @@
+//! What a holder keeps or is told holds nothing that anybody could read.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use larder_tests::{circle::Circle, dice::Dice, tree};
+
+/// Where the needles were found below `directory`.
+fn found(directory: &Path, needles: &[Vec<u8>]) -> Vec<String> {
+    let mut places = Vec::new();
+    for path in tree::bottom_up(directory) {
+        let name = path.as_os_str().as_encoded_bytes();
+        let bytes = if path.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        for (number, needle) in needles.iter().enumerate() {
+            let within = |hay: &[u8]| hay.windows(needle.len()).any(|window| window == needle);
+            // Windows by first byte: a plain search over 100 MB would take minutes.
+            let starts = memchr_all(&bytes, needle[0]);
+            let in_bytes = starts.into_iter().any(|at| bytes[at..].starts_with(needle));
+            if within(name) || in_bytes {
+                places.push(format!("needle {number} in {}", path.display()));
+            }
+        }
+    }
+    places
+}
+
+fn memchr_all(bytes: &[u8], byte: u8) -> Vec<usize> {
+    bytes.iter().enumerate().filter(|(_, b)| **b == byte).map(|(at, _)| at).collect()
+}
+
+#[test]
+fn a_canary_is_never_in_anything_that_a_holder_keeps() {
+    let mut circle = Circle::new(2);
+    let folder = circle.folder("canary-folder-name-4401");
+    let text = b"canary-in-plain-text-9137 ";
+    // Bytes that no compressor changes: they would stand in a stored block as they are.
+    let random = Dice::new(51).bytes(64);
+    fs::write(folder.join("canary-file-name-2210"), text.repeat(400)).unwrap();
+    fs::write(folder.join("short"), text).unwrap();
+    let mut large = Dice::new(52).bytes(3_000_000);
+    large[1_500_000..1_500_064].copy_from_slice(&random);
+    fs::write(folder.join("large"), &large).unwrap();
+    fs::write(folder.join("compressible"), [&vec![b'a'; 90_000], &random[..]].concat()).unwrap();
+    symlink("canary-link-target-7733", folder.join("link")).unwrap();
+    fs::create_dir(folder.join("canary-directory-name-6120")).unwrap();
+    let mut needles: Vec<Vec<u8>> = vec![text.to_vec(), random];
+    let names = ["folder-name-4401", "file-name-2210", "link-target-7733", "directory-name-6120"];
+    needles.extend(names.map(|name| format!("canary-{name}").into_bytes()));
+    // Words of the phrase, and the plain chunk frames as zstd writes them.
+    let phrase = fs::read_to_string(&circle.phrase).unwrap();
+    needles.push(phrase.trim().as_bytes().to_vec());
+    assert_eq!(found(&folder, &needles[..1]).len(), 2, "the search itself works");
+
+    circle.backup(&folder);
+    for holder in &mut circle.holders {
+        holder.stop();
+        assert!(found(holder.home(), &needles).is_empty(), "{:#?}", found(holder.home(), &needles));
+        let log = holder.last_words();
+        assert!(!log.contains("canary"), "{log}");
+    }
+    circle.source.stop();
+    // The spool and the databases of the source may name files; what stands in the depot may not.
+    let depot = circle.source.home().join("depot");
+    assert!(found(&depot, &needles).is_empty(), "{:#?}", found(&depot, &needles));
+}

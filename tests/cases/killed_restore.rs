@@ -1,0 +1,71 @@
+//! A restore that is killed three times on the way fetches hardly anything twice.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use larder_tests::{
+    circle::Circle, compare, dice::Dice, network::Network, process::eventually, skipped, tree,
+};
+
+fn bytes_below(directory: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // Files come and go while this looks: what vanished counts as nothing.
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+#[test]
+fn a_restore_killed_three_times_fetches_at_most_a_twentieth_twice() {
+    let Some(network) = Network::isolated() else {
+        skipped("restore killed three times", "no network namespace can be made here");
+        return;
+    };
+    let mut circle = Circle::behind(2, network.enter());
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 91, 400, 300_000);
+    circle.backup(&folder);
+    circle.lose_source();
+
+    let before = network.traffic();
+    let (_fresh, restored, _) = circle.restore_with("undisturbed", &[0, 1]);
+    let undisturbed = network.traffic().since(before).bytes;
+    compare::assert_same_tree(&folder, &restored);
+
+    let before = network.traffic();
+    let fresh = circle.recoverer("killed");
+    circle.recover(&fresh, &[0, 1]).ok();
+    let target = circle.path("target");
+    let mut dice = Dice::from_env("LARDER_SEED", 91);
+    let mut kills = 0;
+    for part in 1..=3 {
+        let mut command = fresh.command(["restore", "latest", "--to"], [&target]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // About a quarter, half, and three quarters of what an undisturbed restore needs.
+        let until = undisturbed * part / 4;
+        let mut ended = false;
+        eventually("the restore gets on", Duration::from_secs(120), || {
+            ended = child.try_wait().unwrap().is_some();
+            ended || network.traffic().since(before).bytes >= until
+        });
+        std::thread::sleep(Duration::from_millis(dice.below(40)));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        child.wait().unwrap();
+    }
+    assert!(kills >= 2, "the restore was too fast to be killed: {kills} times");
+    let done = fresh.cli(["restore", "latest", "--to"], [&target]).ok().json();
+    let killed = network.traffic().since(before).bytes;
+    println!("{undisturbed} bytes undisturbed, {killed} bytes with {kills} kills; last: {done}");
+    compare::assert_same_tree(&folder, &target);
+    // A twentieth beyond, and what three more connections and their last packets take.
+    let allowed = undisturbed + undisturbed / 20 + 3 * 256 * 1024;
+    assert!(killed <= allowed, "{killed} bytes with {kills} kills, {undisturbed} without");
+    assert!(bytes_below(&fresh.home().join("fetch")) < 64 * 1024, "partial shards were left");
+}

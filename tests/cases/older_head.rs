@@ -1,0 +1,49 @@
+//! A holder that comes back with an older head: the newer one wins wherever it is known.
+
+use std::{fs, path::Path, process::Command};
+
+use larder_tests::{circle::Circle, compare, node::COMMAND_LIMIT, process::run, tree};
+
+fn copy(from: &Path, to: &Path) {
+    let mut rsync = Command::new("rsync");
+    rsync.args(["-a", "--delete"]).arg(from.join("")).arg(to.join(""));
+    run(&mut rsync, COMMAND_LIMIT).ok();
+}
+
+#[test]
+fn a_head_older_than_one_already_seen_hides_nothing() {
+    let mut circle = Circle::new(2);
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 81, 40, 10_000);
+    circle.backup(&folder);
+    let old = circle.path("old");
+    circle.holders[0].stop();
+    copy(&circle.holders[0].home().join("vaults"), &old);
+    circle.holders[0].up();
+    fs::write(folder.join("newer"), b"only in the second snapshot").unwrap();
+    circle.backup(&folder);
+    circle.holders[0].stop();
+    copy(&old, &circle.holders[0].home().join("vaults"));
+    circle.holders[0].up();
+
+    // The source knows better and goes on; the holder takes the newer head again.
+    fs::write(folder.join("newest"), b"only in the third snapshot").unwrap();
+    circle.backup(&folder);
+    circle.lose_source();
+    circle.holders[1].stop();
+    let (_fresh, restored, _) = circle.restore_with("alone", &[0]);
+    compare::assert_same_tree(&folder, &restored);
+    circle.holders[1].up();
+
+    // Without the source: one holder with an old head beside one with the newest.
+    circle.holders[0].stop();
+    copy(&old, &circle.holders[0].home().join("vaults"));
+    circle.holders[0].up();
+    let fresh = circle.recoverer("fresh");
+    let recovered = circle.recover(&fresh, &[0, 1]).ok().json();
+    assert_eq!(recovered["witnesses_answered"], 2, "{recovered:#}");
+    assert_eq!(recovered["snapshots"].as_array().unwrap().len(), 3, "{recovered:#}");
+    let target = circle.path("target");
+    fresh.cli(["restore", "latest", "--to"], [&target]).ok();
+    compare::assert_same_tree(&folder, &target);
+}

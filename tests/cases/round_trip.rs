@@ -1,0 +1,75 @@
+//! The promise itself: the device is gone, the phrase and any one holder bring everything back.
+
+use larder_tests::{circle::Circle, compare, tree};
+
+#[test]
+fn a_folder_survives_its_device_with_both_holders_and_with_each_alone() {
+    let mut circle = Circle::new(2);
+    let folder = circle.folder("folder");
+    tree::every_kind(&folder, 11);
+    let done = circle.backup(&folder);
+    assert_eq!(done["copies_reached"], 2, "{done:#}");
+    assert_eq!(done["problems_total"], 0, "{done:#}");
+    circle.lose_source();
+
+    let (fresh, restored, outcome) = circle.restore_with("both", &[0, 1]);
+    assert_eq!(outcome["problems_total"], 0, "{outcome:#}");
+    assert_eq!(outcome["blamed"].as_array().unwrap().len(), 0, "{outcome:#}");
+    compare::assert_same_tree(&folder, &restored);
+    for name in ["contents/sparse", "contents/only.hole"] {
+        compare::assert_as_sparse(&folder.join(name), &restored.join(name));
+    }
+    drop(fresh);
+    for (alone, away) in [(0, 1), (1, 0)] {
+        circle.holders[away].stop();
+        let (_fresh, restored, _) = circle.restore_with(&format!("only{alone}"), &[alone]);
+        compare::assert_same_tree(&folder, &restored);
+        circle.holders[away].up();
+    }
+}
+
+#[test]
+fn a_recovered_device_sees_what_there_was_and_goes_on_backing_up() {
+    let mut circle = Circle::new(1);
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 12, 60, 20_000);
+    circle.backup(&folder);
+    circle.lose_source();
+
+    let mut fresh = circle.recoverer("fresh");
+    let recovered = circle.recover(&fresh, &[0]).ok().json();
+    assert_eq!(recovered["snapshots"].as_array().unwrap().len(), 1, "{recovered:#}");
+    assert_eq!(recovered["witnesses_answered"], 1, "{recovered:#}");
+    fresh.up();
+    let restored = circle.path("restored");
+    fresh.cli(["restore", "latest", "--to"], [&restored]).ok();
+    compare::assert_same_tree(&folder, &restored);
+    // The same files again: nothing but metadata needs to be sent.
+    let done = fresh.cli(["backup"], [&restored]).ok().json();
+    assert_eq!(done["reached"], "safe", "{done:#}");
+    assert_eq!(done["snapshots"][0]["new_bytes"], 0, "{done:#}");
+    assert_eq!(fresh.ask(["snapshots"])["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(fresh.ask(["devices"])["devices"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_part_of_a_snapshot_can_be_seen_and_restored_alone() {
+    let circle = Circle::new(1);
+    let folder = circle.folder("folder");
+    tree::every_kind(&folder, 13);
+    circle.backup(&folder);
+    let source = &circle.source;
+    let listed = source.ask(["ls", "latest", "names"]);
+    assert!(listed["entries"].as_array().unwrap().len() > 16, "{listed:#}");
+    let shown = source.command(["cat", "latest", "contents/text"], [""; 0]);
+    let words: Vec<_> = shown.get_args().filter(|word| *word != "--json").collect();
+    let mut plain = std::process::Command::new(shown.get_program());
+    let bytes = larder_tests::process::run(plain.args(words), larder_tests::node::COMMAND_LIMIT);
+    assert_eq!(bytes.ok().stdout, std::fs::read(folder.join("contents/text")).unwrap());
+    let found = source.ask(["find", "twin.*"]);
+    assert_eq!(found["matches"].as_array().unwrap().len(), 2, "{found:#}");
+    let target = circle.path("part");
+    source.cli(["restore", "latest", "attributes", "--to"], [&target]).ok();
+    compare::assert_same_tree(&folder.join("attributes"), &target.join("attributes"));
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
+}
