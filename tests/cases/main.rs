@@ -12,6 +12,7 @@
 
 mod canary;
 mod corruption;
+mod decoders;
 mod disk_full;
 mod harness;
 mod idle;

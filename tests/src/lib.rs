@@ -11,12 +11,14 @@
 //! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
 //! | [`disk`], [`network`] | small disks that fill up; a network with counters |
 //! | [`dice`] | seeded choices |
+//! | [`fuzz_targets`] | every decoder as a function of bytes |
 
 pub mod binary;
 pub mod circle;
 pub mod compare;
 pub mod dice;
 pub mod disk;
+pub mod fuzz_targets;
 pub mod network;
 pub mod node;
 pub mod process;

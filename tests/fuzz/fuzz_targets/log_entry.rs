@@ -1,0 +1,4 @@
+//! libFuzzer on `larder_tests::fuzz_targets::log_entry`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| larder_tests::fuzz_targets::log_entry(bytes));

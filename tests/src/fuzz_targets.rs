@@ -1,0 +1,234 @@
+//! Every decoder of the project as a function of arbitrary bytes.
+//!
+//! Each function must neither panic nor hang nor grow beyond its limits, whatever it is given; what
+//! it accepts must come out again as it went in. `cargo test` runs them for some seconds on mutated
+//! vectors (`cases/decoders.rs`); `tests/fuzz/` gives the same functions to libFuzzer.
+
+use larder_node::command::{ByteSize, Command};
+use larder_protocol::{
+    cbor,
+    chunk::codec,
+    head::Head,
+    ids::VaultId,
+    index::{Segment, ShardRef},
+    keys::{DeviceKeys, EpochKey, Phrase},
+    limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX},
+    log::{AddDraft, DeviceLog, LogEntry},
+    manifest::Manifest,
+    pack::{PackReader, header::Header, reader},
+    receipt::Receipt,
+    snapshot::Snapshot,
+    ticket::Ticket,
+    tree::node::{DirectoryNode, ExtentNode},
+    wire::{
+        frame::{FrameDecoder, decode_body},
+        message::{Answer, Request},
+    },
+};
+
+/// A decoder with its name, as `cargo fuzz run NAME` takes it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("frame", frame),
+    ("request", request),
+    ("answer", answer),
+    ("log_entry", log_entry),
+    ("device_log", device_log),
+    ("head", head),
+    ("receipt", receipt),
+    ("ticket", ticket),
+    ("phrase", phrase),
+    ("key_file", key_file),
+    ("pack_header", pack_header),
+    ("pack", pack),
+    ("chunk_frame", chunk_frame),
+    ("segment", segment),
+    ("directory_node", directory_node),
+    ("extent_node", extent_node),
+    ("snapshot", snapshot),
+    ("manifest", manifest),
+    ("control_command", control_command),
+    ("size", size),
+];
+
+/// Frames of the control protocol, in pieces as a network would deliver them.
+pub fn frame(bytes: &[u8]) {
+    let (max, bytes) = match bytes.split_first() {
+        Some((&first, rest)) => (usize::from(first) * 64, rest),
+        None => return,
+    };
+    let mut decoder = FrameDecoder::new(max);
+    for mut piece in bytes.chunks(7) {
+        while !piece.is_empty() {
+            let before = piece.len();
+            match decoder.feed(&mut piece) {
+                Ok(Some(body)) => assert!(body.len() <= max.min(FRAME_BYTES_MAX)),
+                Ok(None) => assert!(piece.len() < before, "it takes no byte and wants more"),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Requests, and what is checked of them before anything is done.
+pub fn request(bytes: &[u8]) {
+    if let Ok(request) = decode_body::<Request>(bytes) {
+        assert_eq!(cbor::encode(&request), bytes);
+        let _breach = request.check();
+    }
+}
+
+/// Answers, each checked against every kind of question.
+pub fn answer(bytes: &[u8]) {
+    if let Ok(answer) = decode_body::<Answer>(bytes) {
+        assert_eq!(cbor::encode(&answer), bytes);
+        let vault = VaultId::from_bytes([1; 32]);
+        let questions = [
+            Request::Hello { versions: vec![1] },
+            Request::PullHeads { vault },
+            Request::PullLog { vault, have: Vec::new() },
+            Request::Offer { vault, shards: Vec::new() },
+        ];
+        for question in questions {
+            let _breach = answer.check(&question);
+        }
+    }
+}
+
+/// Entries of a device log, and drafts of additions.
+pub fn log_entry(bytes: &[u8]) {
+    if let Ok(entry) = LogEntry::decode(bytes) {
+        assert_eq!(entry.bytes(), bytes);
+    }
+    let _wrong = AddDraft::decode(bytes);
+}
+
+/// A whole log from pieces: first a genesis, then anything.
+pub fn device_log(bytes: &[u8]) {
+    let mut pieces = bytes.split(|byte| *byte == 0xf7);
+    let Ok(mut log) = DeviceLog::begin(pieces.next().unwrap_or_default()) else { return };
+    for piece in pieces.take(16) {
+        let _refused = log.merge(piece);
+    }
+}
+
+/// Heads.
+pub fn head(bytes: &[u8]) {
+    if let Ok(head) = Head::decode(bytes) {
+        assert_eq!(head.bytes(), bytes);
+    }
+}
+
+/// Receipts: whatever decodes has a signature that can be checked.
+pub fn receipt(bytes: &[u8]) {
+    if let Ok(receipt) = cbor::decode::<Receipt>(bytes, 1024) {
+        assert_eq!(cbor::encode(&receipt), bytes);
+        let _forged = receipt.verify();
+    }
+}
+
+/// Tickets and invitations.
+pub fn ticket(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(ticket) = text.parse::<Ticket>() {
+        let again = ticket.to_text().parse::<Ticket>();
+        assert!(again.is_ok(), "a ticket that was read can be shown and read again");
+    }
+}
+
+/// Recovery phrases.
+pub fn phrase(bytes: &[u8]) {
+    let _wrong = Phrase::parse(&String::from_utf8_lossy(bytes));
+}
+
+/// The file with a device's keys.
+pub fn key_file(bytes: &[u8]) {
+    let _wrong = DeviceKeys::decode(bytes);
+}
+
+/// Headers of packs.
+pub fn pack_header(bytes: &[u8]) {
+    if let Ok(header) = Header::decode(bytes) {
+        assert_eq!(header.encode()[..], bytes[..header.encode().len()]);
+    }
+}
+
+/// Whole packs, opened with a key that is known to the attacker: trailer, footer, chunks.
+pub fn pack(bytes: &[u8]) {
+    let vault = VaultId::from_bytes([7; 32]);
+    let epoch = EpochKey::new(1, [9; 32]);
+    let length = u64::try_from(bytes.len()).expect("a length fits 64 bits");
+    let root = larder_protocol::ids::ShardRoot::from_bytes([3; 32]);
+    let shard = ShardRef { root, bytes: length };
+    let _range = reader::trailer_range(length);
+    if let Ok(record) = PackReader::read_record(bytes, shard, &epoch, vault) {
+        assert!(record.chunks.iter().map(|chunk| u64::from(chunk.sealed_bytes)).sum::<u64>() < length);
+    }
+}
+
+/// Compressed chunks: the first four bytes are the length that is promised elsewhere.
+pub fn chunk_frame(bytes: &[u8]) {
+    let Some((length, frame)) = bytes.split_first_chunk::<4>() else { return };
+    let length = u32::from_le_bytes(*length);
+    if let Ok(plain) = codec::decompress(frame, length) {
+        assert!(plain.len() <= CHUNK_BYTES_MAX);
+        assert_eq!(u32::try_from(plain.len()), Ok(length));
+    }
+}
+
+/// Index segments.
+pub fn segment(bytes: &[u8]) {
+    if let Ok(segment) = Segment::decode(bytes) {
+        assert_eq!(segment.encode(), bytes);
+    }
+}
+
+/// Directory nodes: no name that leaves the directory gets through.
+pub fn directory_node(bytes: &[u8]) {
+    if let Ok(node) = DirectoryNode::decode(bytes) {
+        assert_eq!(node.encode(), bytes);
+        if let DirectoryNode::Leaf(entries) = node {
+            for entry in entries {
+                assert!(!entry.name.contains(&b'/') && !entry.name.contains(&0));
+                assert!(!matches!(&entry.name[..], b"" | b"." | b".."));
+            }
+        }
+    }
+}
+
+/// Lists of extents.
+pub fn extent_node(bytes: &[u8]) {
+    if let Ok(node) = ExtentNode::decode(bytes) {
+        assert_eq!(node.encode(), bytes);
+    }
+}
+
+/// Snapshots.
+pub fn snapshot(bytes: &[u8]) {
+    if let Ok(snapshot) = Snapshot::decode(bytes) {
+        assert_eq!(snapshot.encode(), bytes);
+    }
+}
+
+/// Manifests.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::decode(bytes) {
+        assert_eq!(cbor::encode(&manifest), bytes);
+    }
+}
+
+/// Commands on the control socket.
+pub fn control_command(bytes: &[u8]) {
+    if let Ok(command) = serde_json::from_slice::<Command>(bytes) {
+        let text = serde_json::to_vec(&command).expect("a command can be written");
+        let again: Command = serde_json::from_slice(&text).expect("and read again");
+        assert!(again == command);
+    }
+}
+
+/// Sizes as people type them.
+pub fn size(bytes: &[u8]) {
+    let _wrong = String::from_utf8_lossy(bytes).parse::<ByteSize>();
+}
