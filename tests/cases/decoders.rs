@@ -15,8 +15,11 @@ use larder_protocol::{
     chunk::codec,
     ids::{DeviceId, ShardRoot, VaultId},
     index::{ChunkKind, PackClass, ShardRef},
-    keys::{ContentKey, EpochKey, Phrase},
-    pack::{PackBuilder, Verifier},
+    keys::{
+        epoch::{ContentKey, EpochKey},
+        phrase::Phrase,
+    },
+    pack::PackBuilder,
     ticket::{AddressTicket, Ticket},
     wire::message::{Answer, OfferedShard, Refusal, Request},
 };
@@ -71,7 +74,7 @@ fn well_formed() -> Vec<Vec<u8>> {
         cbor::encode(&Answer::Refused { reason: Refusal::Busy }),
         cbor::encode(&Answer::Heads { heads: vec![vec![0x80].into()] }),
         ticket.to_text().into_bytes(),
-        Phrase::from_entropy([4; 32]).to_words().as_bytes().to_vec(),
+        Phrase::from_entropy([4; 32]).words().to_string().into_bytes(),
         serde_json::to_vec(&Command::Folders).unwrap(),
         b"{\"command\":\"offer\",\"bytes\":\"20GB\"}".to_vec(),
         pack(vault),
@@ -91,9 +94,7 @@ fn pack(vault: VaultId) -> Vec<u8> {
     let epoch = EpochKey::new(1, [9; 32]);
     let content = ContentKey::derive(&epoch);
     let mut builder = PackBuilder::new(PackClass::Data, &epoch, vault, [2; 32]);
-    let plain = b"a chunk";
-    let id = content.chunk_id(ChunkKind::Data, plain);
-    builder.add(id, ChunkKind::Data, plain, &mut Verifier::new()).unwrap();
+    builder.add(&content, ChunkKind::Data, b"a chunk").unwrap();
     builder.finish().unwrap().bytes
 }
 

@@ -8,10 +8,10 @@ use larder_node::command::{ByteSize, Command};
 use larder_protocol::{
     cbor,
     chunk::codec,
-    head::Head,
+    head::SignedHead,
     ids::VaultId,
     index::{Segment, ShardRef},
-    keys::{DeviceKeys, EpochKey, Phrase},
+    keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
     limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX},
     log::{AddDraft, DeviceLog, LogEntry},
     manifest::Manifest,
@@ -116,7 +116,7 @@ pub fn device_log(bytes: &[u8]) {
 
 /// Heads.
 pub fn head(bytes: &[u8]) {
-    if let Ok(head) = Head::decode(bytes) {
+    if let Ok(head) = SignedHead::decode(bytes) {
         assert_eq!(head.bytes(), bytes);
     }
 }
@@ -164,7 +164,9 @@ pub fn pack(bytes: &[u8]) {
     let shard = ShardRef { root, bytes: length };
     let _range = reader::trailer_range(length);
     if let Ok(record) = PackReader::read_record(bytes, shard, &epoch, vault) {
-        assert!(record.chunks.iter().map(|chunk| u64::from(chunk.sealed_bytes)).sum::<u64>() < length);
+        assert!(
+            record.chunks.iter().map(|chunk| u64::from(chunk.sealed_bytes)).sum::<u64>() < length
+        );
     }
 }
 
