@@ -1,3 +1,5 @@
+//! Tests of `chunk::chunker`.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `chunk::codec`.
+
 use proptest::prelude::*;
 
 use super::*;

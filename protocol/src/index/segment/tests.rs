@@ -1,1 +1,3 @@
+//! Tests of `index::segment`.
+
 

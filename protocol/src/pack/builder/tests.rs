@@ -1,3 +1,5 @@
+//! Tests of `pack::builder`.
+
 use super::*;
 use crate::{chunk::codec::Compressor, ids::ShardRoot, pack::PackReader, pack::reader};
 

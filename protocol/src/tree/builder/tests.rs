@@ -1,3 +1,5 @@
+//! Tests of `tree::builder`.
+
 use std::collections::BTreeMap;
 
 use super::*;
