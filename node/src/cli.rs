@@ -30,7 +30,10 @@ use self::{
     output::Output,
     session::Session,
 };
-use crate::command::{ExitKind, Failure, Launch};
+use crate::{
+    command::{ExitKind, Failure, Launch},
+    demo::DemoArguments,
+};
 
 /// Runs the `larder` program with the arguments of this process.
 pub fn main<L: Launch + 'static>(launch: L) -> ExitCode {
@@ -62,10 +65,17 @@ fn execute<L: Launch + 'static>(launch: Arc<L>, arguments: Arguments, output: &m
             output.raw(&script);
             Ok(ExitKind::Done)
         }
+        Ok(Step::Demo(arguments)) => demo(&arguments, output),
         Ok(step) => in_runtime(launch, &arguments.global, step, output),
         Err(failure) => Err(failure),
     };
     output.finish(result).code()
+}
+
+fn demo(arguments: &DemoArguments, output: &mut Output) -> Result<ExitKind, Failure> {
+    let report = crate::demo::run(arguments, &mut |line| output.story(line))?;
+    output.report(&report);
+    Ok(ExitKind::Done)
 }
 
 fn in_runtime<L: Launch + 'static>(
@@ -85,7 +95,7 @@ fn in_runtime<L: Launch + 'static>(
             Step::Init(options) => init::run(&session, options, output).await,
             Step::Up(options) => up::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
-            Step::Completions(_) => Ok(ExitKind::Done),
+            Step::Completions(_) | Step::Demo(_) => Ok(ExitKind::Done),
         }
     });
     // Work that was told to stop and does not must not keep the process.

@@ -107,6 +107,8 @@ pub(super) enum Verb {
     Doctor(node::DoctorArguments),
     /// Show or change settings
     Config(settings::ConfigArguments),
+    /// Show it all: back up, lose the device, restore; in temporary homes on this machine
+    Demo(crate::demo::DemoArguments),
     /// Print a completion script for a shell
     Completions(settings::CompletionsArguments),
 }
@@ -120,8 +122,10 @@ pub(super) enum Step {
     Up(up::UpArguments),
     /// Ask the engine.
     Ask(Command),
-    /// Needs no home at all.
+    /// Make a completion script; needs no home.
     Completions(clap_complete::Shell),
+    /// Play the demo; has homes of its own.
+    Demo(crate::demo::DemoArguments),
 }
 
 impl Verb {
@@ -130,6 +134,7 @@ impl Verb {
         let command = match self {
             Self::Init(arguments) => return Ok(Step::Init(arguments)),
             Self::Up(arguments) => return Ok(Step::Up(arguments)),
+            Self::Demo(arguments) => return Ok(Step::Demo(arguments)),
             Self::Completions(arguments) => return Ok(Step::Completions(arguments.shell)),
             Self::Down(_) => Command::Shutdown,
             Self::Add(arguments) => arguments.command()?,

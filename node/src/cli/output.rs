@@ -235,6 +235,25 @@ impl Output {
         }
     }
 
+    /// A line of a story: the result itself, or beside the document.
+    pub(super) fn story(&mut self, line: &str) {
+        if self.flags.json {
+            self.say(line);
+        } else {
+            self.raw(line.as_bytes());
+            self.raw(b"\n");
+            self.flush();
+        }
+    }
+
+    /// A document that is not an outcome of an engine; people have had the story.
+    pub(super) fn report(&mut self, report: &impl serde::Serialize) {
+        let value = serde_json::to_value(report).expect("reports have string keys only");
+        if let (true, Value::Object(document)) = (self.flags.json, value) {
+            self.document(document);
+        }
+    }
+
     /// A sentence for the person, on stderr.
     pub(super) fn say(&mut self, text: &str) {
         if !self.flags.quiet {
