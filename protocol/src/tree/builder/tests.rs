@@ -1,5 +1,3 @@
-//! Tests of `tree::builder`.
-
 use std::collections::BTreeMap;
 
 use super::*;
