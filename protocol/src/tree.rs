@@ -8,4 +8,6 @@ pub mod diff;
 pub mod entry;
 pub mod node;
 pub mod read;
+#[cfg(test)]
+mod sample;
 mod split;

@@ -189,6 +189,3 @@ impl Label {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
