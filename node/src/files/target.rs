@@ -127,7 +127,8 @@ struct Inner {
     policy: Policy,
     resolver: Resolver,
     is_superuser: bool,
-    marker: Marker,
+    /// `None` if nothing is to be written.
+    marker: Option<Marker>,
     /// Part files begun and not finished, by path.
     parts: Mutex<BTreeSet<Vec<u8>>>,
     shortfalls: Mutex<Shortfalls>,
@@ -195,6 +196,30 @@ impl Target {
         let fd = beneath::open_root(path).map_err(fail)?;
         let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new };
         let marker = Marker::set(&root.fd)?;
+        Ok(Self::with(root, options, resolver, Some(marker)))
+    }
+
+    /// Opens the directory `path` to see what a restore would do, for [`Target::plan_file`] and
+    /// its like. Nothing is changed, and nothing may be made; `None` if there is no directory.
+    ///
+    /// # Errors
+    /// When it exists and cannot be opened.
+    pub fn survey(path: &Path, options: TargetOptions) -> Result<Option<Self>, TargetError> {
+        let fd = match beneath::open_root(path) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(source) => return Err(TargetError::new(b".", source)),
+        };
+        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false };
+        Ok(Some(Self::with(root, options, Resolver::Openat2, None)))
+    }
+
+    fn with(
+        root: DirHandle,
+        options: TargetOptions,
+        resolver: Resolver,
+        marker: Option<Marker>,
+    ) -> Self {
         let inner = Inner {
             root,
             policy: options.policy,
@@ -204,7 +229,7 @@ impl Target {
             parts: Mutex::default(),
             shortfalls: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The root of the target.
@@ -214,7 +239,7 @@ impl Target {
 
     /// Whether an earlier restore to this directory did not end.
     pub fn is_resumed(&self) -> bool {
-        self.inner.marker.is_resumed
+        self.inner.marker.as_ref().is_some_and(|marker| marker.is_resumed)
     }
 
     /// Opens the existing directory at `path` (its components) from the root.
@@ -265,6 +290,35 @@ impl Target {
         Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new }))
     }
 
+    /// What entering the directory `name` in `parent` would do, and the directory if it is there
+    /// already. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it cannot be looked at.
+    pub fn plan_dir(
+        &self,
+        parent: &DirHandle,
+        name: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(Plan, Option<DirHandle>), TargetError> {
+        check_name(name)?;
+        match self.existing(parent, name)? {
+            Some(status) if status.file_type == FileType::Directory => {
+                let path = parent.path_of(name);
+                let fd = self
+                    .inner
+                    .resolver
+                    .open(&parent.fd, &[name])
+                    .map_err(|source| TargetError::new(&path, source))?;
+                let directory =
+                    fd.map(|fd| DirHandle { fd: Arc::new(fd), path: path.into(), is_new: false });
+                Ok((Plan::Unchanged, directory))
+            }
+            Some(status) if self.keeps(&status, attributes.modified) => Ok((Plan::Keep, None)),
+            Some(_) | None => Ok((Plan::Make, None)),
+        }
+    }
+
     /// Gives a directory its attributes, after everything in it is done.
     ///
     /// # Errors
@@ -296,11 +350,11 @@ impl Target {
         let root = &self.inner.root.fd;
         let fail = |source| TargetError::new(b".", source);
         syncfs(root).map_err(fail)?;
-        if self.parts().is_empty() {
+        if let (Some(marker), true) = (&self.inner.marker, self.parts().is_empty()) {
             // Taking the marker away must not show in the root's own time.
             let modified = Status::of(root).map_err(fail)?.modified;
-            self.inner.marker.remove(root).map_err(fail)?;
-            self.apply_modified(root, b"", modified).map_err(fail)?;
+            marker.remove(root).map_err(fail)?;
+            attributes::set_modified(root, modified);
         }
         Ok(())
     }
@@ -336,7 +390,8 @@ impl Target {
     ) -> Plan {
         let Some(existing) = existing else { return Plan::Make };
         // After a crash of the machine, length and time may be right and the bytes may be not.
-        let is_trusted = !self.inner.marker.is_after_crash && self.inner.policy != Policy::Always;
+        let is_after_crash = self.inner.marker.as_ref().is_some_and(|it| it.is_after_crash);
+        let is_trusted = !is_after_crash && self.inner.policy != Policy::Always;
         if is_trusted && is_equal(existing) {
             Plan::Unchanged
         } else if self.keeps(existing, modified) {

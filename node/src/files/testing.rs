@@ -45,6 +45,11 @@ pub(super) fn skipped(what: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {what}").unwrap();
 }
 
+/// Says on stderr what a test measured; shown with `--nocapture`.
+pub(super) fn measured(figures: &str) {
+    writeln!(std::io::stderr(), "MEASURED: {figures}").unwrap();
+}
+
 pub(super) fn set_modified(path: &Path, seconds: i64, nanoseconds: i64) {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
@@ -326,4 +331,58 @@ pub(super) fn assert_identical(from: &Path, to: &Path) {
     if let Some(differences) = rsync_differences(from, to) {
         assert_eq!(differences, "");
     }
+}
+
+/// Names the folder that a test run in a child process works in.
+const CHILD_DIR: &str = "LARDER_TEST_CHILD_DIR";
+
+/// The folder to work in, for a test that [`run_in_child`] runs; `None` for anybody else.
+pub(super) fn child_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os(CHILD_DIR).map(Into::into)
+}
+
+/// Runs the (ignored) test `name` of this module in a process of its own, started by `wrapper`.
+/// Skips with a message if the wrapper is not here or may not do what it shall.
+pub(super) fn run_in_child(name: &str, wrapper: &[&str], dir: &Path) {
+    let works = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skipped(&format!("{name}: cannot run {wrapper:?}"));
+    }
+    let output = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("files::{name}"), "--ignored", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "{text}");
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        if let Some(figures) = line.strip_prefix("MEASURED: ") {
+            measured(figures);
+        }
+    }
+}
+
+/// Wrapper that runs a program as a user without rights; nothing but a shell for who has none.
+pub(super) const AS_NOBODY: &[&str] =
+    &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+/// Wrapper that gives a program mounts of its own.
+pub(super) const WITH_OWN_MOUNTS: &[&str] = &["unshare", "--mount", "--"];
+/// Wrapper for few open files.
+pub(super) const WITH_FEW_FILES: &[&str] = &["prlimit", "--nofile=256", "--"];
+
+/// A temporary folder that another user may work in.
+pub(super) fn shared_dir() -> tempfile::TempDir {
+    let temporary = tempfile::tempdir().unwrap();
+    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    temporary
+}
+
+/// Most memory this process ever had resident, in MiB.
+pub(super) fn peak_memory_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }

@@ -20,6 +20,8 @@ use crate::files::{status::Status, xattr::Object};
 /// Mode bits that lend a file its owner's or group's rights.
 const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
+/// Extended attributes that are seen in the mode as well.
+const ACL_PREFIX: &[u8] = b"system.posix_acl_";
 
 impl Target {
     /// Sets `attributes` on what `fd` has open, which may be an `O_PATH` descriptor.
@@ -33,54 +35,50 @@ impl Target {
     ) -> Result<(), TargetError> {
         let fail = |source| TargetError::new(path, source);
         let before = Status::of(fd).map_err(fail)?;
-        let owned = self.apply_owner(fd, path, attributes, &before).map_err(fail)?;
-        self.apply_xattrs(fd, path, attributes)?;
-        if before.file_type != FileType::Symlink {
-            self.apply_mode(fd, path, attributes, &owned).map_err(fail)?;
+        let owned = apply_owner(fd, attributes, before).map_err(fail)?;
+        let is_mode_disturbed = self.apply_xattrs(fd, path, attributes)?;
+        let has_mode = owned.file_type != FileType::Symlink;
+        let mode = lendable_mode(attributes, &owned);
+        if has_mode && (owned.mode != mode || is_mode_disturbed) {
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            // Looked at below: only a file system without modes refuses this to the owner.
+            let _ = chmod(link, Mode::from_raw_mode(mode));
         }
-        self.apply_modified(fd, path, attributes.modified).map_err(fail)
-    }
-
-    /// Sets owner and group as far as allowed, and answers the state afterwards.
-    fn apply_owner(
-        &self,
-        fd: impl AsFd,
-        path: &[u8],
-        wanted: &Attributes,
-        before: &Status,
-    ) -> Result<Status, Errno> {
-        if (before.uid, before.gid) == (wanted.uid, wanted.gid) {
-            return Ok(before.clone());
+        if owned.modified != attributes.modified {
+            set_modified(fd, attributes.modified);
         }
-        // The largest number means "leave it" to the kernel: nobody owns a file under it.
-        let uid = (wanted.uid != u32::MAX).then(|| Uid::from_raw(wanted.uid));
-        let gid = (wanted.gid != u32::MAX).then(|| Gid::from_raw(wanted.gid));
-        let set = |uid, gid| chownat(&fd, c"", uid, gid, AtFlags::EMPTY_PATH);
-        // An ordinary user may choose among his own groups.
-        if set(uid, gid).is_err() && set(None, gid).is_err() {
-            self.lacks(path, Lack::Owner);
-            return Status::of(&fd);
-        }
-        let after = Status::of(&fd)?;
-        if (after.uid, after.gid) != (wanted.uid, wanted.gid) {
+        let after = Status::of(fd).map_err(fail)?;
+        if (after.uid, after.gid) != (attributes.uid, attributes.gid) {
             self.lacks(path, Lack::Owner);
         }
-        Ok(after)
+        if has_mode && after.mode != attributes.mode {
+            self.lacks(path, Lack::Mode);
+        }
+        if after.modified != attributes.modified {
+            self.lacks(path, Lack::Modified);
+        }
+        Ok(())
     }
 
     /// Sets what differs, and removes what a directory's default ACL or an earlier file left.
+    /// Answers whether an ACL was touched, which may have changed the mode.
     fn apply_xattrs(
         &self,
         fd: &(impl AsFd + AsRawFd),
         path: &[u8],
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<bool, TargetError> {
         let object = Object::of(fd);
+        let mut is_mode_disturbed = false;
         let wanted = attributes.xattrs.as_deref().unwrap_or_default();
         let present = object.names().unwrap_or_default();
         for name in &present {
             let is_wanted = wanted.iter().any(|xattr| *xattr.name == *name);
-            if !is_wanted && is_ours(name) && object.remove(name).is_err() {
+            if is_wanted || !is_ours(name) {
+                continue;
+            }
+            is_mode_disturbed |= name.starts_with(ACL_PREFIX);
+            if object.remove(name).is_err() {
                 self.lacks(path, Lack::Xattr(name.clone()));
             }
         }
@@ -89,6 +87,7 @@ impl Target {
             if is_present && object.value(&xattr.name).as_deref() == Ok(xattr.value.as_slice()) {
                 continue;
             }
+            is_mode_disturbed |= xattr.name.starts_with(ACL_PREFIX);
             match set(&object, xattr) {
                 Ok(()) => {}
                 // Also said of a value that is too long for the file system.
@@ -96,56 +95,46 @@ impl Target {
                 Err(_) => self.lacks(path, Lack::Xattr(xattr.name.to_vec())),
             }
         }
-        Ok(())
+        Ok(is_mode_disturbed)
     }
+}
 
-    fn apply_mode(
-        &self,
-        fd: &(impl AsFd + AsRawFd),
-        path: &[u8],
-        wanted: &Attributes,
-        owned: &Status,
-    ) -> Result<(), Errno> {
-        let mut mode = wanted.mode & 0o7777;
-        // Never lend the rights of whoever restores.
-        if owned.uid != wanted.uid {
-            mode &= !SETUID;
-        }
-        if owned.gid != wanted.gid && owned.file_type != FileType::Directory {
-            mode &= !SETGID;
-        }
-        if Status::of(fd)?.mode != mode {
-            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            // Only a file system without modes refuses this to the owner.
-            let _ = chmod(link, Mode::from_raw_mode(mode));
-        }
-        if Status::of(fd)?.mode != wanted.mode {
-            self.lacks(path, Lack::Mode);
-        }
-        Ok(())
+/// Sets owner and group as far as allowed, and answers the state afterwards.
+fn apply_owner(fd: impl AsFd, wanted: &Attributes, before: Status) -> Result<Status, Errno> {
+    if (before.uid, before.gid) == (wanted.uid, wanted.gid) {
+        return Ok(before);
     }
+    // The largest number means "leave it" to the kernel: nobody owns a file under it.
+    let uid = (wanted.uid != u32::MAX).then(|| Uid::from_raw(wanted.uid));
+    let gid = (wanted.gid != u32::MAX).then(|| Gid::from_raw(wanted.gid));
+    let set = |uid, gid| chownat(&fd, c"", uid, gid, AtFlags::EMPTY_PATH);
+    if set(uid, gid).is_err() {
+        // An ordinary user may still choose among his own groups. The caller looks at the result.
+        let _ = set(None, gid);
+    }
+    Status::of(&fd)
+}
 
-    /// Sets the modification time alone.
-    pub(super) fn apply_modified(
-        &self,
-        fd: impl AsFd,
-        path: &[u8],
-        wanted: FileTime,
-    ) -> Result<(), Errno> {
-        if Status::of(&fd)?.modified == wanted {
-            return Ok(());
-        }
-        let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        // Larger numbers have special meanings to the kernel.
-        let nanoseconds = wanted.nanoseconds.min(999_999_999);
-        let modified = Timespec { tv_sec: wanted.seconds, tv_nsec: i64::from(nanoseconds) };
-        let times = Timestamps { last_access: omitted, last_modification: modified };
-        let set = utimensat(&fd, c"", &times, AtFlags::EMPTY_PATH);
-        if set.is_err() || Status::of(&fd)?.modified != wanted {
-            self.lacks(path, Lack::Modified);
-        }
-        Ok(())
+/// The mode without the bits that would lend the rights of whoever restores.
+fn lendable_mode(wanted: &Attributes, owned: &Status) -> u32 {
+    let mut mode = wanted.mode & 0o7777;
+    if owned.uid != wanted.uid {
+        mode &= !SETUID;
     }
+    if owned.gid != wanted.gid && owned.file_type != FileType::Directory {
+        mode &= !SETGID;
+    }
+    mode
+}
+
+/// Sets the modification time and leaves the access time. Whether it worked shows in the status.
+pub(super) fn set_modified(fd: impl AsFd, wanted: FileTime) {
+    let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    // Larger numbers have special meanings to the kernel.
+    let nanoseconds = wanted.nanoseconds.min(999_999_999);
+    let modified = Timespec { tv_sec: wanted.seconds, tv_nsec: i64::from(nanoseconds) };
+    let times = Timestamps { last_access: omitted, last_modification: modified };
+    let _ = utimensat(fd, c"", &times, AtFlags::EMPTY_PATH);
 }
 
 /// Sets one attribute, after a look at the name that a hostile tree may have chosen.
@@ -161,7 +150,7 @@ fn set(object: &Object, xattr: &Xattr) -> Result<(), Errno> {
 fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"user.")
         || name.starts_with(b"trusted.")
-        || name.starts_with(b"system.posix_acl_")
+        || name.starts_with(ACL_PREFIX)
         || name == b"security.capability"
 }
 

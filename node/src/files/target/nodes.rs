@@ -94,6 +94,23 @@ impl Special<'_> {
 }
 
 impl Target {
+    /// What the policy says about `special` at `name`. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it cannot be looked at.
+    pub fn plan_special(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        special: Special<'_>,
+        attributes: &Attributes,
+    ) -> Result<Plan, TargetError> {
+        check_name(name)?;
+        let existing = self.existing(directory, name)?;
+        let is_equal = |existing: &Status| special.equals(directory, name, existing);
+        Ok(self.plan(existing.as_ref(), attributes.modified, is_equal))
+    }
+
     /// Makes the entry `name`. A device node that may not be made is a shortfall.
     ///
     /// # Errors

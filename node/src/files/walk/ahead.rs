@@ -302,8 +302,13 @@ impl Shared {
             Ok(fd) => fd,
             Err(error) => return (Done::empty(directory, true, None, Some(error)), Vec::new()),
         };
-        let (mut listing, error) = Listing::read(&fd);
+        let (mut listing, mut error) = Listing::read(&fd);
         let mut left_out = None;
+        // Deleted since it was opened, so that its entries are gone as well.
+        if error == Some(Errno::NOENT) {
+            error = None;
+            left_out = Some(Why::Vanished);
+        }
         if listing.contains(CACHE_TAG) && is_cache_tag(&fd) {
             listing.keep_only(CACHE_TAG);
             left_out = Some(Why::CacheDirectory);
