@@ -44,8 +44,14 @@ pub fn main<L: Launch + 'static>(launch: L) -> ExitCode {
 /// Runs one command line and gives its exit code.
 fn run<L: Launch + 'static>(launch: Arc<L>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     hide_panics();
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
+        // Who asked for a document gets one for this as well. Help and version are no failures.
+        Err(error) if error.use_stderr() && words.iter().any(|word| word == "--json") => {
+            let flags = Global { home: None, json: true, quiet: false, verbose: false };
+            return Output::new(&flags).finish(Err(usage(&error))).code();
+        }
         Err(error) => {
             let _broken_pipe = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(ExitKind::Usage.code());
@@ -54,6 +60,16 @@ fn run<L: Launch + 'static>(launch: Arc<L>, arguments: impl IntoIterator<Item = 
     start_log(&arguments.global);
     let mut output = Output::new(&arguments.global);
     execute(launch, arguments, &mut output)
+}
+
+/// A complaint of the parser as a failure: its first line, which says what is wrong.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    Failure::usage(message).hint("`larder --help` and `larder VERB --help` show examples")
 }
 
 /// Does what parsed arguments say.

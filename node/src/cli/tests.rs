@@ -277,6 +277,20 @@ fn the_contract_parses() {
     }
 }
 
+// CLI-5
+#[test]
+fn a_wrong_command_line_is_a_failure_in_one_line() {
+    let message = |line: &str| {
+        let words = std::iter::once("larder").chain(line.split(' '));
+        let failure = usage(&Arguments::try_parse_from(words).unwrap_err());
+        assert_eq!(failure.kind, ExitKind::Usage);
+        failure.message
+    };
+    assert_eq!(message("frobnicate"), "unrecognized subcommand 'frobnicate'");
+    let missing = "the following required arguments were not provided: --to <DIR>";
+    assert_eq!(message("restore latest"), missing);
+}
+
 #[test]
 fn times_and_paths_of_snapshots_are_read() {
     assert_eq!(folders::seconds("90d"), Ok(90 * 86_400));
