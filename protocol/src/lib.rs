@@ -32,6 +32,7 @@ pub mod log;
 pub mod manifest;
 pub mod order;
 pub mod pack;
+pub mod pairing;
 pub mod peer;
 pub mod placing;
 pub mod receipt;

@@ -117,3 +117,11 @@ const _: () = assert!(STRIPE_BYTES.is_multiple_of(GROUP_BYTES));
 pub const HOLDERS_MAX: usize = 1024;
 /// An answer with device log and heads, connecting included.
 pub const HEADS_MS_MAX: u64 = 20_000;
+/// The first frame of a pairing: before it, anybody may be at the other end.
+pub const PAIRING_HELLO_MS_MAX: u64 = 10_000;
+/// Bytes of that frame.
+pub const PAIRING_HELLO_BYTES_MAX: usize = 512;
+/// Nodes told of in one pairing, and the bytes of their records together.
+pub const PAIRING_PEERS_MAX: usize = 1024;
+/// See [`PAIRING_PEERS_MAX`].
+pub const PAIRING_PEERS_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;

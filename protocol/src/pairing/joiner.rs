@@ -1,0 +1,241 @@
+//! The side that was given the invitation.
+//!
+//! ```text
+//!                 a device:  Learning ─► Consented ─┐
+//! Greeting ─┬───────────────────┘            │      ├► Storing ─► over
+//!           │     is in already ─────────────┴──────┤
+//!           └► Learning (a vault) ─► Introduced ────┘
+//! ```
+//! Source: specs/pairing.md.
+
+use super::{
+    Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store, VERSION, are_plausible,
+    check_invite,
+    exchange::{Arriving, Exchange, befriend},
+    frame::Frame,
+};
+use crate::{
+    ids::VaultId,
+    keys::DeviceKeys,
+    log::{AddDraft, DeviceLog, Label},
+    peer::{PeerRecord, are_addresses},
+    ticket::Invite,
+    time::Instant,
+};
+
+/// What a joiner wants to be.
+#[derive(Debug, Clone)]
+pub enum JoinAs {
+    /// A new device of the inviter's vault.
+    Device {
+        /// Its name and site.
+        label: Label,
+        /// Where it listens.
+        addresses: Vec<String>,
+    },
+    /// A vault in the inviter's circle.
+    Circle(Box<Member>),
+}
+
+/// What a joiner starts with.
+#[derive(Debug, Clone)]
+pub struct JoinerParts {
+    /// This device. Its keys must be durable already: after a cut at the last step the log may
+    /// hold them.
+    pub keys: DeviceKeys,
+    /// The invitation.
+    pub invite: Invite,
+    /// What for.
+    pub join_as: JoinAs,
+    /// Monotonic time.
+    pub start: Instant,
+}
+
+/// One pairing, seen from the joiner.
+#[derive(Debug, Clone)]
+pub struct Joiner {
+    keys: DeviceKeys,
+    invite: Invite,
+    join_as: JoinAs,
+    exchange: Exchange,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    /// Waits for the inviter's proof.
+    Greeting,
+    /// Waits for the inviter's log, and for what follows it.
+    Learning(Arriving),
+    /// The consent is sent: the inviter may take this device in from now on.
+    Consented(Box<DeviceLog>),
+    /// The introduction is sent: the inviter may store this vault from now on.
+    Introduced(Box<Store>),
+    /// The result is being stored.
+    Storing,
+    /// Over.
+    Over,
+}
+
+impl Joiner {
+    /// Begins when the stream to the inviter is open.
+    ///
+    /// # Errors
+    /// [`PartsError`].
+    pub fn new(parts: JoinerParts) -> Result<Self, PartsError> {
+        let JoinerParts { keys, invite, join_as, start } = parts;
+        let (device, own) = match &join_as {
+            JoinAs::Device { label, addresses } => {
+                (true, label.is_plain() && are_addresses(addresses))
+            }
+            JoinAs::Circle(member) => (false, member.log.is_device(&keys.id())),
+        };
+        check_invite(&invite, &keys, device)?;
+        if !own {
+            return Err(PartsError::Own);
+        }
+        let exchange = Exchange::under_way(start);
+        let mut joiner = Self { keys, invite, join_as, exchange, state: State::Greeting };
+        let vault = joiner.own_vault();
+        let proof = *joiner.invite.joiner_proof(joiner.pair(), vault).as_bytes();
+        let (kind, invite) = (joiner.invite.kind, joiner.invite.id());
+        joiner.exchange.send(&Frame::Hello { version: VERSION, kind, invite, vault, proof });
+        Ok(joiner)
+    }
+
+    /// Takes one input. Early, late and repeated inputs do no harm.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        if self.exchange.is_over() {
+            return;
+        }
+        let state = std::mem::replace(&mut self.state, State::Over);
+        match (state, input) {
+            (state, Input::TimePassed) if !self.exchange.is_late(now) => self.state = state,
+            // The inviter has stored, and the shell is storing: nothing more is needed of anybody.
+            (State::Storing, Input::Lost | Input::TimePassed | Input::Frame(_)) => {
+                self.state = State::Storing;
+            }
+            (State::Consented(_) | State::Introduced(_), Input::Lost | Input::TimePassed) => {
+                self.exchange.end(Ending::Unconfirmed)
+            }
+            (_, Input::Lost) => self.exchange.end(Ending::Lost),
+            (_, Input::TimePassed) => self.exchange.end(Ending::TimedOut),
+            (State::Storing, Input::Stored) => {
+                self.exchange.send(&Frame::Bye);
+                self.exchange.end(Ending::Done);
+            }
+            (State::Storing, Input::StoreFailed) => {
+                self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
+            }
+            (state, Input::Stored | Input::StoreFailed) => self.state = state,
+            (state, Input::Frame(bytes)) => match self.handle_frame(state, &bytes) {
+                Ok(state) => self.state = state,
+                Err(fault) => self.exchange.blame(fault),
+            },
+        }
+    }
+
+    /// Returns the next order; decides nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.exchange.poll()
+    }
+
+    /// When to say [`Input::TimePassed`]; `None` when it is over, or while the result is stored.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.exchange.timeout().filter(|_| !matches!(self.state, State::Storing))
+    }
+
+    fn pair(&self) -> Pair {
+        Pair { inviter: self.invite.inviter, joiner: self.keys.id() }
+    }
+
+    fn own_vault(&self) -> Option<VaultId> {
+        match &self.join_as {
+            JoinAs::Device { .. } => None,
+            JoinAs::Circle(member) => Some(member.log.vault()),
+        }
+    }
+
+    fn handle_frame(&mut self, state: State, bytes: &[u8]) -> Result<State, Fault> {
+        match (state, Frame::decode(bytes)?) {
+            (_, Frame::Refuse { reason }) => {
+                self.exchange.end(Ending::Refused(reason));
+                Ok(State::Over)
+            }
+            (State::Greeting, Frame::Welcome { vault, proof }) => self.welcomed(vault, proof),
+            (State::Learning(arriving), Frame::Log { entries, last }) => {
+                Ok(State::Learning(arriving.take(&entries, last)?))
+            }
+            (State::Learning(arriving), frame) => {
+                let log = arriving.complete(&self.invite.inviter)?;
+                self.learnt(log, frame)
+            }
+            (State::Consented(log), Frame::Added { entry, peers }) => {
+                self.added(*log, &entry, peers)
+            }
+            (State::Introduced(store), Frame::Done) => {
+                self.exchange.store(*store);
+                Ok(State::Storing)
+            }
+            (_, _) => Err(Fault::OutOfTurn),
+        }
+    }
+
+    fn welcomed(&mut self, vault: VaultId, proof: [u8; 32]) -> Result<State, Fault> {
+        let own = self.own_vault();
+        let expected = self.invite.inviter_proof(self.pair(), own, vault);
+        if expected != blake3::Hash::from_bytes(proof) {
+            return Err(Fault::Proof);
+        }
+        if let JoinAs::Device { label, addresses } = &self.join_as {
+            let device = self.keys.public();
+            let (label, addresses) = (label.clone(), addresses.clone());
+            self.exchange.send(&Frame::Joining { device, label, addresses });
+        }
+        Ok(State::Learning(Arriving::of(vault)))
+    }
+
+    /// The inviter's log is complete; what it wants with it.
+    fn learnt(&mut self, log: DeviceLog, frame: Frame) -> Result<State, Fault> {
+        match (&self.join_as, frame) {
+            (JoinAs::Device { label, .. }, Frame::Draft { body }) => {
+                let draft = AddDraft::decode(&body).map_err(Fault::Log)?;
+                let signature = draft.consent(&log, &self.keys, label).map_err(Fault::Draft)?;
+                self.exchange.send(&Frame::Consent { signature });
+                Ok(State::Consented(Box::new(log)))
+            }
+            (JoinAs::Device { .. }, Frame::Added { entry, peers }) => {
+                self.added(log, &entry, peers)
+            }
+            (JoinAs::Circle(member), Frame::Introduction { peers, granted_bytes }) => {
+                if log.vault() == member.log.vault() {
+                    return Err(Fault::WrongVault);
+                }
+                let store = befriend(log, &self.invite.inviter, peers, granted_bytes)?;
+                self.exchange.send_introduction(member);
+                Ok(State::Introduced(Box::new(store)))
+            }
+            (_, _) => Err(Fault::OutOfTurn),
+        }
+    }
+
+    /// This device is in: checks it before believing it.
+    fn added(
+        &mut self,
+        mut log: DeviceLog,
+        entry: &[u8],
+        peers: Vec<PeerRecord>,
+    ) -> Result<State, Fault> {
+        log.merge(entry).map_err(Fault::Log)?;
+        let own = log.device(&self.keys.id());
+        if own.is_none_or(|device| device.public != self.keys.public()) {
+            return Err(Fault::WrongVault);
+        }
+        log.epoch_keys(&self.keys).map_err(|error| Fault::Draft(error.into()))?;
+        if !are_plausible(&peers) {
+            return Err(Fault::Implausible);
+        }
+        self.exchange.store(Store::Joined { log, peers });
+        Ok(State::Storing)
+    }
+}
