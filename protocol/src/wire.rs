@@ -1,7 +1,7 @@
 //! The control protocol: what nodes say to each other beside moving shards.
 //!
 //! ALPN `larder/control/1`. One bidirectional stream per request: a request frame, an answer
-//! frame; [`Request::Put`] alone is followed by raw shard bytes and a second answer. A frame is a
+//! frame; [`message::Request::Put`] alone is followed by raw shard bytes and a second answer. A frame is a
 //! `u32` little-endian length and that many bytes of canonical CBOR.
 //! Source: specs/control_protocol.md.
 

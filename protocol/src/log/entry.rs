@@ -53,7 +53,7 @@ pub enum Author {
     Recovery,
 }
 
-/// What an entry does. Numbers from [`FIRST_UNKNOWN_ACT`] on belong to later versions.
+/// What an entry does. Numbers from `FIRST_UNKNOWN_ACT` on belong to later versions.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Act {
     /// Founds the vault. The recovery key consents.

@@ -89,7 +89,7 @@ pub struct DeviceNumber {
 /// The bytes of a file as an ordered list of extents; their lengths add up to the file's length.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Content {
-    /// The list itself, at most [`EXTENTS_INLINE_MAX`](crate::limits::EXTENTS_INLINE_MAX) extents.
+    /// The list itself, at most [`EXTENTS_INLINE_MAX`] extents.
     #[n(0)]
     Inline(#[n(0)] Vec<Extent>),
     /// Root of a list of extents kept in chunks of its own.

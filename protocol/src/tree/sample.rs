@@ -155,7 +155,7 @@ pub(super) fn change(model: &mut Model, what: u8, which: u16, whereto: u16) {
     let chosen = paths.get(usize::from(which) % paths.len().max(1)).cloned();
     match (what % 5, chosen) {
         (0 | 1, _) | (_, None) => {
-            let directory = what % 2 == 0;
+            let directory = what.is_multiple_of(2);
             let item = Item { directory, version: 0, identity: Some(fresh) };
             model.entry(new).or_insert(item);
         }
