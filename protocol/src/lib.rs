@@ -14,7 +14,7 @@
 //! | [`chunk`], [`pack`], [`index`] | file bytes to sealed chunks to packs, and where each chunk is |
 //! | [`tree`], [`snapshot`], [`manifest`], [`head`] | what was backed up, and the one commit point |
 //! | [`log`] | the vault's signed record of its devices |
-//! | [`receipt`], [`ticket`], [`wire`] | what devices say to each other |
+//! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
 //! | [`placing`], [`holding`], [`recovering`], [`fetching`] | the machines that decide |
 //!
 //! Source of every format: the page of the same name in `specs/`.
