@@ -213,6 +213,11 @@ impl Home {
         self.directory.join("depot")
     }
 
+    /// `vaults/`.
+    pub fn vaults_directory(&self) -> PathBuf {
+        self.directory.join("vaults")
+    }
+
     /// `fetch/`.
     pub fn fetch_directory(&self) -> PathBuf {
         self.directory.join("fetch")

@@ -1,0 +1,182 @@
+//! The engine: carries out commands and the orders of the protocol's machines.
+//!
+//! ```text
+//! command ──▶ Node ──▶ backup, restore, look, join, recover, report …
+//!                │
+//!                ├── Core    what every home has: keys, state, depot, vaults, network
+//!                └── Member  what a device of a vault has beside: epoch keys, custody, fetcher
+//! ```
+//! Decides nothing about where data lives or when it is safe: that is `larder-protocol`.
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use larder_protocol::{
+    ids::{DeviceId, ShardRoot, VaultId},
+    keys::{
+        device::DeviceKeys,
+        epoch::{ContentKey, EpochKey},
+    },
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    depot::Depot,
+    home::{Config, Home},
+    net::Net,
+    state::{State, scan_cache::ScanCache},
+    vaults::Vaults,
+};
+
+mod backup;
+mod backups;
+mod clock;
+mod commit;
+mod contact;
+mod custody;
+mod error;
+mod fetcher;
+mod forget;
+mod join;
+mod launch;
+mod look;
+mod node;
+mod recover;
+mod report;
+mod restore;
+mod serve;
+mod settings;
+mod source;
+mod sync;
+
+pub use error::EngineError;
+pub use launch::Launcher;
+pub use node::Node;
+
+use clock::Clock;
+use source::{ChunkSource, chunk_here};
+
+/// Blames remembered for `status`; older ones go.
+const BLAMES_MAX: usize = 64;
+
+/// What every home has, member of a vault or not.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) home: Home,
+    pub(crate) keys: DeviceKeys,
+    pub(crate) state: State,
+    pub(crate) cache: ScanCache,
+    pub(crate) depot: Depot,
+    pub(crate) vaults: Arc<Vaults>,
+    pub(crate) net: Net,
+    pub(crate) clock: Clock,
+    /// Cancelled when the node closes.
+    pub(crate) closing: CancellationToken,
+    /// Invitations that are open, see `join`.
+    pub(crate) invitations: Arc<join::Invitations>,
+    /// What this device decides as a holder.
+    pub(crate) holding: serve::Holder,
+    /// Held during a commit: heads are numbered one after the other.
+    pub(crate) committing: Mutex<()>,
+    /// Held while other devices' heads are followed.
+    pub(crate) following: tokio::sync::Mutex<()>,
+    /// What the user sets; written back to `config.toml` when it changes.
+    pub(crate) config: RwLock<Config>,
+    blames: Mutex<Vec<Blamed>>,
+    member: RwLock<Option<Arc<Member>>>,
+}
+
+/// What a device of a vault has beside.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) vault: VaultId,
+    pub(crate) keys: DeviceKeys,
+    /// All epochs, ascending; the last one seals.
+    pub(crate) epochs: Vec<EpochKey>,
+    pub(crate) content: ContentKey,
+    pub(crate) fetcher: fetcher::Fetcher,
+    /// Set once the placing task runs.
+    custody: std::sync::OnceLock<custody::Custody>,
+}
+
+/// Something a peer did that no honest peer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blamed {
+    pub(crate) device: DeviceId,
+    pub(crate) what: String,
+    pub(crate) root: Option<ShardRoot>,
+}
+
+impl Core {
+    /// Names a peer that broke its word: in the log, in `status`, in the outcome of a restore.
+    pub(crate) fn blame(&self, device: DeviceId, what: &str, root: Option<ShardRoot>) {
+        warn!("device {} {what}", device.short());
+        let blamed = Blamed { device, what: what.to_owned(), root };
+        let mut blames = self.blames.lock().expect("no code panics while holding this lock");
+        if blames.contains(&blamed) {
+            return;
+        }
+        if blames.len() >= BLAMES_MAX {
+            blames.remove(0);
+        }
+        blames.push(blamed);
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Config {
+        self.config.read().expect("no code panics while holding this lock").clone()
+    }
+
+    /// What this device is called.
+    pub(crate) fn own_name(&self) -> String {
+        self.config().name().unwrap_or("this device").to_owned()
+    }
+
+    /// What was said so far of peers that broke their word.
+    pub(crate) fn blames(&self) -> Vec<Blamed> {
+        self.blames.lock().expect("no code panics while holding this lock").clone()
+    }
+
+    /// This home as a device of a vault.
+    pub(crate) fn member(&self) -> Result<Arc<Member>, EngineError> {
+        let member = self.member.read().expect("no code panics while holding this lock");
+        member.clone().ok_or(EngineError::NoVault)
+    }
+
+    fn set_member(&self, member: Arc<Member>) {
+        *self.member.write().expect("no code panics while holding this lock") = Some(member);
+    }
+}
+
+impl Member {
+    /// The epoch key with which new packs are sealed.
+    pub(crate) fn sealing_epoch(&self) -> &EpochKey {
+        self.epochs.last().expect("a member has at least the first epoch's key")
+    }
+
+    /// The task that places packs.
+    pub(crate) fn custody(&self) -> Result<&custody::Custody, EngineError> {
+        self.custody.get().ok_or(EngineError::Stopped)
+    }
+
+    /// The key of one epoch.
+    pub(crate) fn epoch(&self, number: u32) -> Result<&EpochKey, EngineError> {
+        let found = self.epochs.iter().find(|epoch| epoch.number() == number);
+        found.ok_or(EngineError::UnknownEpoch(number))
+    }
+}
+
+/// Runs blocking work of the disk on a thread that may block.
+pub(crate) async fn on_disk<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, EngineError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    EngineError: From<E>,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(EngineError::Stopped),
+    }
+}

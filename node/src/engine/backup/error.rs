@@ -1,0 +1,81 @@
+//! Why a backup ended before its time.
+
+use larder_protocol::{pack::BuildError, tree::builder::TreeError};
+use thiserror::Error;
+
+use crate::{
+    command::Cancelled, depot::DepotError, engine::EngineError, files::WalkError, state::StateError,
+};
+
+/// Why a folder could not be backed up. What was durable before stays.
+#[derive(Debug, Error)]
+pub(crate) enum BackupError {
+    /// The folder cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// A tree that breaks its own rules: a fault of this program.
+    #[error("the tree of the folder could not be built")]
+    Tree(#[from] TreeError),
+    /// A chunk could not be sealed, or did not open again to what it was.
+    #[error("a chunk could not be sealed")]
+    Seal(#[from] BuildError),
+    /// The depot could not take a pack.
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    /// The index could not be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The scan cache could not be used.
+    #[error("the scan cache could not be used")]
+    Cache(#[source] Box<redb::Error>),
+    /// The commit did not succeed.
+    #[error(transparent)]
+    Engine(Box<EngineError>),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    Randomness,
+    /// The user wants to stop.
+    #[error("interrupted")]
+    Cancelled,
+    /// Another thread of the run has failed; its error is the one to show.
+    #[error("the backup stopped")]
+    Stopped,
+    /// A thread panicked: a fault of this program.
+    #[error("a part of the backup failed unexpectedly")]
+    Panicked,
+}
+
+impl BackupError {
+    /// The cause among several errors: not those that only say that another part has failed.
+    pub(super) fn first<T>(errors: Vec<Self>, made: Result<T, Self>) -> Result<T, Self> {
+        let (value, last) = match made {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut all: Vec<Self> = errors.into_iter().chain(last).collect();
+        let cause = all.iter().position(|error| !matches!(error, Self::Stopped));
+        match (value, cause) {
+            (Some(value), _) if all.is_empty() => Ok(value),
+            (_, Some(cause)) => Err(all.swap_remove(cause)),
+            (_, None) => Err(Self::Stopped),
+        }
+    }
+}
+
+impl From<redb::Error> for BackupError {
+    fn from(error: redb::Error) -> Self {
+        Self::Cache(Box::new(error))
+    }
+}
+
+impl From<EngineError> for BackupError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<Cancelled> for BackupError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}

@@ -1,0 +1,246 @@
+//! The scanner: walks the folder, asks the scan cache, groups small files, hands out the rest.
+//!
+//! Every entry of the walk becomes one step, in order. A file that has to be read becomes a step
+//! that waits for its answer, so the tree grows in order while files are read out of order.
+
+use std::{path::Path, sync::atomic::Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use larder_protocol::{
+    chunk::bundle::BundlePlanner,
+    ids::ChunkId,
+    keys::epoch::ContentKey,
+    tree::entry::{Attributes, Content, Entry, Extent, Kind},
+};
+use rustix::io::Errno;
+use tracing::debug;
+
+use super::{
+    BackupError, Counters, Problems,
+    chunks::ChunkStore,
+    read::{Job, Read, Stored, Wanted},
+};
+use crate::{
+    files::{Event, Found, Walk, WalkOptions, What, Why},
+    state::scan_cache::ScanView,
+};
+
+/// A bundle is cut after so many entries, files or not: steps behind an open bundle wait in
+/// memory.
+const BUNDLE_ENTRIES_MAX: usize = 1024;
+
+/// One step of the growing tree.
+pub(super) enum Step {
+    /// A directory; the root of the walk has an empty name.
+    Enter(Vec<u8>, Attributes),
+    /// The directory entered last is complete.
+    Leave,
+    /// An entry that is complete.
+    Ready(Entry),
+    /// A file that is being read. `cached` is what to answer from the cache instead.
+    File(Found, Receiver<Read>),
+}
+
+/// What one scan needs.
+pub(super) struct Scanner<'a> {
+    pub(super) content: &'a ContentKey,
+    pub(super) store: &'a ChunkStore<'a>,
+    pub(super) cache: ScanView,
+    pub(super) counters: &'a Counters,
+    pub(super) problems: &'a Problems,
+    pub(super) steps: Sender<Step>,
+    pub(super) jobs: Sender<Job>,
+}
+
+/// A member of the bundle being gathered.
+struct Member {
+    wanted: Wanted,
+    cached: Option<Content>,
+}
+
+#[derive(Default)]
+struct Bundle {
+    members: Vec<Member>,
+    entries: usize,
+}
+
+impl Scanner<'_> {
+    pub(super) fn scan(self, root: &Path, options: &WalkOptions) -> Result<(), BackupError> {
+        let walk = Walk::new(root, options)?;
+        let mut planner = BundlePlanner::new(self.content);
+        let mut bundle = Bundle::default();
+        for event in walk {
+            bundle.entries += 1;
+            match event {
+                Event::Enter { directory, attributes } => {
+                    self.counters.directories.fetch_add(1, Ordering::Relaxed);
+                    self.step(Step::Enter(directory.name().to_vec(), attributes))?;
+                }
+                Event::Leave { .. } => self.step(Step::Leave)?,
+                Event::Entry(found) => self.entry(found, &mut planner, &mut bundle)?,
+                Event::Unreadable { path, error } => {
+                    self.problems.add(&path, &error.to_string())?;
+                }
+                Event::Skipped { path, why } => self.skipped(&path, &why)?,
+            }
+            if bundle.entries >= BUNDLE_ENTRIES_MAX && !bundle.members.is_empty() {
+                self.close(&mut bundle)?;
+            }
+        }
+        self.close(&mut bundle)
+    }
+
+    fn entry(
+        &self,
+        found: Found,
+        planner: &mut BundlePlanner,
+        bundle: &mut Bundle,
+    ) -> Result<(), BackupError> {
+        let What::File { bytes } = found.what else {
+            self.counters.others.fetch_add(1, Ordering::Relaxed);
+            return self.step(Step::Ready(special(found)));
+        };
+        if bytes == 0 {
+            return self.step(Step::Ready(file(&found, Content::Inline(Vec::new()))));
+        }
+        let cached = self.cached(&found)?;
+        if !BundlePlanner::takes(bytes) {
+            return match cached {
+                Some(content) => self.reuse(&found, content),
+                None => {
+                    let (wanted, step) = wanted(found);
+                    self.step(step)?;
+                    self.job(Job::File(wanted))
+                }
+            };
+        }
+        if planner.cut_before(found.directory.name(), &found.name, bytes) {
+            self.close(bundle)?;
+        }
+        let (wanted, step) = wanted(found);
+        bundle.members.push(Member { wanted, cached });
+        self.step(step)
+    }
+
+    /// A bundle is kept as it is if none of its members changed and all are in one chunk still;
+    /// else all are read again, so that equal neighbours make equal bundles on every device.
+    fn close(&self, bundle: &mut Bundle) -> Result<(), BackupError> {
+        let Bundle { members, .. } = std::mem::take(bundle);
+        let chunks: Vec<Option<ChunkId>> =
+            members.iter().map(|member| shared_chunk(member.cached.as_ref())).collect();
+        let first = chunks.first().copied().flatten();
+        if members.is_empty() {
+            return Ok(());
+        }
+        if first.is_none() || chunks.iter().any(|chunk| *chunk != first) {
+            return self.job(Job::Bundle(members.into_iter().map(|m| m.wanted).collect()));
+        }
+        for Member { wanted: Wanted { found, answer }, cached } in members {
+            let bytes = found.stamp.bytes();
+            self.counters.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let content = cached.expect("every member has the first one's chunk");
+            let attributes = found.attributes;
+            let stored = Stored { attributes, bytes, content, stamp: None, is_torn: false };
+            // The tree is gone only when the whole run has failed.
+            let _ = answer.send(Read::Stored(stored));
+        }
+        Ok(())
+    }
+
+    /// What the file held when it was last read, if that is certain and all of it is stored.
+    fn cached(&self, found: &Found) -> Result<Option<Content>, BackupError> {
+        let Some(identity) = found.attributes.identity else { return Ok(None) };
+        let Some(content) = self.cache.find(&identity, &found.stamp.to_bytes()) else {
+            return Ok(None);
+        };
+        let is_stored = match &content {
+            Content::Listed(list) => self.store.known.has(list)?,
+            Content::Inline(extents) => {
+                let mut all = true;
+                for chunk in extents.iter().filter_map(chunk_of) {
+                    all = all && self.store.known.has(&chunk)?;
+                }
+                all
+            }
+        };
+        Ok(is_stored.then_some(content))
+    }
+
+    fn reuse(&self, found: &Found, content: Content) -> Result<(), BackupError> {
+        self.counters.done_bytes.fetch_add(found.stamp.bytes(), Ordering::Relaxed);
+        self.step(Step::Ready(file(found, content)))
+    }
+
+    fn skipped(&self, path: &[u8], why: &Why) -> Result<(), BackupError> {
+        match why {
+            Why::Xattr(name, error) if *error != Errno::OPNOTSUPP => {
+                let what = format!("attribute {}: {error}", String::from_utf8_lossy(name));
+                self.problems.add(path, &what)
+            }
+            Why::Xattrs(error) if *error != Errno::OPNOTSUPP => {
+                self.problems.add(path, &format!("extended attributes: {error}"))
+            }
+            Why::TooDeep => self.problems.add(path, "too many directories above it"),
+            Why::UnknownType => self.problems.add(path, "of a type that is not known"),
+            Why::Excluded
+            | Why::Home
+            | Why::CacheDirectory
+            | Why::OtherFileSystem
+            | Why::Part
+            | Why::Vanished
+            | Why::Xattr(..)
+            | Why::Xattrs(_) => {
+                debug!("{}: left out: {why:?}", String::from_utf8_lossy(path));
+                Ok(())
+            }
+        }
+    }
+
+    fn step(&self, step: Step) -> Result<(), BackupError> {
+        self.steps.send(step).map_err(|_| BackupError::Stopped)
+    }
+
+    fn job(&self, job: Job) -> Result<(), BackupError> {
+        self.jobs.send(job).map_err(|_| BackupError::Stopped)
+    }
+}
+
+fn wanted(found: Found) -> (Wanted, Step) {
+    let (answer, read) = bounded(1);
+    (Wanted { found: found.clone(), answer }, Step::File(found, read))
+}
+
+/// The chunk that holds all of a small file.
+fn shared_chunk(content: Option<&Content>) -> Option<ChunkId> {
+    match content {
+        Some(Content::Inline(extents)) => match extents.as_slice() {
+            [extent] => chunk_of(extent),
+            _ => None,
+        },
+        Some(Content::Listed(_)) | None => None,
+    }
+}
+
+fn chunk_of(extent: &Extent) -> Option<ChunkId> {
+    match extent {
+        Extent::Chunk { chunk, .. } | Extent::Slice { chunk, .. } => Some(*chunk),
+        Extent::Hole { .. } => None,
+    }
+}
+
+fn file(found: &Found, content: Content) -> Entry {
+    let kind = Kind::File { bytes: found.stamp.bytes(), content };
+    Entry { name: found.name.clone().into(), kind, attributes: found.attributes.clone() }
+}
+
+fn special(found: Found) -> Entry {
+    let kind = match found.what {
+        What::Symlink { target } => Kind::Symlink { target: target.into() },
+        What::Fifo => Kind::Fifo,
+        What::Socket => Kind::Socket,
+        What::CharDevice(device) => Kind::CharDevice { device },
+        What::BlockDevice(device) => Kind::BlockDevice { device },
+        What::File { .. } => unreachable!("files are taken before"),
+    };
+    Entry { name: found.name.into(), kind, attributes: found.attributes }
+}

@@ -1,0 +1,201 @@
+//! The `backup` command: one snapshot of each folder, then as much waiting as was asked for.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use larder_protocol::tree::{diff::Change, entry::Kind};
+
+use super::{
+    ChunkSource, Core, EngineError, Member,
+    backup::{self, BackupError, Made, Plan},
+};
+use crate::{
+    command::{
+        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Progress,
+        RawPath, Stage, Wait,
+    },
+    home::KeepOwn,
+    state::folders::Folder,
+};
+
+/// What was asked for.
+pub(crate) struct Wish {
+    pub(crate) paths: Vec<RawPath>,
+    pub(crate) excludes: Vec<String>,
+    pub(crate) wait: Wait,
+    pub(crate) timeout_s: Option<u64>,
+}
+
+/// Backs up and waits.
+pub(crate) async fn run(
+    core: &Arc<Core>,
+    wish: Wish,
+    events: &EventSink,
+) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
+    let member = core.member()?;
+    let sent_before = member.custody()?.view().borrow().sent_bytes;
+    let folders = folders(core, &wish)?;
+    let mut snapshots = Vec::with_capacity(folders.len());
+    let mut problems_total = 0;
+    for folder in folders {
+        let (snapshot, problems) = one(core, &member, folder, events).await?;
+        snapshots.push(snapshot);
+        problems_total += problems;
+    }
+    let reached = match wish.wait {
+        Wait::Local => Wait::Local,
+        Wait::Safe => wait_until_safe(core, &member, wish.timeout_s, events).await?,
+    };
+    let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
+    let sent_bytes = member.custody()?.view().borrow().sent_bytes - sent_before;
+    let copies_wanted = u32::try_from(status.copies).unwrap_or(u32::MAX);
+    if reached == Wait::Safe && status.one_site_only {
+        let text = "all copies are on one site: a fire or theft there takes them all; invite \
+                    another household with `larder invite --circle`";
+        events.notice(Level::Warning, text);
+    }
+    Ok(Outcome::Backup(BackupOutcome {
+        snapshots,
+        wanted: wish.wait,
+        reached,
+        copies_wanted,
+        copies_reached: super::report::copies_reached(&status, reached == Wait::Safe),
+        problems_total,
+        sent_bytes,
+        duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
+    let kept = core.state.folders().map_err(EngineError::from)?;
+    let mut folders = if wish.paths.is_empty() {
+        kept
+    } else {
+        wish.paths
+            .iter()
+            .map(|path| {
+                let path: PathBuf = path.as_path().to_owned();
+                let kept = kept.iter().find(|folder| folder.path == path).cloned();
+                kept.unwrap_or(Folder { path, excludes: Vec::new() })
+            })
+            .collect()
+    };
+    if folders.is_empty() {
+        return Err(Failure::usage("no folder is backed up yet")
+            .hint("add one with `larder add PATH`, or name one: `larder backup PATH`"));
+    }
+    for folder in &mut folders {
+        folder.excludes.extend(wish.excludes.iter().cloned());
+    }
+    Ok(folders)
+}
+
+async fn one(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    folder: Folder,
+    events: &EventSink,
+) -> Result<(BackupSnapshot, u64), Failure> {
+    let config = core.config();
+    let plan = Plan {
+        root: folder.path,
+        excludes: folder.excludes,
+        level: config.compression_level(),
+        spool_bytes_max: (config.keep_own() != KeepOwn::All).then(|| config.spool_bytes_max()),
+    };
+    let source = ChunkSource::new(core, member);
+    let (core, member, events) = (Arc::clone(core), Arc::clone(member), events.clone());
+    let work = move || -> Result<(BackupSnapshot, u64), Failure> {
+        let custody = member.custody()?;
+        let made = backup::run(&core, &member, custody, &plan, &events)?;
+        let (files_new, files_changed) = compare(&source, &made);
+        let path = PathField::new(plan.root.as_os_str().as_bytes());
+        let snapshot = BackupSnapshot {
+            snapshot: made.snapshot.id.to_string(),
+            path,
+            unchanged: made.is_unchanged,
+            files: made.snapshot.files,
+            directories: made.directories,
+            bytes: made.snapshot.bytes,
+            files_new,
+            files_changed,
+            read_bytes: made.read_bytes,
+            new_bytes: made.new_bytes,
+            stored_bytes: made.stored_bytes,
+        };
+        Ok((snapshot, made.problems))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Panicked)?
+}
+
+/// Files that came and files that changed since the snapshot before: found by comparing the two
+/// trees, in time proportional to the change.
+fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
+    let Some(parent) = made.parent else { return (made.snapshot.files, 0) };
+    if made.is_unchanged {
+        return (0, 0);
+    }
+    let compared = super::look::differences(source, parent, made.snapshot.id);
+    let Ok(changes) = compared else { return (0, 0) };
+    let is_file = |kind: &Kind| matches!(kind, Kind::File { .. });
+    changes.iter().fold((0, 0), |(new, changed), change| match change {
+        Change::Added { entry, .. } if is_file(&entry.kind) => (new + 1, changed),
+        Change::Modified { old, new: entry, .. } | Change::Moved { old, new: entry, .. }
+            if is_file(&entry.kind) && old.kind != entry.kind =>
+        {
+            (new, changed + 1)
+        }
+        _ => (new, changed),
+    })
+}
+
+/// Waits until the newest own head is safe.
+async fn wait_until_safe(
+    core: &Core,
+    member: &Member,
+    timeout_s: Option<u64>,
+    events: &EventSink,
+) -> Result<Wait, Failure> {
+    let custody = member.custody()?;
+    let commit = core.state.commit_of(&member.keys.id()).map_err(EngineError::from)?;
+    let seq = commit.map_or(0, |commit| commit.seq);
+    let limit = timeout_s.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut view = custody.view();
+    let mut said = None;
+    loop {
+        if view.borrow_and_update().published_seq >= seq {
+            return Ok(Wait::Safe);
+        }
+        events.check().map_err(EngineError::from)?;
+        let Some(status) = custody.status().await else { return Err(Failure::interrupted()) };
+        let waiting = status.blocked.is_some();
+        events.progress(Progress {
+            stage: if waiting { Stage::Waiting } else { Stage::Sending },
+            bytes_done: status.safe_bytes,
+            bytes_total: Some(status.bytes),
+            files_done: status.safe_packs,
+            files_total: Some(status.packs),
+        });
+        if said != status.blocked {
+            if let Some(blocked) = &status.blocked {
+                events.notice(Level::Warning, super::report::say_blocked(blocked));
+            }
+            said = status.blocked;
+        }
+        let hopeless = super::report::is_hopeless(said.as_ref());
+        if hopeless || limit.is_some_and(|limit| Instant::now() >= limit) {
+            return Ok(Wait::Local);
+        }
+        let change = tokio::time::timeout(Duration::from_millis(250), view.changed());
+        tokio::select! {
+            // A time-out is as good as a change: figures are shown either way.
+            _ = change => {}
+            () = events.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The two clocks, in the numbers that the core understands.
+
+use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
+
+use larder_protocol::time::{Instant, Timestamp};
+
+/// Monotonic time since the node was opened, and wall-clock time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: StdInstant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { start: StdInstant::now() }
+    }
+
+    /// Now, for the machines.
+    pub(crate) fn now(&self) -> Instant {
+        Instant(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment of the runtime's clock that a machine's instant stands for.
+    pub(crate) fn moment(&self, instant: Instant) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + std::time::Duration::from_nanos(instant.0))
+    }
+}
+
+/// Wall-clock time; a clock before 1970 counts as 1970.
+pub(crate) fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_secs())
+}

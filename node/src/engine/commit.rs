@@ -1,0 +1,227 @@
+//! The commit: index segment, manifest and head, in that order, each durable before the next.
+//!
+//! ```text
+//! packs durable ──▶ commit pack (manifest, newest segments) durable ──▶ rows ──▶ head signed,
+//!                                                  durable here ──▶ pushed once all of it is safe
+//! ```
+//! Source: specs/invariants.md.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use larder_protocol::{
+    head::{Claims, HEAD_VERSION, HeadBody, SignedHead},
+    ids::ChunkId,
+    index::{ChunkKind, PackClass, PackRecord, ShardRef, encode_segments},
+    manifest::{Manifest, SnapshotSummary},
+    pack::PackBuilder,
+    peer::PeerRecord,
+    placing::Input,
+};
+use tracing::info;
+
+use super::{Core, EngineError, Member, clock::wall, custody::Custody};
+use crate::{
+    depot::{Origin, Tenure},
+    state::{
+        commits::CommitRow,
+        index::{PackNumber, Standing},
+    },
+};
+
+/// What changes with a commit.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// A new snapshot.
+    pub(crate) add: Option<SnapshotSummary>,
+    /// Checkpoints that it replaces.
+    pub(crate) replace: Vec<ChunkId>,
+    /// Snapshots that are forgotten.
+    pub(crate) forget: Vec<ChunkId>,
+    /// Packs of earlier backups, of any device, that the snapshot relies on.
+    pub(crate) relied_on: Vec<PackNumber>,
+}
+
+/// The manifest of this device as it is now; an empty one before the first commit.
+pub(crate) fn own_manifest(core: &Core, member: &Member) -> Result<Manifest, EngineError> {
+    match core.state.commit_of(&member.keys.id())? {
+        Some(commit) => Ok(Manifest::decode(&commit.manifest)?),
+        None => Ok(Manifest::new(member.keys.id(), 0)),
+    }
+}
+
+/// Commits a change; returns the number of the new head. Blocks on the disk. All packs that the
+/// change leads to are durable and in the index.
+pub(crate) fn commit(
+    core: &Arc<Core>,
+    member: &Member,
+    custody: &Custody,
+    change: Change,
+) -> Result<u64, EngineError> {
+    let _one_at_a_time = core.committing.lock().expect("no code panics while holding this lock");
+    let device = member.keys.id();
+    let before = core.state.commit_of(&device)?;
+    let last = before.as_ref().map(|commit| SignedHead::decode(&commit.head)).transpose()?;
+    let mut manifest = match &before {
+        Some(commit) => Manifest::decode(&commit.manifest)?,
+        None => Manifest::new(device, 0),
+    };
+    check_no_clone(core, member, last.as_ref())?;
+    let seq = last.as_ref().map_or(0, |head| head.body().seq) + 1;
+    manifest.seq = seq;
+    apply(&mut manifest, &change);
+    manifest.peers = peer_records(core)?;
+    let new = unlisted(core, &change.relied_on)?;
+    let roots: Vec<_> = new.iter().map(|record| record.shard.root).collect();
+    let store = Store { core, member, custody };
+    for record in store.put(ChunkKind::Index, &encode_segments(new))? {
+        manifest.segments.extend(record.locations());
+    }
+    let packs = store.put(ChunkKind::Manifest, &[manifest.encode()])?;
+    let shard = packs.first().ok_or(EngineError::CommitTooLarge)?.shard;
+    core.state.mark_listed(&roots)?;
+    let needs = needs_of(core, &manifest, shard)?;
+    let head = SignedHead::sign(
+        HeadBody {
+            version: HEAD_VERSION,
+            vault: member.vault,
+            device,
+            seq,
+            prev: last.map(|head| head.hash()),
+            log: core.vaults.log_heads(&member.vault),
+            commit: shard,
+            claims: Claims::of(needs.iter().map(|(shard, _)| *shard)),
+            seen: core.vaults.seen_by(&member.vault, &device),
+            time: wall(),
+        },
+        &member.keys,
+    )?;
+    let row =
+        CommitRow { seq, pack: shard, manifest: manifest.encode(), head: head.bytes().to_vec() };
+    // HOME-4: the number is used up before anybody can see the head.
+    core.state.keep_own_commit(&device, &row)?;
+    core.vaults.offer_head(member.vault, head)?;
+    custody.tell_blocking(Input::HeadCommitted { seq, needs });
+    info!("head {seq} committed");
+    Ok(seq)
+}
+
+/// Everything that the newest own head needs, the commit pack included.
+pub(crate) fn needs(
+    core: &Core,
+    member: &Member,
+) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
+    match core.state.commit_of(&member.keys.id())? {
+        Some(commit) => needs_of(core, &Manifest::decode(&commit.manifest)?, commit.pack),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn needs_of(
+    core: &Core,
+    manifest: &Manifest,
+    commit_pack: ShardRef,
+) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
+    let segments = manifest.segments.iter().map(|location| location.shard);
+    let mut needs: BTreeSet<(ShardRef, PackClass)> =
+        segments.chain([commit_pack]).map(|shard| (shard, PackClass::Metadata)).collect();
+    for facts in core.state.pack_facts()?.into_iter().filter(|facts| facts.listed) {
+        needs.insert((facts.shard, facts.class));
+    }
+    Ok(needs.into_iter().collect())
+}
+
+/// Two machines with one key would end in a fork: nothing is published then.
+fn check_no_clone(
+    core: &Core,
+    member: &Member,
+    last: Option<&SignedHead>,
+) -> Result<(), EngineError> {
+    let vaults = core.vaults.read();
+    let Some(known) = vaults.get(&member.vault) else { return Ok(()) };
+    Ok(known.heads().may_publish(&member.keys.id(), last)?)
+}
+
+fn apply(manifest: &mut Manifest, change: &Change) {
+    manifest.snapshots.retain(|snapshot| !change.replace.contains(&snapshot.id));
+    manifest.snapshots.extend(change.add.clone());
+    let mut forgotten: BTreeSet<ChunkId> = manifest.forgotten.iter().copied().collect();
+    forgotten.extend(change.forget.iter().copied());
+    // A snapshot that is taken again is wanted again.
+    if let Some(added) = &change.add {
+        forgotten.remove(&added.id);
+    }
+    manifest.forgotten = forgotten.into_iter().collect();
+}
+
+/// Packs that no segment of this device lists yet: its own, and others' that it relies on.
+fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Vec<PackRecord>, EngineError> {
+    let mut records = Vec::new();
+    for facts in core.state.pack_facts()? {
+        let wanted = facts.own || relied_on.contains(&facts.number);
+        if wanted && !facts.listed {
+            records.extend(core.state.pack(facts.number)?);
+        }
+    }
+    Ok(records)
+}
+
+/// The way of index and manifest chunks into durable metadata packs of their own.
+struct Store<'a> {
+    core: &'a Core,
+    member: &'a Member,
+    custody: &'a Custody,
+}
+
+impl Store<'_> {
+    /// Puts chunks of one kind into as few packs as they fit into, in order.
+    fn put(&self, kind: ChunkKind, chunks: &[Vec<u8>]) -> Result<Vec<PackRecord>, EngineError> {
+        let mut records = Vec::new();
+        let mut pack: Option<PackBuilder> = None;
+        for plain in chunks {
+            let mut open = match pack.take() {
+                Some(open) => open,
+                None => self.begin()?,
+            };
+            if open.add(&self.member.content, kind, plain)?.is_none() {
+                records.push(self.keep(open)?);
+                open = self.begin()?;
+                open.add(&self.member.content, kind, plain)?.ok_or(EngineError::CommitTooLarge)?;
+            }
+            pack = Some(open);
+        }
+        if let Some(open) = pack {
+            records.push(self.keep(open)?);
+        }
+        Ok(records)
+    }
+
+    fn begin(&self) -> Result<PackBuilder, EngineError> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(|_| EngineError::Randomness)?;
+        let epoch = self.member.sealing_epoch();
+        Ok(PackBuilder::new(PackClass::Metadata, epoch, self.member.vault, salt))
+    }
+
+    fn keep(&self, pack: PackBuilder) -> Result<PackRecord, EngineError> {
+        let stored = wall();
+        let tenure = Tenure {
+            vault: self.member.vault,
+            class: PackClass::Metadata,
+            origin: Origin::Own,
+            stored,
+            keep_until: stored,
+        };
+        let pack = pack.finish()?;
+        let shard = self.core.depot.import(&pack.bytes, tenure)?;
+        let record = pack.into_record(shard);
+        self.core.state.add_packs(std::slice::from_ref(&record), Standing::Own)?;
+        self.custody.tell_blocking(Input::PackStored { shard, class: PackClass::Metadata });
+        Ok(record)
+    }
+}
+
+/// The circle as a new device needs to know it.
+pub(crate) fn peer_records(core: &Core) -> Result<Vec<PeerRecord>, EngineError> {
+    let peers = core.state.peers()?;
+    Ok(peers.into_iter().map(super::join::record_of).collect())
+}

@@ -1,0 +1,175 @@
+//! What two nodes say when they meet: greeting, device logs, heads.
+//!
+//! Asked on every connect, in this order: who are you to me (`Hello`), log entries both ways,
+//! heads down, own safe head up. Everything that comes in is verified before it is kept.
+
+use larder_protocol::{
+    head::{Offered, SignedHead},
+    ids::{DeviceId, EntryHash, VaultId},
+    wire::message::{Answer, Request, Standing, VERSION},
+};
+use minicbor::bytes::ByteVec;
+use tracing::{debug, warn};
+
+use super::{Core, EngineError, Member, clock::wall, on_disk};
+
+/// Greets a holder and brings both sides up to date.
+pub(crate) async fn greet(
+    core: &std::sync::Arc<Core>,
+    member: &Member,
+    holder: DeviceId,
+) -> Result<Standing, EngineError> {
+    let standing = hello(core, holder).await?.ok_or(EngineError::Stranger)?;
+    if standing.vault != member.vault {
+        return Err(EngineError::Stranger);
+    }
+    pull_log(core, holder, member.vault).await?;
+    push_log(core, holder, member.vault).await?;
+    pull_heads(core, holder, member.vault).await?;
+    note_met(core, holder, Some(&standing))?;
+    Ok(standing)
+}
+
+/// The first request of a connection: versions, and what the other side is to us.
+pub(crate) async fn hello(core: &Core, peer: DeviceId) -> Result<Option<Standing>, EngineError> {
+    match core.net.peer(peer).request(&Request::Hello { versions: vec![VERSION] }).await? {
+        Answer::Welcome { version: VERSION, standing } => Ok(standing),
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Takes log entries that the peer has and we lack.
+pub(crate) async fn pull_log(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+    vault: VaultId,
+) -> Result<bool, EngineError> {
+    let have = core.vaults.log_heads(&vault);
+    match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
+        Answer::Log { entries } => {
+            let core = std::sync::Arc::clone(core);
+            let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
+            on_disk(move || core.vaults.merge_log(vault, &entries)).await.map_err(EngineError::from)
+        }
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Sends log entries that the peer lacks, after asking which those are.
+pub(crate) async fn push_log(
+    core: &Core,
+    peer: DeviceId,
+    vault: VaultId,
+) -> Result<(), EngineError> {
+    let theirs = push_entries(core, peer, vault, Vec::new()).await?;
+    if theirs == core.vaults.log_heads(&vault) {
+        return Ok(());
+    }
+    let missing = core.vaults.log_beyond(&vault, &theirs).unwrap_or_default();
+    // Well below the limit of a frame: entries are a few hundred bytes each.
+    for entries in missing.chunks(64) {
+        push_entries(core, peer, vault, entries.to_vec()).await?;
+    }
+    Ok(())
+}
+
+async fn push_entries(
+    core: &Core,
+    peer: DeviceId,
+    vault: VaultId,
+    entries: Vec<Vec<u8>>,
+) -> Result<Vec<EntryHash>, EngineError> {
+    let entries = entries.into_iter().map(ByteVec::from).collect();
+    match core.net.peer(peer).request(&Request::PushLog { vault, entries }).await? {
+        Answer::LogAt { heads } => Ok(heads),
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Takes heads that the peer has and we lack. An invalid one is the peer's fault and is named.
+pub(crate) async fn pull_heads(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+    vault: VaultId,
+) -> Result<Vec<SignedHead>, EngineError> {
+    let heads = match core.net.peer(peer).request(&Request::PullHeads { vault }).await? {
+        Answer::Heads { heads } => heads,
+        Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+        _ => return Err(EngineError::OutOfTurn),
+    };
+    let core = std::sync::Arc::clone(core);
+    on_disk(move || take_heads(&core, peer, vault, &heads)).await
+}
+
+fn take_heads(
+    core: &Core,
+    peer: DeviceId,
+    vault: VaultId,
+    heads: &[ByteVec],
+) -> Result<Vec<SignedHead>, EngineError> {
+    let mut valid = Vec::with_capacity(heads.len());
+    for bytes in heads {
+        let Ok(head) = SignedHead::decode(bytes) else {
+            core.blame(peer, "served a head that is none", None);
+            continue;
+        };
+        match core.vaults.offer_head(vault, head.clone())? {
+            Offered::Invalid(error) => {
+                warn!("{} served a head that is not valid: {error}", peer.short());
+                core.blame(peer, "served a head that is not valid", None);
+            }
+            Offered::Forked(_) => {
+                warn!("device {} has two heads with one number", head.body().device.short());
+                valid.push(head);
+            }
+            Offered::Taken | Offered::Known | Offered::Older(_) => valid.push(head),
+        }
+    }
+    Ok(valid)
+}
+
+/// Sends one of our own heads; true if the holder took it. What it took is remembered durably.
+pub(crate) async fn push_head(
+    core: &std::sync::Arc<Core>,
+    member: &Member,
+    peer: DeviceId,
+    seq: u64,
+) -> Result<bool, EngineError> {
+    let Some(head) = core.state.own_head(seq)? else { return Ok(false) };
+    let request = Request::PushHead { vault: member.vault, head: head.into() };
+    match core.net.peer(peer).request(&request).await? {
+        Answer::HeadTaken => {
+            let core = std::sync::Arc::clone(core);
+            on_disk(move || core.state.keep_head_held(&peer, seq)).await?;
+            Ok(true)
+        }
+        Answer::Heads { heads } => {
+            debug!("{} knows {} other heads", peer.short(), heads.len());
+            let core = std::sync::Arc::clone(core);
+            let vault = member.vault;
+            on_disk(move || take_heads(&core, peer, vault, &heads)).await?;
+            Ok(false)
+        }
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Remembers that a peer answered, and what it grants.
+pub(crate) fn note_met(
+    core: &Core,
+    device: DeviceId,
+    standing: Option<&Standing>,
+) -> Result<(), EngineError> {
+    let Some(mut peer) = core.state.peer(&device)? else { return Ok(()) };
+    peer.last_seen = wall().0;
+    if let Some(standing) = standing {
+        peer.granted_bytes = standing.granted_bytes;
+        peer.used_bytes = standing.used_bytes;
+    }
+    core.state.keep_peer(&peer)?;
+    Ok(())
+}

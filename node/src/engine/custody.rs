@@ -1,0 +1,436 @@
+//! Carries out the orders of the placing machine: one task owns the machine, workers move bytes
+//! and report facts.
+//!
+//! ```text
+//! backup, connections, workers ──facts──▶ [ placing ] ──orders──▶ workers: connect, offer, upload
+//!                                             │
+//!                                             └──▶ receipts made durable, local copies dropped,
+//!                                                  heads pushed, the view that others watch
+//! ```
+//! Decides nothing: what goes where, and when it is safe, is `larder_protocol::placing`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use larder_protocol::{
+    ids::{DeviceId, ShardRoot},
+    index::{PackClass, ShardRef},
+    order::OrderId,
+    placing::{
+        Claim, Condition, Fault, Input, KnownPack, Output, Placing, Policy, Site, Status, Upload,
+    },
+    receipt::Receipt,
+    wire::message::{Answer, OfferedShard, Request, Verdict},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
+    time::sleep_until,
+};
+use tracing::{debug, warn};
+
+use super::{Core, EngineError, Member};
+use crate::{depot::ShardState, net::PutError};
+
+/// Facts waiting for the machine. Workers wait for room; the machine's task never sends to it.
+const FACTS_MAX: usize = 256;
+
+/// What the rest of the node sees of placing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    /// Number of the newest own head that survives the loss of this device.
+    pub(crate) published_seq: u64,
+    /// Bytes of shards sent since the node was opened.
+    pub(crate) sent_bytes: u64,
+    /// Grows with every change that a waiting backup may want to look at.
+    pub(crate) turn: u64,
+}
+
+/// How often the machine hears that an upload is under way.
+const UPLOAD_BEAT: Duration = Duration::from_secs(5);
+
+enum Fact {
+    Input(Input),
+    Sent(u64),
+    AskStatus(oneshot::Sender<Status>),
+}
+
+/// The handle of the task.
+#[derive(Debug, Clone)]
+pub(crate) struct Custody {
+    facts: mpsc::Sender<Fact>,
+    view: watch::Receiver<View>,
+}
+
+impl std::fmt::Debug for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fact")
+    }
+}
+
+impl Custody {
+    /// Starts the task with everything the database knows.
+    pub(crate) fn start(
+        core: &Arc<Core>,
+        member: &Arc<Member>,
+        policy: Policy,
+    ) -> Result<Self, EngineError> {
+        let (facts, inbox) = mpsc::channel(FACTS_MAX);
+        let (show, view) = watch::channel(View::default());
+        let mut machine = Placing::new(member.vault, policy);
+        let published = prime(core, member, &mut machine)?;
+        show.send_modify(|view| view.published_seq = published);
+        let task = Task {
+            core: Arc::clone(core),
+            member: Arc::clone(member),
+            machine,
+            facts: facts.clone(),
+            uploads: BTreeMap::new(),
+            show,
+        };
+        tokio::spawn(task.run(inbox));
+        Ok(Self { facts, view })
+    }
+
+    /// Tells the machine a fact.
+    pub(crate) async fn tell(&self, input: Input) {
+        // The task ends only with the node; a fact that nobody hears is then no loss.
+        let _ = self.facts.send(Fact::Input(input)).await;
+    }
+
+    /// The same from a thread that may block.
+    pub(crate) fn tell_blocking(&self, input: Input) {
+        let _ = self.facts.blocking_send(Fact::Input(input));
+    }
+
+    /// Counts for people.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        let (answer, status) = oneshot::channel();
+        self.facts.send(Fact::AskStatus(answer)).await.ok()?;
+        status.await.ok()
+    }
+
+    /// What changes as things become safe.
+    pub(crate) fn view(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+}
+
+/// Tells a fresh machine what was known before. Returns the number of the newest published head.
+fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, EngineError> {
+    let now = core.clock.now();
+    for peer in core.state.peers()? {
+        if peer.is_holder {
+            let site = Site(peer.site);
+            machine.handle_input(now, Input::HolderKnown { holder: peer.device, site });
+        }
+    }
+    let mut kept_by: BTreeMap<ShardRoot, Vec<DeviceId>> = BTreeMap::new();
+    for receipt in core.state.all_receipts()? {
+        kept_by.entry(receipt.body.shard.root).or_default().push(receipt.body.holder);
+    }
+    for facts in core.state.pack_facts()? {
+        let shard = facts.shard;
+        let here = core.depot.row(&shard.root, &member.vault)?;
+        machine.handle_input(
+            now,
+            Input::PackKnown(KnownPack {
+                shard,
+                class: facts.class,
+                here: here.is_some_and(|row| row.state == ShardState::Ok),
+                promised_sites: if facts.own { facts.promised_sites } else { 1 },
+                kept_by: kept_by.remove(&shard.root).unwrap_or_default(),
+            }),
+        );
+    }
+    let own = member.keys.id();
+    if let Some(commit) = core.state.commit_of(&own)? {
+        let needs = super::commit::needs(core, member)?;
+        machine.handle_input(now, Input::HeadCommitted { seq: commit.seq, needs });
+    }
+    for (holder, seq) in core.state.heads_held()? {
+        machine.handle_input(now, Input::HeadHeld { holder, seq });
+    }
+    Ok(core.state.published_seq()?)
+}
+
+struct Task {
+    core: Arc<Core>,
+    member: Arc<Member>,
+    machine: Placing,
+    facts: mpsc::Sender<Fact>,
+    uploads: BTreeMap<OrderId, AbortHandle>,
+    show: watch::Sender<View>,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Fact>) {
+        loop {
+            self.drain().await;
+            let timeout = self.machine.poll_timeout();
+            let wake = async {
+                match timeout {
+                    Some(instant) => sleep_until(self.core.clock.moment(instant)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                fact = inbox.recv() => match fact {
+                    None => return,
+                    Some(Fact::Input(input)) => self.take(input),
+                    Some(Fact::Sent(bytes)) => self.show.send_modify(|v| v.sent_bytes += bytes),
+                    Some(Fact::AskStatus(answer)) => {
+                        // Whoever asked may be gone.
+                        let _ = answer.send(self.machine.status());
+                    }
+                },
+                () = wake => self.take(Input::TimePassed),
+                () = self.core.closing.cancelled() => return,
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        if let Input::UploadEnded { order, .. } = &input {
+            self.uploads.remove(order);
+        }
+        self.machine.handle_input(self.core.clock.now(), input);
+    }
+
+    /// Carries out orders until there are none. Receipts are committed together.
+    async fn drain(&mut self) {
+        loop {
+            let mut receipts = Vec::new();
+            let mut any = false;
+            while let Some(output) = self.machine.poll_output() {
+                any = true;
+                match output {
+                    Output::KeepReceipt { receipt } => receipts.push(receipt),
+                    other => self.carry_out(other).await,
+                }
+            }
+            if !any {
+                return;
+            }
+            self.keep(receipts).await;
+            self.show.send_modify(|view| view.turn += 1);
+        }
+    }
+
+    /// PLACE: a receipt counts once it is durable here.
+    async fn keep(&mut self, receipts: Vec<Receipt>) {
+        if receipts.is_empty() {
+            return;
+        }
+        let core = Arc::clone(&self.core);
+        let batch = receipts.clone();
+        let kept = super::on_disk(move || core.state.keep_receipts(&batch)).await;
+        if let Err(error) = kept {
+            warn!("receipts could not be kept and do not count: {error}");
+            return;
+        }
+        for receipt in receipts {
+            let (holder, root) = (receipt.body.holder, receipt.body.shard.root);
+            self.take(Input::ReceiptKept { holder, root });
+        }
+    }
+
+    async fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Connect { holder } => self.connect(holder),
+            Output::Offer { order, holder, shards } => self.offer(order, holder, shards),
+            Output::Upload { order, holder, shard, class } => {
+                self.upload(order, holder, shard, class);
+            }
+            Output::CancelUpload { order } => {
+                if let Some(upload) = self.uploads.remove(&order) {
+                    upload.abort();
+                }
+            }
+            Output::ForgetReceipt { holder, root } => {
+                let core = Arc::clone(&self.core);
+                log_failure(super::on_disk(move || core.state.drop_receipt(&root, &holder)).await);
+            }
+            Output::DropLocal { shard, sites } => self.drop_local(shard, sites).await,
+            Output::HeadSafe { seq } => debug!("everything that head {seq} needs is safe"),
+            Output::PushHead { order, holder, seq } => self.push_head(order, holder, seq),
+            Output::HeadPublished { seq } => self.published(seq).await,
+            Output::CheckLocal { shard } => self.check_local(shard),
+            Output::PackSafe { root } => {
+                let core = Arc::clone(&self.core);
+                log_failure(super::on_disk(move || core.state.vouch(&root)).await);
+            }
+            Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
+            Output::HolderIs { holder, condition } => report(holder, condition),
+            Output::Blame { holder, fault, root } => {
+                self.core.blame(holder, describe(fault), root);
+            }
+            Output::KeepReceipt { .. } => unreachable!("gathered by the caller"),
+        }
+    }
+
+    fn connect(&self, holder: DeviceId) {
+        let (core, member, facts) = self.worker();
+        tokio::spawn(async move {
+            let input = match super::contact::greet(&core, &member, holder).await {
+                Ok(standing) => {
+                    Input::HolderConnected { holder, granted_bytes: standing.granted_bytes }
+                }
+                Err(error) => {
+                    debug!("holder {}: {error}", holder.short());
+                    Input::HolderLost { holder }
+                }
+            };
+            let _ = facts.send(Fact::Input(input)).await;
+        });
+    }
+
+    fn offer(&self, order: OrderId, holder: DeviceId, shards: Vec<OfferedShard>) {
+        let (core, member, facts) = self.worker();
+        tokio::spawn(async move {
+            let request = Request::Offer { vault: member.vault, shards };
+            let input = match core.net.peer(holder).request(&request).await {
+                Ok(Answer::Verdicts { verdicts }) => {
+                    Input::OfferAnswered { order, claims: claims(verdicts) }
+                }
+                Ok(Answer::Refused { reason }) => {
+                    Input::OfferFailed { order, refusal: Some(reason) }
+                }
+                Ok(_) => Input::OfferFailed { order, refusal: None },
+                Err(error) => {
+                    debug!("offer to {}: {error}", holder.short());
+                    let _ =
+                        facts.send(Fact::Input(Input::OfferFailed { order, refusal: None })).await;
+                    Input::HolderLost { holder }
+                }
+            };
+            let _ = facts.send(Fact::Input(input)).await;
+        });
+    }
+
+    fn upload(&mut self, order: OrderId, holder: DeviceId, shard: ShardRef, class: PackClass) {
+        let (core, member, facts) = self.worker();
+        let worker = tokio::spawn(async move {
+            let progress = facts.clone();
+            let sending = send(&core, &member, holder, shard, class);
+            tokio::pin!(sending);
+            // The network gives a stalled upload up by itself; the machine is told that it lives.
+            let mut beat = tokio::time::interval(UPLOAD_BEAT);
+            beat.tick().await;
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut sending => break ended,
+                    _ = beat.tick() => {
+                        let _ = progress.send(Fact::Input(Input::UploadProgressed { order })).await;
+                    }
+                }
+            };
+            let upload = match ended {
+                Ok(receipt) => {
+                    let _ = facts.send(Fact::Sent(shard.bytes)).await;
+                    if receipt.verify() { Upload::Stored(receipt) } else { Upload::Forged }
+                }
+                Err(PutError::Refused(reason)) => Upload::Refused(reason),
+                Err(PutError::Local(_)) => Upload::Unreadable,
+                Err(error) => {
+                    debug!("upload to {}: {error}", holder.short());
+                    Upload::Lost
+                }
+            };
+            let _ = facts.send(Fact::Input(Input::UploadEnded { order, upload })).await;
+        });
+        self.uploads.insert(order, worker.abort_handle());
+    }
+
+    /// What the row says comes first: a crash in between leaves a copy too many, not too few.
+    async fn drop_local(&self, shard: ShardRef, sites: u8) {
+        let core = Arc::clone(&self.core);
+        let vault = self.member.vault;
+        let dropped = super::on_disk(move || {
+            core.state.promise_sites(&shard.root, sites)?;
+            core.depot.remove(&shard.root, &vault)?;
+            Ok::<(), EngineError>(())
+        })
+        .await;
+        log_failure(dropped);
+    }
+
+    fn push_head(&self, order: OrderId, holder: DeviceId, seq: u64) {
+        let (core, member, facts) = self.worker();
+        tokio::spawn(async move {
+            let taken = match super::contact::push_head(&core, &member, holder, seq).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    debug!("head {seq} was not pushed to {}: {error}", holder.short());
+                    false
+                }
+            };
+            let _ = facts.send(Fact::Input(Input::HeadPushed { order, taken })).await;
+        });
+    }
+
+    /// Noted before anybody is told that the backup is safe.
+    async fn published(&self, seq: u64) {
+        let core = Arc::clone(&self.core);
+        log_failure(super::on_disk(move || core.state.raise_published_seq(seq)).await);
+        self.show.send_modify(|view| view.published_seq = view.published_seq.max(seq));
+    }
+
+    fn check_local(&self, shard: ShardRef) {
+        let (core, _, facts) = self.worker();
+        tokio::spawn(async move {
+            let root = shard.root;
+            let bad = super::on_disk(move || core.depot.scrub(&root)).await;
+            if bad.map_or(true, |bad| !bad.is_empty()) {
+                let _ = facts.send(Fact::Input(Input::PackLost { root })).await;
+            }
+        });
+    }
+
+    fn worker(&self) -> (Arc<Core>, Arc<Member>, mpsc::Sender<Fact>) {
+        (Arc::clone(&self.core), Arc::clone(&self.member), self.facts.clone())
+    }
+}
+
+async fn send(
+    core: &Arc<Core>,
+    member: &Member,
+    holder: DeviceId,
+    shard: ShardRef,
+    class: PackClass,
+) -> Result<Receipt, PutError> {
+    let opening = Arc::clone(core);
+    let opened = tokio::task::spawn_blocking(move || opening.depot.open_shard(&shard.root)).await;
+    let opened = opened.map_err(|_| PutError::Stalled)?.map_err(PutError::Local)?;
+    core.net.peer(holder).put(member.vault, class, opened).await
+}
+
+/// The one place where signatures of receipts in verdicts are checked.
+fn claims(verdicts: Vec<Verdict>) -> Vec<Claim> {
+    verdicts.into_iter().map(|verdict| Claim::from_verdict(verdict, Receipt::verify)).collect()
+}
+
+fn log_failure<T, E: std::fmt::Display>(result: Result<T, E>) {
+    if let Err(error) = result {
+        warn!("{error}");
+    }
+}
+
+fn report(holder: DeviceId, condition: Condition) {
+    match condition {
+        Condition::Fine | Condition::Away => debug!("holder {}: {condition:?}", holder.short()),
+        Condition::QuotaUsed
+        | Condition::Full
+        | Condition::Forbidden
+        | Condition::Failing
+        | Condition::Distrusted => warn!("holder {}: {condition:?}", holder.short()),
+    }
+}
+
+const fn describe(fault: Fault) -> &'static str {
+    match fault {
+        Fault::ForgedReceipt => "gave a receipt with a wrong signature",
+        Fault::WrongReceipt => "gave a receipt for something else",
+        Fault::LostShard => "lost a shard for which it had given a receipt",
+        Fault::WrongCount => "answered an offer with a wrong number of verdicts",
+    }
+}

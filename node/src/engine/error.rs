@@ -1,0 +1,208 @@
+//! Why the engine could not do something, and how that is told to people.
+
+use larder_protocol::{
+    head::{HeadError, book::CloneError},
+    ids::{ChunkId, ShardRoot},
+    keys::wrap::WrapError,
+    manifest::ManifestError,
+    pack::{BuildError, PackError},
+    wire::message::Refusal,
+};
+use thiserror::Error;
+
+use super::backup::BackupError;
+use crate::{
+    command::{Cancelled, ExitKind, Failure},
+    depot::DepotError,
+    net::NetError,
+    state::StateError,
+    vaults::VaultError,
+};
+
+/// Why the engine could not do something.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// This home belongs to no vault yet.
+    #[error("this home belongs to no vault yet")]
+    NoVault,
+    /// The other side does not know this vault.
+    #[error("the other device does not know this vault")]
+    Stranger,
+    /// The other side said no.
+    #[error("the other device refused: {0:?}")]
+    Refused(Refusal),
+    /// The other side answered what the protocol does not allow.
+    #[error("the other device answered out of turn")]
+    OutOfTurn,
+    /// No reachable holder has a shard.
+    #[error("no holder that can be reached has shard {}", .0.short())]
+    NoHolder(ShardRoot),
+    /// Fetched bytes could not be written.
+    #[error("the disk of the home took no more fetched bytes")]
+    FetchDisk,
+    /// A chunk that the index does not know.
+    #[error("chunk {} is not in the index", .0.short())]
+    UnknownChunk(ChunkId),
+    /// A pack that should be here is not.
+    #[error("pack {} is not here any more", .0.short())]
+    Lost(ShardRoot),
+    /// An epoch whose key this device was never given.
+    #[error("the key of epoch {0} is not known")]
+    UnknownEpoch(u32),
+    /// More snapshots than one manifest can name.
+    #[error("the manifest has grown too large; forget some snapshots")]
+    CommitTooLarge,
+    /// Cloned or set back to an older state.
+    #[error(transparent)]
+    Clone(#[from] CloneError),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    Randomness,
+    /// The command was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+    /// The node is closing.
+    #[error("the node is closing")]
+    Stopped,
+    /// A record of the vault does not decode or verify.
+    #[error("a record of the vault is not valid")]
+    Record(#[source] RecordError),
+    /// The machine under the program: disk, database, network.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A log or head was not taken.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// A record of the vault that is not as it should be, though its seal or signature was good.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// A head.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A pack or a chunk of it.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// An index segment.
+    #[error(transparent)]
+    Index(#[from] larder_protocol::index::IndexError),
+    /// A snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] larder_protocol::snapshot::SnapshotError),
+    /// A directory node.
+    #[error(transparent)]
+    Node(#[from] larder_protocol::tree::node::NodeError),
+    /// A pack could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An epoch key.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+}
+
+/// The machine under the program.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The depot.
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    /// The database.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The scan cache.
+    #[error("the scan cache could not be used")]
+    Cache(#[source] Box<redb::Error>),
+    /// The home.
+    #[error(transparent)]
+    Home(#[from] crate::home::HomeError),
+}
+
+macro_rules! by_way_of {
+    ($variant:ident, $middle:ident: $($error:ty),+ $(,)?) => {$(
+        impl From<$error> for EngineError {
+            fn from(error: $error) -> Self {
+                Self::$variant($middle::from(error))
+            }
+        }
+    )+};
+}
+
+by_way_of!(Host, HostError: DepotError, StateError, NetError, crate::home::HomeError);
+by_way_of!(
+    Record,
+    RecordError: HeadError,
+    ManifestError,
+    PackError,
+    larder_protocol::index::IndexError,
+    larder_protocol::snapshot::SnapshotError,
+    larder_protocol::tree::node::NodeError,
+    BuildError,
+    WrapError,
+);
+
+impl From<Cancelled> for EngineError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
+}
+
+impl From<redb::Error> for EngineError {
+    fn from(error: redb::Error) -> Self {
+        Self::Host(HostError::Cache(Box::new(error)))
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let (kind, hint) = match &error {
+            EngineError::Interrupted | EngineError::Stopped => return Self::interrupted(),
+            EngineError::NoVault => (
+                ExitKind::Failed,
+                "make a vault with `larder init`, or join one with `larder join` or `larder recover`",
+            ),
+            EngineError::NoHolder(_) => (
+                ExitKind::Holders,
+                "see `larder peers` for who holds what, start those devices, and run this again: \
+                 what was fetched is kept",
+            ),
+            EngineError::Stranger | EngineError::Refused(_) => (
+                ExitKind::Failed,
+                "pair the two devices again with `larder invite` and `larder join`",
+            ),
+            EngineError::FetchDisk | EngineError::Host(_) => {
+                (ExitKind::Failed, "check the disk of the home, then run this again")
+            }
+            EngineError::Clone(_) => (
+                ExitKind::Failed,
+                "recover into a fresh home with `larder recover`: it becomes a device of its own",
+            ),
+            _ => (ExitKind::Failed, "run `larder doctor`"),
+        };
+        let told = Self::from_error("could not go on", &error);
+        Self { kind, ..told }.hint(hint)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Cancelled => Self::interrupted(),
+            BackupError::Engine(error) => (*error).into(),
+            BackupError::Depot(DepotError::NoSpace { .. }) => {
+                Self::from_error("backing up", &error)
+                    .hint("free some space on the disk of the home, then run the backup again")
+            }
+            BackupError::Walk(_) => Self::from_error("backing up", &error)
+                .hint("name a folder that exists and can be read"),
+            error => Self::from_error("backing up", &error)
+                .hint("run it again: what is stored already is not done twice"),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Makes and opens homes.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, RwLock},
+};
+
+use larder_protocol::{
+    ids::DeviceId,
+    keys::{
+        device::DeviceKeys,
+        epoch::{ContentKey, EpochKey},
+        phrase::Phrase,
+    },
+    log::{DeviceLog, Label, found::Founding},
+    placing::{Copies, Policy},
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use super::{
+    Core, EngineError, Member, Node,
+    clock::{Clock, wall},
+    custody::Custody,
+    fetcher::Fetcher,
+    join::Invitations,
+    serve::Holder,
+};
+use crate::{
+    command::{Failure, InitOptions, InitOutcome, Launch, OpenOptions, Reveal},
+    depot::Depot,
+    home::{Config, Copies as WantedCopies, Home, KeepOwn},
+    net::{Admission, Entry, Listen, Net, Protocol, Settings},
+    state::{State, scan_cache::ScanCache},
+    vaults::Vaults,
+};
+
+/// Note in `state.redb`: the UDP port of last time.
+const PORT: &str = "port";
+/// Note in `state.redb`: the vault that this device belongs to.
+pub(super) const OWN_VAULT: &str = "own vault";
+
+/// Opens real nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Launcher;
+
+impl Launch for Launcher {
+    type Engine = Node;
+
+    async fn init(
+        &self,
+        home: &Home,
+        options: InitOptions,
+        reveal: Reveal<'_>,
+    ) -> Result<InitOutcome, Failure> {
+        if home.state_file().exists()
+            && State::open(home.directory())
+                .map_err(EngineError::from)?
+                .own_vault()
+                .map_err(EngineError::from)?
+                .is_some()
+        {
+            return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
+        }
+        let keys = device_keys(home)?;
+        let mut entropy = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *entropy).map_err(|_| EngineError::Randomness)?;
+        let phrase = Phrase::from_entropy(*entropy);
+        let label = Label { name: options.name.clone(), site: options.site.clone() };
+        let founding =
+            Founding { device: &keys, recovery: &phrase.recovery(), label: &label, time: wall() };
+        let founded = DeviceLog::found(&founding, &mut rng()?)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        // A vault whose phrase nobody has seen must not exist.
+        reveal(&phrase.words().to_string())?;
+        remember_names(home, &label)?;
+        keep_vault(home, &founded.log)?;
+        Ok(InitOutcome {
+            vault: founded.log.vault().to_string(),
+            device: keys.id().to_string(),
+            name: label.name,
+            site: label.site,
+        })
+    }
+
+    async fn open(&self, home: Home, options: OpenOptions) -> Result<Node, Failure> {
+        Ok(open(home, &options).await?)
+    }
+}
+
+/// Randomness for one use, from the system.
+pub(super) fn rng() -> Result<ChaCha20Rng, EngineError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|_| EngineError::Randomness)?;
+    Ok(ChaCha20Rng::from_seed(*seed))
+}
+
+pub(super) fn device_keys(home: &Home) -> Result<DeviceKeys, EngineError> {
+    let secrets = home.device_secrets()?;
+    Ok(DeviceKeys::from_seeds(*secrets.sign, *secrets.open))
+}
+
+/// Name and site of this device, in the settings.
+pub(super) fn remember_names(home: &Home, label: &Label) -> Result<(), EngineError> {
+    let mut config = home.config()?;
+    let set = |config: &mut Config, key, value: &str| {
+        config.set(key, Some(value)).map_err(crate::home::HomeError::from)
+    };
+    set(&mut config, "device.name", &label.name)?;
+    set(&mut config, "device.site", &label.site)?;
+    config.store(&home.config_file()).map_err(crate::home::HomeError::from)?;
+    Ok(())
+}
+
+/// Makes this home one of the vault of `log`. The log is durable before the note that points to
+/// it: a crash in between leaves a home without a vault.
+pub(super) fn keep_vault(home: &Home, log: &DeviceLog) -> Result<(), EngineError> {
+    let vaults = Vaults::open(&home.vaults_directory())?;
+    vaults.add(log)?;
+    let state = State::open(home.directory())?;
+    state.keep_note(OWN_VAULT, log.vault().as_bytes())?;
+    Ok(())
+}
+
+async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
+    let keys = device_keys(&home)?;
+    let config = home.config()?;
+    let state = State::open(home.directory())?;
+    let cache = ScanCache::open(home.directory())?;
+    let vaults = Arc::new(Vaults::open(&home.vaults_directory())?);
+    let (depot, report) = Depot::open(&home.depot_directory())?;
+    if !report.is_well() {
+        warn!("the depot was put in order: {report:?}");
+    }
+    let invitations = Arc::new(Invitations::default());
+    let door = Door { vaults: Arc::clone(&vaults), invitations: Arc::clone(&invitations) };
+    let listen = listen(&state, &config, options)?;
+    let settings = Settings { seed: keys.signing_seed(), listen };
+    let net = Net::start(settings, Arc::new(door)).await?;
+    state.keep_port(net.port())?;
+    let holding = Holder::open(&state, &depot, config.offer_bytes())?;
+    let core = Arc::new(Core {
+        home,
+        keys,
+        state,
+        cache,
+        depot,
+        vaults,
+        net,
+        clock: Clock::start(),
+        closing: CancellationToken::new(),
+        invitations,
+        holding,
+        committing: Mutex::new(()),
+        following: tokio::sync::Mutex::new(()),
+        config: RwLock::new(config),
+        blames: Mutex::default(),
+        member: RwLock::new(None),
+    });
+    learn_addresses(&core)?;
+    if let Some(member) = member_of(&core)? {
+        enter(&core, member)?;
+    }
+    Ok(Node::new(core))
+}
+
+/// This home as a device of its vault, as far as it is one.
+pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError> {
+    let Some(vault) = core.state.own_vault()? else { return Ok(None) };
+    let epochs = {
+        let vaults = core.vaults.read();
+        let known = vaults.get(&vault).ok_or(crate::vaults::VaultError::Unknown(vault))?;
+        known.log().epoch_keys(&core.keys)?
+    };
+    let first: &EpochKey = epochs.first().ok_or(EngineError::UnknownEpoch(1))?;
+    let content = ContentKey::derive(first);
+    let keys = device_keys(&core.home)?;
+    let fetcher = Fetcher::start(core);
+    Ok(Some(Member { vault, keys, epochs, content, fetcher, custody: OnceLock::new() }))
+}
+
+/// Starts what only a member has.
+pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, EngineError> {
+    let member = Arc::new(member);
+    let custody = Custody::start(core, &member, policy(&core.config()))?;
+    // Set once: the member was made just above.
+    let _ = member.custody.set(custody);
+    core.set_member(Arc::clone(&member));
+    super::sync::start(core, &member);
+    Ok(member)
+}
+
+/// The policy that the settings ask for.
+pub(super) fn policy(config: &Config) -> Policy {
+    let copies = match config.copies() {
+        WantedCopies::Auto => Copies::Auto,
+        WantedCopies::Count(count) => Copies::Fixed(u8::try_from(count).unwrap_or(u8::MAX)),
+    };
+    Policy { copies, keep_own: config.keep_own() == KeepOwn::All }
+}
+
+fn listen(state: &State, config: &Config, options: &OpenOptions) -> Result<Listen, EngineError> {
+    if let Some(address) = options.listen.or_else(|| config.listen()) {
+        return Ok(Listen::Only(address));
+    }
+    Ok(Listen::Everywhere { port: state.port()?.unwrap_or(0) })
+}
+
+fn learn_addresses(core: &Core) -> Result<(), EngineError> {
+    for peer in core.state.peers()? {
+        core.net.set_addresses(peer.device, socket_addresses(&peer.addresses));
+    }
+    Ok(())
+}
+
+/// Those texts that are socket addresses.
+pub(super) fn socket_addresses(texts: &[String]) -> Vec<SocketAddr> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Lets in who is known: devices and phrases of the vaults known here, and strangers to pair
+/// while an invitation is open.
+#[derive(Debug)]
+struct Door {
+    vaults: Arc<Vaults>,
+    invitations: Arc<Invitations>,
+}
+
+impl Admission for Door {
+    fn admit(&self, peer: &DeviceId, protocol: Protocol) -> Entry {
+        let is_welcome = match protocol {
+            Protocol::Pairing => self.invitations.is_any_open(wall()),
+            Protocol::Control | Protocol::Shards => self.vaults.relation(peer).is_some(),
+        };
+        if is_welcome { Entry::Admitted } else { Entry::Refused }
+    }
+}
+
+impl State {
+    /// The vault that this device belongs to.
+    pub(super) fn own_vault(
+        &self,
+    ) -> Result<Option<larder_protocol::ids::VaultId>, crate::state::StateError> {
+        let bytes = self.note(OWN_VAULT)?;
+        Ok(bytes
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(larder_protocol::ids::VaultId::from_bytes))
+    }
+
+    fn port(&self) -> Result<Option<u16>, crate::state::StateError> {
+        let bytes = self.note(PORT)?;
+        Ok(bytes.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()).map(u16::from_le_bytes))
+    }
+
+    fn keep_port(&self, port: u16) -> Result<(), crate::state::StateError> {
+        if self.port()? == Some(port) {
+            return Ok(());
+        }
+        self.keep_note(PORT, &port.to_le_bytes())
+    }
+}

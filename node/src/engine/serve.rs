@@ -1,0 +1,411 @@
+//! The answering side: what this device does when others call.
+//!
+//! Looks callers up in the device logs, passes requests to the holding machine and carries out
+//! its orders. What is granted, taken, kept and shown is decided in `larder_protocol::holding`.
+
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use larder_protocol::{
+    head::{Offered, SignedHead},
+    holding::{
+        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row, Terms,
+    },
+    ids::{DeviceId, ShardRoot, VaultId},
+    index::{PackClass, ShardRef},
+    keys::device::DeviceKeys,
+    limits::{FRAME_BYTES_MAX, RETENTION_DAYS_MIN},
+    order::OrderId,
+    receipt::{Receipt, ReceiptBody},
+    wire::message::{Answer, Refusal, Request, Standing, VERSION, Verdict},
+};
+use minicbor::bytes::ByteVec;
+use tracing::{debug, warn};
+
+use super::{Core, EngineError, clock::wall, join, on_disk};
+use crate::{
+    depot::{Depot, Origin, ShardRow, ShardState, Tenure},
+    net::{FrameStream, Reservation, Serve},
+    state::State,
+    vaults::{Relation, Vaults},
+};
+
+/// Of the disk that others must never fill.
+const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The holding machine with its lock; every request is decided at once under it.
+#[derive(Debug, Default)]
+pub(crate) struct Holder {
+    machine: Mutex<Machine>,
+}
+
+#[derive(Debug, Default)]
+struct Machine {
+    holding: Holding,
+    next_request: u64,
+}
+
+impl Holder {
+    /// A holder that knows what the depot keeps and the database grants.
+    pub(crate) fn open(state: &State, depot: &Depot, offer: u64) -> Result<Self, EngineError> {
+        let holder = Self::default();
+        holder.set_terms(state, offer)?;
+        let mut machine = holder.lock();
+        for (root, row) in depot.rows(None)? {
+            if row.origin == Origin::Held {
+                machine.holding.handle_input(Input::RowKnown(known_row(root, &row)));
+            }
+        }
+        let free_bytes = depot.free_bytes()?;
+        machine.holding.handle_input(Input::DiskMeasured { free_bytes });
+        drop(machine);
+        Ok(holder)
+    }
+
+    /// Takes over the user's offer and grants.
+    pub(crate) fn set_terms(&self, state: &State, offer: u64) -> Result<(), EngineError> {
+        let mut machine = self.lock();
+        let terms = Terms { offer_bytes: offer, disk_reserve_bytes: DISK_RESERVE_BYTES };
+        machine.holding.handle_input(Input::TermsChanged(terms));
+        for grant in state.grants()? {
+            let bytes = grant.bytes.unwrap_or(offer);
+            machine.holding.handle_input(Input::GrantChanged { vault: grant.vault, bytes });
+        }
+        Ok(())
+    }
+
+    /// Bytes kept for one vault.
+    pub(crate) fn kept_bytes(&self, vault: VaultId) -> u64 {
+        self.lock().holding.kept_for(vault).1
+    }
+
+    /// What a vault is told of its place here.
+    pub(crate) fn standing(&self, vault: VaultId) -> Standing {
+        self.lock().holding.standing(vault)
+    }
+
+    /// The bytes of a kept shard are damaged or gone.
+    pub(crate) fn bytes_lost(&self, root: ShardRoot) {
+        self.lock().tell(Input::BytesLost { root });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().expect("no code panics while holding this lock")
+    }
+}
+
+impl Machine {
+    fn request(&mut self) -> OrderId {
+        self.next_request += 1;
+        OrderId(self.next_request)
+    }
+
+    /// Gives one input and takes all orders that follow from it.
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        self.holding.handle_input(input);
+        std::iter::from_fn(|| self.holding.poll_output()).collect()
+    }
+}
+
+/// A caller as the device logs say.
+pub(crate) fn caller(vaults: &Vaults, peer: DeviceId) -> Caller {
+    match vaults.relation(&peer) {
+        Some((vault, Relation::Device)) => Caller::Member { device: peer, vault },
+        Some((vault, Relation::Recovery)) => Caller::Recovery { key: peer, vault },
+        None => Caller::Stranger { key: peer },
+    }
+}
+
+/// What the network calls. Holds the core weakly: the core owns the network.
+#[derive(Debug)]
+pub(crate) struct Server {
+    core: Weak<Core>,
+}
+
+impl Server {
+    pub(crate) const fn new(core: Weak<Core>) -> Self {
+        Self { core }
+    }
+
+    fn core(&self) -> Result<Arc<Core>, Refusal> {
+        self.core.upgrade().ok_or(Refusal::Internal)
+    }
+
+    async fn answer(&self, from: DeviceId, request: Request) -> Result<Answer, Refusal> {
+        let core = self.core()?;
+        let caller = caller(&core.vaults, from);
+        match request {
+            Request::Hello { versions } => hello(&core, &caller, &versions),
+            Request::PushLog { vault, entries } => {
+                caller.permit(Action::AddLog, vault)?;
+                push_log(core, vault, entries).await
+            }
+            Request::PullLog { vault, have } => {
+                caller.permit(Action::ReadRecords, vault)?;
+                let entries = core.vaults.log_beyond(&vault, &have).ok_or(Refusal::Forbidden)?;
+                Ok(Answer::Log { entries: fitting(entries) })
+            }
+            Request::PushHead { vault, head } => {
+                caller.permit(Action::AddHead, vault)?;
+                push_head(core, vault, head).await
+            }
+            Request::PullHeads { vault } => {
+                caller.permit(Action::ReadRecords, vault)?;
+                let heads = core.vaults.heads_of(&vault).ok_or(Refusal::Forbidden)?;
+                Ok(Answer::Heads { heads: fitting(heads) })
+            }
+            Request::Offer { vault, shards } => {
+                measure(&core);
+                let mut machine = core.holding.lock();
+                let request = machine.request();
+                let orders = machine.tell(Input::Offered { request, caller, vault, shards });
+                drop(machine);
+                offer_answer(&core.keys, orders)
+            }
+            Request::Put { .. } => Err(Refusal::Malformed),
+        }
+    }
+
+    fn reserve(
+        &self,
+        from: DeviceId,
+        vault: VaultId,
+        shard: ShardRef,
+        class: PackClass,
+    ) -> Result<Reservation, Answer> {
+        let refused = |reason| Answer::Refused { reason };
+        let core = self.core().map_err(refused)?;
+        measure(&core);
+        let caller = caller(&core.vaults, from);
+        let mut machine = core.holding.lock();
+        let request = machine.request();
+        let orders = machine.tell(Input::PutAsked { request, caller, vault, shard, class });
+        drop(machine);
+        for order in orders {
+            match order {
+                Output::Go { request, .. } => {
+                    let stored = wall();
+                    let keep_until = stored.after_days(RETENTION_DAYS_MIN);
+                    let origin = Origin::Held;
+                    let tenure = Tenure { vault, class, origin, stored, keep_until };
+                    return Ok(Reservation { id: request.0, tenure });
+                }
+                Output::Refuse { reason, .. } => return Err(refused(reason)),
+                Output::Acknowledge { row, .. } => {
+                    return Err(Answer::Stored { receipt: receipt(&core.keys, &row) });
+                }
+                other => debug!("an order out of turn: {other:?}"),
+            }
+        }
+        Err(refused(Refusal::Internal))
+    }
+
+    /// The depot wrote the row together with the file; the machine asks for exactly that row.
+    fn stored(&self, reservation: Reservation) -> Result<Answer, Refusal> {
+        let core = self.core()?;
+        let request = OrderId(reservation.id);
+        let wall = reservation.tenure.stored;
+        let mut machine = core.holding.lock();
+        let mut orders = machine.tell(Input::BytesDurable { request, wall });
+        let written = orders.iter().any(|order| {
+            matches!(order, Output::WriteRow { row, .. }
+            if core.depot.row(&row.shard.root, &row.vault).is_ok_and(|kept| {
+                kept.is_some_and(|kept| kept.keep_until >= row.keep_until)
+            }))
+        });
+        if written {
+            orders = machine.tell(Input::RowDurable { request });
+        } else if orders.iter().any(|order| matches!(order, Output::WriteRow { .. })) {
+            orders = machine.tell(Input::RowFailed { request });
+        }
+        drop(machine);
+        for order in orders {
+            match order {
+                Output::Acknowledge { row, .. } => {
+                    return Ok(Answer::Stored { receipt: receipt(&core.keys, &row) });
+                }
+                Output::Refuse { reason, .. } => return Err(reason),
+                other => debug!("an order out of turn: {other:?}"),
+            }
+        }
+        Err(Refusal::Internal)
+    }
+}
+
+impl Serve for Server {
+    async fn request(&self, from: DeviceId, request: Request) -> Answer {
+        let answer = self.answer(from, request).await;
+        answer.unwrap_or_else(|reason| Answer::Refused { reason })
+    }
+
+    async fn begin_put(
+        &self,
+        from: DeviceId,
+        vault: VaultId,
+        shard: ShardRef,
+        class: PackClass,
+    ) -> Result<Reservation, Answer> {
+        self.reserve(from, vault, shard, class)
+    }
+
+    async fn put_stored(&self, _: DeviceId, reservation: Reservation, _: ShardRef) -> Answer {
+        self.stored(reservation).unwrap_or_else(|reason| Answer::Refused { reason })
+    }
+
+    fn put_aborted(&self, _: DeviceId, reservation: Reservation) {
+        if let Ok(core) = self.core() {
+            let request = OrderId(reservation.id);
+            let failure = PutFailure::Aborted;
+            core.holding.lock().tell(Input::PutFailed { request, failure });
+        }
+    }
+
+    fn may_read(&self, from: &DeviceId, root: &ShardRoot) -> bool {
+        let Ok(core) = self.core() else { return false };
+        let caller = caller(&core.vaults, *from);
+        match core.holding.lock().holding.may_read(&caller, *root) {
+            ReadVerdict::Allowed(_) => true,
+            ReadVerdict::Forbidden => false,
+            ReadVerdict::Absent => may_read_own(&core, &caller, root),
+        }
+    }
+
+    fn found_corrupt(&self, root: &ShardRoot) {
+        warn!("shard {} was found damaged while it was read", root.short());
+        if let Ok(core) = self.core() {
+            core.holding.bytes_lost(*root);
+        }
+    }
+
+    async fn pair(&self, from: DeviceId, stream: FrameStream) {
+        if let Ok(core) = self.core()
+            && let Err(error) = join::answer_stranger(&core, from, stream).await
+        {
+            warn!("a pairing did not succeed: {error}");
+        }
+    }
+}
+
+/// Packs of this device that it still has itself: any device of its vault may restore from here.
+fn may_read_own(core: &Core, caller: &Caller, root: &ShardRoot) -> bool {
+    let Ok(member) = core.member() else { return false };
+    caller.permit(Action::Read, member.vault).is_ok()
+        && core
+            .depot
+            .row(root, &member.vault)
+            .is_ok_and(|row| row.is_some_and(|row| row.state == ShardState::Ok))
+}
+
+fn hello(core: &Core, caller: &Caller, versions: &[u16]) -> Result<Answer, Refusal> {
+    if !versions.contains(&VERSION) {
+        return Err(Refusal::Version);
+    }
+    let standing = caller.vault().map(|vault| core.holding.standing(vault));
+    Ok(Answer::Welcome { version: VERSION, standing })
+}
+
+async fn push_log(
+    core: Arc<Core>,
+    vault: VaultId,
+    entries: Vec<ByteVec>,
+) -> Result<Answer, Refusal> {
+    let merging = Arc::clone(&core);
+    let merged = on_disk(move || {
+        let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.as_slice()).collect();
+        merging.vaults.merge_log(vault, &entries)
+    })
+    .await;
+    match merged {
+        Ok(_) => Ok(Answer::LogAt { heads: core.vaults.log_heads(&vault) }),
+        Err(EngineError::Vault(error)) if error.is_disk() => Err(Refusal::Internal),
+        Err(error) => {
+            debug!("a log entry of vault {} was not taken: {error}", vault.short());
+            Err(Refusal::Invalid)
+        }
+    }
+}
+
+async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Answer, Refusal> {
+    let head = SignedHead::decode(&head).map_err(|_| Refusal::Invalid)?;
+    let device = head.body().device;
+    let offering = Arc::clone(&core);
+    let offered = on_disk(move || offering.vaults.offer_head(vault, head)).await;
+    match offered.map_err(|_| Refusal::Internal)? {
+        Offered::Taken => {
+            super::sync::head_came(&core, vault);
+            Ok(Answer::HeadTaken)
+        }
+        Offered::Known => Ok(Answer::HeadTaken),
+        Offered::Older(_) | Offered::Forked(_) => {
+            let all = core.vaults.read();
+            let heads = all.get(&vault).ok_or(Refusal::Forbidden)?.heads().heads_of(&device);
+            let heads = heads.map(|head| head.bytes().to_vec()).collect();
+            Ok(Answer::Heads { heads: fitting(heads) })
+        }
+        Offered::Invalid(_) => Err(Refusal::Invalid),
+    }
+}
+
+fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusal> {
+    for order in orders {
+        match order {
+            Output::AnswerOffer { verdicts, .. } => {
+                let verdicts = verdicts.into_iter().map(|verdict| match verdict {
+                    HeldVerdict::Wanted => Verdict::Wanted,
+                    HeldVerdict::Kept(row) => Verdict::Kept(receipt(keys, &row)),
+                    HeldVerdict::Refused(reason) => Verdict::Refused(reason),
+                });
+                return Ok(Answer::Verdicts { verdicts: verdicts.collect() });
+            }
+            Output::Refuse { reason, .. } => return Err(reason),
+            other => debug!("an order out of turn: {other:?}"),
+        }
+    }
+    Err(Refusal::Internal)
+}
+
+/// Others fill the same disk: what is free is measured before anything is promised.
+fn measure(core: &Core) {
+    match core.depot.free_bytes() {
+        Ok(free_bytes) => {
+            core.holding.lock().holding.handle_input(Input::DiskMeasured { free_bytes })
+        }
+        Err(error) => warn!("the free space of the depot is not known: {error}"),
+    }
+}
+
+fn receipt(keys: &DeviceKeys, row: &Row) -> Receipt {
+    let body = ReceiptBody {
+        vault: row.vault,
+        shard: row.shard,
+        holder: keys.id(),
+        stored: row.stored,
+        keep_until: row.keep_until,
+    };
+    Receipt::sign(body, keys).expect("the body names the device that signs")
+}
+
+fn known_row(root: ShardRoot, row: &ShardRow) -> Row {
+    Row {
+        vault: row.vault,
+        shard: ShardRef { root, bytes: row.bytes },
+        class: row.class,
+        stored: row.stored,
+        keep_until: row.keep_until,
+        lost: row.state != ShardState::Ok,
+    }
+}
+
+/// As many records, from the front, as fit one frame; the caller asks again for the rest.
+fn fitting(records: Vec<Vec<u8>>) -> Vec<ByteVec> {
+    let mut room = FRAME_BYTES_MAX - 1024;
+    let mut fitting = Vec::new();
+    for record in records {
+        let bytes = record.len() + 8;
+        if bytes > room {
+            break;
+        }
+        room -= bytes;
+        fitting.push(record.into());
+    }
+    fitting
+}

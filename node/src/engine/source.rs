@@ -1,0 +1,114 @@
+//! Reads chunks: from this device's own depot if the pack is here, else from holders.
+//!
+//! Metadata packs are fetched whole and kept, so browsing is quick the second time; of data packs
+//! only the needed ranges are fetched.
+
+use std::sync::Arc;
+
+use larder_protocol::{
+    ids::ChunkId,
+    index::{ChunkKind, Location, PackClass},
+    pack::reader::open_chunk,
+};
+use tokio::runtime::Handle;
+
+use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
+use crate::depot::{DepotError, Origin, ShardState, Tenure};
+
+/// A reader of chunks for code that may block.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkSource {
+    core: Arc<Core>,
+    member: Arc<Member>,
+    runtime: Handle,
+}
+
+impl ChunkSource {
+    /// To be made on a thread of the runtime, to be used on one that may block.
+    pub(crate) fn new(core: &Arc<Core>, member: &Arc<Member>) -> Self {
+        Self { core: Arc::clone(core), member: Arc::clone(member), runtime: Handle::current() }
+    }
+
+    /// The plaintext of a chunk, verified.
+    pub(crate) fn chunk(&self, id: ChunkId, kind: ChunkKind) -> Result<Vec<u8>, EngineError> {
+        let location = self.core.state.locate(&id)?.ok_or(EngineError::UnknownChunk(id))?;
+        if location.record.kind != kind {
+            return Err(EngineError::UnknownChunk(id));
+        }
+        self.chunk_at(&location)
+    }
+
+    /// The same when its place is known.
+    pub(crate) fn chunk_at(&self, location: &Location) -> Result<Vec<u8>, EngineError> {
+        match chunk_here(&self.core, &self.member, location) {
+            Err(error) if is_absence(&error) => self.fetched(location),
+            read => read,
+        }
+    }
+
+    fn fetched(&self, location: &Location) -> Result<Vec<u8>, EngineError> {
+        let shard = location.shard;
+        let is_metadata = location.record.kind.class() == PackClass::Metadata;
+        let needed = range_of(location);
+        let ranges = if is_metadata { vec![0..shard.bytes] } else { vec![needed.clone()] };
+        let want = Want { shard, ranges, priority: u8::from(!is_metadata) };
+        let partial = self.runtime.block_on(self.member.fetcher.fetch(&self.core, want))?;
+        let sealed = partial.read(needed)?;
+        if is_metadata {
+            let stored = wall();
+            self.core.depot.adopt(
+                &partial,
+                Tenure {
+                    vault: self.member.vault,
+                    class: PackClass::Metadata,
+                    origin: Origin::Own,
+                    stored,
+                    keep_until: stored,
+                },
+            )?;
+        }
+        open(&self.member, location, &sealed)
+    }
+}
+
+/// The plaintext of a chunk whose pack is in this device's depot.
+pub(crate) fn chunk_here(
+    core: &Core,
+    member: &Member,
+    location: &Location,
+) -> Result<Vec<u8>, EngineError> {
+    let root = location.shard.root;
+    let row = core.depot.row(&root, &member.vault)?;
+    if row.is_none_or(|row| row.state != ShardState::Ok) {
+        return Err(EngineError::Lost(root));
+    }
+    let sealed = core.depot.read_range(&root, range_of(location))?;
+    open(member, location, &sealed)
+}
+
+/// Opens a sealed chunk: seal, length and name are checked.
+pub(crate) fn open(
+    member: &Member,
+    location: &Location,
+    sealed: &[u8],
+) -> Result<Vec<u8>, EngineError> {
+    let epoch = member.epoch(location.epoch)?;
+    Ok(open_chunk(location, sealed, epoch, member.vault, &member.content)?)
+}
+
+/// The bytes of the sealed chunk within its pack.
+pub(crate) fn range_of(location: &Location) -> std::ops::Range<u64> {
+    let start = u64::from(location.offset);
+    start..start + u64::from(location.record.sealed_bytes)
+}
+
+fn is_absence(error: &EngineError) -> bool {
+    use super::error::HostError;
+    matches!(
+        error,
+        EngineError::Lost(_)
+            | EngineError::Host(HostError::Depot(
+                DepotError::Unknown(_) | DepotError::Missing(_) | DepotError::Corrupt(_)
+            ))
+    )
+}

@@ -1,0 +1,134 @@
+//! Learns what the vault's other devices have backed up: head, manifest, index.
+//!
+//! A newer head of another device leads to its commit pack, the manifest in it names index
+//! segments, and their records enter the index: known at once, usable only after this device has
+//! itself seen receipts that meet the policy (HOME-6).
+
+use std::sync::Arc;
+
+use larder_protocol::{
+    head::SignedHead,
+    ids::{DeviceId, VaultId},
+    index::{ChunkKind, PackRecord, Segment},
+    manifest::Manifest,
+    pack::reader::{PackReader, open_header},
+    placing::{Input, KnownPack},
+};
+use tracing::{debug, warn};
+
+use super::{ChunkSource, Core, EngineError, Member, fetcher::Want, on_disk};
+use crate::state::{commits::CommitRow, index::Standing};
+
+/// Begins to follow the vault's other devices.
+pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
+    let (core, member) = (Arc::clone(core), Arc::clone(member));
+    tokio::spawn(async move {
+        if let Err(error) = follow(&core, &member).await {
+            debug!("other devices of the vault could not be followed: {error}");
+        }
+    });
+}
+
+/// A head of some vault was taken. If it is the own one's, its device has something new.
+pub(super) fn head_came(core: &Arc<Core>, vault: VaultId) {
+    if let Ok(member) = core.member()
+        && member.vault == vault
+    {
+        start(core, &member);
+    }
+}
+
+/// Takes in every head of another device that is newer than what is known of it.
+pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
+    let _one_at_a_time = core.following.lock().await;
+    let own = member.keys.id();
+    let heads: Vec<SignedHead> = {
+        let vaults = core.vaults.read();
+        let known = vaults.get(&member.vault);
+        known.map(|known| known.heads().heads().cloned().collect()).unwrap_or_default()
+    };
+    for head in heads.into_iter().filter(|head| head.body().device != own) {
+        let device = head.body().device;
+        let known = core.state.commit_of(&device)?;
+        if known.is_some_and(|known| known.seq >= head.body().seq) {
+            continue;
+        }
+        if let Err(error) = take(core, member, &head).await {
+            warn!("head {} of device {}: {error}", head.body().seq, device.short());
+        }
+    }
+    Ok(())
+}
+
+/// Takes in what one head leads to.
+pub(super) async fn take(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    head: &SignedHead,
+) -> Result<Manifest, EngineError> {
+    let manifest = fetch_manifest(core, member, head).await?;
+    let source = ChunkSource::new(core, member);
+    let (taking, segments) = (Arc::clone(core), manifest.segments.clone());
+    let packs = on_disk(move || {
+        let mut packs: Vec<PackRecord> = Vec::new();
+        for location in &segments {
+            let segment = Segment::decode(&source.chunk_at(location)?)?;
+            taking.state.add_packs(&segment.packs, Standing::Known)?;
+            packs.extend(segment.packs);
+        }
+        Ok::<_, EngineError>(packs)
+    })
+    .await?;
+    if let Ok(custody) = member.custody() {
+        for pack in packs {
+            custody
+                .tell(Input::PackKnown(KnownPack {
+                    shard: pack.shard,
+                    class: pack.class,
+                    here: false,
+                    promised_sites: 1,
+                    kept_by: Vec::new(),
+                }))
+                .await;
+        }
+    }
+    let row = CommitRow {
+        seq: head.body().seq,
+        pack: head.body().commit,
+        manifest: manifest.encode(),
+        head: head.bytes().to_vec(),
+    };
+    let (keeping, device): (_, DeviceId) = (Arc::clone(core), head.body().device);
+    on_disk(move || keeping.state.keep_commit(&device, &row)).await?;
+    Ok(manifest)
+}
+
+/// The manifest in the commit pack that a head names, read as a stranger to the index would.
+async fn fetch_manifest(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    head: &SignedHead,
+) -> Result<Manifest, EngineError> {
+    let shard = head.body().commit;
+    let bytes = match core.depot.read_range(&shard.root, 0..shard.bytes) {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            let whole = 0..shard.bytes;
+            let want = Want { shard, ranges: vec![whole.clone()], priority: 0 };
+            member.fetcher.fetch(core, want).await?.read(whole)?
+        }
+    };
+    let epoch = member.epoch(open_header(&bytes)?.epoch)?;
+    let record = PackReader::read_record(&bytes, shard, epoch, member.vault)?;
+    let location = record
+        .locations()
+        .find(|location| location.record.kind == ChunkKind::Manifest)
+        .ok_or(EngineError::Lost(shard.root))?;
+    let range = super::source::range_of(&location);
+    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+    let sealed = bytes.get(start..end).ok_or(EngineError::Lost(shard.root))?;
+    let plain = super::source::open(member, &location, sealed)?;
+    core.state.add_packs(&[record], Standing::Known)?;
+    Ok(Manifest::decode(&plain)?)
+}

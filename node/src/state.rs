@@ -1,0 +1,160 @@
+//! What a node remembers beside shards: index, receipts, peers, folders, manifests.
+//!
+//! One redb file, `state.redb`. Everything in it is either a cache that can be rebuilt from packs
+//! and holders (index, manifests of others) or a fact that was acknowledged to somebody and is
+//! committed with immediate durability before the acknowledgement (receipts, grants, the own
+//! head's number). Source: specs/home.md.
+//!
+//! **Invariant:** a method that returns `Ok` after a write has made it durable.
+
+use std::path::{Path, PathBuf};
+
+use larder_protocol::cbor;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use thiserror::Error;
+
+pub mod circle;
+pub mod commits;
+pub mod folders;
+pub mod index;
+pub mod receipts;
+pub mod scan_cache;
+
+/// Bytes of page cache for `state.redb`. redb's own default is a gigabyte.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest record that is read back; everything is written by this node itself.
+const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// Layout of `state.redb` that this program writes.
+const LAYOUT: u32 = 1;
+
+/// Why the node's memory could not be read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The database refused.
+    #[error("{path}: the database could not be used")]
+    Database {
+        /// File.
+        path: PathBuf,
+        /// What redb said.
+        source: Box<redb::Error>,
+    },
+    /// A record in it does not decode.
+    #[error("a record in {table} is damaged")]
+    Damaged {
+        /// Table name.
+        table: &'static str,
+    },
+    /// Written by a newer program.
+    #[error("this home was written by a newer larder (layout {found}, this program knows {known})")]
+    Newer {
+        /// Layout met.
+        found: u32,
+        /// Newest layout known.
+        known: u32,
+    },
+}
+
+/// The open `state.redb` of one node.
+#[derive(Debug)]
+pub struct State {
+    database: Database,
+    path: PathBuf,
+    usable: index::UsablePacks,
+}
+
+impl State {
+    /// Opens or creates `state.redb` in `home`.
+    ///
+    /// # Errors
+    /// [`StateError`] when it cannot be opened, is damaged or newer than this program.
+    pub fn open(home: &Path) -> Result<Self, StateError> {
+        let path = home.join("state.redb");
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)
+            .map_err(|error| database_error(&path, error))?;
+        let state = Self { database, path, usable: index::UsablePacks::default() };
+        state.check_layout()?;
+        state.create_tables()?;
+        state.load_usable_packs()?;
+        Ok(state)
+    }
+
+    fn check_layout(&self) -> Result<(), StateError> {
+        let found = self.write(|tx| {
+            let mut meta = tx.open_table(META)?;
+            let found = meta.get("layout")?.map(|value| value.value().to_vec());
+            if found.is_none() {
+                meta.insert("layout", LAYOUT.to_le_bytes().as_slice())?;
+            }
+            Ok(found)
+        })?;
+        match found.map(|bytes| <[u8; 4]>::try_from(bytes.as_slice())) {
+            None => Ok(()),
+            Some(Ok(bytes)) if u32::from_le_bytes(bytes) == LAYOUT => Ok(()),
+            Some(Ok(bytes)) => {
+                Err(StateError::Newer { found: u32::from_le_bytes(bytes), known: LAYOUT })
+            }
+            Some(Err(_)) => Err(StateError::Damaged { table: "meta" }),
+        }
+    }
+
+    fn create_tables(&self) -> Result<(), StateError> {
+        self.write(|tx| {
+            index::create(tx)?;
+            receipts::create(tx)?;
+            circle::create(tx)?;
+            folders::create(tx)?;
+            commits::create(tx)
+        })
+    }
+
+    /// Runs `body` in one transaction and commits it durably.
+    fn write<T>(
+        &self,
+        body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StateError> {
+        let run = || {
+            let tx = self.database.begin_write()?;
+            let value = body(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        run().map_err(|error: redb::Error| database_error(&self.path, error))
+    }
+
+    fn read<T>(
+        &self,
+        body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StateError> {
+        let run = || body(&self.database.begin_read()?);
+        run().map_err(|error: redb::Error| database_error(&self.path, error))
+    }
+}
+
+fn database_error(path: &Path, error: impl Into<redb::Error>) -> StateError {
+    StateError::Database { path: path.to_owned(), source: Box::new(error.into()) }
+}
+
+/// Decodes a record of `table`.
+fn record<T>(table: &'static str, bytes: &[u8]) -> Result<T, StateError>
+where
+    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+{
+    cbor::decode(bytes, RECORD_BYTES_MAX).map_err(|_| StateError::Damaged { table })
+}
+
+/// Collects the values of a whole small table.
+fn values<K: redb::Key + 'static>(
+    table: &impl ReadableTable<K, &'static [u8]>,
+) -> Result<Vec<Vec<u8>>, redb::Error> {
+    let mut all = Vec::new();
+    for row in table.iter()? {
+        all.push(row?.1.value().to_vec());
+    }
+    Ok(all)
+}

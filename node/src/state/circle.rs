@@ -1,0 +1,123 @@
+//! The circle: who holds for this vault, and for whom this device holds.
+
+use larder_protocol::{
+    cbor,
+    ids::{DeviceId, VaultId},
+};
+use minicbor::{Decode, Encode};
+use redb::{TableDefinition, WriteTransaction};
+
+use super::{State, StateError, record, values};
+
+const PEERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("peers");
+const GRANTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("grants");
+
+/// A device that this node knows and may call.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PeerRow {
+    /// The device.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Its vault: the own one, or another of the circle.
+    #[n(1)]
+    pub vault: VaultId,
+    /// What its owner calls it.
+    #[n(2)]
+    pub name: String,
+    /// Where it stands; devices of one site fail together.
+    #[n(3)]
+    pub site: String,
+    /// Socket addresses at which it was last known.
+    #[n(4)]
+    pub addresses: Vec<String>,
+    /// When it last answered, in seconds since 1970; 0 for never.
+    #[n(5)]
+    pub last_seen: u64,
+    /// Bytes that it last said it grants to this vault.
+    #[n(6)]
+    pub granted_bytes: u64,
+    /// Bytes of them in use, as it last said.
+    #[n(7)]
+    pub used_bytes: u64,
+    /// Whether packs of this vault may be placed there.
+    #[n(8)]
+    pub is_holder: bool,
+}
+
+/// A signed-for allowance of this device to a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct GrantRow {
+    /// The vault that may keep shards here.
+    #[n(0)]
+    pub vault: VaultId,
+    /// What its owner calls the device that joined.
+    #[n(1)]
+    pub name: String,
+    /// How many bytes; `None` means as many as this device offers in all.
+    #[n(2)]
+    pub bytes: Option<u64>,
+}
+
+pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(PEERS)?;
+    tx.open_table(GRANTS)?;
+    Ok(())
+}
+
+impl State {
+    /// Adds or replaces a peer.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_peer(&self, peer: &PeerRow) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(PEERS)?;
+            table.insert(peer.device.as_bytes(), cbor::encode(peer).as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// One peer.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn peer(&self, device: &DeviceId) -> Result<Option<PeerRow>, StateError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(PEERS)?;
+            Ok(table.get(device.as_bytes())?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("peers", &bytes)).transpose()
+    }
+
+    /// All peers, ascending by device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn peers(&self) -> Result<Vec<PeerRow>, StateError> {
+        let rows = self.read(|tx| values(&tx.open_table(PEERS)?))?;
+        rows.iter().map(|bytes| record("peers", bytes)).collect()
+    }
+
+    /// Grants a vault room on this device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_grant(&self, grant: &GrantRow) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(GRANTS)?;
+            table.insert(grant.vault.as_bytes(), cbor::encode(grant).as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// All grants of this device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn grants(&self) -> Result<Vec<GrantRow>, StateError> {
+        let rows = self.read(|tx| values(&tx.open_table(GRANTS)?))?;
+        rows.iter().map(|bytes| record("grants", bytes)).collect()
+    }
+}

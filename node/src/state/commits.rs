@@ -1,0 +1,200 @@
+//! What has been committed: the newest manifest of every device of the vault, and the number of
+//! the own head.
+//!
+//! The own head's number is raised here, durably, before the head leaves this device: two heads
+//! with one number are proof of a clone, so a number is never used twice.
+
+use larder_protocol::{ids::DeviceId, index::ShardRef};
+use minicbor::{Decode, Encode};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::{META, State, StateError, record};
+
+/// Note in `meta`.
+const PUBLISHED_SEQ: &str = "published seq";
+
+const MANIFESTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("manifests");
+
+/// The newest manifest of a device, with the head and commit pack it came by.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct CommitRow {
+    /// Number of the head.
+    #[n(0)]
+    pub seq: u64,
+    /// The commit pack.
+    #[n(1)]
+    pub pack: ShardRef,
+    /// Encoded manifest.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub manifest: Vec<u8>,
+    /// Encoded signed head.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub head: Vec<u8>,
+}
+
+/// Own heads that are not yet published, by number.
+const OWN_HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("own_heads");
+
+/// Highest own head that each holder has taken.
+const HEADS_HELD: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("heads_held");
+
+/// Own heads that are kept for pushing: more than can ever wait.
+const OWN_HEADS_MAX: u64 = 64;
+
+pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(MANIFESTS)?;
+    tx.open_table(OWN_HEADS)?;
+    tx.open_table(HEADS_HELD)?;
+    tx.open_table(META)?;
+    Ok(())
+}
+
+impl State {
+    /// Remembers the newest commit of a device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_commit(&self, device: &DeviceId, row: &CommitRow) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(MANIFESTS)?;
+            table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Remembers this device's own newest commit; its head stays available for pushing.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_own_commit(&self, device: &DeviceId, row: &CommitRow) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(MANIFESTS)?;
+            table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
+            let mut heads = tx.open_table(OWN_HEADS)?;
+            heads.insert(row.seq, row.head.as_slice())?;
+            heads.retain(|seq, _| seq.saturating_add(OWN_HEADS_MAX) > row.seq)?;
+            Ok(())
+        })
+    }
+
+    /// An own head by its number, if it is kept still.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn own_head(&self, seq: u64) -> Result<Option<Vec<u8>>, StateError> {
+        self.read(|tx| {
+            let table = tx.open_table(OWN_HEADS)?;
+            Ok(table.get(seq)?.map(|head| head.value().to_vec()))
+        })
+    }
+
+    /// A holder has taken an own head.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_head_held(&self, holder: &DeviceId, seq: u64) -> Result<(), StateError> {
+        self.write(|tx| {
+            tx.open_table(HEADS_HELD)?.insert(holder.as_bytes(), seq)?;
+            Ok(())
+        })
+    }
+
+    /// Which own head each holder has.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn heads_held(&self) -> Result<Vec<(DeviceId, u64)>, StateError> {
+        self.read(|tx| {
+            let mut all = Vec::new();
+            for row in tx.open_table(HEADS_HELD)?.iter()? {
+                let (holder, seq) = row?;
+                all.push((DeviceId::from_bytes(*holder.value()), seq.value()));
+            }
+            Ok(all)
+        })
+    }
+
+    /// The newest known commit of a device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn commit_of(&self, device: &DeviceId) -> Result<Option<CommitRow>, StateError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(MANIFESTS)?;
+            Ok(table.get(device.as_bytes())?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("manifests", &bytes)).transpose()
+    }
+
+    /// The newest known commits of all devices of the vault.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn commits(&self) -> Result<Vec<(DeviceId, CommitRow)>, StateError> {
+        let rows = self.read(|tx| {
+            let mut rows = Vec::new();
+            for row in tx.open_table(MANIFESTS)?.iter()? {
+                let (device, bytes) = row?;
+                rows.push((DeviceId::from_bytes(*device.value()), bytes.value().to_vec()));
+            }
+            Ok(rows)
+        })?;
+        rows.into_iter().map(|(device, bytes)| Ok((device, record("manifests", &bytes)?))).collect()
+    }
+
+    /// Number of the newest own head that was published: on as many sites as the policy asks.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn published_seq(&self) -> Result<u64, StateError> {
+        let bytes = self.note(PUBLISHED_SEQ)?;
+        match bytes.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice())) {
+            None => Ok(0),
+            Some(Ok(bytes)) => Ok(u64::from_le_bytes(bytes)),
+            Some(Err(_)) => Err(StateError::Damaged { table: "meta" }),
+        }
+    }
+
+    /// Raises [`Self::published_seq`]; a lower number changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn raise_published_seq(&self, seq: u64) -> Result<(), StateError> {
+        if seq > self.published_seq()? {
+            self.keep_note(PUBLISHED_SEQ, &seq.to_le_bytes())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A small value by name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.read(|tx| Ok(tx.open_table(META)?.get(name)?.map(|value| value.value().to_vec())))
+    }
+
+    /// Keeps a small value by name.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_note(&self, name: &str, value: &[u8]) -> Result<(), StateError> {
+        self.write(|tx| {
+            tx.open_table(META)?.insert(name, value)?;
+            Ok(())
+        })
+    }
+
+    /// Forgets a small value.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn drop_note(&self, name: &str) -> Result<(), StateError> {
+        self.write(|tx| {
+            tx.open_table(META)?.remove(name)?;
+            Ok(())
+        })
+    }
+}

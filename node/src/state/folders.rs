@@ -1,0 +1,100 @@
+//! The folders that this device backs up, with their exclude patterns.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use larder_protocol::cbor;
+use minicbor::{Decode, Encode};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::{State, StateError, record};
+
+const FOLDERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("folders");
+
+/// What is excluded below one folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FolderRow {
+    /// Patterns in gitignore syntax, relative to the folder.
+    #[n(0)]
+    pub excludes: Vec<String>,
+}
+
+/// One folder to back up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Patterns in gitignore syntax, relative to `path`.
+    pub excludes: Vec<String>,
+}
+
+pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(FOLDERS)?;
+    Ok(())
+}
+
+impl State {
+    /// Adds a folder, or replaces its excludes.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn add_folder(&self, folder: &Folder) -> Result<(), StateError> {
+        let row = FolderRow { excludes: folder.excludes.clone() };
+        self.write(|tx| {
+            let mut table = tx.open_table(FOLDERS)?;
+            table.insert(folder.path.as_os_str().as_bytes(), cbor::encode(&row).as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Stops backing a folder up; its snapshots stay. False if it was not there.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn remove_folder(&self, path: &Path) -> Result<bool, StateError> {
+        self.write(|tx| {
+            let removed = tx.open_table(FOLDERS)?.remove(path.as_os_str().as_bytes())?.is_some();
+            Ok(removed)
+        })
+    }
+
+    /// All folders, ascending by path.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn folders(&self) -> Result<Vec<Folder>, StateError> {
+        let rows = self.read(|tx| {
+            let mut rows = Vec::new();
+            for row in tx.open_table(FOLDERS)?.iter()? {
+                let (path, bytes) = row?;
+                rows.push((path.value().to_vec(), bytes.value().to_vec()));
+            }
+            Ok(rows)
+        })?;
+        rows.into_iter()
+            .map(|(path, bytes)| {
+                let row: FolderRow = record("folders", &bytes)?;
+                let path = PathBuf::from(std::ffi::OsString::from_vec(path));
+                Ok(Folder { path, excludes: row.excludes })
+            })
+            .collect()
+    }
+
+    /// The excludes of the folder at `path`, if it is one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn folder(&self, path: &Path) -> Result<Option<Folder>, StateError> {
+        let key: &OsStr = path.as_os_str();
+        let bytes = self.read(|tx| {
+            Ok(tx.open_table(FOLDERS)?.get(key.as_bytes())?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let row: FolderRow = record("folders", &bytes)?;
+        Ok(Some(Folder { path: path.to_owned(), excludes: row.excludes }))
+    }
+}

@@ -1,0 +1,287 @@
+//! The local index: which chunks exist, in which packs, and which packs may be relied on.
+//!
+//! A cache: every row can be rebuilt from pack footers. Two kinds of trust are kept apart. A pack
+//! may be *known* (its chunks can be restored from it if a holder still has it) without being
+//! *usable* (its chunks may be left out of a new backup): only packs that this device itself
+//! made durable, or for which it has itself seen enough receipts, are usable (HOME-6).
+
+use std::sync::RwLock;
+
+use larder_protocol::{
+    cbor,
+    ids::{ChunkId, ShardRoot},
+    index::{Location, PackClass, PackRecord, ShardRef},
+};
+use minicbor::{Decode, Encode};
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+
+use super::{State, StateError, record, values};
+
+const CHUNKS: TableDefinition<'_, &[u8; 32], (u32, u32)> = TableDefinition::new("chunks");
+const PACKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("packs");
+const FACTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("pack_facts");
+
+/// Number of a pack in this node's own tables.
+pub type PackNumber = u32;
+
+/// What is known of a pack beside its chunks: small, so that all packs can be gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PackFacts {
+    /// Its number here.
+    #[n(0)]
+    pub number: PackNumber,
+    /// Name and length.
+    #[n(1)]
+    pub shard: ShardRef,
+    /// Which kind of pack.
+    #[n(2)]
+    pub class: PackClass,
+    /// Whether new backups may rely on its chunks.
+    #[n(3)]
+    pub usable: bool,
+    /// Whether this device made it.
+    #[n(4)]
+    pub own: bool,
+    /// Whether an index segment of this device's own manifest lists it.
+    #[n(5)]
+    pub listed: bool,
+    /// On how many sites it was kept when its local copy went; 0 if it never did.
+    #[n(6)]
+    pub promised_sites: u8,
+}
+
+/// By what right a pack enters the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Made and made durable by this device.
+    Own,
+    /// Of another device of the vault; receipts that meet the policy were seen here.
+    Vouched,
+    /// Of another device of the vault; good for restoring.
+    Known,
+}
+
+/// `usable` by pack number, in memory: asked once per chunk of every backup.
+#[derive(Debug, Default)]
+pub(super) struct UsablePacks(RwLock<Vec<bool>>);
+
+impl UsablePacks {
+    fn set(&self, number: PackNumber, usable: bool) {
+        let mut all = self.0.write().expect("no code panics while holding this lock");
+        let at = usize::try_from(number).expect("a u32 fits");
+        if all.len() <= at {
+            all.resize(at + 1, false);
+        }
+        if let Some(slot) = all.get_mut(at) {
+            *slot = usable;
+        }
+    }
+
+    fn is(&self, number: PackNumber) -> bool {
+        let all = self.0.read().expect("no code panics while holding this lock");
+        usize::try_from(number).ok().and_then(|at| all.get(at).copied()).unwrap_or(false)
+    }
+}
+
+pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(CHUNKS)?;
+    tx.open_table(PACKS)?;
+    tx.open_table(FACTS)?;
+    Ok(())
+}
+
+impl State {
+    pub(super) fn load_usable_packs(&self) -> Result<(), StateError> {
+        for facts in self.pack_facts()? {
+            self.usable.set(facts.number, facts.usable);
+        }
+        Ok(())
+    }
+
+    /// Adds packs to the index. A pack that is known keeps its row, except that it may gain
+    /// trust; a chunk that is known in a usable pack keeps its place.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn add_packs(&self, records: &[PackRecord], standing: Standing) -> Result<(), StateError> {
+        let changed = self.write(|tx| {
+            let mut tables = Tables {
+                chunks: tx.open_table(CHUNKS)?,
+                packs: tx.open_table(PACKS)?,
+                facts: tx.open_table(FACTS)?,
+            };
+            records.iter().map(|pack| tables.add(pack, standing, &self.usable)).collect()
+        })?;
+        let changed: Vec<PackFacts> = changed;
+        for facts in changed {
+            self.usable.set(facts.number, facts.usable);
+        }
+        Ok(())
+    }
+
+    /// Marks packs as listed in an index segment of this device's own manifest.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn mark_listed(&self, roots: &[ShardRoot]) -> Result<(), StateError> {
+        self.change_facts(roots, |facts| facts.listed = true)
+    }
+
+    /// Notes on how many sites a pack is kept, before its local copy goes.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn promise_sites(&self, root: &ShardRoot, sites: u8) -> Result<(), StateError> {
+        self.change_facts(&[*root], |facts| facts.promised_sites = sites)
+    }
+
+    /// A pack of another device has receipts that meet the policy: new backups may rely on it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn vouch(&self, root: &ShardRoot) -> Result<(), StateError> {
+        match self.facts_of(root)? {
+            Some(facts) if !facts.usable => {
+                self.change_facts(&[*root], |facts| facts.usable = true)?;
+                self.usable.set(facts.number, true);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn change_facts(
+        &self,
+        roots: &[ShardRoot],
+        change: impl Fn(&mut PackFacts),
+    ) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(FACTS)?;
+            for root in roots {
+                let bytes = table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
+                let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
+                if let Some(mut facts) = facts {
+                    change(&mut facts);
+                    table.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The pack of a chunk on which a new backup may rely, if there is one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn usable_pack_of(&self, chunk: &ChunkId) -> Result<Option<PackNumber>, StateError> {
+        let place = self.place_of(chunk)?;
+        Ok(place.map(|(number, _)| number).filter(|number| self.usable.is(*number)))
+    }
+
+    /// Where a chunk is.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn locate(&self, chunk: &ChunkId) -> Result<Option<Location>, StateError> {
+        let Some((number, position)) = self.place_of(chunk)? else { return Ok(None) };
+        let pack = self.pack(number)?.ok_or(StateError::Damaged { table: "chunks" })?;
+        let position = usize::try_from(position).expect("a u32 fits");
+        Ok(pack.locations().nth(position))
+    }
+
+    /// The pack number and position of a chunk: the cheap half of [`Self::locate`], for sorting
+    /// many chunks by pack before any record is read.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn place_of(&self, chunk: &ChunkId) -> Result<Option<(PackNumber, u32)>, StateError> {
+        self.read(|tx| Ok(tx.open_table(CHUNKS)?.get(chunk.as_bytes())?.map(|row| row.value())))
+    }
+
+    /// One pack with all its chunks.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn pack(&self, number: PackNumber) -> Result<Option<PackRecord>, StateError> {
+        let bytes = self.read(|tx| {
+            Ok(tx.open_table(PACKS)?.get(number)?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("packs", &bytes)).transpose()
+    }
+
+    /// What is known of one pack.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn facts_of(&self, root: &ShardRoot) -> Result<Option<PackFacts>, StateError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(FACTS)?;
+            Ok(table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("pack_facts", &bytes)).transpose()
+    }
+
+    /// What is known of all packs, about 60 bytes each.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn pack_facts(&self) -> Result<Vec<PackFacts>, StateError> {
+        let rows = self.read(|tx| values(&tx.open_table(FACTS)?))?;
+        rows.iter().map(|bytes| record("pack_facts", bytes)).collect()
+    }
+
+    /// How many chunks and packs are known.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn index_size(&self) -> Result<(u64, u64), StateError> {
+        self.read(|tx| Ok((tx.open_table(CHUNKS)?.len()?, tx.open_table(PACKS)?.len()?)))
+    }
+}
+
+/// The three tables of the index within one transaction.
+struct Tables<'t> {
+    chunks: Table<'t, &'static [u8; 32], (u32, u32)>,
+    packs: Table<'t, u32, &'static [u8]>,
+    facts: Table<'t, &'static [u8; 32], &'static [u8]>,
+}
+
+impl Tables<'_> {
+    fn add(
+        &mut self,
+        pack: &PackRecord,
+        standing: Standing,
+        usable: &UsablePacks,
+    ) -> Result<PackFacts, redb::Error> {
+        let root = pack.shard.root;
+        let known = self.facts.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
+        let known = known.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
+        let mut facts = match known {
+            Some(facts) => facts,
+            None => PackFacts {
+                number: self.packs.last()?.map_or(0, |(last, _)| last.value().saturating_add(1)),
+                shard: pack.shard,
+                class: pack.class,
+                usable: false,
+                own: false,
+                listed: false,
+                promised_sites: 0,
+            },
+        };
+        // Trust only grows.
+        facts.usable |= standing != Standing::Known;
+        facts.own |= standing == Standing::Own;
+        self.facts.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
+        if known.is_none() {
+            self.packs.insert(facts.number, cbor::encode(pack).as_slice())?;
+        }
+        for (position, chunk) in (0_u32..).zip(&pack.chunks) {
+            let place = self.chunks.get(chunk.id.as_bytes())?.map(|place| place.value());
+            if place.is_none_or(|(old, _)| facts.usable && !usable.is(old)) {
+                self.chunks.insert(chunk.id.as_bytes(), (facts.number, position))?;
+            }
+        }
+        Ok(facts)
+    }
+}

@@ -1,0 +1,261 @@
+//! Device logs and heads of the own vault and of every vault held for, as plain files.
+//!
+//! ```text
+//! vaults/<vault hex>/log/<entry hash hex>      one entry, verbatim
+//! vaults/<vault hex>/heads/<device hex>-<head hash hex>
+//!                                              the highest valid head of a device, verbatim;
+//!                                              more than one only if the device is forked
+//! ```
+//! Plain files, so that a holder's disk and the phrase are enough to restore, with any program.
+//! Everything read back is verified like what comes from the network.
+//!
+//! **Invariant:** an entry or head is durable here before [`Vaults::merge_log`] or
+//! [`Vaults::offer_head`] says that it was taken (HOME-1).
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{RwLock, RwLockReadGuard},
+};
+
+use larder_protocol::{
+    head::{HeadBook, Offered, Seen, SignedHead},
+    ids::{DeviceId, EntryHash, VaultId},
+    log::{DeviceLog, LogError, Merged},
+};
+use thiserror::Error;
+use tracing::warn;
+
+mod files;
+
+use files::Folder;
+
+/// Why a log or head was not taken.
+#[derive(Debug, Error)]
+pub enum VaultError {
+    /// The disk refused.
+    #[error("{path}: the vault's records could not be read or written")]
+    Disk {
+        /// File or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No such vault is known here.
+    #[error("vault {0} is not known here")]
+    Unknown(VaultId),
+    /// The entry is not valid.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Its log holds no genesis entry that fits its name.
+    #[error("the log of vault {0} on this disk is damaged")]
+    Damaged(VaultId),
+}
+
+impl VaultError {
+    /// Whether this device's own disk is at fault.
+    pub const fn is_disk(&self) -> bool {
+        matches!(self, Self::Disk { .. })
+    }
+}
+
+/// What a caller is to a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// One of its devices.
+    Device,
+    /// Whoever has its phrase.
+    Recovery,
+}
+
+/// One vault as this node knows it.
+#[derive(Debug)]
+pub struct KnownVault {
+    log: DeviceLog,
+    heads: HeadBook,
+    folder: Folder,
+}
+
+impl KnownVault {
+    /// Its verified device log.
+    pub const fn log(&self) -> &DeviceLog {
+        &self.log
+    }
+
+    /// The highest heads of its devices.
+    pub const fn heads(&self) -> &HeadBook {
+        &self.heads
+    }
+}
+
+/// All vaults that this node knows.
+#[derive(Debug)]
+pub struct Vaults {
+    directory: PathBuf,
+    all: RwLock<BTreeMap<VaultId, KnownVault>>,
+}
+
+impl Vaults {
+    /// Reads `directory`, making it when there is none. What does not verify is reported, left
+    /// where it is, and not used.
+    ///
+    /// # Errors
+    /// [`VaultError::Disk`].
+    pub fn open(directory: &Path) -> Result<Self, VaultError> {
+        let mut all = BTreeMap::new();
+        for folder in files::vault_folders(directory)? {
+            let vault = folder.vault();
+            match Self::load(folder) {
+                Ok(known) => {
+                    all.insert(vault, known);
+                }
+                Err(error) => warn!("vault {}: {error}", vault.short()),
+            }
+        }
+        Ok(Self { directory: directory.to_owned(), all: RwLock::new(all) })
+    }
+
+    fn load(folder: Folder) -> Result<KnownVault, VaultError> {
+        let entries = folder.log_entries()?;
+        let log = assemble(folder.vault(), entries)?;
+        let mut heads = HeadBook::default();
+        for bytes in folder.heads()? {
+            let verdict = SignedHead::decode(&bytes).map(|head| heads.offer(&log, head));
+            if let Ok(Offered::Invalid(error)) | Err(error) = verdict {
+                warn!("vault {}: a stored head is not valid: {error}", folder.vault().short());
+            }
+        }
+        Ok(KnownVault { log, heads, folder })
+    }
+
+    /// All vaults, for looking.
+    pub fn read(&self) -> RwLockReadGuard<'_, BTreeMap<VaultId, KnownVault>> {
+        self.all.read().expect("no code panics while holding this lock")
+    }
+
+    /// Begins to keep a vault whose log is `log`; merges if it is known.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn add(&self, log: &DeviceLog) -> Result<(), VaultError> {
+        let vault = log.vault();
+        if !self.read().contains_key(&vault) {
+            let folder = Folder::create(&self.directory, vault)?;
+            for entry in log.entries() {
+                folder.keep_entry(entry)?;
+            }
+            let heads = HeadBook::default();
+            let known = KnownVault { log: log.clone(), heads, folder };
+            let mut all = self.all.write().expect("no code panics while holding this lock");
+            all.entry(vault).or_insert(known);
+        }
+        let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();
+        self.merge_log(vault, &entries).map(|_| ())
+    }
+
+    /// Takes log entries, parents first; durable when it returns. True if any was new.
+    ///
+    /// # Errors
+    /// [`VaultError`]; entries before the bad one stay.
+    pub fn merge_log<B: AsRef<[u8]>>(
+        &self,
+        vault: VaultId,
+        entries: &[B],
+    ) -> Result<bool, VaultError> {
+        let mut all = self.all.write().expect("no code panics while holding this lock");
+        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
+        let mut grown = false;
+        for bytes in entries {
+            let mut log = known.log.clone();
+            if let Merged::Added(_) = log.merge(bytes.as_ref())? {
+                known.folder.keep_entry(bytes.as_ref())?;
+                known.log = log;
+                grown = true;
+            }
+        }
+        Ok(grown)
+    }
+
+    /// Offers a signed head; durable when it returns [`Offered::Taken`] or [`Offered::Forked`].
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn offer_head(&self, vault: VaultId, head: SignedHead) -> Result<Offered, VaultError> {
+        let mut all = self.all.write().expect("no code panics while holding this lock");
+        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
+        let mut heads = known.heads.clone();
+        let device = head.body().device;
+        let offered = heads.offer(&known.log, head);
+        if let Offered::Taken | Offered::Forked(_) = &offered {
+            known.folder.keep_heads(&device, heads.heads_of(&device))?;
+            known.heads = heads;
+        }
+        Ok(offered)
+    }
+
+    /// Whose device (or phrase) `peer` is. The own vault comes first; a key can belong to one.
+    pub fn relation(&self, peer: &DeviceId) -> Option<(VaultId, Relation)> {
+        let all = self.read();
+        all.iter().find_map(|(vault, known)| {
+            if known.log.is_device(peer) {
+                Some((*vault, Relation::Device))
+            } else if known.log.recovery().access == *peer.as_bytes() {
+                Some((*vault, Relation::Recovery))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The newest entries of a vault's log.
+    pub fn log_heads(&self, vault: &VaultId) -> Vec<EntryHash> {
+        self.read().get(vault).map(|known| known.log.heads()).unwrap_or_default()
+    }
+
+    /// Log entries that somebody lacks who has `have`.
+    pub fn log_beyond(&self, vault: &VaultId, have: &[EntryHash]) -> Option<Vec<Vec<u8>>> {
+        let all = self.read();
+        let known = all.get(vault)?;
+        Some(known.log.entries_beyond(have).into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// What `device` writes into its next head of a vault: the newest heads of its others.
+    pub fn seen_by(&self, vault: &VaultId, device: &DeviceId) -> Vec<Seen> {
+        self.read().get(vault).map(|known| known.heads.seen_by(device)).unwrap_or_default()
+    }
+
+    /// The highest heads of a vault's devices, encoded; both sides of a fork.
+    pub fn heads_of(&self, vault: &VaultId) -> Option<Vec<Vec<u8>>> {
+        let all = self.read();
+        Some(all.get(vault)?.heads.heads().map(|head| head.bytes().to_vec()).collect())
+    }
+}
+
+/// Puts entries into an order in which each finds its parents.
+fn assemble(vault: VaultId, mut entries: Vec<Vec<u8>>) -> Result<DeviceLog, VaultError> {
+    let genesis = entries
+        .iter()
+        .position(|entry| DeviceLog::begin(entry).is_ok_and(|log| log.vault() == vault));
+    let genesis = entries.swap_remove(genesis.ok_or(VaultError::Damaged(vault))?);
+    let mut log = DeviceLog::begin(&genesis)?;
+    loop {
+        let before = entries.len();
+        let mut problem = None;
+        entries.retain(|entry| match log.merge(entry) {
+            Ok(_) => false,
+            Err(error) => {
+                problem = Some(error);
+                true
+            }
+        });
+        match problem {
+            None => return Ok(log),
+            // No entry found its parents in this round: the rest is damaged or incomplete.
+            Some(error) if entries.len() == before => {
+                warn!("vault {}: {before} log entries do not verify: {error}", vault.short());
+                return Ok(log);
+            }
+            Some(_) => {}
+        }
+    }
+}
