@@ -22,6 +22,7 @@ mod partial;
 mod reconcile;
 mod reserve;
 mod shard;
+mod steps;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,7 +36,6 @@ use std::{
 use larder_protocol::{
     ids::{ShardRoot, VaultId},
     index::ShardRef,
-    time::Timestamp,
 };
 
 pub use error::DepotError;
@@ -48,6 +48,7 @@ pub use writer::ShardWriter;
 
 use disk::Layout;
 use reserve::Reserve;
+use steps::{Step, reached};
 use table::Table;
 
 /// Stripes of the lock that keeps a shard from being placed and removed at once.
@@ -190,6 +191,7 @@ impl Depot {
             // The row goes first: a crash in between leaves a file without a row, which the next
             // start removes; the other way round it would leave a row that says "lost".
             self.inner.table.forget(root, vault)?;
+            reached(Step::RowDeleted);
         }
         if self.inner.table.rows_of(root)?.is_empty() {
             self.inner.layout.unlink(root)?;
@@ -268,10 +270,4 @@ impl Depot {
         // The lock guards files, not memory: a panic elsewhere leaves nothing half-changed in it.
         self.inner.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The time now, by the clock of this device.
-pub fn wall_clock() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| since.as_secs()))
 }

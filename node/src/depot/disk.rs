@@ -9,7 +9,10 @@ use std::{
 
 use larder_protocol::ids::ShardRoot;
 
-use super::DepotError;
+use super::{
+    DepotError,
+    steps::{Step, reached},
+};
 
 /// Ending of an outboard file, after the root in hex.
 const OUTBOARD_ENDING: &str = "obao";
@@ -88,33 +91,26 @@ impl Layout {
         data: &Path,
         outboard: Option<&Path>,
     ) -> Result<(), DepotError> {
-        self.place_outboard(root, outboard)?;
-        self.place_data(root, data)?;
-        self.sync_bucket(root)
-    }
-
-    pub(super) fn place_outboard(
-        &self,
-        root: &ShardRoot,
-        outboard: Option<&Path>,
-    ) -> Result<(), DepotError> {
-        let Some(outboard) = outboard else { return Ok(()) };
-        fs::rename(outboard, self.outboard(root)).map_err(DepotError::disk("name an outboard"))
-    }
-
-    pub(super) fn place_data(&self, root: &ShardRoot, data: &Path) -> Result<(), DepotError> {
-        fs::rename(data, self.data(root)).map_err(DepotError::disk("name a shard"))
-    }
-
-    pub(super) fn sync_bucket(&self, root: &ShardRoot) -> Result<(), DepotError> {
-        sync_dir(&self.bucket(root.as_bytes()[0]))
+        let named = DepotError::disk("name a shard");
+        if let Some(outboard) = outboard {
+            fs::rename(outboard, self.outboard(root)).map_err(&named)?;
+            reached(Step::OutboardNamed);
+        }
+        fs::rename(data, self.data(root)).map_err(&named)?;
+        reached(Step::DataNamed);
+        sync_dir(&self.bucket(root.as_bytes()[0]))?;
+        reached(Step::NamesSynced);
+        Ok(())
     }
 
     /// Removes a shard's files. Not synced: if a crash brings them back, the next start removes
     /// them, for they have no row.
     pub(super) fn unlink(&self, root: &ShardRoot) -> Result<(), DepotError> {
         remove_if_there(&self.data(root))?;
-        remove_if_there(&self.outboard(root))
+        reached(Step::DataUnlinked);
+        remove_if_there(&self.outboard(root))?;
+        reached(Step::OutboardUnlinked);
+        Ok(())
     }
 
     pub(super) fn free_bytes(&self) -> Result<u64, DepotError> {

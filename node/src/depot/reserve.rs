@@ -6,7 +6,9 @@ use std::{fs::File, path::PathBuf};
 use super::disk;
 
 /// Enough for many commits of the table: a commit of one row writes some ten pages of 4 KiB.
-const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+const RESERVE_BYTES: u64 = 1024 * 1024;
+/// Better than nothing: enough for one commit.
+const RESERVE_BYTES_MIN: u64 = 64 * 1024;
 
 /// The reserve. Best effort: a disk that is full at the start has none.
 #[derive(Debug)]
@@ -28,12 +30,19 @@ impl Reserve {
         }
     }
 
-    /// Takes the space again if it was given up and there is room.
+    /// Takes the space again, as much as there is room for.
     pub(super) fn refill(&self) {
-        let Ok(file) = File::create_new(&self.path) else { return };
-        if disk::set_aside(&file, RESERVE_BYTES).is_err() {
-            // A partial reserve would look like a full one.
-            self.release();
+        let opened = File::options().create(true).truncate(false).write(true).open(&self.path);
+        let Ok(file) = opened else { return };
+        let had = file.metadata().map_or(0, |meta| meta.len());
+        let mut bytes = RESERVE_BYTES;
+        while bytes > had.max(RESERVE_BYTES_MIN - 1) {
+            if disk::set_aside(&file, bytes).is_ok() {
+                // The length says how much is held; failing to say it only costs a second try.
+                let _ = file.set_len(bytes);
+                return;
+            }
+            bytes /= 2;
         }
     }
 }

@@ -18,7 +18,7 @@ use larder_protocol::{
     time::Timestamp,
 };
 use minicbor::{Decode, Encode};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::{DepotError, reserve::Reserve};
 
@@ -346,10 +346,10 @@ impl Table {
     fn lead(&self, batches: Vec<Batch>) {
         let mut result = self.write(&batches);
         if matches!(result, Err(DepotError::NoSpace)) {
-            self.reserve.release();
             let (freeing, others): (Vec<_>, Vec<_>) = batches.into_iter().partition(|b| b.freeing);
             settle(&others, &result);
             if !freeing.is_empty() {
+                self.reserve.release();
                 result = self.write(&freeing);
             }
             settle(&freeing, &result);
@@ -392,6 +392,18 @@ impl Table {
         written
     }
 
+    /// Opens the database again. It repairs itself, which may take space: reading and removing
+    /// come before the reserve.
+    fn reopen(&self) -> Result<Database, DepotError> {
+        match open_database(&self.path) {
+            Err(DepotError::NoSpace) => {
+                self.reserve.release();
+                open_database(&self.path)
+            }
+            other => other,
+        }
+    }
+
     /// Uses the database, opening it again when an earlier error closed it.
     fn with<T>(
         &self,
@@ -406,7 +418,7 @@ impl Table {
             drop(ready);
             let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
             if closed.is_none() {
-                *closed = Some(open_database(&self.path)?);
+                *closed = Some(self.reopen()?);
             }
             work(closed.as_ref().expect("opened a line above"))
         };
@@ -422,10 +434,13 @@ impl Table {
 fn open_database(path: &PathBuf) -> Result<Database, DepotError> {
     let open = || -> Result<Database, redb::Error> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        // A read of a table that was never made is an error: make it.
-        let transaction = database.begin_write()?;
-        transaction.open_table(SHARDS)?;
-        transaction.commit()?;
+        // A read of a table that was never made is an error: make it. Nothing is written when it
+        // is there: a full disk must not keep the depot closed.
+        if let Err(TableError::TableDoesNotExist(_)) = database.begin_read()?.open_table(SHARDS) {
+            let transaction = database.begin_write()?;
+            transaction.open_table(SHARDS)?;
+            transaction.commit()?;
+        }
         Ok(database)
     };
     Ok(open()?)

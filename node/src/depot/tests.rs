@@ -8,9 +8,14 @@
 
 use std::{fs, path::Path};
 
-use larder_protocol::{ids::VaultId, index::PackClass};
+use larder_protocol::{ids::VaultId, index::PackClass, time::Timestamp};
 
 use super::*;
+
+mod crash;
+mod damage;
+mod full;
+mod partial;
 
 /// Bytes that do not repeat, the same for the same seed.
 pub(crate) fn bytes(seed: u64, length: usize) -> Vec<u8> {

@@ -8,7 +8,10 @@ use std::{
 
 use larder_protocol::{index::ShardRef, limits::SHARD_BYTES_MAX};
 
-use super::{Depot, DepotError, ShardHasher, Tenure, disk};
+use super::{
+    Depot, DepotError, ShardHasher, Tenure, disk,
+    steps::{Step, reached},
+};
 
 /// Writes one shard. Dropped before [`ShardWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -93,14 +96,14 @@ impl ShardWriter {
             sealed.place()?;
         }
         sealed.depot.inner.table.record(met, tenure)?;
+        reached(Step::Recorded);
         Ok(met)
     }
 }
 
-/// A shard of proven name whose files are still temporary. Its steps are apart so that tests can
-/// stop between any two.
+/// A shard of proven name whose files are still temporary.
 #[derive(Debug)]
-pub(super) struct Sealed {
+struct Sealed {
     depot: Depot,
     shard: ShardRef,
     temps: Temps,
@@ -111,10 +114,12 @@ impl Sealed {
     fn sync(&self, data: &File, outboard: &[u8]) -> Result<(), DepotError> {
         let synced = DepotError::disk("make a shard durable");
         data.sync_data().map_err(&synced)?;
+        reached(Step::DataSynced);
         if self.has_outboard {
             let mut file = File::create_new(&self.temps.outboard).map_err(&synced)?;
             file.write_all(outboard).map_err(&synced)?;
             file.sync_data().map_err(&synced)?;
+            reached(Step::OutboardSynced);
         }
         Ok(())
     }
