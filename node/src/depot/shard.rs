@@ -19,7 +19,7 @@ use larder_protocol::{index::ShardRef, limits::GROUP_BYTES};
 use super::{DepotError, ShardHasher, disk::Layout};
 
 /// Verification groups of 2^4 KiB, as in iroh-blobs.
-pub(super) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
+pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
 /// Bytes of one BLAKE3 chunk: the unit in which bao-tree names ranges.
 const CHUNK_BYTES: u64 = 1024;
 

@@ -11,10 +11,11 @@ use std::{fs, path::Path};
 use larder_protocol::{ids::VaultId, index::PackClass, time::Timestamp};
 
 use super::*;
+pub(crate) use shard::BLOCK;
 
 mod crash;
 mod damage;
-mod full;
+pub(crate) mod full;
 mod partial;
 
 /// Bytes that do not repeat, the same for the same seed.

@@ -109,6 +109,7 @@ impl Net {
             downloads: Quota::new(DOWNLOADS_PER_PEER, DOWNLOADS),
             uploads: Quota::new(UPLOADS_PER_PEER, UPLOADS),
         });
+        let net = self.clone();
         let endpoint = self.inner.endpoint.clone();
         endpoint.set_alpns(Protocol::ALL.map(|protocol| protocol.alpn().to_vec()).to_vec());
         Serving(tokio::spawn(async move {
@@ -116,7 +117,7 @@ impl Net {
             let mut tasks = JoinSet::new();
             while let Some(incoming) = endpoint.accept().await {
                 if let Some((incoming, permit)) = let_in(incoming, &handshakes) {
-                    tasks.spawn(connection(Arc::clone(&shared), incoming, permit));
+                    tasks.spawn(connection(net.clone(), Arc::clone(&shared), incoming, permit));
                 }
                 while let Some(ended) = tasks.try_join_next() {
                     note_panic("a connection", ended);
@@ -148,6 +149,7 @@ fn let_in(
 }
 
 async fn connection<S: Serve>(
+    net: Net,
     shared: Arc<Shared<S>>,
     incoming: Incoming,
     handshaking: OwnedSemaphorePermit,
@@ -159,6 +161,7 @@ async fn connection<S: Serve>(
     let Some(_place) = shared.connections.take(from) else {
         return connection.close(CODE_BUSY.into(), b"too many connections");
     };
+    let _listed = net.inner.links.list(from, &connection);
     let Some(protocol) = Protocol::of_alpn(connection.alpn()) else { return };
     let mut streams = JoinSet::new();
     loop {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iroh::endpoint::WriteError;
+use iroh::endpoint::{Connection, WriteError};
 use larder_protocol::{
     ids::{DeviceId, VaultId},
     index::PackClass,
@@ -12,13 +12,13 @@ use larder_protocol::{
         validity::Breach,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     FrameStream, Net, NetError, Protocol, PutError,
     links::Lease,
     pumps,
-    tuning::{ANSWER, CODE_BROKEN, RECEIPT, STALL, UPLOAD_BYTES_PER_S_MIN, UPLOAD_GRACE},
+    tuning::{ANSWER, CODE_BROKEN, RECEIPT, SILENCE, STALL, UPLOAD_BYTES_PER_S_MIN, UPLOAD_GRACE},
 };
 use crate::depot::Shard;
 
@@ -40,15 +40,28 @@ impl Peer {
     }
 
     /// Sends one request and waits for its answer. Not for [`Request::Put`]: see [`Peer::put`].
+    /// Asks a second time when a connection from before breaks off: the peer may have restarted.
     /// Dropping the future gives the request up.
     ///
     /// # Errors
     /// [`NetError`]; an [`Answer::Refused`] is an answer.
     pub async fn request(&self, request: &Request) -> Result<Answer, NetError> {
+        let (mut stream, lease) = self.open(Protocol::Control).await?;
+        if lease.fresh {
+            return ask(request, &mut stream).await;
+        }
+        let asked = tokio::select! {
+            answered = ask(request, &mut stream) => Some(answered),
+            () = silence(&lease.connection) => None,
+        };
+        match asked {
+            Some(Err(_)) if lease.connection.close_reason().is_some() => {}
+            Some(answered) => return answered,
+            // Not even an acknowledgement: the peer is gone, or came back elsewhere.
+            None => self.net.forget_connections(&self.id),
+        }
         let (mut stream, _lease) = self.open(Protocol::Control).await?;
-        stream.send(request).await?;
-        stream.finish();
-        answer_to(request, &mut stream, ANSWER).await
+        ask(request, &mut stream).await
     }
 
     /// Stores a shard with the peer and returns its receipt, which the caller has to verify.
@@ -105,6 +118,27 @@ impl Peer {
             }
         }
     }
+}
+
+/// Ends when a whole [`SILENCE`] passes without a packet from the peer; a live one acknowledges at
+/// once, however long its answer takes.
+async fn silence(connection: &Connection) {
+    let heard = || connection.stats().udp_rx.datagrams;
+    let mut before = heard();
+    loop {
+        sleep(SILENCE).await;
+        let now = heard();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
+async fn ask(request: &Request, stream: &mut FrameStream) -> Result<Answer, NetError> {
+    stream.send(request).await?;
+    stream.finish();
+    answer_to(request, stream, ANSWER).await
 }
 
 async fn answer_to(

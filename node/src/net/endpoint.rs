@@ -56,7 +56,7 @@ pub struct Net {
 pub(super) struct Inner {
     pub(super) endpoint: Endpoint,
     addresses: Addresses,
-    links: Links,
+    pub(super) links: Links,
 }
 
 impl Net {
@@ -117,8 +117,8 @@ impl Net {
         Peer::new(self.clone(), peer)
     }
 
-    /// Closes all connections that we dialled to a device, so that the next request dials anew: to
-    /// be called when it is known to have moved, or seems to hang.
+    /// Closes all connections with a device, so that the next request dials anew: to be called when
+    /// it is known to have moved, or seems to hang.
     pub fn forget_connections(&self, peer: &DeviceId) {
         self.inner.links.close(peer);
     }
@@ -144,12 +144,12 @@ impl Net {
             return Err(NetError::Closed);
         }
         let first = self.dial_once(id, protocol).await;
-        if !matches!(first, Err(NetError::Unreachable(None))) {
-            return first;
-        }
         // Nobody answered: an old connection to the same key may be in the way (iroh #3602).
-        self.inner.links.close(&peer);
-        self.dial_once(id, protocol).await
+        let silent = matches!(first, Err(NetError::Unreachable(None)));
+        if silent && self.inner.links.close(&peer) {
+            return self.dial_once(id, protocol).await;
+        }
+        first
     }
 
     async fn dial_once(&self, id: EndpointId, protocol: Protocol) -> Result<Connection, NetError> {

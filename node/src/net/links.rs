@@ -1,4 +1,4 @@
-//! Connections that we dialled, kept while they are used.
+//! Connections that we dialled, kept while they are used, and a list of those that others dialled.
 //!
 //! One connection for each peer and protocol, dialled once however many ask at once, closed when
 //! no stream has used it for a while.
@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use iroh::endpoint::Connection;
+use iroh::endpoint::{Connection, WeakConnectionHandle};
 use larder_protocol::ids::DeviceId;
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
@@ -20,10 +20,25 @@ use super::{
     tuning::{CODE_DONE, UNUSED_OUTGOING},
 };
 
-/// All connections that we dialled. Bounded by the devices we know.
+/// All connections that we dialled, bounded by the devices we know, and weak handles of those that
+/// we accepted, bounded by their quota.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     slots: Mutex<BTreeMap<(DeviceId, Protocol), Slot>>,
+    incoming: Mutex<BTreeMap<(DeviceId, usize), WeakConnectionHandle>>,
+}
+
+/// Keeps an accepted connection listed.
+#[derive(Debug)]
+pub(super) struct Listed<'a> {
+    links: &'a Links,
+    key: (DeviceId, usize),
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.links.incoming.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
 }
 
 type Slot = Arc<AsyncMutex<Option<Link>>>;
@@ -68,21 +83,41 @@ impl Links {
         Ok(lease)
     }
 
-    /// Closes every connection to a peer, so that a new one can be dialled at once.
-    pub(super) fn close(&self, peer: &DeviceId) {
+    /// Lists a connection that a peer dialled.
+    pub(super) fn list(&self, peer: DeviceId, connection: &Connection) -> Listed<'_> {
+        let key = (peer, connection.stable_id());
+        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        incoming.insert(key, connection.weak_handle());
+        Listed { links: self, key }
+    }
+
+    /// Closes every connection with a peer, whoever dialled it: while one seems alive, iroh does
+    /// not reach the peer at a new address. Returns whether there was any.
+    pub(super) fn close(&self, peer: &DeviceId) -> bool {
+        let accepted: Vec<Connection> = {
+            let incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_peer = incoming.range((*peer, usize::MIN)..=(*peer, usize::MAX));
+            of_peer.filter_map(|(_, handle)| handle.upgrade()).collect()
+        };
+        for connection in &accepted {
+            connection.close(CODE_DONE.into(), b"redial");
+        }
         let slots: Vec<Slot> = {
             let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             let of_peer = slots.iter().filter(|((of, _), _)| of == peer);
             of_peer.map(|(_, slot)| Arc::clone(slot)).collect()
         };
+        let mut any = !accepted.is_empty();
         for slot in slots {
             // A slot that is locked is just being dialled: it has no old connection.
             if let Ok(mut link) = slot.try_lock()
                 && let Some(link) = link.take()
             {
+                any |= link.connection.close_reason().is_none();
                 link.connection.close(CODE_DONE.into(), b"redial");
             }
         }
+        any
     }
 
     fn slot(&self, peer: DeviceId, protocol: Protocol) -> Slot {

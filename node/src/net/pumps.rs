@@ -1,13 +1,19 @@
 //! Bytes between the network (async) and the disk (blocking): one thread for each transfer, a
 //! short bounded queue between, so that neither side waits long and memory stays small.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::Range,
+    sync::Arc,
+};
 
 use bao_tree::{ChunkRanges, io::BaoContentItem};
 use bytes::{BufMut, Bytes, BytesMut};
 use larder_protocol::{ids::ShardRoot, index::ShardRef};
-use std::{ops::Range, sync::Arc};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::tuning::{GROUPS, PIECE_BYTES, PIECES};
 use crate::depot::{Depot, DepotError, EncodeFault, PartialShard, Shard, Tenure};
@@ -43,15 +49,19 @@ pub(super) enum Upload {
 /// Writes an upload. The result is `None` when it was broken off; then nothing is left of it.
 pub(super) type Written = JoinHandle<Result<Option<ShardRef>, DepotError>>;
 
-/// Starts writing one shard. Space is reserved before the first piece is taken.
+/// Starts writing one shard. The last channel says when there is room: until then no piece should
+/// be asked for; it closes without a word when there is none.
 pub(super) fn write_shard(
     depot: Depot,
     shard: ShardRef,
     tenure: Tenure,
-) -> (mpsc::Sender<Upload>, Written) {
+) -> (mpsc::Sender<Upload>, Written, oneshot::Receiver<()>) {
     let (sender, mut queue) = mpsc::channel(PIECES);
+    let (ready, waiting) = oneshot::channel();
     let thread = tokio::task::spawn_blocking(move || {
         let mut writer = depot.writer(shard)?;
+        // Who asked may be gone: then the queue is closed as well.
+        let _ = ready.send(());
         while let Some(step) = queue.blocking_recv() {
             match step {
                 Upload::Piece(bytes) => writer.write(&bytes)?,
@@ -60,7 +70,7 @@ pub(super) fn write_shard(
         }
         Ok(None)
     });
-    (sender, thread)
+    (sender, thread, waiting)
 }
 
 /// Encodes ranges of a shard for a peer: the length, then groups with their proof.

@@ -1,7 +1,13 @@
 //! Real endpoints over loopback.
 
-#![expect(clippy::as_conversions, reason = "small numbers in tests")]
+#![expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "small numbers in tests"
+)]
 
+mod bounds;
 mod downloads;
+mod hostile;
 mod uploads;
 mod world;

@@ -2,31 +2,39 @@
 
 use std::time::Duration;
 
+/// Times that a test has to wait for run ten times faster there.
+const fn waited_for(seconds: u64) -> Duration {
+    if cfg!(test) { Duration::from_millis(seconds * 100) } else { Duration::from_secs(seconds) }
+}
+
 /// A silent connection is dead after this. Short, because a peer that restarted on another port
 /// cannot be dialled while its old connection seems alive (iroh #3602).
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keeps a connection with open streams alive while neither side has anything to say.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// A live peer sends something in this time when it is asked something: an acknowledgement, or a
+/// keep-alive. Above [`KEEP_ALIVE`] and a slow link's round trip.
+pub(super) const SILENCE: Duration = Duration::from_secs(4);
 /// We close what we dialled after so long without a stream, so that an idle node sends no packets.
-pub(super) const UNUSED_OUTGOING: Duration = Duration::from_secs(20);
+pub(super) const UNUSED_OUTGOING: Duration = waited_for(20);
 /// We close what others dialled later than they do: closing at once would cross their requests.
-pub(super) const UNUSED_INCOMING: Duration = Duration::from_secs(60);
+pub(super) const UNUSED_INCOMING: Duration = waited_for(60);
 /// Handshake of an incoming connection.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// One attempt to dial. Above a WAN handshake with one lost packet, below [`IDLE_TIMEOUT`].
 pub(super) const DIAL: Duration = Duration::from_secs(6);
 /// A request frame must be complete after this.
-pub(super) const REQUEST: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = waited_for(10);
 /// An answer frame must be complete after this: the callee may have to read or sync a disk.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// The receipt of an upload: the callee's disk may be slow and shared.
 pub(super) const RECEIPT: Duration = Duration::from_secs(120);
 /// Bytes that should flow and do not for so long have stalled.
-pub(super) const STALL: Duration = Duration::from_secs(15);
+pub(super) const STALL: Duration = waited_for(15);
 /// Slowest upload that is waited for, as an average: below it a stream is held for nothing.
 pub(super) const UPLOAD_BYTES_PER_S_MIN: u64 = 4 * 1024;
 /// Grace before that average counts.
-pub(super) const UPLOAD_GRACE: Duration = Duration::from_secs(60);
+pub(super) const UPLOAD_GRACE: Duration = waited_for(60);
 
 /// Streams that one connection may have open at once; QUIC itself holds the peer to it.
 pub(super) const STREAMS_PER_CONNECTION: u32 = 32;

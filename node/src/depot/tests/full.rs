@@ -13,12 +13,12 @@ use crate::depot::{Depot, DepotError, Origin, ShardHasher, ShardRef};
 const MIB: usize = 1024 * 1024;
 
 /// A file system of 32 MiB, unmounted when dropped.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=32m", "larder-test"])
@@ -31,7 +31,7 @@ impl SmallDisk {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 

@@ -44,10 +44,16 @@ pub(super) async fn take<S: Serve>(
 ) -> Result<(), NetError> {
     let serve = shared.serve.as_ref();
     let mut open = Open { serve, from, reservation, fulfilled: false };
-    let (pieces, written) = pumps::write_shard(shared.depot.clone(), shard, reservation.tenure);
-    stream.send(&Answer::Go).await?;
-    let received = timeout(upload_time(shard.bytes), receive(stream, shard, pieces)).await;
-    let received = received.unwrap_or(Err(NetError::Timeout));
+    let (pieces, written, room) =
+        pumps::write_shard(shared.depot.clone(), shard, reservation.tenure);
+    // Without room the writer's error follows below, before the peer sent a byte.
+    let received = if room.await.is_ok() {
+        stream.send(&Answer::Go).await?;
+        let received = timeout(upload_time(shard.bytes), receive(stream, shard, pieces)).await;
+        received.unwrap_or(Err(NetError::Timeout))
+    } else {
+        Ok(())
+    };
     let kept = match written.await {
         Ok(Ok(Some(kept))) => kept,
         // Broken off by the peer or the network: there is nobody to answer.

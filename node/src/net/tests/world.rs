@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use iroh::{EndpointAddr, EndpointId, endpoint::Connection};
 use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
@@ -136,11 +138,27 @@ pub(super) fn settings(seed: u8, port: u16) -> Settings {
 impl Node {
     /// A node that answers.
     pub(super) async fn start(seed: u8) -> Self {
+        Self::start_on(seed, 0).await
+    }
+
+    /// A node that answers on a port; 0 for any.
+    pub(super) async fn start_on(seed: u8, port: u16) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("depot");
+        Self::start_with(seed, port, home, &dir).await
+    }
+
+    /// A node that answers and keeps its shards in `dir`.
+    pub(super) async fn start_with(
+        seed: u8,
+        port: u16,
+        home: tempfile::TempDir,
+        dir: &Path,
+    ) -> Self {
         let script = Arc::new(Script::default());
         let gate = Arc::new(Gate(Arc::clone(&script)));
-        let net = Net::start(settings(seed, 0), gate).await.unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let (depot, _) = Depot::open(&home.path().join("depot")).unwrap();
+        let net = Net::start(settings(seed, port), gate).await.unwrap();
+        let (depot, _) = Depot::open(dir).unwrap();
         let serving = net.serve(depot.clone(), Arc::clone(&script));
         Self { net, depot, script, home, _serving: serving }
     }
@@ -167,4 +185,22 @@ impl Node {
     pub(super) fn temps(&self) -> usize {
         std::fs::read_dir(self.depot.dir().join("tmp")).unwrap().count()
     }
+}
+
+/// Waits until `done`, or fails after a while.
+pub(super) async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain until {what}");
+}
+
+/// A bare connection to `to`, past all that [`Peer`] does.
+pub(super) async fn bare(from: &Node, to: &Node, protocol: Protocol) -> Connection {
+    let id = EndpointId::from_bytes(to.net.id().as_bytes()).unwrap();
+    let place = EndpointAddr::new(id).with_ip_addr(to.net.own_addresses()[0]);
+    from.net.inner.endpoint.connect(place, protocol.alpn()).await.unwrap()
 }
