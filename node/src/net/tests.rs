@@ -3,7 +3,8 @@
 #![expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "small numbers in tests"
+    clippy::single_range_in_vec_init,
+    reason = "small numbers, lists of one range"
 )]
 
 mod bounds;

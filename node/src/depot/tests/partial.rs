@@ -29,7 +29,7 @@ fn shard_of(content: &[u8]) -> ShardRef {
 pub(super) fn complete(dir: &Path, content: &[u8]) -> PartialShard {
     let partial = PartialShard::open(dir, shard_of(content)).unwrap();
     let all = 0..content.len() as u64;
-    items(content, &[all]).iter().for_each(|item| drop(partial.write(item).unwrap()));
+    items(content, &[all]).iter().for_each(|item| assert!(partial.write(item).is_ok()));
     partial
 }
 
@@ -46,7 +46,7 @@ fn what_arrived_is_found_again_after_a_crash_and_nothing_else() {
             let partial = PartialShard::open(home.path(), shard).unwrap();
             assert!(partial.present().is_empty());
             assert!(matches!(partial.read(0..1), Err(DepotError::Incomplete)));
-            items(&content, &wanted).iter().for_each(|item| drop(partial.write(item).unwrap()));
+            items(&content, &wanted).iter().for_each(|item| assert!(partial.write(item).is_ok()));
         }
         let again = PartialShard::open(home.path(), shard).unwrap();
         for range in &wanted {
@@ -58,7 +58,7 @@ fn what_arrived_is_found_again_after_a_crash_and_nothing_else() {
         let sum =
             |ranges: &[std::ops::Range<u64>]| ranges.iter().map(|r| r.end - r.start).sum::<u64>();
         assert_eq!(sum(&present) + sum(&missing), length);
-        items(&content, &missing).iter().for_each(|item| drop(again.write(item).unwrap()));
+        items(&content, &missing).iter().for_each(|item| assert!(again.write(item).is_ok()));
         assert!(again.is_complete());
         again.remove().unwrap();
     }
@@ -89,7 +89,7 @@ fn an_incomplete_shard_is_not_taken_over() {
     let (depot, _) = Depot::open(&home.path().join("depot")).unwrap();
     let content = bytes(1, 100_000);
     let partial = PartialShard::open(&home.path().join("fetch"), shard_of(&content)).unwrap();
-    items(&content, &[0..50_000]).iter().for_each(|item| drop(partial.write(item).unwrap()));
+    items(&content, &[0..50_000]).iter().for_each(|item| assert!(partial.write(item).is_ok()));
     let taken = depot.adopt(&partial, tenure(1, Origin::Held));
     assert!(matches!(taken, Err(DepotError::Incomplete)));
     assert!(depot.rows(None).unwrap().is_empty());
