@@ -253,3 +253,5 @@ fn hash_body(body: &[u8]) -> HeadHash {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -67,3 +67,6 @@ impl Principal<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod vectors;

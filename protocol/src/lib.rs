@@ -43,3 +43,6 @@ pub mod ticket;
 pub mod time;
 pub mod tree;
 pub mod wire;
+
+#[cfg(test)]
+mod vectors;

@@ -25,7 +25,7 @@ use crate::{
         epoch::{EpochKey, FIRST_EPOCH},
         wrap::{Wrap, WrapError, WrapTerms, unwrap},
     },
-    limits::{DEVICES_MAX, LOG_ENTRIES_MAX},
+    limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX},
     time::Timestamp,
 };
 
@@ -291,9 +291,10 @@ impl DeviceLog {
         &self.recovery
     }
 
-    /// The newest entries: those without children, ascending.
+    /// The newest entries: those without children, ascending. Only the first
+    /// [`LOG_PARENTS_MAX`] of them: whoever is told of fewer is sent more than it lacks, no harm.
     pub fn heads(&self) -> Vec<EntryHash> {
-        self.heads.iter().copied().collect()
+        self.heads.iter().copied().take(LOG_PARENTS_MAX).collect()
     }
 
     /// Whether this entry is here.
@@ -411,3 +412,5 @@ impl DeviceLog {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

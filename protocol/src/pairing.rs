@@ -222,3 +222,5 @@ fn check_invite(invite: &Invite, keys: &DeviceKeys, device: bool) -> Result<(), 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    // HOLD-1
+    // KEYS-11
     #[test]
     fn a_receipt_is_the_word_of_the_holder_it_names() {
         let holder = DeviceKeys::from_seeds([1; 32], [2; 32]);

@@ -10,12 +10,12 @@ use crate::{
     log::{Founding, Label, Newcomer},
 };
 
-fn device(number: u8) -> DeviceKeys {
+pub(super) fn device(number: u8) -> DeviceKeys {
     DeviceKeys::from_seeds([number; 32], [number.wrapping_add(100); 32])
 }
 
 /// A vault of devices 1 and 2.
-fn vault() -> DeviceLog {
+pub(super) fn vault() -> DeviceLog {
     let recovery = Phrase::from_entropy([0x77; 32]).recovery();
     let label = Label { name: "one".into(), site: "home".into() };
     let time = Timestamp(1);
@@ -28,7 +28,7 @@ fn vault() -> DeviceLog {
     log
 }
 
-fn body(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> HeadBody {
+pub(super) fn body(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> HeadBody {
     let commit = ShardRef { root: ShardRoot::from_bytes([3; 32]), bytes: 16_384 };
     HeadBody {
         version: HEAD_VERSION,
@@ -44,19 +44,19 @@ fn body(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> Hea
     }
 }
 
-fn head(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> SignedHead {
+pub(super) fn head(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> SignedHead {
     SignedHead::sign(body(log, number, seq, prev), &device(number)).unwrap()
 }
 
 /// A head as a clone would write it: same number and parent, other content.
-fn twin(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> SignedHead {
+pub(super) fn twin(log: &DeviceLog, number: u8, seq: u64, prev: Option<&SignedHead>) -> SignedHead {
     let mut body = body(log, number, seq, prev);
     body.time = Timestamp(999);
     SignedHead::sign(body, &device(number)).unwrap()
 }
 
 /// Heads 1 to `count` of a device.
-fn chain(log: &DeviceLog, number: u8, count: u64) -> Vec<SignedHead> {
+pub(super) fn chain(log: &DeviceLog, number: u8, count: u64) -> Vec<SignedHead> {
     let mut heads: Vec<SignedHead> = Vec::new();
     for seq in 1..=count {
         heads.push(head(log, number, seq, heads.last()));
@@ -100,7 +100,7 @@ fn forged_and_foreign_heads_are_refused() {
     assert_eq!(book.heads().count(), 0);
 }
 
-// HEAD-3
+// HEAD-3, VERSIONS-1
 #[test]
 fn a_newer_version_says_so() {
     let log = vault();

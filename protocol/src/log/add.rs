@@ -200,7 +200,7 @@ impl DeviceLog {
             let node = self.entries.get(hash);
             node.is_some_and(|node| number.is_some_and(|number| node.roster.contains(&number)))
         };
-        let mut heads = self.heads();
+        let mut heads: Vec<EntryHash> = self.heads.iter().copied().collect();
         heads.sort_by_key(|hash| !knows(hash));
         heads.truncate(LOG_PARENTS_MAX);
         heads.sort_unstable();

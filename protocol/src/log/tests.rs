@@ -12,28 +12,32 @@ use crate::{
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
-fn rng(seed: u8) -> ChaCha8Rng {
+pub(super) fn rng(seed: u8) -> ChaCha8Rng {
     ChaCha8Rng::from_seed([seed; 32])
 }
 
-fn device(number: u8) -> DeviceKeys {
+pub(super) fn device(number: u8) -> DeviceKeys {
     DeviceKeys::from_seeds([number; 32], [number.wrapping_add(100); 32])
 }
 
-fn recovery() -> RecoveryKeys {
-    Phrase::from_entropy([0x77; 32]).recovery()
+pub(super) fn phrase() -> Phrase {
+    Phrase::from_entropy([0x77; 32])
 }
 
-fn label(number: u8) -> Label {
+pub(super) fn recovery() -> RecoveryKeys {
+    phrase().recovery()
+}
+
+pub(super) fn label(number: u8) -> Label {
     Label { name: format!("device {number}"), site: "home".into() }
 }
 
-fn newcomer(number: u8) -> Newcomer {
+pub(super) fn newcomer(number: u8) -> Newcomer {
     Newcomer { device: device(number).public(), label: label(number), time: NOW }
 }
 
 /// A vault of device 1.
-fn vault() -> (DeviceLog, EpochKey) {
+pub(super) fn vault() -> (DeviceLog, EpochKey) {
     let (device, recovery, label) = (device(1), recovery(), label(1));
     let founding = Founding { device: &device, recovery: &recovery, label: &label, time: NOW };
     let Founded { log, epoch } = DeviceLog::found(&founding, &mut rng(1)).unwrap();
@@ -41,14 +45,14 @@ fn vault() -> (DeviceLog, EpochKey) {
 }
 
 /// Device `by` takes in device `new`; the bytes of the entry.
-fn add(log: &mut DeviceLog, by: u8, new: u8) -> Vec<u8> {
+pub(super) fn add(log: &mut DeviceLog, by: u8, new: u8) -> Vec<u8> {
     let draft = log.draft_add(&device(by), &newcomer(new), &mut rng(new)).unwrap();
     let consent = draft.consent(log, &device(new), &label(new)).unwrap();
     log.append_add(&draft, consent, &device(by)).unwrap()
 }
 
 /// Signs a changed body with the keys of these devices, as an attacker who has them could.
-fn resigned(
+pub(super) fn resigned(
     bytes: &[u8],
     author: u8,
     consenting: u8,
@@ -62,7 +66,7 @@ fn resigned(
     LogEntry::assemble(&body, signature, consent)
 }
 
-fn addition(body: &mut EntryBody) -> &mut Addition {
+pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
     match &mut body.act {
         Act::Add(addition) => addition,
         Act::Genesis(_) => unreachable!("only additions are changed here"),
@@ -174,7 +178,7 @@ fn an_addition_of_another_vault_is_refused() {
     assert_eq!(DeviceLog::from_entries::<&[u8]>([]).unwrap_err(), LogError::Genesis);
 }
 
-// LOG-6
+// LOG-6, VERSIONS-1
 #[test]
 fn a_newer_version_and_an_unknown_act_say_so() {
     let (mut log, _) = vault();
@@ -282,6 +286,25 @@ fn more_devices_than_allowed_are_refused() {
         }
     }
     assert_eq!(log.devices().count(), DEVICES_MAX);
+}
+
+// LOG-13: more branches than an entry has parents; the log still grows together.
+#[test]
+fn many_branches_grow_together_again() {
+    let (base, _) = vault();
+    let mut log = base.clone();
+    for number in 2..=90 {
+        let mut apart = base.clone();
+        log.merge(&add(&mut apart, 1, number)).unwrap();
+    }
+    assert_eq!(log.heads().len(), LOG_PARENTS_MAX);
+    // Device 90 can be an author only if its own branch is among the parents.
+    add(&mut log, 90, 100);
+    add(&mut log, 1, 101);
+    assert_eq!(log.heads().len(), 1);
+    assert_eq!(log.devices().count(), 92);
+    let copy = DeviceLog::from_entries(log.entries()).unwrap();
+    assert_eq!(view(&copy), view(&log));
 }
 
 /// A vault founded by another device than the first.

@@ -17,7 +17,7 @@ use crate::{
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const START: Instant = Instant(0);
 
-fn device(number: u8) -> DeviceKeys {
+pub(super) fn device(number: u8) -> DeviceKeys {
     DeviceKeys::from_seeds([number; 32], [number.wrapping_add(100); 32])
 }
 
@@ -32,7 +32,7 @@ fn record(number: u8, vault: VaultId) -> PeerRecord {
 }
 
 /// A vault founded by this device.
-fn member(number: u8) -> Member {
+pub(super) fn member(number: u8) -> Member {
     let recovery = Phrase::from_entropy([number; 32]).recovery();
     let (device, label) = (device(number), label(number));
     let founding = Founding { device: &device, recovery: &recovery, label: &label, time: NOW };
@@ -42,7 +42,7 @@ fn member(number: u8) -> Member {
     Member { log, peers, granted_bytes: 1_000 * u64::from(number) }
 }
 
-fn invite(kind: InviteKind) -> Invite {
+pub(super) fn invite(kind: InviteKind) -> Invite {
     Invite {
         kind,
         inviter: device(1).id(),
@@ -280,7 +280,7 @@ fn an_invitation_is_good_once_in_time_and_for_its_purpose() {
     assert!(inviter.stored.is_empty());
 }
 
-// PAIR-7
+// PAIR-7, VERSIONS-1
 #[test]
 fn a_future_version_is_refused_by_name() {
     let kind = InviteKind::Device;

@@ -1,0 +1,112 @@
+//! Vectors of specs/device_log.md.
+
+use serde_json::{Value, json};
+
+use super::{entry::EntryBody, tests::*, *};
+use crate::vectors::{self, hex};
+
+/// Genesis by device 1; device 2 and device 3 taken in apart, by device 1 and by the phrase;
+/// device 4 taken in by device 3 after both.
+fn grown() -> DeviceLog {
+    let (mut log, _) = vault();
+    let mut apart = log.clone();
+    add(&mut log, 1, 2);
+    let by_phrase = apart.enrol(&recovery(), &device(3), &newcomer(3), &mut rng(3)).unwrap();
+    log.merge(&by_phrase).unwrap();
+    add(&mut log, 3, 4);
+    log
+}
+
+fn entry(log: &DeviceLog, bytes: &[u8]) -> Value {
+    let entry = LogEntry::decode(bytes).unwrap();
+    let body = entry.body();
+    let author = match body.author {
+        Author::Device(device) => hex(device.as_bytes()),
+        Author::Recovery => "recovery".to_owned(),
+    };
+    json!({
+        "entry": hex(bytes),
+        "hash": hex(entry.hash().as_bytes()),
+        "parents": body.parents.iter().map(|parent| hex(parent.as_bytes())).collect::<Vec<_>>(),
+        "author": author,
+        "time": body.time.0,
+        "is_genesis": *entry.hash().as_bytes() == *log.vault().as_bytes(),
+    })
+}
+
+fn devices(log: &DeviceLog) -> Value {
+    let keys = log.epoch_keys(&recovery()).unwrap();
+    let devices = log.devices().map(|device| {
+        let label = log.label(&device.public.id, &keys).unwrap();
+        json!({
+            "id": hex(device.public.id.as_bytes()),
+            "hpke": hex(device.public.hpke),
+            "name": label.name,
+            "site": label.site,
+            "entry": hex(device.entry.as_bytes()),
+        })
+    });
+    devices.collect()
+}
+
+/// Entries that must be refused by whoever has the log's first entry, and why.
+fn refused() -> Value {
+    let (mut log, _) = vault();
+    let before = log.clone();
+    let good = add(&mut log, 1, 2);
+    let stranger = |body: &mut EntryBody| body.author = Author::Device(device(5).id());
+    let foreign = |body: &mut EntryBody| body.vault = Some(VaultId::from_bytes([1; 32]));
+    let unknown = |body: &mut EntryBody| body.parents = vec![EntryHash::from_bytes([9; 32])];
+    let newer = |body: &mut EntryBody| body.version = 2;
+    let swapped = |body: &mut EntryBody| addition(body).device.id = device(5).id();
+    let cases = [
+        ("author is no device", resigned(&good, 5, 2, stranger)),
+        ("another vault", resigned(&good, 1, 2, foreign)),
+        ("parent unknown", resigned(&good, 1, 2, unknown)),
+        ("newer version", resigned(&good, 1, 2, newer)),
+        ("device swapped, old consent", resigned(&good, 1, 2, swapped)),
+        ("author's signature by another", resigned(&good, 5, 2, |_| {})),
+        ("consent by another", resigned(&good, 1, 5, |_| {})),
+        ("trailing byte", [good.as_slice(), &[0]].concat()),
+    ];
+    json!(cases.map(|(why, bytes)| {
+        let refusal = before.clone().merge(&bytes).unwrap_err();
+        json!({ "why": why, "entry": hex(bytes), "this_code_says": refusal.to_string() })
+    }))
+}
+
+fn page() -> Value {
+    let log = grown();
+    let epochs = log.epoch_keys(&recovery()).unwrap();
+    let seeds = [1, 2, 3, 4].map(|number: u8| {
+        let keys = device(number);
+        json!({
+            "id": hex(keys.id().as_bytes()),
+            "signing_seed": hex(*keys.signing_seed()),
+            "receiving_secret": hex(keys.hpke_secret()),
+        })
+    });
+    json!({
+        "spec": "specs/device_log.md",
+        "words": phrase().words().to_string(),
+        "device_secrets": seeds,
+        "vault": hex(log.vault().as_bytes()),
+        "entries": log.entries().map(|bytes| entry(&log, bytes)).collect::<Vec<_>>(),
+        "heads": log.heads().iter().map(|head| hex(head.as_bytes())).collect::<Vec<_>>(),
+        "epoch_keys": epochs.iter().map(|key| hex(key.expose_secret())).collect::<Vec<_>>(),
+        "devices": devices(&log),
+        "refused_after_the_first_entry": refused(),
+    })
+}
+
+// LOG-12, VERSIONS-2
+#[test]
+fn a_log_is_read_as_the_vectors_say() {
+    vectors::check("device_log", &page());
+}
+
+#[test]
+#[ignore = "writes specs/vectors/device_log.json"]
+fn write_vectors() {
+    vectors::write("device_log", &page());
+}

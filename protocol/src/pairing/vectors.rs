@@ -1,0 +1,105 @@
+//! Vectors of specs/pairing.md.
+
+use serde_json::{Value, json};
+
+use super::{
+    Pair,
+    frame::{Frame, Refusal},
+    tests::{device, invite, member},
+};
+use crate::{
+    cbor,
+    ticket::{AddressTicket, InviteKind, Ticket, TicketError},
+    vectors::{self, hex},
+};
+
+fn tickets() -> Value {
+    let address = AddressTicket {
+        device: device(1).id(),
+        vault: member(1).log.vault(),
+        addresses: vec!["192.0.2.1:4711".into(), "[2001:db8::1]:4711".into()],
+    };
+    let content = cbor::encode(&address);
+    let invitation = invite(InviteKind::Device);
+    let secret = cbor::encode(&invitation);
+    json!([
+        { "text": Ticket::Address(address).to_text(), "kind": 0, "content": hex(content) },
+        { "text": Ticket::Invite(invitation).to_text(), "kind": 1, "content": hex(secret) },
+    ])
+}
+
+fn refused_tickets() -> Value {
+    let good = Ticket::Invite(invite(InviteKind::Circle)).to_text();
+    let cut = good[..good.len() - 3].to_owned();
+    let mut mistyped = good.clone();
+    let at = mistyped.len() - 20;
+    let other = if &mistyped[at..=at] == "a" { "b" } else { "a" };
+    mistyped.replace_range(at..=at, other);
+    let texts = ["hello".to_owned(), cut, mistyped];
+    json!(texts.map(|text| {
+        let error = match text.parse::<Ticket>().unwrap_err() {
+            TicketError::NotATicket => "not a ticket",
+            TicketError::Truncated => "truncated",
+            TicketError::Mistyped => "mistyped",
+            TicketError::Newer { .. } => "newer",
+            TicketError::Malformed => "malformed",
+        };
+        json!({ "text": text, "error": error })
+    }))
+}
+
+fn proofs(kind: InviteKind) -> Value {
+    let invite = invite(kind);
+    let pair = Pair { inviter: device(1).id(), joiner: device(2).id() };
+    let joiner_vault = (kind == InviteKind::Circle).then(|| member(2).log.vault());
+    let inviter_vault = member(1).log.vault();
+    let joiner = invite.joiner_proof(pair, joiner_vault);
+    let inviter = invite.inviter_proof(pair, joiner_vault, inviter_vault);
+    let hello = Frame::Hello {
+        version: super::VERSION,
+        kind,
+        invite: invite.id(),
+        vault: joiner_vault,
+        proof: *joiner.as_bytes(),
+    };
+    let welcome = Frame::Welcome { vault: inviter_vault, proof: *inviter.as_bytes() };
+    json!({
+        "secret": hex(&invite.secret.0),
+        "id": hex(invite.id().0),
+        "inviter": hex(pair.inviter.as_bytes()),
+        "joiner": hex(pair.joiner.as_bytes()),
+        "joiner_vault": joiner_vault.map(|vault| hex(vault.as_bytes())),
+        "inviter_vault": hex(inviter_vault.as_bytes()),
+        "joiner_proof": hex(joiner.as_bytes()),
+        "inviter_proof": hex(inviter.as_bytes()),
+        "hello": hex(cbor::encode(&hello)),
+        "welcome": hex(cbor::encode(&welcome)),
+    })
+}
+
+fn page() -> Value {
+    let refuse = Frame::Refuse { reason: Refusal::Expired };
+    json!({
+        "spec": "specs/pairing.md",
+        "tickets": tickets(),
+        "refused_tickets": refused_tickets(),
+        "invitations": [proofs(InviteKind::Device), proofs(InviteKind::Circle)],
+        "frames": {
+            "done": hex(cbor::encode(&Frame::Done)),
+            "bye": hex(cbor::encode(&Frame::Bye)),
+            "refuse_expired": hex(cbor::encode(&refuse)),
+        },
+    })
+}
+
+// PAIR-11, VERSIONS-2
+#[test]
+fn tickets_proofs_and_frames_are_as_the_vectors_say() {
+    vectors::check("pairing", &page());
+}
+
+#[test]
+#[ignore = "writes specs/vectors/pairing.json"]
+fn write_vectors() {
+    vectors::write("pairing", &page());
+}
