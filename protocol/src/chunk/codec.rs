@@ -182,27 +182,42 @@ impl Decompressor {
     /// # Errors
     /// [`CodecError`]; nothing longer than [`CHUNK_BYTES_MAX`] is ever allocated.
     pub fn decompress(&mut self, frame: &[u8], plain_bytes: u32) -> Result<Vec<u8>, CodecError> {
+        let mut plain = Vec::new();
+        self.decompress_into(frame, plain_bytes, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`decompress`](Self::decompress), into a buffer whose old content is dropped.
+    ///
+    /// # Errors
+    /// As [`decompress`](Self::decompress); the buffer then holds nothing of use.
+    pub fn decompress_into(
+        &mut self,
+        frame: &[u8],
+        plain_bytes: u32,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        plain.clear();
         let length = usize::try_from(plain_bytes).ok().filter(|bytes| *bytes <= CHUNK_BYTES_MAX);
         let length = length.ok_or(CodecError::TooLong { bytes: u64::from(plain_bytes) })?;
         let corrupt = CodecError::Corrupt { bytes: plain_bytes };
-        let plain = match frame.split_first() {
+        match frame.split_first() {
             None => return Err(CodecError::Empty),
             Some((&RAW, bytes)) => {
                 if bytes.len() != length {
                     return Err(corrupt);
                 }
-                bytes.to_vec()
+                plain.extend_from_slice(bytes);
             }
             Some((&ZSTD, bytes)) => {
-                let mut plain = Vec::with_capacity(length);
-                // `decompress_to_buffer` fills at most the capacity, which `Vec` may round up;
-                // the length is compared below.
-                self.zstd.decompress_to_buffer(bytes, &mut plain).map_err(|_| corrupt)?;
-                plain
+                plain.reserve_exact(length);
+                // Fills at most the capacity, which may be more than asked for; the length is
+                // compared below.
+                self.zstd.decompress_to_buffer(bytes, plain).map_err(|_| corrupt)?;
             }
             Some((&codec, _)) => return Err(CodecError::NewerVersion(codec)),
-        };
-        if plain.len() == length { Ok(plain) } else { Err(corrupt) }
+        }
+        if plain.len() == length { Ok(()) } else { Err(corrupt) }
     }
 }
 

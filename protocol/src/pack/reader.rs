@@ -141,8 +141,8 @@ impl PackReader {
         content: &ContentKey,
     ) -> Result<Vec<u8>, PackError> {
         let plain = self.verifier.open(&self.seal, position, record, sealed)?;
-        if content.chunk_id(record.kind, &plain) == record.id {
-            Ok(plain)
+        if content.chunk_id(record.kind, plain) == record.id {
+            Ok(self.verifier.take())
         } else {
             Err(PackError::WrongChunk)
         }

@@ -121,6 +121,7 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
 pub struct Verifier {
     decompressor: Decompressor,
     frame: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 impl Verifier {
@@ -130,14 +131,14 @@ impl Verifier {
     }
 
     /// The plaintext of a sealed chunk, from its seal and frame alone; the caller compares it
-    /// with the identifier or with the original.
+    /// with the identifier or with the original. Valid until the next call.
     pub(crate) fn open(
         &mut self,
         seal: &PackSeal,
         position: u32,
         record: &ChunkRecord,
         sealed: &[u8],
-    ) -> Result<Vec<u8>, PackError> {
+    ) -> Result<&[u8], PackError> {
         let bytes = u64::from(record.plain_bytes);
         if usize::try_from(bytes).map_or(true, |bytes| bytes > CHUNK_BYTES_MAX) {
             return Err(CodecError::TooLong { bytes }.into());
@@ -146,6 +147,12 @@ impl Verifier {
         if !seal.open(nonce(Part::Chunk, position), &aad, sealed, &mut self.frame) {
             return Err(PackError::BrokenSeal(Part::Chunk));
         }
-        Ok(self.decompressor.decompress(&self.frame, record.plain_bytes)?)
+        self.decompressor.decompress_into(&self.frame, record.plain_bytes, &mut self.plain)?;
+        Ok(&self.plain)
+    }
+
+    /// Gives the plaintext opened last away, uncopied.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.plain)
     }
 }

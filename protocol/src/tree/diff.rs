@@ -1,12 +1,13 @@
 //! What changed between two trees, in time proportional to the change.
 //!
 //! Equal nodes are skipped unopened, on every level. What vanished in one place and appeared in
-//! another under the same identity has moved. Source: specs/tree.md, TREE-15 to TREE-17.
+//! another under the same identity has moved. An identity that stands at several paths of one tree
+//! (a bind mount) is matched once; the list is then still true of every other path. Source: specs/tree.md, TREE-15 to TREE-17.
 
 mod lockstep;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
 };
 
@@ -84,14 +85,15 @@ pub fn diff<E>(
 ) -> Result<Vec<Change>, ReadError<E>> {
     let mut diff = Diff::default();
     diff.compare(Pair { from: Vec::new(), path: Vec::new(), old, new }, fetch)?;
-    // First what can be matched without opening anything: a directory moved as a whole.
-    diff.match_moves(fetch)?;
-    diff.expand_removed(fetch)?;
-    diff.match_moves(fetch)?;
-    while diff.expand_added(fetch)? {
+    // First what can be matched without opening anything: a directory moved as a whole. Then
+    // what is below removed directories, which may have moved elsewhere, then below added ones.
+    loop {
         diff.match_moves(fetch)?;
-        diff.expand_removed(fetch)?;
-        diff.match_moves(fetch)?;
+        if !expand(&mut diff.removed, &diff.left, fetch)?
+            && !expand(&mut diff.added, &diff.arrived, fetch)?
+        {
+            break;
+        }
     }
     Ok(diff.into_changes())
 }
@@ -115,6 +117,10 @@ struct Lone {
 struct Diff {
     removed: BTreeMap<Vec<u8>, Lone>,
     added: BTreeMap<Vec<u8>, Lone>,
+    /// Older and newer paths that have been matched. A directory around them may be matched
+    /// later, and its comparison meets them again.
+    left: BTreeSet<Vec<u8>>,
+    arrived: BTreeSet<Vec<u8>>,
     changes: Vec<Change>,
 }
 
@@ -128,32 +134,36 @@ impl Diff {
             }
             let mut lockstep = Lockstep::new(old, new);
             while let Some(difference) = lockstep.next_difference(fetch)? {
-                match difference {
-                    Difference::Old(entry) => {
-                        self.removed.insert(join(&from, &entry.name), Lone::new(entry));
-                    }
-                    Difference::New(entry) => {
-                        self.added.insert(join(&path, &entry.name), Lone::new(entry));
-                    }
-                    Difference::Both(old, new) => {
-                        let from = join(&from, &old.name);
-                        let path = join(&path, &new.name);
-                        pairs.extend(self.compare_entries(from, path, old, new));
-                    }
-                }
+                let (old, new) = match difference {
+                    Difference::Old(old) => (Some(old), None),
+                    Difference::New(new) => (None, Some(new)),
+                    Difference::Both(old, new) => (Some(old), Some(new)),
+                };
+                let old = old.map(|entry| (join(&from, &entry.name), entry));
+                let new = new.map(|entry| (join(&path, &entry.name), entry));
+                let old = old.filter(|(from, _)| !self.left.contains(from));
+                let new = new.filter(|(path, _)| !self.arrived.contains(path));
+                pairs.extend(self.compare_entries(old, new));
             }
         }
         Ok(())
     }
 
-    /// Two different entries of one name; the directories to compare next, if they are such.
+    /// Two different entries of one name, or one alone; the directories to compare next, if they
+    /// are such.
     fn compare_entries(
         &mut self,
-        from: Vec<u8>,
-        path: Vec<u8>,
-        old: Entry,
-        new: Entry,
+        old: Option<(Vec<u8>, Entry)>,
+        new: Option<(Vec<u8>, Entry)>,
     ) -> Option<Pair> {
+        let ((from, old), (path, new)) = match (old, new) {
+            (Some(old), Some(new)) => (old, new),
+            (old, new) => {
+                self.removed.extend(old.map(|(from, entry)| (from, Lone::new(entry))));
+                self.added.extend(new.map(|(path, entry)| (path, Lone::new(entry))));
+                return None;
+            }
+        };
         match (&old.kind, &new.kind) {
             (Kind::Directory { node: before }, Kind::Directory { node: after }) => {
                 let pair = Pair { from, path: path.clone(), old: *before, new: *after };
@@ -209,6 +219,8 @@ impl Diff {
         }
         let Some(Lone { entry: old, .. }) = self.removed.remove(&from) else { return Ok(()) };
         let Some(Lone { entry: new, .. }) = self.added.remove(&path) else { return Ok(()) };
+        self.left.insert(from.clone());
+        self.arrived.insert(path.clone());
         let nodes = match (&old.kind, &new.kind) {
             (Kind::Directory { node: before }, Kind::Directory { node: after }) => {
                 Some((*before, *after))
@@ -217,8 +229,8 @@ impl Diff {
         };
         if let Some((old, new)) = nodes {
             // What was listed below either side is compared again, side by side.
-            remove_below(&mut self.removed, &from);
-            remove_below(&mut self.added, &path);
+            remove_below(&mut self.removed, &self.left, &from);
+            remove_below(&mut self.added, &self.arrived, &path);
             if old != new {
                 let pair = Pair { from: from.clone(), path: path.clone(), old, new };
                 self.compare(pair, fetch)?;
@@ -228,19 +240,8 @@ impl Diff {
         Ok(())
     }
 
-    /// Lists everything below removed directories: it may have moved elsewhere.
-    fn expand_removed<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<(), ReadError<E>> {
-        while expand(&mut self.removed, fetch)? {}
-        Ok(())
-    }
-
-    /// Lists one level of what is below added directories; false when there is none left.
-    fn expand_added<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<bool, ReadError<E>> {
-        expand(&mut self.added, fetch)
-    }
-
     fn into_changes(self) -> Vec<Change> {
-        let Self { removed, added, mut changes } = self;
+        let Self { removed, added, mut changes, .. } = self;
         let removed = removed.into_iter();
         changes.extend(removed.map(|(path, lone)| Change::Removed { path, entry: lone.entry }));
         let added = added.into_iter();
@@ -273,9 +274,11 @@ impl Lone {
     }
 }
 
-/// Puts the entries of all unexpanded directories into the pool; false when there was none.
+/// Puts the entries of all unexpanded directories into the pool, but for those that have been
+/// matched already; false when there was no such directory.
 fn expand<E>(
     pool: &mut BTreeMap<Vec<u8>, Lone>,
+    matched: &BTreeSet<Vec<u8>>,
     fetch: &mut impl Fetch<E>,
 ) -> Result<bool, ReadError<E>> {
     let mut below = Vec::new();
@@ -289,15 +292,19 @@ fn expand<E>(
         }
         let mut cursor = DirectoryCursor::new(node);
         while let Some(entry) = cursor.next_entry(fetch)? {
-            below.push((join(path, &entry.name), Lone::new(entry)));
+            let path = join(path, &entry.name);
+            if !matched.contains(&path) {
+                below.push((path, Lone::new(entry)));
+            }
         }
     }
     pool.extend(below);
     Ok(any)
 }
 
-/// Drops everything below a directory from a pool.
-fn remove_below(pool: &mut BTreeMap<Vec<u8>, Lone>, directory: &[u8]) {
+/// Drops everything below a directory from a pool, but for what is below directories that have
+/// been matched on their own: it belongs to those.
+fn remove_below(pool: &mut BTreeMap<Vec<u8>, Lone>, matched: &BTreeSet<Vec<u8>>, directory: &[u8]) {
     let mut prefix = directory.to_vec();
     prefix.push(b'/');
     let from = (Bound::Included(prefix.clone()), Bound::Unbounded);
@@ -305,11 +312,18 @@ fn remove_below(pool: &mut BTreeMap<Vec<u8>, Lone>, directory: &[u8]) {
         .range(from)
         .map(|(path, _)| path)
         .take_while(|path| path.starts_with(&prefix))
+        .filter(|path| !ancestors(path, prefix.len()).any(|path| matched.contains(path)))
         .cloned()
         .collect();
     for path in below {
         pool.remove(&path);
     }
+}
+
+/// The directories around a path that are longer than `beyond` bytes.
+fn ancestors(path: &[u8], beyond: usize) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.filter(move |(at, _)| *at > beyond).filter_map(|(at, _)| path.get(..at))
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
