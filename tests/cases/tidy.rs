@@ -66,7 +66,8 @@ fn sources() -> Vec<Source> {
             let name = name.to_str().expect("names of the project are UTF-8");
             let path = entry.path();
             if entry.file_type().expect("it was just listed").is_dir() {
-                if !matches!(name, "target" | ".git" | ".cargo" | "__pycache__" | "corpus") {
+                let is_built = name == "target" && directory == root;
+                if !is_built && !matches!(name, ".git" | ".cargo" | "__pycache__" | "corpus") {
                     open.push(path);
                 }
             } else if is_text(name) {

@@ -83,4 +83,15 @@ mod tests {
         assert!(!is_part_name(b".larder-part-0123"));
         assert!(!is_part_name(b".larder-part-0123456789ABCDEF"));
     }
+
+    #[test]
+    fn part_names_match_the_vectors() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../specs/vectors/files.json")).unwrap();
+        for vector in vectors["part_names"].as_array().unwrap() {
+            let name = vector["name"].as_str().unwrap();
+            let name = data_encoding::HEXLOWER.decode(name.as_bytes()).unwrap();
+            assert_eq!(part_name(&name), vector["part"].as_str().unwrap().as_bytes());
+        }
+    }
 }

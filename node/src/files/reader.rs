@@ -135,8 +135,8 @@ impl FileReader {
         self.opened.stamp()
     }
 
-    /// Makes `found` describe the file that was opened, if it changed since it was walked over;
-    /// its identity stays. Answers whether it had to.
+    /// Makes `found` describe the file that was opened, if it changed or was replaced since it
+    /// was walked over. Answers whether it had to.
     ///
     /// # Errors
     /// When extended attributes cannot be read.
@@ -145,9 +145,7 @@ impl FileReader {
             return Ok(false);
         }
         let xattrs = Object::of(&self.fd).read()?;
-        let identity = found.attributes.identity;
-        found.attributes = self.opened.attributes(0, xattrs.read);
-        found.attributes.identity = identity;
+        found.attributes = self.opened.attributes(found.ordinal, xattrs.read);
         found.stamp = self.opened.stamp();
         found.what = What::File { bytes: self.opened.bytes };
         Ok(true)

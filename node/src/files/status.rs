@@ -195,4 +195,37 @@ mod tests {
         assert_eq!(bytes[20..32], [0; 12]);
         assert_eq!(bytes[32..], 9u64.to_le_bytes());
     }
+
+    #[test]
+    fn identity_and_stamp_match_the_vectors() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../specs/vectors/files.json")).unwrap();
+        for vector in vectors["identities"].as_array().unwrap() {
+            let number = |key: &str| vector[key].as_i64().unwrap();
+            let small = |key: &str| u32::try_from(number(key)).unwrap();
+            let time = |seconds: &str, nanoseconds: &str| FileTime {
+                seconds: number(seconds),
+                nanoseconds: small(nanoseconds),
+            };
+            let status = Status {
+                device: 99,
+                inode: u64::try_from(number("inode")).unwrap(),
+                file_type: FileType::RegularFile,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                links: 2,
+                bytes: u64::try_from(number("length")).unwrap(),
+                allocated: 0,
+                modified: time("modified_seconds", "modified_nanoseconds"),
+                changed: time("changed_seconds", "changed_nanoseconds"),
+                born: Some(time("born_seconds", "born_nanoseconds")),
+                number: DeviceNumber { major: 0, minor: 0 },
+            };
+            let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+            let identity = status.identity(small("ordinal")).unwrap();
+            assert_eq!(hex(&identity.0), vector["identity"].as_str().unwrap());
+            assert_eq!(hex(&status.stamp().to_bytes()), vector["stamp"].as_str().unwrap());
+        }
+    }
 }

@@ -161,7 +161,14 @@ impl Walk {
         let xattrs = self.xattrs(xattrs, || directory.path_of(&name));
         let attributes = status.attributes(ordinal, xattrs);
         let stamp = status.stamp();
-        self.events.push_back(Event::Entry(Found { directory, name, what, attributes, stamp }));
+        self.events.push_back(Event::Entry(Found {
+            directory,
+            name,
+            what,
+            attributes,
+            stamp,
+            ordinal,
+        }));
     }
 
     /// Enters the directory at `position`, which a thread has listed or is about to list.

@@ -146,6 +146,24 @@ impl Target {
             }
             Err(source) => return Err(fail(source)),
         }
+        let finished = self.finish_special(directory, name, special, attributes);
+        if finished.is_err() {
+            // Nobody would come back for it, unlike for a part of a file.
+            let _ = self.remove_part(directory, &part);
+        }
+        finished.map(|()| Made::New)
+    }
+
+    /// Gives what was made under the part name of `name` its attributes and its name.
+    fn finish_special(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        special: Special<'_>,
+        attributes: &Attributes,
+    ) -> Result<(), TargetError> {
+        let (path, part) = (directory.path_of(name), part_name(name));
+        let fail = |source| TargetError::new(&path, source);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = openat(&directory.fd, &part, flags, Mode::empty()).map_err(fail)?;
         // Somebody who may write here could have put a thing of his own in its place.
@@ -153,8 +171,7 @@ impl Target {
             return Err(fail(Errno::STALE));
         }
         self.apply(&node, &path, attributes)?;
-        renameat(&directory.fd, &part, &directory.fd, name).map_err(fail)?;
-        Ok(Made::New)
+        renameat(&directory.fd, &part, &directory.fd, name).map_err(fail)
     }
 
     /// Makes `name` a hard link to the entry restored earlier at `earlier` (components from the
@@ -195,7 +212,10 @@ impl Target {
             }
             Err(source) => return Err(fail(source)),
         }
-        renameat(&directory.fd, &part, &directory.fd, name).map_err(fail)?;
+        if let Err(source) = renameat(&directory.fd, &part, &directory.fd, name) {
+            let _ = self.remove_part(directory, &part);
+            return Err(fail(source));
+        }
         Ok(Made::New)
     }
 

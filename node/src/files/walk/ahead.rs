@@ -27,8 +27,11 @@ use crate::files::{
 
 /// Entries looked at in one piece of work.
 const BATCH_ENTRIES: usize = 64;
-/// Entries that may lie ready; each takes about 300 bytes and its extended attributes.
-const READY_ENTRIES_MAX: usize = 8192;
+/// Weight that may lie ready: 1 for each entry, and for each [`WEIGHT_BYTES`] of its extended
+/// attributes and link target.
+const READY_WEIGHT_MAX: usize = 8192;
+/// About what an entry takes in memory without them.
+const WEIGHT_BYTES: usize = 512;
 /// Names that may lie ready in directories listed and not entered.
 const READY_NAMES_MAX: usize = 100_000;
 
@@ -125,7 +128,7 @@ struct Shared {
 struct Board {
     pending: BTreeMap<Place, Work>,
     ready: BTreeMap<Place, Done>,
-    ready_entries: usize,
+    ready_weight: usize,
     ready_names: usize,
     /// What the walk waits for.
     wanted: Option<Place>,
@@ -198,7 +201,7 @@ impl Shared {
         loop {
             if let Some(done) = board.ready.remove(&place) {
                 board.wanted = None;
-                board.ready_entries -= done.entries();
+                board.ready_weight -= done.weight();
                 board.ready_names -= done.names();
                 self.work.notify_one();
                 return done;
@@ -217,7 +220,7 @@ impl Shared {
         while let Some((place, work)) = self.next_work() {
             let (done, found) = self.carry_out(work, &place);
             let mut board = self.board();
-            board.ready_entries += done.entries();
+            board.ready_weight += done.weight();
             board.ready_names += done.names();
             let is_wanted = board.wanted.as_ref() == Some(&place);
             board.ready.insert(place, done);
@@ -271,7 +274,8 @@ impl Shared {
                 self.list(directory, device, place)
             }
             Work::List { parent, device, name, seen } => {
-                let left_out = if parent.depth() + 1 >= TREE_DEPTH_MAX {
+                // The root is a level as well.
+                let left_out = if parent.depth() + 2 >= TREE_DEPTH_MAX {
                     Some(Why::TooDeep)
                 } else {
                     self.rules.stays_out_of(device, &seen)
@@ -380,6 +384,12 @@ impl Shared {
             }
         }
         let xattrs = Object::at(fd, name).read();
+        // Either it vanished, or there is no `/proc` to name it by.
+        if matches!(xattrs, Err(Errno::NOENT))
+            && let Err(error) = Status::at(fd, name)
+        {
+            return Look::Failed(error);
+        }
         Look::Seen(Seen { status, xattrs, target })
     }
 }
@@ -387,7 +397,7 @@ impl Shared {
 impl Board {
     /// Whether the earliest piece of work may be started.
     fn may_start_first(&self) -> bool {
-        let has_room = self.ready_entries < READY_ENTRIES_MAX && self.ready_names < READY_NAMES_MAX;
+        let has_room = self.ready_weight < READY_WEIGHT_MAX && self.ready_names < READY_NAMES_MAX;
         has_room || self.wanted.as_ref() == self.pending.first_key_value().map(|(place, _)| place)
     }
 }
@@ -403,10 +413,10 @@ impl Done {
         Self::Opened(Opened { listed, found, left_out, error })
     }
 
-    fn entries(&self) -> usize {
+    fn weight(&self) -> usize {
         match self {
             Self::Opened(_) => 1,
-            Self::Looked(looked) => looked.len(),
+            Self::Looked(looked) => looked.iter().map(Looked::weight).sum(),
         }
     }
 
@@ -415,6 +425,16 @@ impl Done {
             Self::Opened(opened) => opened.listed.listing.len(),
             Self::Looked(_) => 0,
         }
+    }
+}
+
+impl Looked {
+    fn weight(&self) -> usize {
+        let Look::Seen(Seen { xattrs, target, .. }) = &self.look else { return 1 };
+        let xattrs = xattrs.as_ref().map_or(0, |xattrs| {
+            xattrs.read.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum()
+        });
+        1 + (xattrs + target.len()) / WEIGHT_BYTES
     }
 }
 

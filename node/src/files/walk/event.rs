@@ -81,6 +81,8 @@ pub struct Found {
     pub attributes: Attributes,
     /// For the scan cache.
     pub stamp: Stamp,
+    /// Which file system of the walk it is on; part of its identity.
+    pub(crate) ordinal: u32,
 }
 
 impl Found {
