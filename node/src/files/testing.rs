@@ -373,6 +373,11 @@ pub(super) const WITH_OWN_MOUNTS: &[&str] = &["unshare", "--mount", "--"];
 /// Wrapper for few open files.
 pub(super) const WITH_FEW_FILES: &[&str] = &["prlimit", "--nofile=256", "--"];
 
+/// A temporary folder in memory where there is one: for tests that make a great many entries.
+pub(super) fn fast_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A temporary folder that another user may work in.
 pub(super) fn shared_dir() -> tempfile::TempDir {
     let temporary = tempfile::tempdir().unwrap();

@@ -348,3 +348,38 @@ fn a_link_is_made_to_what_was_restored_earlier() {
     target.sync().unwrap();
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 2);
 }
+
+// FILES-1
+#[test]
+fn paths_longer_than_the_kernel_takes_are_restored_and_found_again() {
+    for resolver in [Resolver::Openat2, Resolver::Steps] {
+        let temporary = tempfile::tempdir().unwrap();
+        let to = temporary.path().join("to");
+        let target = Target::open_with(&to, TargetOptions::default(), resolver).unwrap();
+        let name = "n".repeat(250);
+        let mut dir = target.root();
+        for _ in 0..40 {
+            dir = enter(&target, &dir, &name);
+        }
+        restore(&target, &dir, "first", b"deep", 1).unwrap();
+        let mut path = vec![name.clone(); 40];
+        let again = target.open_dir(&path).unwrap();
+        assert_eq!(again.path().len(), 40 * 251 - 1);
+        path.push("first".to_owned());
+        assert_eq!(target.hardlink(&again, b"second", &path).unwrap(), Made::New);
+        target.finish_dir(&again, &plain(7)).unwrap();
+        target.sync().unwrap();
+        let found: Vec<_> = crate::files::Walk::new(&to, &WalkOptions::default())
+            .unwrap()
+            .filter_map(|event| match event {
+                crate::files::Event::Entry(found) => {
+                    let reader = crate::files::FileReader::open(&found.directory, &found.name);
+                    Some((found.path().len(), found.attributes.links, reader.unwrap().bytes()))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(found, [(40 * 251 + 5, 2, 4), (40 * 251 + 6, 2, 4)]);
+        Command::new("rm").arg("-rf").arg(&to).status().unwrap();
+    }
+}

@@ -79,7 +79,7 @@ fn names_ascend_by_bytes_and_directories_stand_among_files() {
 // FILES-2
 #[test]
 fn the_order_does_not_depend_on_the_number_of_threads() {
-    let temporary = tempfile::tempdir().unwrap();
+    let temporary = fast_dir();
     let root = temporary.path();
     for outer in 0..40 {
         for inner in 0..outer % 7 {
@@ -266,7 +266,7 @@ fn remove_chain(root: &Path) {
 // FILES-10
 #[test]
 fn deep_trees_need_few_open_files() {
-    let temporary = shared_dir();
+    let temporary = fast_dir();
     run_in_child("walk::tests::child_walks_a_deep_tree", WITH_FEW_FILES, temporary.path());
     remove_chain(&temporary.path().join("chain"));
 }
@@ -381,7 +381,7 @@ fn child_walks_over_a_mount() {
 // FILES-13
 #[test]
 fn a_tree_that_changes_under_the_walk_gives_a_balanced_walk() {
-    let temporary = tempfile::tempdir().unwrap();
+    let temporary = fast_dir();
     let root = temporary.path().join("root");
     for dir in 0..200 {
         fs::create_dir_all(root.join(format!("{dir}/sub"))).unwrap();
@@ -433,7 +433,7 @@ fn child_walks_a_million() {
 }
 
 fn walk_wide(entries: usize, memory_mib_max: Option<u64>) {
-    let root = tempfile::tempdir().unwrap();
+    let root = if memory_mib_max.is_some() { tempfile::tempdir().unwrap() } else { fast_dir() };
     let dir = open_directory(rustix::fs::CWD, root.path().as_os_str().as_bytes()).unwrap();
     for index in 0..entries {
         let flags = OFlags::CREATE | OFlags::WRONLY;

@@ -100,45 +100,66 @@ fn files_are_not_written_through_links() {
     assert_eq!((metadata.mtime(), metadata.nlink()), (3, 1));
 }
 
+/// Ends the other thread also when this one panics.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 // FILES-22
 #[test]
 fn nothing_is_written_outside_while_directories_are_swapped_for_symlinks() {
     for resolver in [Resolver::Openat2, Resolver::Steps] {
-        let temporary = tempfile::tempdir().unwrap();
+        let temporary = fast_dir();
         let (inside, outside) = (temporary.path().join("in"), temporary.path().join("out"));
-        fs::create_dir(&outside).unwrap();
-        let target =
-            Target::open_with(&inside, TargetOptions { policy: Policy::Always }, resolver).unwrap();
+        fs::create_dir_all(outside.join("sub")).unwrap();
+        fs::create_dir_all(inside.join("dir/sub")).unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        let options = TargetOptions { policy: Policy::Never };
+        let target = Target::open_with(&inside, options, resolver).unwrap();
         let is_over = AtomicBool::new(false);
+        let (mut written, mut refused) = (0, 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let (dir, aside) = (inside.join("dir"), inside.join("aside"));
+                let (dir, link) = (inside.join("dir"), inside.join("link"));
+                let (cwd, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
                 while !is_over.load(Ordering::Relaxed) {
-                    // Each step may fail, the other side being at work as well.
-                    let _ = fs::rename(&dir, &aside);
-                    let _ = symlink(&outside, &dir);
-                    let _ = fs::remove_file(&dir);
-                    let _ = fs::rename(&aside, &dir);
+                    rustix::fs::renameat_with(cwd, &dir, cwd, &link, exchange).unwrap();
                 }
             });
-            let mut written = 0;
-            for round in 0..3000 {
+            let _over = SetWhenDropped(&is_over);
+            for round in 0..20_000 {
                 let top = target.root();
-                let dir = match target.enter_dir(&top, b"dir", &plain(1)) {
-                    Ok(Entered::Directory(dir)) => dir,
-                    Ok(Entered::Kept) => panic!("the policy replaces"),
-                    Err(_) => continue,
+                let entered = match round % 3 {
+                    0 => target.open_dir(&["dir"]),
+                    1 => target.open_dir(&["dir", "sub"]),
+                    _ => match target.enter_dir(&top, b"dir", &plain(1)) {
+                        Ok(Entered::Directory(dir)) => Ok(dir),
+                        Ok(Entered::Kept) => continue,
+                        Err(error) => Err(error),
+                    },
                 };
-                let name = format!("file {}", round % 5);
+                let Ok(dir) = entered else {
+                    refused += 1;
+                    continue;
+                };
+                let name = format!("file {}", round % 500);
                 written += usize::from(restore(&target, &dir, &name, b"bytes", 1).is_ok());
-                let _ = target.make_special(&dir, b"link", Special::Symlink(b"x"), &plain(1));
-                let _ = target.hardlink(&dir, b"hard", &["dir", "file 1"]);
-                let _ = target.finish_dir(&dir, &plain(1));
+                let link = Special::Symlink(b"x");
+                target.make_special(&dir, b"symlink", link, &plain(1)).unwrap();
+                // The way to the earlier file may be the symlink at this moment.
+                let _ = target.hardlink(&dir, b"hard link", &[b"dir".to_vec(), name.into_bytes()]);
+                target.finish_dir(&dir, &plain(1)).unwrap();
             }
-            is_over.store(true, Ordering::Relaxed);
-            assert!(written > 100, "{written} files written: the race was not run");
         });
-        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+        assert!(written > 100 && refused > 100, "{written} written, {refused} refused: no race");
+        for dir in [outside.join("sub"), outside.clone()] {
+            let found: Vec<_> = fs::read_dir(&dir).unwrap().map(|it| it.unwrap().path()).collect();
+            assert!(found.iter().all(|path| path.ends_with("sub")), "outside: {found:?}");
+        }
     }
 }
 
