@@ -12,7 +12,7 @@
 //! **Invariant:** no server of anybody's is contacted: no relay, no DNS, no port mapping. Packets
 //! go to addresses that the caller gave, and to whoever connects. An idle node sends none:
 //! connections without streams are closed.
-//! Source: specs/control_protocol.md, specs/depot.md.
+//! Source: specs/network.md, specs/control_protocol.md.
 
 mod accept;
 mod addresses;

@@ -169,7 +169,7 @@ impl ShardRow {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         cbor::encode(&StoredRow {
             version: ROW_VERSION,
             bytes: self.bytes,
@@ -181,7 +181,7 @@ impl ShardRow {
         })
     }
 
-    fn decode(key: &[u8; 64], value: &[u8]) -> Result<(ShardRoot, Self), DepotError> {
+    pub(super) fn decode(key: &[u8; 64], value: &[u8]) -> Result<(ShardRoot, Self), DepotError> {
         let row: StoredRow = cbor::decode(value, ROW_BYTES_MAX).map_err(|_| DepotError::BadRow)?;
         if row.version != ROW_VERSION {
             return Err(DepotError::BadRow);

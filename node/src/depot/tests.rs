@@ -17,7 +17,9 @@ pub(crate) use shard::BLOCK;
 mod crash;
 mod damage;
 pub(crate) mod full;
+mod memory;
 mod partial;
+mod vectors;
 
 /// Bytes that do not repeat, the same for the same seed.
 pub(crate) fn bytes(seed: u64, length: usize) -> Vec<u8> {

@@ -10,5 +10,7 @@
 mod bounds;
 mod downloads;
 mod hostile;
+mod speed;
 mod uploads;
+mod vectors;
 mod world;

@@ -34,7 +34,11 @@ impl Peer {
     ) -> Result<(), FetchError> {
         let shard = sink.shard();
         let hash = Hash::from_bytes(*shard.root.as_bytes());
-        let request = GetRequest::blob_ranges(hash, group_ranges(ranges, shard.bytes));
+        let groups = group_ranges(ranges, shard.bytes);
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let request = GetRequest::blob_ranges(hash, groups);
         let (items, writing) = pumps::write_partial(sink, progress);
         let received = self.receive(shard, request, items).await;
         // The disk's error is the cause when there are two: the stream ended because of it.

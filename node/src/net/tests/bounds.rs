@@ -2,6 +2,7 @@
 
 use std::{
     net::UdpSocket,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,7 @@ fn hello() -> Request {
     Request::Hello { versions: vec![1] }
 }
 
+/// NET-8
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_has_so_many_streams_and_no_more() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -39,6 +41,7 @@ async fn a_connection_has_so_many_streams_and_no_more() {
     timeout(Duration::from_secs(20), connection.open_bi()).await.unwrap().unwrap();
 }
 
+/// NET-8
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_has_so_many_connections_and_others_still_get_in() {
     let (greedy, holder) = (Node::start(1).await, Node::start(2).await);
@@ -61,6 +64,7 @@ async fn a_peer_has_so_many_connections_and_others_still_get_in() {
     panic!("a place was given back, and not taken again");
 }
 
+/// NET-11
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unused_connection_is_closed_by_whoever_dialled_it() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -139,6 +143,7 @@ async fn a_dead_peer_is_an_error_in_time_and_others_go_on() {
     assert!(unknown.request(&hello()).await.is_err());
 }
 
+/// NET-10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_peer_is_redialled_where_it_comes_back() {
     let source = Node::start(1).await;
@@ -187,4 +192,28 @@ async fn many_requests_at_once_share_one_connection() {
     let lease = source.net.lease(holder.net.id(), Protocol::Control).await.unwrap();
     assert!(!lease.fresh);
     until("nothing is left open", || holder.script.open_reservations() == 0).await;
+}
+
+/// NET-8: a crowd of newcomers is asked to prove its addresses, and gets in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_the_door_gets_in() {
+    let holder = Arc::new(Node::start(200).await);
+    let mut crowd = tokio::task::JoinSet::new();
+    for seed in 1..=12 {
+        let holder = Arc::clone(&holder);
+        crowd.spawn(async move {
+            let newcomer = Node::start(seed).await;
+            let dials = (0..5).map(|_| bare(&newcomer, &holder, Protocol::Control));
+            let mut connections = Vec::new();
+            for dialled in n0_future::join_all(dials).await {
+                let (mut send, recv) = dialled.open_bi().await.unwrap();
+                send.write_all(&[0]).await.unwrap();
+                connections.push((dialled, send, recv));
+            }
+            holder.seen_by(&newcomer).request(&hello()).await
+        });
+    }
+    while let Some(answered) = crowd.join_next().await {
+        answered.unwrap().unwrap();
+    }
 }

@@ -40,6 +40,7 @@ async fn ranges_arrive_verified_and_make_a_whole_shard() {
     assert_eq!(source.depot.read_range(&shard.root, 0..shard.bytes).unwrap(), content);
 }
 
+/// NET-12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_iroh_blobs_client_fetches_what_it_may() {
     let (stranger, holder) = (Node::start(1).await, Node::start(2).await);
@@ -55,6 +56,7 @@ async fn a_stock_iroh_blobs_client_fetches_what_it_may() {
     assert!(store.remote().fetch(connection, hash).await.is_err());
 }
 
+/// NET-2
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_forbidden_shards_look_the_same() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -171,6 +173,7 @@ async fn fetch_from_liar(lie: Lie) -> (Result<(), FetchError>, u64) {
     (fetched, present)
 }
 
+/// NET-3
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_bytes_are_named_and_not_written() {
     let (fetched, present) = fetch_from_liar(Lie::Byte(500_000)).await;
@@ -180,6 +183,7 @@ async fn wrong_bytes_are_named_and_not_written() {
     assert!(matches!(fetched, Err(FetchError::WrongBytes)), "{fetched:?}");
 }
 
+/// NET-4
 #[tokio::test(flavor = "multi_thread")]
 async fn another_length_is_a_lie_even_where_the_proof_would_hold() {
     for length in [0, 999_999, 1_000_001, u64::MAX] {

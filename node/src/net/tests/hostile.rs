@@ -22,6 +22,7 @@ fn hello() -> Request {
     Request::Hello { versions: vec![1] }
 }
 
+/// NET-1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_turned_away_before_any_work_on_every_protocol() {
     let (stranger, holder) = (Node::start(1).await, Node::start(2).await);
@@ -88,6 +89,7 @@ async fn garbage_and_oversized_frames_are_answered_malformed() {
     holder.seen_by(&source).request(&hello()).await.unwrap();
 }
 
+/// NET-7
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_trickles_in_is_given_up() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -100,6 +102,7 @@ async fn a_request_that_trickles_in_is_given_up() {
     }
 }
 
+/// NET-9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_panics_ends_only_its_stream() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);

@@ -63,7 +63,7 @@ async fn a_refusal_comes_before_any_byte() {
     assert_eq!(holder.script.reserved.load(Ordering::SeqCst), 0);
 }
 
-/// DEPOT-3, over the wire
+/// NET-5, DEPOT-3
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_the_promised_shard_are_refused() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -105,6 +105,7 @@ async fn absurd_lengths_are_refused_without_a_reservation() {
     assert_eq!(holder.script.reserved.load(Ordering::SeqCst), 0);
 }
 
+/// NET-5
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -118,6 +119,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     nothing_left(&holder);
 }
 
+/// NET-5, NET-7
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stalls_or_is_reset_is_given_up() {
     let (source, holder) = (Node::start(1).await, Node::start(2).await);
@@ -137,7 +139,7 @@ async fn an_upload_that_stalls_or_is_reset_is_given_up() {
     holder.seen_by(&source).put(VAULT, PackClass::Data, opened).await.unwrap();
 }
 
-/// DEPOT-11, over the wire
+/// NET-6, DEPOT-11
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_holder_says_so_before_any_byte_and_goes_on_serving() {
     let Some(disk) = SmallDisk::mount() else { return };
