@@ -173,6 +173,13 @@ pub enum Input {
         /// For which shard.
         root: ShardRoot,
     },
+    /// Answer to [`Output::KeepReceipt`]: it could not be made durable. The holder is asked again.
+    ReceiptNotKept {
+        /// Whose receipt.
+        holder: DeviceId,
+        /// For which shard.
+        root: ShardRoot,
+    },
     /// A head is durable here; it must not leave this device before [`Output::PushHead`].
     HeadCommitted {
         /// Number of the head.
@@ -251,7 +258,7 @@ pub enum Output {
         /// Which.
         order: OrderId,
     },
-    /// Make a receipt durable, then answer `ReceiptKept`.
+    /// Make a receipt durable, then answer `ReceiptKept`, or `ReceiptNotKept`.
     KeepReceipt {
         /// The receipt.
         receipt: Receipt,
@@ -411,6 +418,7 @@ impl Placing {
             Input::UploadProgressed { order } => self.upload_progressed(order),
             Input::UploadEnded { order, upload } => self.upload_ended(order, upload),
             Input::ReceiptKept { holder, root } => self.receipt_kept(holder, root),
+            Input::ReceiptNotKept { holder, root } => self.receipt_not_kept(holder, root),
             Input::HeadCommitted { seq, needs } => self.head_committed(seq, needs),
             Input::HeadHeld { holder, seq } => self.head_held(holder, seq),
             Input::HeadPushed { order, taken } => self.head_pushed(order, taken),
@@ -484,3 +492,6 @@ impl Placing {
         self.packs.get(&root).map(|pack| (pack.seq, root))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,14 @@ fn lost_bytes_are_wanted_again_and_not_served() {
     assert_eq!(marked, [Output::MarkLost { vault: VAULT, root }]);
     assert_eq!(holding.may_read(&member(VAULT), root), ReadVerdict::Absent);
     assert_eq!(holding.kept_for(VAULT), (0, 0));
-    store(&mut holding, 2, kept);
+    // HOLD-2: a clock that went back shortens nothing.
+    let request = OrderId(2);
+    put(&mut holding, 2, member(VAULT), kept);
+    let wall = Timestamp(WALL.0 - 86_400);
+    let written = give(&mut holding, Input::BytesDurable { request, wall });
+    let [Output::WriteRow { row, .. }] = written.as_slice() else { panic!("{written:?}") };
+    assert_eq!(row.keep_until, WALL.after_days(RETENTION_DAYS_MIN));
+    give(&mut holding, Input::RowDurable { request });
     assert_eq!(holding.may_read(&member(VAULT), root), ReadVerdict::Allowed(kept));
     assert_eq!(holding.kept_for(VAULT), (1, 10));
 }

@@ -83,12 +83,17 @@ impl Holding {
         if !matches!(put.stage, Stage::Receiving) {
             return;
         }
+        // HOLD-2: what was promised once stays promised, even if the bytes were lost since.
+        let promised = match self.kept.get(&(put.shard.root, put.vault)) {
+            Some(Keeping::Kept(row) | Keeping::Erasing(row)) => row.keep_until,
+            None => Timestamp::default(),
+        };
         let row = Row {
             vault: put.vault,
             shard: put.shard,
             class: put.class,
             stored: wall,
-            keep_until: wall.after_days(RETENTION_DAYS_MIN),
+            keep_until: wall.after_days(RETENTION_DAYS_MIN).max(promised),
             lost: false,
         };
         put.stage = Stage::Recording(row);

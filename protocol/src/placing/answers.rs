@@ -3,7 +3,7 @@
 use super::{
     Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
     holder::{Holder, Link},
-    pack::Custody,
+    pack::{Custody, Pack},
     scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, NO_ROOM_BACKOFF},
 };
 use crate::{
@@ -290,6 +290,16 @@ impl Placing {
         if pack.custody.get(&id) == Some(&Custody::Keeping) {
             pack.custody.insert(id, Custody::Kept);
             self.reconsider(root);
+        }
+    }
+
+    /// Our own disk failed: the holder is asked again after a rest, and says that it keeps it.
+    pub(super) fn receipt_not_kept(&mut self, id: DeviceId, root: ShardRoot) {
+        let keeping = |pack: &Pack| pack.custody.get(&id) == Some(&Custody::Keeping);
+        if self.packs.get(&root).is_some_and(keeping) {
+            self.set_custody(id, root, Custody::Unasked);
+            let condition = self.holders.get(&id).map(|holder| holder.condition);
+            self.rest(id, FAILURE_BACKOFF, condition.unwrap_or(Condition::Away));
         }
     }
 

@@ -25,6 +25,8 @@ use crate::{
 
 const DISK_RESERVE_BYTES: u64 = 8 << 20;
 const READ_PIECE_GROUPS: u64 = 8;
+/// The shell gives up an upload that takes longer: nothing else would end one that stalls.
+const PUT_MS_MAX: u64 = 600_000;
 
 /// An upload under way, as the shell sees it.
 #[derive(Debug, Clone)]
@@ -218,6 +220,13 @@ impl HolderNode {
         self.carry_out(shared);
     }
 
+    pub(crate) fn put_over(&mut self, shared: &mut Shared, boot: u64, request: OrderId) {
+        if boot == self.boots && self.receiving.contains_key(&request) {
+            self.receiving.remove(&request);
+            self.abort(shared, request, PutFailure::Aborted);
+        }
+    }
+
     fn request(&mut self) -> OrderId {
         self.requests += 1;
         OrderId(self.requests)
@@ -337,6 +346,8 @@ impl HolderNode {
                     let Some(receiving) = self.receiving.get(&request) else { continue };
                     let (client, order) = (receiving.client, receiving.order);
                     shared.tell_client(client, self.number, ToClient::Go { order });
+                    let (holder, boot) = (self.number, self.boots);
+                    shared.after(PUT_MS_MAX, Event::PutOver { holder, boot, request });
                 }
                 Output::Refuse { request, reason } => {
                     shared.refused_for_room +=
@@ -465,6 +476,13 @@ impl HolderNode {
         let files: u64 = self.files.values().sum();
         if self.disk_bytes > 0 && files + DISK_RESERVE_BYTES > self.disk_bytes {
             shared.violation(format!("holder {} ate into the reserve", self.number));
+        }
+        let standing = self.machine.standing(VAULT);
+        let sound: u64 =
+            self.rows.values().filter(|row| !row.lost).map(|row| row.shard.bytes).sum();
+        if self.up && self.machine.puts_pending() == 0 && standing.used_bytes != sound {
+            let used = standing.used_bytes;
+            shared.violation(format!("holder {} counts {used} B, keeps {sound} B", self.number));
         }
         if self.machine.puts_pending() > PUTS_TOTAL_MAX {
             shared.violation("too many uploads at once");

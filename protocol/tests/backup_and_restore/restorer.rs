@@ -25,6 +25,9 @@ use crate::{
 /// shell tells its user ("2 of 3 witnesses").
 const PATIENCE_MS: u64 = 20 * 60_000;
 
+/// Groups that hedging and the ends of cancelled stripes may bring a second time.
+const TWICE_GROUPS_MAX: u64 = 256;
+
 struct Stripe {
     holder: usize,
     root: ShardRoot,
@@ -351,6 +354,12 @@ impl RestorerNode {
             let left = self.wants.keys().filter(|root| !self.ready.contains(root)).count();
             let out = self.out_of_holders;
             shared.violation(format!("restore not done: {left} packs, out of holders: {out}"));
+        }
+        // RESTORE-9: only what was asked for twice at once may come twice.
+        let groups = u64::try_from(self.groups.len()).expect("few groups");
+        if self.groups_received > groups + groups / 20 + TWICE_GROUPS_MAX {
+            let received = self.groups_received;
+            shared.violation(format!("{received} groups received to have {groups}"));
         }
         for (root, (shard, ranges)) in &self.wants {
             for range in ranges.iter().map(|range| range.to_groups(shard.bytes)) {

@@ -136,6 +136,7 @@ pub(crate) enum Event {
     Wake(Client),
     Crash { holder: usize },
     Boot { holder: usize },
+    PutOver { holder: usize, boot: u64, request: OrderId },
     SourceRestart,
     RestorerRestart,
     Noise { holder: usize, bytes: u64 },
@@ -175,6 +176,8 @@ pub(crate) struct Shared {
     pub(crate) trouble: bool,
     pub(crate) restoring: bool,
     faults_left: u64,
+    /// Until then everything sent between the two is swallowed, and nobody is told.
+    swallowed: BTreeMap<(Client, usize), Instant>,
     events: BTreeMap<(Instant, u64), Event>,
     events_made: u64,
     epochs: BTreeMap<(Client, usize), u64>,
@@ -242,13 +245,23 @@ impl Shared {
         self.connected.get(&(client, holder)).copied()
     }
 
+    fn is_swallowed(&self, client: Client, holder: usize) -> bool {
+        self.swallowed.get(&(client, holder)).is_some_and(|until| *until > self.now)
+    }
+
     pub(crate) fn tell_holder(&mut self, client: Client, holder: usize, message: ToHolder) {
         let Some(epoch) = self.epoch(client, holder) else { return };
+        if self.is_swallowed(client, holder) {
+            return;
+        }
         self.after(self.latency_ms[holder], Event::AtHolder { client, holder, epoch, message });
     }
 
     pub(crate) fn tell_client(&mut self, client: Client, holder: usize, message: ToClient) {
         let Some(epoch) = self.epoch(client, holder) else { return };
+        if self.is_swallowed(client, holder) {
+            return;
+        }
         self.after(self.latency_ms[holder], Event::AtClient { client, holder, epoch, message });
     }
 
@@ -305,6 +318,7 @@ impl World {
             sites,
             trouble: true,
             faults_left: 60,
+            swallowed: BTreeMap::new(),
             restoring: false,
             events: BTreeMap::new(),
             events_made: 0,
@@ -498,7 +512,11 @@ impl World {
         let holder = shared.dice.pick(HOLDERS);
         let client = if shared.restoring { Client::Restorer } else { Client::Source };
         match shared.dice.range(0, 9) {
-            0..5 => self.drop_connection(client, holder),
+            0..3 => self.drop_connection(client, holder),
+            3..5 => {
+                let until = shared.now.after_ms(shared.dice.range(100, 20_000));
+                shared.swallowed.insert((client, holder), until);
+            }
             5..8 => self.crash(holder),
             _ if shared.restoring => shared.after(0, Event::RestorerRestart),
             _ => shared.after(0, Event::SourceRestart),
@@ -539,6 +557,9 @@ impl World {
             }
             Event::Measure { holder } => self.holders[holder].measure(shared),
             Event::Noise { holder, bytes } => self.holders[holder].noise_bytes = bytes,
+            Event::PutOver { holder, boot, request } => {
+                self.holders[holder].put_over(shared, boot, request);
+            }
             Event::Crash { holder } => self.crash(holder),
             Event::Boot { holder } => self.holders[holder].boot(shared),
             Event::SourceKept { .. } | Event::Make | Event::SourceRestart => {
