@@ -152,6 +152,12 @@ struct Node {
     roster: Vec<u16>,
 }
 
+/// An entry that may come in.
+enum Admission {
+    Known(EntryHash),
+    New { entry: Box<LogEntry>, device: DeviceId, roster: BTreeSet<u16> },
+}
+
 impl DeviceLog {
     /// Begins a log with its genesis entry.
     ///
@@ -198,14 +204,44 @@ impl DeviceLog {
     /// # Errors
     /// [`LogError`]; the log is then unchanged.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<Merged, LogError> {
+        let (entry, device, mut roster) = match self.admit(bytes)? {
+            Admission::Known(hash) => return Ok(Merged::Known(hash)),
+            Admission::New { entry, device, roster } => (entry, device, roster),
+        };
+        let hash = entry.hash();
+        let number = self.enlist(device, hash);
+        roster.insert(number);
+        for parent in &entry.body().parents {
+            self.heads.remove(parent);
+        }
+        self.heads.insert(hash);
+        self.order.push(hash);
+        self.entries.insert(hash, Node { entry: *entry, roster: roster.into_iter().collect() });
+        Ok(Merged::Added(hash))
+    }
+
+    /// What [`merge`](Self::merge) would answer, without taking the entry: for making it durable
+    /// before it counts.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn check(&self, bytes: &[u8]) -> Result<Merged, LogError> {
+        Ok(match self.admit(bytes)? {
+            Admission::Known(hash) => Merged::Known(hash),
+            Admission::New { entry, .. } => Merged::Added(entry.hash()),
+        })
+    }
+
+    /// Everything that decides whether an entry may come in.
+    fn admit(&self, bytes: &[u8]) -> Result<Admission, LogError> {
         let entry = LogEntry::decode(bytes)?;
         let hash = entry.hash();
-        if let Some(known) = self.entries.get(&hash) {
+        if let Some(known) = self.entry(&hash) {
             // Another signature over the same body is no news, but it must not pass as valid.
-            if known.entry != entry {
+            if *known != entry {
                 entry.verify(&self.recovery)?;
             }
-            return Ok(Merged::Known(hash));
+            return Ok(Admission::Known(hash));
         }
         let body = entry.body();
         let addition = match &body.act {
@@ -215,22 +251,14 @@ impl DeviceLog {
         if body.vault != Some(self.vault) {
             return Err(LogError::ForeignVault);
         }
-        let mut roster = self.roster_of(&body.parents)?;
+        let roster = self.roster_of(&body.parents)?;
         self.check_addition(&body.author, addition, &roster)?;
         entry.verify(&self.recovery)?;
         if self.order.len() >= LOG_ENTRIES_MAX {
             return Err(LogError::Full);
         }
         let device = addition.device.id;
-        let number = self.enlist(device, hash);
-        roster.insert(number);
-        for parent in &body.parents {
-            self.heads.remove(parent);
-        }
-        self.heads.insert(hash);
-        self.order.push(hash);
-        self.entries.insert(hash, Node { entry, roster: roster.into_iter().collect() });
-        Ok(Merged::Added(hash))
+        Ok(Admission::New { entry: Box::new(entry), device, roster })
     }
 
     fn roster_of(&self, parents: &[EntryHash]) -> Result<BTreeSet<u16>, LogError> {

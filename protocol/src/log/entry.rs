@@ -132,7 +132,6 @@ struct Signed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
     bytes: Vec<u8>,
-    signed: Signed,
     body: EntryBody,
     hash: EntryHash,
 }
@@ -146,7 +145,7 @@ impl LogEntry {
         let signed: Signed = cbor::decode(bytes, LOG_ENTRY_BYTES_MAX)?;
         let body = decode_body(&signed.body)?;
         let hash = hash_body(&signed.body);
-        Ok(Self { bytes: bytes.to_vec(), signed, body, hash })
+        Ok(Self { bytes: bytes.to_vec(), body, hash })
     }
 
     pub(super) fn assemble(body: &[u8], signature: [u8; 64], consent: [u8; 64]) -> Vec<u8> {
@@ -178,9 +177,10 @@ impl LogEntry {
             Act::Genesis(genesis) => genesis.recovery.signing_id(),
             Act::Add(addition) => addition.device.id,
         };
-        let Signed { body, signature, consent } = &self.signed;
-        let valid = verify(sign::LOG_ENTRY, &author, body, signature)
-            && verify(sign::LOG_CONSENT, &consenting, body, consent);
+        // Decoded again rather than kept: a log is verified once and kept for years.
+        let Signed { body, signature, consent } = cbor::decode(&self.bytes, LOG_ENTRY_BYTES_MAX)?;
+        let valid = verify(sign::LOG_ENTRY, &author, &body, &signature)
+            && verify(sign::LOG_CONSENT, &consenting, &body, &consent);
         if valid { Ok(()) } else { Err(LogError::Signature) }
     }
 }

@@ -154,11 +154,14 @@ fn forged_entries_are_refused() {
     ];
     for (number, (bytes, expected)) in cases.into_iter().enumerate() {
         let mut log = before.clone();
+        assert_eq!(log.check(&bytes), Err(expected), "case {number}");
         assert_eq!(log.merge(&bytes), Err(expected), "case {number}");
         assert_eq!(log, before, "case {number}");
     }
     let mut log = before;
+    assert!(matches!(log.check(&good), Ok(Merged::Added(_))));
     assert!(matches!(log.merge(&good), Ok(Merged::Added(_))));
+    assert!(matches!(log.check(&good), Ok(Merged::Known(_))));
     assert!(matches!(log.merge(&good), Ok(Merged::Known(_))));
 }
 
