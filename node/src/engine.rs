@@ -40,6 +40,7 @@ mod forget;
 mod join;
 mod launch;
 mod look;
+mod names;
 mod node;
 mod recover;
 mod report;
