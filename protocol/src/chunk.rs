@@ -5,5 +5,7 @@
 pub mod bundle;
 mod chunker;
 pub mod codec;
+#[cfg(test)]
+pub(crate) mod vectors;
 
 pub use chunker::Chunker;

@@ -190,4 +190,4 @@ impl SnapshotSummary {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

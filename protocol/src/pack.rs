@@ -11,6 +11,8 @@ pub mod builder;
 pub mod header;
 pub mod reader;
 pub mod seal;
+#[cfg(test)]
+mod vectors;
 
 use thiserror::Error;
 

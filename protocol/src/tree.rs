@@ -11,3 +11,5 @@ pub mod read;
 #[cfg(test)]
 mod sample;
 mod split;
+#[cfg(test)]
+mod vectors;

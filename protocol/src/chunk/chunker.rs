@@ -107,6 +107,12 @@ impl Chunker {
         Scan::End(hash)
     }
 
+    /// The table, for the vectors.
+    #[cfg(test)]
+    pub(crate) fn gear_table(&self) -> [u64; 256] {
+        *self.gear
+    }
+
     #[inline]
     fn gear(&self, byte: u8) -> u64 {
         // A byte is always within the table; the compiler drops the check.

@@ -77,6 +77,12 @@ impl Frame {
         Self::join(RAW, plain)
     }
 
+    /// A frame made by other means.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }

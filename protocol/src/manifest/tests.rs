@@ -25,7 +25,7 @@ fn segment(seeds: &[u8]) -> Segment {
     Segment { version: 1, packs: seeds.iter().map(pack).collect() }
 }
 
-fn sample() -> Manifest {
+pub(crate) fn sample() -> Manifest {
     let device = DeviceId::from_bytes([7; 32]);
     let location = Location {
         shard: shard(50),
