@@ -147,7 +147,7 @@ fn misuse_is_refused() {
     assert_eq!(data.place(&slot, &sealed), Err(BuildError::Slot));
 }
 
-// PACK-4
+// PACK-4, PACK-5
 #[test]
 fn equal_chunks_are_sealed_differently_in_every_place() {
     let (_, content, _) = keys();
