@@ -455,3 +455,16 @@ fn walk_wide(entries: usize, memory_mib_max: Option<u64>) {
         assert!(peak < most, "{peak} MiB");
     }
 }
+
+/// `LARDER_TEST_TREE=... LARDER_TEST_THREADS=4 cargo test ... a_walk_is_timed -- --ignored`
+#[test]
+#[ignore = "a measurement: needs a tree, cold or warm"]
+fn a_walk_is_timed() {
+    let Some(root) = std::env::var_os("LARDER_TEST_TREE") else { return };
+    let threads = std::env::var("LARDER_TEST_THREADS").map_or(THREADS, |it| it.parse().unwrap());
+    let start = std::time::Instant::now();
+    let options = Options { threads, ..Options::default() };
+    let events = Walk::new(Path::new(&root), &options).unwrap().count();
+    let took = start.elapsed();
+    measured(&format!("{events} events by {threads} threads in {took:?}"));
+}
