@@ -16,6 +16,7 @@ use larder_protocol::{
         device::DeviceKeys,
         epoch::{ContentKey, EpochKey},
     },
+    log::DeviceLog,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -126,6 +127,20 @@ impl Core {
     /// The settings as they are now.
     pub(crate) fn config(&self) -> Config {
         self.config.read().expect("no code panics while holding this lock").clone()
+    }
+
+    /// Reads the settings again after they were changed on disk.
+    pub(crate) fn reload_config(&self) -> Result<(), EngineError> {
+        let config = self.home.config()?;
+        *self.config.write().expect("no code panics while holding this lock") = config;
+        Ok(())
+    }
+
+    /// The verified log of a vault.
+    pub(crate) fn log_of(&self, vault: &VaultId) -> Result<DeviceLog, EngineError> {
+        let vaults = self.vaults.read();
+        let known = vaults.get(vault).ok_or(crate::vaults::VaultError::Unknown(*vault))?;
+        Ok(known.log().clone())
     }
 
     /// What this device is called.

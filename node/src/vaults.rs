@@ -166,10 +166,9 @@ impl Vaults {
         let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
         let mut grown = false;
         for bytes in entries {
-            let mut log = known.log.clone();
-            if let Merged::Added(_) = log.merge(bytes.as_ref())? {
+            if let Merged::Added(_) = known.log.check(bytes.as_ref())? {
                 known.folder.keep_entry(bytes.as_ref())?;
-                known.log = log;
+                known.log.merge(bytes.as_ref())?;
                 grown = true;
             }
         }

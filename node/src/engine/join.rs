@@ -1,57 +1,388 @@
-//! Invitations and joining: how two devices come to know each other.
+//! Invitations and joining: carries out the orders of the pairing machines.
+//!
+//! Invitations live in memory only: a node that restarts has none open, and one that is used is
+//! gone before its first consequence is stored.
 
-use std::sync::{Arc, Mutex};
-
-use larder_protocol::{ids::DeviceId, peer::PeerRecord, time::Timestamp};
-
-use super::{Core, EngineError};
-use crate::{
-    command::{EventSink, Failure, InviteKind, Outcome},
-    net::FrameStream,
-    state::circle::PeerRow,
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard},
 };
+
+use larder_protocol::{
+    ids::{DeviceId, VaultId},
+    log::{DeviceLog, Label},
+    pairing::{
+        self, Ending, Input, InviteId, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output,
+        Store,
+    },
+    peer::PeerRecord,
+    placing,
+    ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
+    time::{Instant, Timestamp},
+};
+use tokio::time::sleep_until;
+use tracing::{info, warn};
+
+use super::{Core, EngineError, clock::wall, launch, on_disk, report};
+use crate::{
+    command::{EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time},
+    net::FrameStream,
+    state::circle::{GrantRow, PeerRow},
+};
+
+/// Invitations that are open at once.
+const INVITATIONS_MAX: usize = 16;
 
 /// Invitations that are open.
 #[derive(Debug, Default)]
-pub(crate) struct Invitations(Mutex<Vec<Timestamp>>);
+pub(crate) struct Invitations(Mutex<Vec<Invite>>);
 
 impl Invitations {
+    /// Whether a stranger may be let in to pair.
     pub(crate) fn is_any_open(&self, now: Timestamp) -> bool {
-        self.0.lock().is_ok_and(|all| all.iter().any(|until| *until > now))
+        self.lock().iter().any(|invite| invite.expires > now)
+    }
+
+    fn open(&self, invite: Invite, now: Timestamp) -> Result<(), Failure> {
+        let mut all = self.lock();
+        all.retain(|invite| invite.expires > now);
+        if all.len() >= INVITATIONS_MAX {
+            return Err(Failure::failed(format!("{INVITATIONS_MAX} invitations are open already"))
+                .hint("wait until one is used or expires"));
+        }
+        all.push(invite);
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Invite> {
+        self.lock().clone()
+    }
+
+    fn spend(&self, id: InviteId) {
+        self.lock().retain(|invite| invite.id() != id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Invite>> {
+        self.0.lock().expect("no code panics while holding this lock")
     }
 }
-pub(crate) fn record_of(peer: PeerRow) -> PeerRecord {
-    PeerRecord {
-        device: peer.device,
-        vault: peer.vault,
-        name: peer.name,
-        addresses: peer.addresses,
-        site: peer.site,
-    }
-}
+
+/// The `invite` command: opens an invitation; it stays open after the command.
 pub(crate) async fn invite(
     core: &Arc<Core>,
     kind: InviteKind,
     expires_s: u64,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, kind, expires_s, events);
-    Err(Failure::failed("stub"))
+    events.check()?;
+    core.member()?;
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|_| EngineError::Randomness)?;
+    let now = wall();
+    let invite = Invite {
+        kind: match kind {
+            InviteKind::Circle => Kind::Circle,
+            InviteKind::Device => Kind::Device,
+        },
+        inviter: core.keys.id(),
+        addresses: report::own_addresses(core),
+        secret: InviteSecret(secret),
+        expires: Timestamp(now.0.saturating_add(expires_s)),
+    };
+    core.invitations.open(invite.clone(), now)?;
+    let expires = Time::from(invite.expires);
+    let code = Ticket::Invite(invite).to_text();
+    Ok(Outcome::Invite(InviteOutcome { code, kind, expires }))
 }
+
+/// The `join` command.
 pub(crate) async fn join(
     core: &Arc<Core>,
     code: String,
     name: Option<String>,
     site: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, code, name, site);
-    Err(Failure::failed("stub"))
+    let invite = match code.parse::<Ticket>() {
+        Ok(Ticket::Invite(invite)) => invite,
+        Ok(Ticket::Address(_)) => {
+            return Err(Failure::usage("this is a ticket with addresses, not an invitation")
+                .hint("ask for the text that `larder invite` prints"));
+        }
+        Err(error) => return Err(Failure::usage(error.to_string())
+            .hint("copy the whole text that `larder invite` printed, in one piece")),
+    };
+    let device = invite.inviter;
+    let kind = match invite.kind {
+        Kind::Device => InviteKind::Device,
+        Kind::Circle => InviteKind::Circle,
+    };
+    let join_as = join_as(core, kind, name, site).await?;
+    let start = core.clock.now();
+    let keys = launch::device_keys(&core.home)?;
+    let addresses = launch::socket_addresses(&invite.addresses);
+    let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start })
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    core.net.set_addresses(device, addresses);
+    let stream = core.net.peer(device).pair().await.map_err(EngineError::from)?;
+    match drive(core, device, stream, joiner).await? {
+        Ending::Done => {}
+        ending => return Err(ended(ending)),
+    }
+    let vault = core.vaults.relation(&device).map(|(vault, _)| vault);
+    let peer = core.state.peer(&device).map_err(EngineError::from)?;
+    Ok(Outcome::Join(JoinOutcome {
+        kind,
+        vault: vault.map(|vault| vault.to_string()).unwrap_or_default(),
+        device: device.to_string(),
+        name: peer.map(|peer| peer.name).unwrap_or_default(),
+        words: None,
+    }))
 }
+
+async fn join_as(
+    core: &Arc<Core>,
+    kind: InviteKind,
+    name: Option<String>,
+    site: Option<String>,
+) -> Result<JoinAs, Failure> {
+    match (kind, core.member()) {
+        (InviteKind::Device, Ok(_)) => Err(Failure::usage(
+            "this invitation makes a fresh home a device of a vault, and this home has a vault",
+        )
+        .hint("use another --home, or ask for an invitation with `larder invite --circle`")),
+        (InviteKind::Circle, Err(_)) => Err(Failure::usage(
+            "this invitation is for another vault, and this home has none",
+        )
+        .hint("make a vault with `larder init`, or ask for `larder invite --device`")),
+        (InviteKind::Device, Err(_)) => {
+            let config = core.config();
+            let name = name.or_else(|| config.name().map(str::to_owned));
+            let name = name.unwrap_or_else(|| core.own_name());
+            let site = site.or_else(|| config.site().map(str::to_owned));
+            let label = Label { site: site.unwrap_or_else(|| name.clone()), name };
+            launch::remember_names(&core.home, &label)?;
+            core.reload_config()?;
+            Ok(JoinAs::Device { label, addresses: report::own_addresses(core) })
+        }
+        (InviteKind::Circle, Ok(_)) => Ok(JoinAs::Circle(Box::new(brought_along(core)?))),
+    }
+}
+
+/// A stranger who was let in while an invitation is open.
 pub(crate) async fn answer_stranger(
     core: &Arc<Core>,
     from: DeviceId,
     stream: FrameStream,
 ) -> Result<(), EngineError> {
-    let _ = (core, from, stream);
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| EngineError::Randomness)?;
+    let inviter = Inviter::new(InviterParts {
+        keys: launch::device_keys(&core.home)?,
+        member: brought_along(core)?,
+        invites: core.invitations.all(),
+        peer: from,
+        time: wall(),
+        start: core.clock.now(),
+        seed,
+    });
+    let inviter = inviter.map_err(|_| EngineError::NoVault)?;
+    let ending = drive(core, from, stream, inviter).await?;
+    info!("pairing with {}: {ending}", from.short());
     Ok(())
+}
+
+/// What this side brings along: its log, every node that it knows, and what it grants.
+fn brought_along(core: &Core) -> Result<pairing::Member, EngineError> {
+    let member = core.member()?;
+    let log = core.log_of(&member.vault)?;
+    let mut peers = vec![own_record(core, member.vault)];
+    peers.extend(core.state.peers()?.into_iter().map(record_of));
+    Ok(pairing::Member { log, peers, granted_bytes: core.config().offer_bytes() })
+}
+
+/// This node as others should know it.
+pub(crate) fn own_record(core: &Core, vault: VaultId) -> PeerRecord {
+    let name = core.own_name();
+    PeerRecord {
+        device: core.keys.id(),
+        vault,
+        site: core.config().site().unwrap_or(&name).to_owned(),
+        name,
+        addresses: report::own_addresses(core),
+    }
+}
+
+/// A peer as others should know it.
+pub(crate) fn record_of(peer: PeerRow) -> PeerRecord {
+    let PeerRow { device, vault, name, addresses, site, .. } = peer;
+    PeerRecord { device, vault, name, addresses, site }
+}
+
+/// The two machines have one shape.
+trait Machine {
+    fn handle(&mut self, now: Instant, input: Input);
+    fn poll(&mut self) -> Option<Output>;
+    fn timeout(&self) -> Option<Instant>;
+    /// Longest frame that may come now: little until the other side has proved the invitation.
+    fn frame_bytes_max(&self) -> usize;
+}
+
+macro_rules! machine {
+    ($name:ident) => {
+        impl Machine for $name {
+            fn handle(&mut self, now: Instant, input: Input) {
+                self.handle_input(now, input);
+            }
+            fn poll(&mut self) -> Option<Output> {
+                self.poll_output()
+            }
+            fn timeout(&self) -> Option<Instant> {
+                self.poll_timeout()
+            }
+            fn frame_bytes_max(&self) -> usize {
+                self.frame_bytes_max()
+            }
+        }
+    };
+}
+machine!(Inviter);
+machine!(Joiner);
+
+/// Runs one pairing to its end over one stream.
+async fn drive(
+    core: &Arc<Core>,
+    peer: DeviceId,
+    mut stream: FrameStream,
+    mut machine: impl Machine,
+) -> Result<Ending, EngineError> {
+    loop {
+        while let Some(output) = machine.poll() {
+            match output {
+                Output::Send(frame) => {
+                    if stream.send_frame(frame).await.is_err() {
+                        machine.handle(core.clock.now(), Input::Lost);
+                    }
+                }
+                Output::Store(store) => {
+                    let input = match keep(core, peer, *store).await {
+                        Ok(()) => Input::Stored,
+                        Err(error) => {
+                            warn!("the result of a pairing could not be stored: {error}");
+                            Input::StoreFailed
+                        }
+                    };
+                    machine.handle(core.clock.now(), input);
+                }
+                Output::Ended(ending) => {
+                    stream.drain().await;
+                    return Ok(ending);
+                }
+            }
+        }
+        let timeout = machine.timeout();
+        let late = async {
+            match timeout {
+                Some(instant) => sleep_until(core.clock.moment(instant)).await,
+                None => pending().await,
+            }
+        };
+        let input = tokio::select! {
+            body = stream.receive_body(machine.frame_bytes_max()) => body.map_or(Input::Lost, Input::Frame),
+            () = late => Input::TimePassed,
+        };
+        machine.handle(core.clock.now(), input);
+    }
+}
+
+/// Makes the result of a pairing durable, all of it or nothing that matters.
+async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), EngineError> {
+    match store {
+        Store::Spent(id) => {
+            core.invitations.spend(id);
+            Ok(())
+        }
+        Store::Added { entry, peer } => {
+            let member = core.member()?;
+            let keeping = Arc::clone(core);
+            on_disk(move || keeping.vaults.merge_log(member.vault, &[entry])).await?;
+            keep_peers(core, vec![peer]).await
+        }
+        Store::Joined { log, peers } => {
+            become_member(core, log).await?;
+            keep_peers(core, peers).await
+        }
+        Store::Befriended { log, peers, granted_bytes } => {
+            let vault = log.vault();
+            let name = peers.iter().find(|known| known.device == peer);
+            let name = name.map(|known| known.name.clone()).unwrap_or_default();
+            let keeping = Arc::clone(core);
+            on_disk(move || {
+                keeping.vaults.add(&log)?;
+                keeping.state.keep_grant(&GrantRow { vault, name, bytes: None })?;
+                keeping.holding.set_terms(&keeping.state, keeping.config().offer_bytes())
+            })
+            .await?;
+            info!("vault {} grants {granted_bytes} bytes", vault.short());
+            keep_peers(core, peers).await
+        }
+    }
+}
+
+/// Makes this home a device of the vault of `log`.
+pub(crate) async fn become_member(core: &Arc<Core>, log: DeviceLog) -> Result<(), EngineError> {
+    let keeping = Arc::clone(core);
+    on_disk(move || {
+        keeping.vaults.add(&log)?;
+        keeping.state.keep_note(launch::OWN_VAULT, log.vault().as_bytes())
+            .map_err(EngineError::from)
+    })
+    .await?;
+    if let Some(member) = launch::member_of(core)? {
+        launch::enter(core, member)?;
+    }
+    Ok(())
+}
+
+/// Remembers nodes, and tells the placing machine of those that may hold.
+pub(crate) async fn keep_peers(
+    core: &Arc<Core>,
+    peers: Vec<PeerRecord>,
+) -> Result<(), EngineError> {
+    let own = core.keys.id();
+    for PeerRecord { device, vault, name, addresses, site } in peers {
+        if device == own {
+            continue;
+        }
+        let known = core.state.peer(&device)?;
+        let row = PeerRow {
+            device,
+            vault,
+            name,
+            site: site.clone(),
+            addresses,
+            last_seen: known.as_ref().map_or(0, |known| known.last_seen),
+            granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
+            used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
+            is_holder: true,
+        };
+        core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
+        let keeping = Arc::clone(core);
+        on_disk(move || keeping.state.keep_peer(&row)).await?;
+        if let Ok(member) = core.member() {
+            let site = placing::Site(site);
+            let known = placing::Input::HolderKnown { holder: device, site };
+            member.custody()?.tell(known).await;
+        }
+    }
+    Ok(())
+}
+
+/// How a pairing that did not succeed is told.
+fn ended(ending: Ending) -> Failure {
+    let kind = match ending {
+        Ending::Refused(pairing::Refusal::UnknownInvite) => ExitKind::Key,
+        _ => ExitKind::Failed,
+    };
+    Failure::new(kind, ending.to_string())
+        .hint("ask for a new code with `larder invite`, while that node runs (`larder up`)")
 }

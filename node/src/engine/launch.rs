@@ -33,7 +33,7 @@ use crate::{
     depot::Depot,
     home::{Config, Copies as WantedCopies, Home, KeepOwn},
     net::{Admission, Entry, Listen, Net, Protocol, Settings},
-    state::{State, scan_cache::ScanCache},
+    state::{State, circle::GrantRow, scan_cache::ScanCache},
     vaults::Vaults,
 };
 
@@ -184,6 +184,10 @@ pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError>
 /// Starts what only a member has.
 pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, EngineError> {
     let member = Arc::new(member);
+    // Devices of one vault hold for each other within what each offers.
+    let name = core.own_name();
+    core.state.keep_grant(&GrantRow { vault: member.vault, name, bytes: None })?;
+    core.holding.set_terms(&core.state, core.config().offer_bytes())?;
     let custody = Custody::start(core, &member, policy(&core.config()))?;
     // Set once: the member was made just above.
     let _ = member.custody.set(custody);

@@ -63,3 +63,6 @@ pub(crate) fn differences(
     let _ = (source, old, new);
     Ok(Vec::new())
 }
+
+/// Every live snapshot of every device of the vault, oldest first.
+pub(crate) fn all_snapshots(core: &Core) -> Result<Vec<crate::command::Snapshot>, Failure> { let _ = core; Ok(Vec::new()) }

@@ -1,9 +1,43 @@
-//! Recovers a vault on a fresh home.
+//! Recovers a vault on a fresh home: phrase, device log, heads, and this device's own entry.
+//!
+//! ```text
+//! phrase ──▶ access key ──▶ holders named by tickets ──▶ device log ──▶ heads of all devices
+//!                                                            │
+//!                            this device's entry, signed by the phrase, pushed to a holder
+//!                                                            ▼
+//!                              a device like any other: manifests and indexes follow
+//! ```
+//! Nothing of the vault's living devices is changed. Which heads are the newest, and who bears
+//! witness, is decided in `larder_protocol::recovering`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::Core;
-use crate::command::{EventSink, Failure, Outcome, Secret};
+use larder_protocol::{
+    head::SignedHead,
+    ids::DeviceId,
+    keys::{phrase::Phrase, recovery::RecoveryKeys},
+    log::{DeviceLog, Label, add::Newcomer},
+    recovering::{HeadSeen, Input, Output, Recovering},
+    ticket::{AddressTicket, Ticket},
+    wire::message::{Answer, Request, Standing, VERSION},
+};
+use minicbor::bytes::ByteVec;
+use tokio::{sync::mpsc, time::{sleep_until, timeout}};
+use tracing::{debug, warn};
+use zeroize::Zeroizing;
+
+use super::{Core, EngineError, Member, clock::wall, contact, join, launch, look, sync};
+use crate::{
+    command::{
+        EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
+    },
+    net::{Admission, Entry, Listen, Net, NetError, Protocol, Settings},
+};
+
+/// How long holders are waited for before what was found is acted upon.
+const PATIENCE_MS: u64 = 15_000;
+/// How long the first holder is tried.
+const FIRST_CONTACT: Duration = Duration::from_secs(20);
 
 /// What was asked for.
 pub(crate) struct Wish {
@@ -13,11 +47,354 @@ pub(crate) struct Wish {
     pub(crate) site: Option<String>,
 }
 
+/// The `recover` command.
 pub(crate) async fn recover(
     core: &Arc<Core>,
     wish: Wish,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, wish.phrase, wish.connect, wish.name, wish.site, events);
-    Err(Failure::failed("stub"))
+    if core.member().is_ok() {
+        return Err(Failure::usage("this home belongs to a vault already")
+            .hint("recover into a fresh home: name one with --home"));
+    }
+    let phrase = Phrase::parse(wish.phrase.expose()).map_err(|error| {
+        Failure::new(ExitKind::Key, error.to_string())
+            .hint("check each word against the sheet; 24 words of the English BIP39 list")
+    })?;
+    let tickets = tickets(&wish.connect)?;
+    events.progress(Progress::new(Stage::Asking));
+    let recovery = phrase.recovery();
+    let access = Access::open(&recovery).await?;
+    let found = access.find_vault(&tickets, events).await;
+    let (holder, mut log) = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            access.net.close().await;
+            return Err(failure);
+        }
+    };
+    let label = label(core, wish.name, wish.site);
+    let entry = enrol(core, &recovery, &mut log, &label)?;
+    let pushed = access.push_entry(holder, &log, entry).await;
+    access.net.close().await;
+    pushed?;
+    launch::remember_names(&core.home, &label)?;
+    core.reload_config()?;
+    for ticket in &tickets {
+        core.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
+    }
+    join::become_member(core, log).await?;
+    let member = core.member()?;
+    let witnesses = gather(core, &member, &tickets, events).await?;
+    let snapshots = look::all_snapshots(core)?;
+    if snapshots.is_empty() {
+        events.notice(Level::Warning, "the holders that answered know of no snapshot yet");
+    }
+    Ok(Outcome::Recover(RecoverOutcome {
+        vault: member.vault.to_string(),
+        device: core.keys.id().to_string(),
+        name: label.name,
+        witnesses_answered: witnesses.answered,
+        witnesses_known: witnesses.known,
+        snapshots,
+    }))
+}
+
+fn tickets(texts: &[String]) -> Result<Vec<AddressTicket>, Failure> {
+    let mut tickets = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.parse::<Ticket>() {
+            Ok(Ticket::Address(ticket)) => tickets.push(ticket),
+            Ok(Ticket::Invite(_)) => {
+                return Err(Failure::usage("this is an invitation, not a ticket with addresses")
+                    .hint("give --connect the text that `larder ticket` prints on a holder"));
+            }
+            Err(error) => {
+                return Err(Failure::usage(error.to_string())
+                    .hint("copy the whole text that `larder ticket` printed, in one piece"));
+            }
+        }
+    }
+    if tickets.is_empty() {
+        return Err(Failure::usage("it is not known whom to ask")
+            .hint("name a holder: --connect TICKET, as `larder ticket` prints it there"));
+    }
+    Ok(tickets)
+}
+
+fn label(core: &Core, name: Option<String>, site: Option<String>) -> Label {
+    let name = name.unwrap_or_else(|| core.own_name());
+    Label { site: site.unwrap_or_else(|| name.clone()), name }
+}
+
+/// This device's entry, or none if an earlier try already brought it in.
+fn enrol(
+    core: &Core,
+    recovery: &RecoveryKeys,
+    log: &mut DeviceLog,
+    label: &Label,
+) -> Result<Option<Vec<u8>>, Failure> {
+    if log.is_device(&core.keys.id()) {
+        return Ok(None);
+    }
+    let newcomer = Newcomer { device: core.keys.public(), label: label.clone(), time: wall() };
+    let entry = log.enrol(recovery, &core.keys, &newcomer, &mut launch::rng()?);
+    entry.map(Some).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The network as whoever has the phrase: only dials, answers nobody.
+struct Access {
+    net: Net,
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Admission for Nobody {
+    fn admit(&self, _: &DeviceId, _: Protocol) -> Entry {
+        Entry::Refused
+    }
+}
+
+impl Access {
+    async fn open(recovery: &RecoveryKeys) -> Result<Self, EngineError> {
+        let listen = Listen::Everywhere { port: 0 };
+        let settings = Settings { seed: Zeroizing::new(*recovery.access_seed()), listen };
+        Ok(Self { net: Net::start(settings, Arc::new(Nobody)).await? })
+    }
+
+    /// The first holder that knows the phrase, and the log that it serves.
+    async fn find_vault(
+        &self,
+        tickets: &[AddressTicket],
+        events: &EventSink,
+    ) -> Result<(DeviceId, DeviceLog), Failure> {
+        let mut was_refused = false;
+        let mut last = None;
+        for ticket in tickets {
+            events.check()?;
+            self.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
+            match timeout(FIRST_CONTACT, self.ask_for_log(ticket.device)).await {
+                Ok(Ok(log)) => return Ok((ticket.device, log)),
+                Ok(Err(error)) => {
+                    debug!("holder {}: {error}", ticket.device.short());
+                    was_refused |= is_refusal(&error);
+                    last = Some(error);
+                }
+                Err(_) => last = Some(NetError::Timeout.into()),
+            }
+        }
+        if was_refused {
+            return Err(Failure::new(ExitKind::Key, "no holder that was asked knows this phrase")
+                .hint("check that these are the 24 words of this vault, and its holder's ticket"));
+        }
+        let told = last.map_or_else(String::new, |error| format!(": {error}"));
+        Err(Failure::new(ExitKind::Holders, format!("no holder could be reached{told}"))
+            .hint("start a holder with `larder up`, get its ticket anew with `larder ticket`"))
+    }
+
+    async fn ask_for_log(&self, holder: DeviceId) -> Result<DeviceLog, EngineError> {
+        let standing = self.hello(holder).await?.ok_or(EngineError::Stranger)?;
+        let mut log: Option<DeviceLog> = None;
+        loop {
+            let have = log.as_ref().map(DeviceLog::heads).unwrap_or_default();
+            let request = Request::PullLog { vault: standing.vault, have };
+            let entries = match self.net.peer(holder).request(&request).await? {
+                Answer::Log { entries } => entries,
+                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+                _ => return Err(EngineError::OutOfTurn),
+            };
+            let before = log.as_ref().map_or(0, DeviceLog::len);
+            log = Some(extend(log, &entries)?);
+            if log.as_ref().is_some_and(|log| log.len() == before) {
+                break;
+            }
+        }
+        log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
+    }
+
+    async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
+        match self.net.peer(holder).request(&Request::Hello { versions: vec![VERSION] }).await? {
+            Answer::Welcome { version: VERSION, standing } => Ok(standing),
+            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+            _ => Err(EngineError::OutOfTurn),
+        }
+    }
+
+    /// Makes this device known where it will first call: the others learn of it from there.
+    async fn push_entry(
+        &self,
+        holder: DeviceId,
+        log: &DeviceLog,
+        entry: Option<Vec<u8>>,
+    ) -> Result<(), EngineError> {
+        let Some(entry) = entry else { return Ok(()) };
+        let request = Request::PushLog { vault: log.vault(), entries: vec![entry.into()] };
+        match self.net.peer(holder).request(&request).await? {
+            Answer::LogAt { .. } => Ok(()),
+            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+            _ => Err(EngineError::OutOfTurn),
+        }
+    }
+}
+
+fn extend(log: Option<DeviceLog>, entries: &[ByteVec]) -> Result<DeviceLog, EngineError> {
+    let mut entries = entries.iter();
+    let mut log = match log {
+        Some(log) => log,
+        None => {
+            let genesis = entries.next().ok_or(EngineError::OutOfTurn)?;
+            DeviceLog::begin(genesis).map_err(crate::vaults::VaultError::from)?
+        }
+    };
+    for entry in entries {
+        log.merge(entry).map_err(crate::vaults::VaultError::from)?;
+    }
+    Ok(log)
+}
+
+fn is_refusal(error: &EngineError) -> bool {
+    use super::error::HostError;
+    matches!(
+        error,
+        EngineError::Stranger
+            | EngineError::Refused(_)
+            | EngineError::Host(HostError::Net(NetError::Refused))
+    )
+}
+
+/// How many holders answered, of how many that are known.
+struct Witnesses {
+    answered: u32,
+    known: u32,
+}
+
+/// Asks every known holder for its heads, follows the newest to their manifests, and goes on to
+/// the holders named there until there are no new ones.
+async fn gather(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    tickets: &[AddressTicket],
+    events: &EventSink,
+) -> Result<Witnesses, Failure> {
+    let mut machine = Recovering::new(PATIENCE_MS);
+    let (facts, mut inbox) = mpsc::channel(64);
+    for ticket in tickets {
+        machine.handle_input(core.clock.now(), Input::HolderKnown { holder: ticket.device });
+    }
+    let mut taken: BTreeMap<DeviceId, u64> = BTreeMap::new();
+    loop {
+        let mut is_finished = false;
+        while let Some(output) = machine.poll_output() {
+            match output {
+                Output::Ask { order, holder } => {
+                    let (core, member, facts) =
+                        (Arc::clone(core), Arc::clone(member), facts.clone());
+                    tokio::spawn(async move {
+                        let input = match ask(&core, &member, holder).await {
+                            Ok(heads) => Input::HeadsAnswered { order, heads, forged: 0 },
+                            Err(error) => {
+                                debug!("holder {}: {error}", holder.short());
+                                Input::HolderFailed { order }
+                            }
+                        };
+                        let _ = facts.send(input).await;
+                    });
+                }
+                Output::Blame { holder, fault } => {
+                    warn!("holder {}: {fault:?}", holder.short());
+                    core.blame(holder, "kept back a newer head", None);
+                }
+                Output::Finished { .. } => is_finished = true,
+            }
+        }
+        let named = follow_found(core, member, &machine, &mut taken).await;
+        if is_finished && named.is_empty() {
+            break;
+        }
+        for holder in named {
+            machine.handle_input(core.clock.now(), Input::HolderKnown { holder });
+        }
+        let late = machine.poll_timeout().map(|instant| core.clock.moment(instant));
+        let input = tokio::select! {
+            Some(input) = inbox.recv() => input,
+            () = async { match late {
+                Some(moment) => sleep_until(moment).await,
+                None => std::future::pending().await,
+            } } => Input::TimePassed,
+            () = events.cancelled() => return Err(Failure::interrupted()),
+        };
+        machine.handle_input(core.clock.now(), input);
+    }
+    let found = machine.found();
+    for finding in &found.findings {
+        events.notice(Level::Detail, format!("{finding:?}"));
+    }
+    let count = |set: usize| u32::try_from(set).unwrap_or(u32::MAX);
+    let answered = count(found.answered.len());
+    Ok(Witnesses { answered, known: answered + count(found.silent.len()) })
+}
+
+/// One holder: log first, then heads, verified against it.
+async fn ask(
+    core: &Arc<Core>,
+    member: &Member,
+    holder: DeviceId,
+) -> Result<Vec<HeadSeen>, EngineError> {
+    contact::hello(core, holder).await?;
+    contact::pull_log(core, holder, member.vault).await?;
+    contact::push_log(core, holder, member.vault).await?;
+    let heads = contact::pull_heads(core, holder, member.vault).await?;
+    contact::note_met(core, holder, None)?;
+    Ok(heads.iter().map(seen).collect())
+}
+
+fn seen(head: &SignedHead) -> HeadSeen {
+    let body = head.body();
+    HeadSeen {
+        device: body.device,
+        seq: body.seq,
+        hash: head.hash(),
+        prev: body.prev,
+        seen: body.seen.iter().map(|seen| (seen.device, seen.seq, seen.head)).collect(),
+    }
+}
+
+/// Takes in the newest heads found so far; returns holders that their manifests name and that
+/// were not known before.
+async fn follow_found(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    machine: &Recovering,
+    taken: &mut BTreeMap<DeviceId, u64>,
+) -> Vec<DeviceId> {
+    let mut named = Vec::new();
+    for (device, found) in machine.found().heads {
+        if taken.get(&device).is_some_and(|seq| *seq >= found.head.seq) {
+            continue;
+        }
+        let head = {
+            let vaults = core.vaults.read();
+            vaults
+                .get(&member.vault)
+                .and_then(|known| known.heads().highest(&device).cloned())
+        };
+        let Some(head) = head else { continue };
+        match sync::take(core, member, &head).await {
+            Ok(manifest) => {
+                taken.insert(device, head.body().seq);
+                let new: Vec<_> = manifest
+                    .peers
+                    .into_iter()
+                    .filter(|peer| peer.device != core.keys.id())
+                    .collect();
+                named.extend(new.iter().map(|peer| peer.device));
+                if let Err(error) = join::keep_peers(core, new).await {
+                    warn!("holders could not be remembered: {error}");
+                }
+            }
+            Err(error) => warn!("head of device {}: {error}", device.short()),
+        }
+    }
+    named
 }

@@ -46,7 +46,14 @@ impl FrameStream {
     /// [`NetError::Frame`] when it does not fit a frame, [`NetError::Timeout`] when the peer does
     /// not take it.
     pub async fn send<T: Encode<()>>(&mut self, message: &T) -> Result<(), NetError> {
-        let frame = encode_frame(message)?;
+        self.send_frame(encode_frame(message)?).await
+    }
+
+    /// Sends one whole frame that a machine made, its length included.
+    ///
+    /// # Errors
+    /// [`NetError::Timeout`] when the peer does not take it, or why the connection ended.
+    pub async fn send_frame(&mut self, frame: Vec<u8>) -> Result<(), NetError> {
         match timeout(STALL, self.send.write_chunk(frame.into())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(NetError::of(&self.connection)),
@@ -75,7 +82,12 @@ impl FrameStream {
         }
     }
 
-    async fn receive_body(&mut self, max: usize) -> Result<Vec<u8>, NetError> {
+    /// Receives the content of one frame of at most `max` bytes, for a machine to decode. Not to
+    /// be dropped half-way: what was read of a frame would be lost.
+    ///
+    /// # Errors
+    /// [`NetError::Frame`] when it is too long, [`NetError::Lost`] when the peer ends before it.
+    pub async fn receive_body(&mut self, max: usize) -> Result<Vec<u8>, NetError> {
         let mut prefix = [0; FRAME_PREFIX_BYTES];
         if self.recv.read_exact(&mut prefix).await.is_err() {
             return Err(NetError::of(&self.connection));
@@ -100,7 +112,7 @@ impl FrameStream {
 
     /// Waits, not for long, until the peer has all that was sent: a stream dropped with its
     /// connection may lose its last frame.
-    pub(super) async fn drain(&mut self) {
+    pub async fn drain(&mut self) {
         self.finish();
         let _ = timeout(STALL, self.send.stopped()).await;
     }
