@@ -10,6 +10,7 @@ use std::{
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
+    limits::FRAME_BYTES_MAX,
     log::{DeviceLog, Label},
     pairing::{
         self, Ending, Input, InviteId, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output,
@@ -25,7 +26,9 @@ use tracing::{info, warn};
 
 use super::{Core, EngineError, clock::wall, launch, on_disk, report};
 use crate::{
-    command::{EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time},
+    command::{
+        EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
+    },
     net::FrameStream,
     state::circle::{GrantRow, PeerRow},
 };
@@ -108,8 +111,10 @@ pub(crate) async fn join(
             return Err(Failure::usage("this is a ticket with addresses, not an invitation")
                 .hint("ask for the text that `larder invite` prints"));
         }
-        Err(error) => return Err(Failure::usage(error.to_string())
-            .hint("copy the whole text that `larder invite` printed, in one piece")),
+        Err(error) => {
+            return Err(Failure::usage(error.to_string())
+                .hint("copy the whole text that `larder invite` printed, in one piece"));
+        }
     };
     let device = invite.inviter;
     let kind = match invite.kind {
@@ -150,10 +155,10 @@ async fn join_as(
             "this invitation makes a fresh home a device of a vault, and this home has a vault",
         )
         .hint("use another --home, or ask for an invitation with `larder invite --circle`")),
-        (InviteKind::Circle, Err(_)) => Err(Failure::usage(
-            "this invitation is for another vault, and this home has none",
-        )
-        .hint("make a vault with `larder init`, or ask for `larder invite --device`")),
+        (InviteKind::Circle, Err(_)) => {
+            Err(Failure::usage("this invitation is for another vault, and this home has none")
+                .hint("make a vault with `larder init`, or ask for `larder invite --device`"))
+        }
         (InviteKind::Device, Err(_)) => {
             let config = core.config();
             let name = name.or_else(|| config.name().map(str::to_owned));
@@ -228,7 +233,7 @@ trait Machine {
 }
 
 macro_rules! machine {
-    ($name:ident) => {
+    ($name:ident, $frame_bytes_max:expr) => {
         impl Machine for $name {
             fn handle(&mut self, now: Instant, input: Input) {
                 self.handle_input(now, input);
@@ -240,13 +245,14 @@ macro_rules! machine {
                 self.poll_timeout()
             }
             fn frame_bytes_max(&self) -> usize {
-                self.frame_bytes_max()
+                $frame_bytes_max(self)
             }
         }
     };
 }
-machine!(Inviter);
-machine!(Joiner);
+machine!(Inviter, Self::frame_bytes_max);
+// The joiner dialled the inviter's proven key itself.
+machine!(Joiner, |_: &Self| FRAME_BYTES_MAX);
 
 /// Runs one pairing to its end over one stream.
 async fn drive(
@@ -333,7 +339,9 @@ pub(crate) async fn become_member(core: &Arc<Core>, log: DeviceLog) -> Result<()
     let keeping = Arc::clone(core);
     on_disk(move || {
         keeping.vaults.add(&log)?;
-        keeping.state.keep_note(launch::OWN_VAULT, log.vault().as_bytes())
+        keeping
+            .state
+            .keep_note(launch::OWN_VAULT, log.vault().as_bytes())
             .map_err(EngineError::from)
     })
     .await?;

@@ -65,4 +65,7 @@ pub(crate) fn differences(
 }
 
 /// Every live snapshot of every device of the vault, oldest first.
-pub(crate) fn all_snapshots(core: &Core) -> Result<Vec<crate::command::Snapshot>, Failure> { let _ = core; Ok(Vec::new()) }
+pub(crate) fn all_snapshots(core: &Core) -> Result<Vec<crate::command::Snapshot>, Failure> {
+    let _ = core;
+    Ok(Vec::new())
+}

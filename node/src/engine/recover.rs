@@ -22,7 +22,10 @@ use larder_protocol::{
     wire::message::{Answer, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
-use tokio::{sync::mpsc, time::{sleep_until, timeout}};
+use tokio::{
+    sync::mpsc,
+    time::{sleep_until, timeout},
+};
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
@@ -375,9 +378,7 @@ async fn follow_found(
         }
         let head = {
             let vaults = core.vaults.read();
-            vaults
-                .get(&member.vault)
-                .and_then(|known| known.heads().highest(&device).cloned())
+            vaults.get(&member.vault).and_then(|known| known.heads().highest(&device).cloned())
         };
         let Some(head) = head else { continue };
         match sync::take(core, member, &head).await {
