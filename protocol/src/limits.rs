@@ -125,3 +125,49 @@ pub const PAIRING_HELLO_BYTES_MAX: usize = 512;
 pub const PAIRING_PEERS_MAX: usize = 1024;
 /// See [`PAIRING_PEERS_MAX`].
 pub const PAIRING_PEERS_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// Every constant of this file by name, its expression worked out from left to right.
+    fn constants() -> BTreeMap<&'static str, u64> {
+        let mut known: BTreeMap<&str, u64> = BTreeMap::new();
+        for line in include_str!("limits.rs").lines() {
+            let Some((name, rest)) =
+                line.strip_prefix("pub const ").and_then(|l| l.split_once(':'))
+            else {
+                continue;
+            };
+            let expression = rest.split_once('=').expect("a constant has a value").1;
+            let mut words = expression.trim().trim_end_matches(';').split(' ');
+            let value = |word: &str| {
+                known.get(word).copied().unwrap_or_else(|| {
+                    word.replace('_', "").parse().expect("a number or a constant from above")
+                })
+            };
+            let mut result = value(words.next().expect("an expression has a word"));
+            while let Some(operator) = words.next() {
+                let operand = value(words.next().expect("an operator has an operand"));
+                result = if operator == "*" { result * operand } else { result / operand };
+            }
+            known.insert(name, result);
+        }
+        known
+    }
+
+    // LIMITS-1
+    #[test]
+    fn the_page_of_limits_names_every_constant_with_its_value() {
+        let page = include_str!("../../specs/limits.md");
+        let constants = constants();
+        let mut written = BTreeMap::new();
+        for line in page.lines().filter(|line| line.starts_with("| `")) {
+            let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`')).skip(1);
+            let name = cells.next().expect("a name");
+            let value: u64 = cells.next().expect("a value").parse().expect("a number");
+            written.insert(name, value);
+        }
+        assert_eq!(written, constants);
+    }
+}

@@ -8,3 +8,6 @@
 pub mod frame;
 pub mod message;
 pub mod validity;
+
+#[cfg(test)]
+mod vectors;

@@ -98,11 +98,11 @@ impl Placing {
         };
         for pack in self.packs.values() {
             status.packs += 1;
-            status.bytes += pack.shard.bytes;
+            status.bytes = status.bytes.saturating_add(pack.shard.bytes);
             let kept_sites = self.sites_where(pack, Custody::counts).len();
             if pack.safe {
                 status.safe_packs += 1;
-                status.safe_bytes += pack.shard.bytes;
+                status.safe_bytes = status.safe_bytes.saturating_add(pack.shard.bytes);
                 status.below_policy_packs += u64::from(kept_sites < self.copies);
             }
             status.nowhere_packs += u64::from(!pack.here && kept_sites == 0);
@@ -110,7 +110,7 @@ impl Placing {
                 let Some(holder) = status.holders.get_mut(id) else { continue };
                 if custody.counts() {
                     holder.kept_packs += 1;
-                    holder.kept_bytes += pack.shard.bytes;
+                    holder.kept_bytes = holder.kept_bytes.saturating_add(pack.shard.bytes);
                 } else if pack.matters() {
                     holder.pending_packs += 1;
                 }

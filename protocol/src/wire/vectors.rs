@@ -1,0 +1,155 @@
+//! Vectors of specs/control_protocol.md, and what decoders do with bytes that are none.
+
+use minicbor::bytes::ByteVec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    frame::{FrameError, decode_body, encode_frame},
+    message::{Answer, OfferedShard, Refusal, Request, Standing, Verdict},
+};
+use crate::{
+    ids::{DeviceId, EntryHash, ShardRoot, VaultId},
+    index::{PackClass, ShardRef},
+    receipt::{Receipt, ReceiptBody},
+    time::Timestamp,
+    vectors::{self, hex},
+};
+
+const VAULT: VaultId = VaultId::from_bytes([0x11; 32]);
+
+fn shard() -> ShardRef {
+    ShardRef { root: ShardRoot::from_bytes([0x22; 32]), bytes: 49_152 }
+}
+
+fn receipt() -> Receipt {
+    let stored = Timestamp(1_800_000_000);
+    let holder = DeviceId::from_bytes([0x33; 32]);
+    let keep_until = stored.after_days(30);
+    let body = ReceiptBody { vault: VAULT, shard: shard(), holder, stored, keep_until };
+    Receipt { body, signature: [0x44; 64] }
+}
+
+fn requests() -> Vec<(&'static str, Request)> {
+    let vault = VAULT;
+    let entry: ByteVec = vec![1, 2, 3].into();
+    let have = vec![EntryHash::from_bytes([0x55; 32])];
+    let shards = [PackClass::Data, PackClass::Metadata]
+        .map(|class| OfferedShard { shard: shard(), class })
+        .to_vec();
+    vec![
+        ("Hello", Request::Hello { versions: vec![1] }),
+        ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
+        ("PullLog", Request::PullLog { vault, have }),
+        ("PushHead", Request::PushHead { vault, head: entry }),
+        ("PullHeads", Request::PullHeads { vault }),
+        ("Offer, one shard", Request::Offer { vault, shards: shards[..1].to_vec() }),
+        ("Offer, refused: one shard twice", Request::Offer { vault, shards }),
+        ("Put", Request::Put { vault, shard: shard(), class: PackClass::Metadata }),
+    ]
+}
+
+fn answers() -> Vec<(&'static str, Answer)> {
+    let standing =
+        Standing { vault: VAULT, granted_bytes: 1 << 40, used_bytes: 49_152, free_bytes: 1 << 30 };
+    let verdicts =
+        vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
+    vec![
+        ("Welcome", Answer::Welcome { version: 1, standing: Some(standing) }),
+        ("Welcome, no vault", Answer::Welcome { version: 1, standing: None }),
+        ("LogAt", Answer::LogAt { heads: vec![EntryHash::from_bytes([0x55; 32])] }),
+        ("Log", Answer::Log { entries: vec![vec![1, 2, 3].into()] }),
+        ("HeadTaken", Answer::HeadTaken),
+        ("Heads", Answer::Heads { heads: vec![vec![4, 5, 6].into()] }),
+        ("Verdicts", Answer::Verdicts { verdicts }),
+        ("Go", Answer::Go),
+        ("Stored", Answer::Stored { receipt: receipt() }),
+        ("Refused", Answer::Refused { reason: Refusal::Internal }),
+    ]
+}
+
+/// Bodies that no decoder of requests may accept.
+fn bad() -> [(&'static str, Vec<u8>); 7] {
+    [
+        ("nothing", vec![]),
+        ("no message", vec![0x00]),
+        ("unknown number", vec![0x82, 0x18, 0x63, 0x80]),
+        ("a list of indefinite length", vec![0x82, 0x00, 0x81, 0x9f, 0x01, 0xff]),
+        ("a number in more bytes than needed", vec![0x82, 0x00, 0x81, 0x81, 0x18, 0x01]),
+        ("a byte behind the end", vec![0x82, 0x00, 0x81, 0x81, 0x01, 0x00]),
+        ("a list longer than the body", vec![0x82, 0x00, 0x81, 0x9a, 0xff, 0xff, 0xff, 0xff]),
+    ]
+}
+
+fn page() -> Value {
+    let frame = |name: &str, frame: Vec<u8>, sound: bool| json!({ "name": name, "frame": hex(frame), "sound": sound });
+    let requests = requests().into_iter().map(|(name, request)| {
+        frame(name, encode_frame(&request).unwrap(), request.check().is_ok())
+    });
+    let answers = answers()
+        .into_iter()
+        .map(|(name, answer)| frame(name, encode_frame(&answer).unwrap(), true));
+    json!({
+        "spec": "specs/control_protocol.md",
+        "requests": requests.collect::<Vec<_>>(),
+        "answers": answers.collect::<Vec<_>>(),
+        "not_requests": bad().map(|(why, body)| json!({ "why": why, "body": hex(body) })),
+    })
+}
+
+// CTRL-6
+#[test]
+fn messages_are_the_bytes_of_the_vectors() {
+    vectors::check("control_protocol", &page());
+    for (name, request) in requests() {
+        let frame = encode_frame(&request).unwrap();
+        assert_eq!(decode_body::<Request>(&frame[4..]), Ok(request), "{name}");
+    }
+    for (name, answer) in answers() {
+        let frame = encode_frame(&answer).unwrap();
+        assert_eq!(decode_body::<Answer>(&frame[4..]), Ok(answer), "{name}");
+    }
+    for (why, body) in bad() {
+        let decoded = decode_body::<Request>(&body);
+        assert!(matches!(decoded, Err(FrameError::Content(_))), "{why}: {decoded:?}");
+    }
+}
+
+#[test]
+#[ignore = "writes specs/vectors/control_protocol.json"]
+fn write_vectors() {
+    vectors::write("control_protocol", &page());
+}
+
+proptest! {
+    // CTRL-7
+    #[test]
+    fn any_bytes_are_refused_or_are_what_they_decode_to(
+        which in 0_usize..18,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let frames: Vec<Vec<u8>> = requests()
+            .iter()
+            .map(|(_, request)| encode_frame(request).unwrap())
+            .chain(answers().iter().map(|(_, answer)| encode_frame(answer).unwrap()))
+            .collect();
+        let mut body = frames[which][4..].to_vec();
+        for (at, byte) in flips {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        body.truncate(cut.index(body.len()) + 1);
+        for body in [body, noise] {
+            if let Ok(request) = decode_body::<Request>(&body) {
+                prop_assert_eq!(&encode_frame(&request).unwrap()[4..], &body[..]);
+                let _ = request.check();
+            }
+            if let Ok(answer) = decode_body::<Answer>(&body) {
+                prop_assert_eq!(&encode_frame(&answer).unwrap()[4..], &body[..]);
+                let _ = answer.check(&requests()[5].1);
+            }
+        }
+    }
+}
