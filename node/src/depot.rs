@@ -118,10 +118,8 @@ impl Depot {
     pub fn adopt(&self, partial: &PartialShard, tenure: Tenure) -> Result<(), DepotError> {
         let ready = partial.finished()?;
         let _guard = self.lock(&ready.shard.root);
-        if !self.stored_well(&ready.shard)? {
-            ready.sync()?;
-            ready.place(&self.inner.layout)?;
-        }
+        ready.sync()?;
+        ready.place(&self.inner.layout)?;
         self.inner.table.record(ready.shard, tenure)
     }
 
@@ -255,14 +253,6 @@ impl Depot {
     /// The directory in which the depot lives.
     pub fn dir(&self) -> &PathBuf {
         self.inner.layout.dir()
-    }
-
-    /// Whether some row vouches for the shard and its file is there in full length.
-    fn stored_well(&self, shard: &ShardRef) -> Result<bool, DepotError> {
-        let rows = self.inner.table.rows_of(&shard.root)?;
-        let vouched =
-            rows.iter().any(|row| row.state == ShardState::Ok && row.bytes == shard.bytes);
-        Ok(vouched && self.inner.layout.data_bytes(&shard.root)? == Some(shard.bytes))
     }
 
     fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {

@@ -73,16 +73,6 @@ impl Layout {
         self.data(root).with_extension(OUTBOARD_ENDING)
     }
 
-    /// Length of a shard's data file, if there is one.
-    pub(super) fn data_bytes(&self, root: &ShardRoot) -> Result<Option<u64>, DepotError> {
-        match fs::metadata(self.data(root)) {
-            Ok(meta) if meta.is_file() => Ok(Some(meta.len())),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(DepotError::disk("look at a shard")(error)),
-        }
-    }
-
     /// Gives the files their final names, durable. The outboard goes first: data without an
     /// outboard costs a rebuild, an outboard without data costs nothing.
     pub(super) fn place(

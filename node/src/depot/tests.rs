@@ -17,7 +17,9 @@ pub(crate) use shard::BLOCK;
 mod crash;
 mod damage;
 pub(crate) mod full;
+mod killed;
 mod memory;
+mod model;
 mod partial;
 mod vectors;
 

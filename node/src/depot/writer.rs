@@ -92,9 +92,8 @@ impl ShardWriter {
         let sealed = Sealed { depot, shard: met, temps, has_outboard: !outboard.is_empty() };
         sealed.sync(&file, &outboard)?;
         let _guard = sealed.depot.lock(&met.root);
-        if !sealed.depot.stored_well(&met)? {
-            sealed.place()?;
-        }
+        // Also over a copy that is there already: it may have rotted unnoticed.
+        sealed.place()?;
         sealed.depot.inner.table.record(met, tenure)?;
         reached(Step::Recorded);
         Ok(met)
