@@ -72,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) vaults: Arc<Vaults>,
     pub(crate) net: Net,
     pub(crate) clock: Clock,
+    /// Whether this is a node that goes on running (`up`), not one opened for a single command.
+    pub(crate) serves: bool,
     /// Cancelled when the node closes.
     pub(crate) closing: CancellationToken,
     /// Invitations that are open, see `join`.

@@ -20,7 +20,7 @@ mod xattr;
 
 pub use self::{
     directory::Directory,
-    exclude::PatternError,
+    exclude::{PatternError, check_patterns},
     names::{NameError, check_name, is_part_name, part_name},
     reader::{FileReader, Finished, Piece, ReadError, Verdict},
     status::Stamp,

@@ -64,7 +64,7 @@ pub(crate) async fn run(
         wanted: wish.wait,
         reached,
         copies_wanted,
-        copies_reached: super::report::copies_reached(&status, reached == Wait::Safe),
+        copies_reached: super::report::copies_reached(&status),
         problems_total,
         sent_bytes,
         duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -146,7 +146,7 @@ fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
     changes.iter().fold((0, 0), |(new, changed), change| match change {
         Change::Added { entry, .. } if is_file(&entry.kind) => (new + 1, changed),
         Change::Modified { old, new: entry, .. } | Change::Moved { old, new: entry, .. }
-            if is_file(&entry.kind) && old.kind != entry.kind =>
+            if is_file(&entry.kind) && !old.kind.is_same_content(&entry.kind) =>
         {
             (new, changed + 1)
         }

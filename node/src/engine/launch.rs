@@ -150,6 +150,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         vaults,
         net,
         clock: Clock::start(),
+        serves: options.serve,
         closing: CancellationToken::new(),
         invitations,
         holding,

@@ -1,67 +1,39 @@
 //! Looks into snapshots: lists, shows, compares, searches.
+//!
+//! Directories are read node by node where a path leads, never a whole tree for one file; rows
+//! stream, so that a million of them need no memory. All of it may block and may fetch.
+
+mod cat;
+mod diff;
+mod find;
+mod list;
+mod shelf;
+mod tree;
 
 use std::sync::Arc;
 
-use larder_protocol::{ids::ChunkId, tree::diff::Change};
+pub(crate) use cat::cat;
+pub(crate) use diff::{diff, differences};
+pub(crate) use find::find;
+pub(crate) use list::list;
+pub(crate) use shelf::{Shelf, device_names, snapshots};
 
-use super::{ChunkSource, Core, EngineError};
-use crate::command::{EventSink, Failure, Outcome, RawPath, SnapshotName};
+use super::{Core, EngineError};
+use crate::command::{EventSink, Failure};
 
-pub(crate) async fn snapshots(
+/// Runs work that blocks; returns at once when the command shall stop, while the work notices it
+/// with its next row or chunk.
+async fn in_background<T: Send + 'static>(
     core: &Arc<Core>,
-    device: Option<String>,
-    path: Option<RawPath>,
-) -> Result<Outcome, Failure> {
-    let _ = (core, device, path);
-    Err(Failure::failed("stub"))
-}
-pub(crate) async fn list(
-    core: &Arc<Core>,
-    snapshot: SnapshotName,
-    path: RawPath,
-    recursive: bool,
     events: &EventSink,
-) -> Result<Outcome, Failure> {
-    let _ = (core, snapshot, path, recursive, events);
-    Err(Failure::failed("stub"))
-}
-pub(crate) async fn cat(
-    core: &Arc<Core>,
-    snapshot: SnapshotName,
-    path: RawPath,
-    events: &EventSink,
-) -> Result<Outcome, Failure> {
-    let _ = (core, snapshot, path, events);
-    Err(Failure::failed("stub"))
-}
-pub(crate) async fn diff(
-    core: &Arc<Core>,
-    old: SnapshotName,
-    new: SnapshotName,
-    path: RawPath,
-    events: &EventSink,
-) -> Result<Outcome, Failure> {
-    let _ = (core, old, new, path, events);
-    Err(Failure::failed("stub"))
-}
-pub(crate) async fn find(
-    core: &Arc<Core>,
-    pattern: String,
-    snapshot: Option<SnapshotName>,
-    events: &EventSink,
-) -> Result<Outcome, Failure> {
-    let _ = (core, pattern, snapshot, events);
-    Err(Failure::failed("stub"))
-}
-
-/// What differs between two snapshots, by their ids.
-pub(crate) fn differences(
-    source: &ChunkSource,
-    old: ChunkId,
-    new: ChunkId,
-) -> Result<Vec<Change>, EngineError> {
-    let _ = (source, old, new);
-    Ok(Vec::new())
+    work: impl FnOnce(&Arc<Core>, &EventSink) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (core, sink) = (Arc::clone(core), events.clone());
+    let work = tokio::task::spawn_blocking(move || work(&core, &sink));
+    tokio::select! {
+        done = work => done.map_err(|_| EngineError::Stopped)?,
+        () = events.cancelled() => Err(Failure::interrupted()),
+    }
 }
 
 /// Every live snapshot of every device of the vault, oldest first.

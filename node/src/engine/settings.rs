@@ -1,39 +1,206 @@
 //! Folders, offer and settings.
 
-use std::sync::Arc;
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::Core;
-use crate::command::{ByteSize, Failure, Outcome, RawPath};
+use larder_protocol::placing::Input;
 
+use super::{Core, EngineError, launch, look::Shelf, names, on_disk};
+use crate::{
+    command::{
+        ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome, PathField,
+        RawPath,
+    },
+    depot::Origin,
+    files::check_patterns,
+    state::folders::Folder,
+};
+
+/// Patterns kept with one folder: each is matched to every path of every backup.
+const EXCLUDES_MAX: usize = 1000;
+
+/// Adds folders, all or none; one that is there already gets the new excludes added.
 pub(crate) async fn add(
     core: &Arc<Core>,
     paths: Vec<RawPath>,
     excludes: Vec<String>,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, paths, excludes);
-    Err(Failure::failed("stub"))
+    core.member()?;
+    check_patterns(&excludes).map_err(|error| {
+        Failure::usage(Failure::from_error("cannot take the excludes", &error).message)
+            .hint("patterns are in gitignore syntax, such as `target/` or `*.o`")
+    })?;
+    let adding = Arc::clone(core);
+    let work = move || -> Result<(), Failure> {
+        let home = adding.home.directory();
+        let folders = paths.iter().map(|path| folder_at(path.as_path(), home));
+        for path in folders.collect::<Result<Vec<_>, _>>()? {
+            let mut folder = adding
+                .state
+                .folder(&path)
+                .map_err(EngineError::from)?
+                .unwrap_or(Folder { path, excludes: Vec::new() });
+            for pattern in &excludes {
+                if !folder.excludes.contains(pattern) {
+                    folder.excludes.push(pattern.clone());
+                }
+            }
+            if folder.excludes.len() > EXCLUDES_MAX {
+                let message = format!("a folder has at most {EXCLUDES_MAX} exclude patterns");
+                return Err(Failure::usage(message));
+            }
+            adding.state.add_folder(&folder).map_err(EngineError::from)?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
+    folders(core).await
 }
+
+/// The path under which a folder is added, if it can be.
+fn folder_at(path: &Path, home: &Path) -> Result<PathBuf, Failure> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(Failure::usage(format!("`{shown}` is not an absolute path")));
+    }
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::failed(format!("there is no folder {shown}"))
+            .hint("check the spelling; what is added has to exist"),
+        _ => Failure::failed(format!("cannot look at {shown}: {error}"))
+            .hint("run larder as a user who may read the folder"),
+    })?;
+    if !found.is_dir() {
+        return Err(Failure::usage(format!("{shown} is a file, not a folder")).hint(
+            "add the folder in which it stands; `larder backup FILE` saves a single file once",
+        ));
+    }
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if real(path).starts_with(real(home)) {
+        return Err(Failure::usage(format!("{shown} lies in the home of larder itself"))
+            .hint("name a folder of your own; larder never backs up its own home"));
+    }
+    // As it was typed, without a slash in the end: components know no such thing.
+    Ok(path.components().collect())
+}
+
+/// Takes folders off the list, all or none. A folder that is gone from the disk can be removed.
 pub(crate) async fn remove(core: &Arc<Core>, paths: Vec<RawPath>) -> Result<Outcome, Failure> {
-    let _ = (core, paths);
-    Err(Failure::failed("stub"))
+    let removing = Arc::clone(core);
+    let work = move || -> Result<(), Failure> {
+        let paths: Vec<PathBuf> =
+            paths.iter().map(|path| path.as_path().components().collect()).collect();
+        for path in &paths {
+            if removing.state.folder(path).map_err(EngineError::from)?.is_none() {
+                let message = format!("{} is not on the list", path.display());
+                return Err(Failure::failed(message)
+                    .hint("`larder folders` shows the list; name a folder as it stands there"));
+            }
+        }
+        for path in &paths {
+            removing.state.remove_folder(path).map_err(EngineError::from)?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
+    folders(core).await
 }
+
+/// Lists folders with their newest snapshots.
 pub(crate) async fn folders(core: &Arc<Core>) -> Result<Outcome, Failure> {
-    let _ = core;
-    Err(Failure::failed("stub"))
+    Ok(Outcome::Folders(FoldersOutcome { folders: folder_lines(core).await? }))
 }
+
+/// The folders of this device, ascending by path, each with its newest complete snapshot (or the
+/// newest checkpoint, before there is a complete one).
+pub(crate) async fn folder_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, EngineError> {
+    let shelf = Shelf::of(core).await?;
+    let own = core.keys.id();
+    let reading = Arc::clone(core);
+    on_disk(move || {
+        let snapshots = names::live_snapshots(&reading)?;
+        let folders = reading.state.folders()?;
+        let line = |folder: Folder| {
+            let path = PathField::from(folder.path.as_path());
+            let bytes = path.to_bytes();
+            let of_folder =
+                snapshots.iter().filter(|one| one.device == own && *one.root_path == bytes);
+            let last = of_folder.max_by_key(|one| (one.complete, one.started));
+            FolderLine { path, excludes: folder.excludes, last: last.map(|one| shelf.line(one)) }
+        };
+        Ok::<_, EngineError>(folders.into_iter().map(line).collect())
+    })
+    .await
+}
+
+/// Sets, or shows, how much this device keeps for others.
 pub(crate) async fn offer(core: &Arc<Core>, bytes: Option<ByteSize>) -> Result<Outcome, Failure> {
-    let _ = (core, bytes);
-    Err(Failure::failed("stub"))
+    if let Some(size) = bytes {
+        config_set(core, "depot.offer".to_owned(), Some(size.0.to_string())).await?;
+    }
+    let measuring = Arc::clone(core);
+    let disk_free_bytes = on_disk(move || measuring.depot.free_bytes()).await?;
+    Ok(Outcome::Offer(OfferOutcome {
+        offered_bytes: core.config().offer_bytes(),
+        kept_bytes: core.depot.totals().all(Origin::Held).bytes,
+        disk_free_bytes,
+    }))
 }
+
+/// Shows settings.
 pub(crate) async fn config_get(core: &Arc<Core>, key: Option<String>) -> Result<Outcome, Failure> {
-    let _ = (core, key);
-    Err(Failure::failed("stub"))
+    let core = Arc::clone(core);
+    let show = move || core.home.show_settings(key.as_deref());
+    tokio::task::spawn_blocking(show).await.map_err(|_| EngineError::Stopped)?
 }
+
+/// Changes a setting and lets it take effect at once, as far as it can.
 pub(crate) async fn config_set(
     core: &Arc<Core>,
     key: String,
     value: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, key, value);
-    Err(Failure::failed("stub"))
+    let changing = Arc::clone(core);
+    let work = move || -> Result<Outcome, Failure> {
+        // The lock is held over file and memory, so that two changes cannot cross.
+        let mut config = changing.config.write().expect("no code panics while holding this lock");
+        let outcome = changing.home.change_setting(&key, value.as_deref())?;
+        *config = changing.home.config()?;
+        changing.holding.set_terms(&changing.state, config.offer_bytes())?;
+        Ok(outcome)
+    };
+    let outcome = tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
+    if let Ok(member) = core.member() {
+        let policy = launch::policy(&core.config());
+        member.custody()?.tell(Input::PolicyChanged(policy)).await;
+    }
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_must_exist_be_a_folder_and_lie_outside_the_home() {
+        let outer = tempfile::tempdir().unwrap();
+        let home = outer.path().join("home");
+        fs::create_dir_all(home.join("depot")).unwrap();
+        fs::create_dir(outer.path().join("docs")).unwrap();
+        fs::write(outer.path().join("file"), b"x").unwrap();
+        std::os::unix::fs::symlink(home.join("depot"), outer.path().join("link")).unwrap();
+        let at = |name: &str| folder_at(&outer.path().join(name), &home);
+        assert_eq!(at("docs//").unwrap(), outer.path().join("docs"));
+        assert!(at("missing").unwrap_err().message.contains("no folder"));
+        assert!(at("file").unwrap_err().hint.unwrap().contains("larder backup FILE"));
+        for inside in ["home", "home/depot", "link"] {
+            assert!(at(inside).unwrap_err().message.contains("home of larder"), "{inside}");
+        }
+        folder_at(Path::new("docs"), &home).unwrap_err();
+        // The folder around the home may be added: the walk leaves the home out.
+        folder_at(outer.path(), &home).unwrap();
+    }
 }

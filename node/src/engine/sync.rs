@@ -9,7 +9,7 @@ use std::sync::Arc;
 use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, VaultId},
-    index::{ChunkKind, PackRecord, Segment},
+    index::{ChunkKind, PackRecord, Segment, ShardRef},
     manifest::Manifest,
     pack::reader::{PackReader, open_header},
     placing::{Input, KnownPack},
@@ -118,8 +118,19 @@ async fn fetch_manifest(
             member.fetcher.fetch(core, want).await?.read(whole)?
         }
     };
-    let epoch = member.epoch(open_header(&bytes)?.epoch)?;
-    let record = PackReader::read_record(&bytes, shard, epoch, member.vault)?;
+    let (manifest, record) = open_manifest(member, shard, &bytes)?;
+    core.state.add_packs(&[record], Standing::Known)?;
+    Ok(manifest)
+}
+
+/// The manifest in the bytes of a commit pack, and what else the pack holds.
+pub(super) fn open_manifest(
+    member: &Member,
+    shard: ShardRef,
+    bytes: &[u8],
+) -> Result<(Manifest, PackRecord), EngineError> {
+    let epoch = member.epoch(open_header(bytes)?.epoch)?;
+    let record = PackReader::read_record(bytes, shard, epoch, member.vault)?;
     let location = record
         .locations()
         .find(|location| location.record.kind == ChunkKind::Manifest)
@@ -129,6 +140,5 @@ async fn fetch_manifest(
     let end = usize::try_from(range.end).unwrap_or(usize::MAX);
     let sealed = bytes.get(start..end).ok_or(EngineError::Lost(shard.root))?;
     let plain = super::source::open(member, &location, sealed)?;
-    core.state.add_packs(&[record], Standing::Known)?;
-    Ok(Manifest::decode(&plain)?)
+    Ok((Manifest::decode(&plain)?, record))
 }

@@ -24,6 +24,14 @@ pub struct PatternError {
     pub source: ignore::Error,
 }
 
+/// Checks that all patterns are valid gitignore syntax.
+///
+/// # Errors
+/// [`PatternError`] for the first that is not.
+pub fn check_patterns(patterns: &[String]) -> Result<(), PatternError> {
+    Rules::new(patterns, &[], false).map(|_| ())
+}
+
 /// Everything that decides whether an entry is left out.
 #[derive(Debug)]
 pub(crate) struct Rules {

@@ -17,6 +17,8 @@ pub(super) struct Heads {
     /// The newest head whose packs are all safe: the one that is pushed.
     safe_seq: u64,
     published_seq: u64,
+    /// Number of the newest head, and the packs that it needs: for counts only.
+    newest: (u64, Vec<ShardRoot>),
 }
 
 /// A head that waits for its packs. `missing` is the part of `needs` that is not safe.
@@ -34,6 +36,11 @@ impl Heads {
 
     pub(super) const fn published_seq(&self) -> u64 {
         self.published_seq
+    }
+
+    /// The packs that the newest head needs.
+    pub(super) fn newest_needs(&self) -> &[ShardRoot] {
+        &self.newest.1
     }
 
     /// Notes that a pack is safe; returns the heads that lack nothing more.
@@ -65,6 +72,9 @@ impl Placing {
             }
         }
         let needs: BTreeSet<ShardRoot> = needs.into_iter().map(|(shard, _)| shard.root).collect();
+        if seq >= self.heads.newest.0 {
+            self.heads.newest = (seq, needs.iter().copied().collect());
+        }
         let missing: BTreeSet<ShardRoot> =
             needs.iter().filter(|root| !self.is_safe(root)).copied().collect();
         if missing.is_empty() {

@@ -42,6 +42,8 @@ pub struct HolderStatus {
     pub pending_packs: u64,
     /// Uploads under way.
     pub uploads: usize,
+    /// Attempts to reach it, or to have it keep something, that failed in a row.
+    pub failures: u32,
 }
 
 /// The whole.
@@ -58,6 +60,10 @@ pub struct Status {
     /// Packs on fewer sites than the policy asks now, though they met it when their local copy
     /// went (a site was added since).
     pub below_policy_packs: u64,
+    /// Sites on which the least-held pack of the newest head is; 0 without a head.
+    pub copies_least: usize,
+    /// Packs of the newest head that do not meet the policy now.
+    pub newest_lacks: u64,
     /// Packs that are neither here nor at any holder: lost, or of a device not heard of yet.
     pub nowhere_packs: u64,
     /// Sites on which each pack must be.
@@ -87,6 +93,8 @@ impl Placing {
             safe_packs: 0,
             safe_bytes: 0,
             below_policy_packs: 0,
+            copies_least: 0,
+            newest_lacks: 0,
             nowhere_packs: 0,
             copies: self.copies,
             sites,
@@ -116,6 +124,10 @@ impl Placing {
                 }
             }
         }
+        let newest = || self.heads.newest_needs().iter().filter_map(|root| self.packs.get(root));
+        let sites_of = |pack| self.sites_where(pack, Custody::counts).len();
+        status.copies_least = newest().map(sites_of).min().unwrap_or(0);
+        status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
             status.blocked = self.blocked(sites);
         }
@@ -131,6 +143,7 @@ impl Placing {
             kept_bytes: 0,
             pending_packs: 0,
             uploads: holder.uploads,
+            failures: holder.failures,
         };
         self.holders.iter().map(|(id, holder)| (*id, of(holder))).collect()
     }

@@ -75,6 +75,23 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether both are of one kind with the same content. Of small files this compares the
+    /// bytes, not the bundles in which they lie: a neighbour that changed moves them to another.
+    pub fn is_same_content(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::File { bytes: a, content: Content::Inline(old) },
+                Self::File { bytes: b, content: Content::Inline(new) },
+            ) => {
+                let pairs = old.iter().zip(new);
+                a == b && old.len() == new.len() && pairs.into_iter().all(|(a, b)| a.is_same(b))
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// Major and minor number of a device node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct DeviceNumber {
@@ -142,6 +159,18 @@ impl Extent {
         match self {
             Self::Chunk { bytes, .. } | Self::Slice { bytes, .. } => u64::from(*bytes),
             Self::Hole { bytes } => *bytes,
+        }
+    }
+}
+
+impl Extent {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Slice { bytes: a, digest: old, .. },
+                Self::Slice { bytes: b, digest: new, .. },
+            ) => a == b && old == new,
+            _ => self == other,
         }
     }
 }

@@ -1,0 +1,209 @@
+//! `diff`: what differs between two snapshots, in time proportional to the change.
+
+use std::sync::Arc;
+
+use larder_protocol::{
+    ids::ChunkId,
+    tree::{
+        diff::{self, Change},
+        entry::{Entry, Kind},
+        read::{Fetch, ReadError, Step, Walk},
+    },
+};
+
+use super::{
+    super::{ChunkSource, Core, EngineError},
+    in_background,
+    tree::{SnapshotTree, bytes, join, kind, open_snapshot, unreadable},
+};
+use crate::command::{
+    self, ChangeKind, DiffOutcome, Event, EventSink, Failure, Outcome, PathField, RawPath, Row,
+    SnapshotName,
+};
+
+/// Streams differences, ascending by path.
+pub(crate) async fn diff(
+    core: &Arc<Core>,
+    old: SnapshotName,
+    new: SnapshotName,
+    path: RawPath,
+    events: &EventSink,
+) -> Result<Outcome, Failure> {
+    core.member()?;
+    in_background(core, events, move |core, events| {
+        let (old, new) = (SnapshotTree::open(core, &old)?, SnapshotTree::open(core, &new)?);
+        let outcome = DiffOutcome {
+            old: old.summary.id.to_string(),
+            new: new.summary.id.to_string(),
+            added: 0,
+            removed: 0,
+            changed: 0,
+            attributes: 0,
+        };
+        let mut report = Report { events, outcome };
+        report.compare(&old, &new, &path)?;
+        Ok(Outcome::Diff(report.outcome))
+    })
+    .await
+}
+
+/// What differs between two snapshots, by their ids. Files whose bytes merely lie in another
+/// bundle now do not differ.
+pub(crate) fn differences(
+    source: &ChunkSource,
+    old: ChunkId,
+    new: ChunkId,
+) -> Result<Vec<Change>, EngineError> {
+    let root = |id| -> Result<Entry, EngineError> { Ok(open_snapshot(source, id)?.root) };
+    let (old, new) = (root(old)?, root(new)?);
+    let (Kind::Directory { node: before }, Kind::Directory { node: after }) =
+        (&old.kind, &new.kind)
+    else {
+        let path = new.name.to_vec();
+        return Ok(match (&old.kind, &new.kind) {
+            (a, b) if a.is_same_content(b) && old.attributes == new.attributes => Vec::new(),
+            _ => vec![Change::Modified { path, old, new }],
+        });
+    };
+    let mut fetch = |id, kind| source.chunk(id, kind);
+    let changes = diff::diff(*before, *after, &mut fetch).map_err(|error| match error {
+        ReadError::Fetch(error) => error,
+        ReadError::Node(error) => error.into(),
+        ReadError::TooDeep => larder_protocol::tree::node::NodeError::Level(u8::MAX).into(),
+    })?;
+    Ok(changes.into_iter().filter(|change| !is_no_change(change)).collect())
+}
+
+/// Whether a change is only in where bytes lie.
+fn is_no_change(change: &Change) -> bool {
+    matches!(change, Change::Modified { old, new, .. }
+        if old.attributes == new.attributes && old.kind.is_same_content(&new.kind))
+}
+
+/// Rows on their way out.
+struct Report<'a> {
+    events: &'a EventSink,
+    outcome: DiffOutcome,
+}
+
+impl Report<'_> {
+    fn compare(
+        &mut self,
+        old: &SnapshotTree,
+        new: &SnapshotTree,
+        path: &RawPath,
+    ) -> Result<(), Failure> {
+        let (before, after) = match (old.entry(path), new.entry(path)) {
+            (Ok(before), Ok(after)) => (before, after),
+            (Err(_), Ok(after)) => return self.lone(ChangeKind::Added, new, path, &after),
+            (Ok(before), Err(_)) => return self.lone(ChangeKind::Removed, old, path, &before),
+            (Err(failure), Err(_)) => return Err(failure),
+        };
+        let (Kind::Directory { node: a }, Kind::Directory { node: b }) =
+            (&before.kind, &after.kind)
+        else {
+            let at = if path.is_empty() { after.name.to_vec() } else { path.as_bytes().to_vec() };
+            return self.modified(&at, &before, &after);
+        };
+        let changes = diff::diff(*a, *b, &mut new.fetch()).map_err(unreadable)?;
+        for change in changes {
+            let at = join(path.as_bytes(), change.path());
+            match &change {
+                Change::Added { entry, .. } => {
+                    self.row(&at, ChangeKind::Added, None, Some(entry))?
+                }
+                Change::Removed { entry, .. } => {
+                    self.row(&at, ChangeKind::Removed, Some(entry), None)?;
+                }
+                Change::Modified { old, new, .. } => self.modified(&at, old, new)?,
+                Change::Moved { from, old, new: entry, .. } => {
+                    let from = join(path.as_bytes(), from);
+                    self.row(&from, ChangeKind::Removed, Some(old), None)?;
+                    self.row(&at, ChangeKind::Added, None, Some(entry))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything at and below a path that only one side has.
+    fn lone(
+        &mut self,
+        change: ChangeKind,
+        tree: &SnapshotTree,
+        path: &RawPath,
+        entry: &Entry,
+    ) -> Result<(), Failure> {
+        self.one_sided(path.as_bytes(), change, entry)?;
+        if let Kind::Directory { node } = entry.kind {
+            self.below(change, node, path.as_bytes(), &mut tree.fetch())?;
+        }
+        Ok(())
+    }
+
+    fn below(
+        &mut self,
+        change: ChangeKind,
+        node: ChunkId,
+        base: &[u8],
+        fetch: &mut impl Fetch<EngineError>,
+    ) -> Result<(), Failure> {
+        let mut walk = Walk::new(node);
+        while let Some(step) = walk.next_step(fetch).map_err(unreadable)? {
+            match step {
+                Step::Enter { path, entry } => {
+                    self.one_sided(&join(base, path), change, entry)?;
+                }
+                Step::Entry { path, entry } => {
+                    self.one_sided(&join(base, path), change, &entry)?;
+                }
+                Step::Leave { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn one_sided(&mut self, path: &[u8], change: ChangeKind, entry: &Entry) -> Result<(), Failure> {
+        match change {
+            ChangeKind::Removed => self.row(path, change, Some(entry), None),
+            _ => self.row(path, change, None, Some(entry)),
+        }
+    }
+
+    fn modified(&mut self, path: &[u8], old: &Entry, new: &Entry) -> Result<(), Failure> {
+        if !old.kind.is_same_content(&new.kind) && kind(&new.kind) != command::EntryKind::Directory
+        {
+            self.row(path, ChangeKind::Changed, Some(old), Some(new))
+        } else if old.attributes != new.attributes {
+            self.row(path, ChangeKind::Attributes, Some(old), Some(new))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn row(
+        &mut self,
+        path: &[u8],
+        change: ChangeKind,
+        old: Option<&Entry>,
+        new: Option<&Entry>,
+    ) -> Result<(), Failure> {
+        let count = match change {
+            ChangeKind::Added => &mut self.outcome.added,
+            ChangeKind::Removed => &mut self.outcome.removed,
+            ChangeKind::Changed => &mut self.outcome.changed,
+            ChangeKind::Attributes => &mut self.outcome.attributes,
+        };
+        *count += 1;
+        let Some(shown) = new.or(old) else { return Ok(()) };
+        let length = |entry: Option<&Entry>| entry.map(|entry| bytes(&entry.kind));
+        self.events.blocking_send(Event::Row(Row::Change(command::Change {
+            path: PathField::new(path),
+            change,
+            kind: kind(&shown.kind),
+            bytes_old: length(old),
+            bytes_new: length(new),
+        })))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! How safe everything is.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use larder_protocol::{
+    head::SignedHead,
+    ids::ShardRoot,
+    placing::{Copies, Status},
+};
+
+use super::{
+    super::{Core, EngineError, clock::wall, launch, on_disk, settings},
+    advice::{Facts, least_safe},
+    peers::{Answered, View, ask_unless_running, placing_status},
+};
+use crate::{
+    command::{Failure, Outcome, PeerState, Safety, StatusOutcome},
+    depot::{Origin, ShardState},
+};
+
+/// Sites on which the least-held pack of the newest snapshot is.
+pub(crate) fn copies_reached(status: &Status) -> u32 {
+    u32::try_from(status.copies_least).unwrap_or(u32::MAX)
+}
+
+/// Tells how safe everything is, and what to do about what is not.
+pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
+    let placing = placing_status(core).await?;
+    let asked = ask_unless_running(core, placing.as_ref()).await?;
+    let is_member = placing.is_some();
+    let folders = if is_member { settings::folder_lines(core).await? } else { Vec::new() };
+    let (online, total) = count_peers(core, placing.as_ref(), &asked)?;
+    let config = core.config();
+    let name = core.own_name();
+    let totals = core.depot.totals();
+    let vault = core.member().ok().map(|member| member.vault);
+    let measuring = Arc::clone(core);
+    let found = on_disk(move || gather(&measuring)).await?;
+    let wanted = match launch::policy(&config).copies {
+        Copies::Fixed(copies) => usize::from(copies),
+        Copies::Auto => placing.as_ref().map_or(1, |status| status.copies),
+    };
+    let waiting = placing.as_ref().map_or(0, |status| status.bytes - status.safe_bytes);
+    let safety = least_safe(&folders);
+    let mut facts = Facts {
+        has_vault: is_member,
+        running: core.serves,
+        placing,
+        now_s: i64::try_from(wall().0).unwrap_or(i64::MAX),
+        peers_total: total,
+        folders,
+        ..found
+    };
+    for blamed in core.blames() {
+        let peer = core.state.peer(&blamed.device).map_err(EngineError::from)?;
+        let name = peer.map_or_else(|| blamed.device.short(), |peer| peer.name);
+        facts.blame(name, &blamed);
+    }
+    Ok(Outcome::Status(StatusOutcome {
+        running: core.serves,
+        vault: vault.map(|vault| vault.to_string()),
+        device: core.keys.id().to_string(),
+        site: config.site().unwrap_or(&name).to_owned(),
+        name,
+        safety: if facts.cloned { safety.min(Safety::Partly) } else { safety },
+        copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
+        spool_bytes: waiting,
+        kept_bytes: totals.all(Origin::Held).bytes,
+        offered_bytes: config.offer_bytes(),
+        peers_online: online,
+        peers_total: total,
+        advice: facts.advice(),
+        folders: facts.folders,
+    }))
+}
+
+fn count_peers(
+    core: &Core,
+    placing: Option<&Status>,
+    asked: &std::collections::BTreeMap<larder_protocol::ids::DeviceId, Answered>,
+) -> Result<(u32, u32), EngineError> {
+    let blames = core.blames();
+    let (mut online, mut total) = (0, 0);
+    for peer in core.state.peers()? {
+        let holder = placing.and_then(|status| status.holders.get(&peer.device));
+        let view = View { holder, asked: asked.get(&peer.device), blames: &blames, now: wall() };
+        total += 1;
+        online += u32::from(view.state(&peer) == PeerState::Online);
+    }
+    Ok((online, total))
+}
+
+/// What the disk and the vault's records tell.
+fn gather(core: &Core) -> Result<Facts, EngineError> {
+    let mut facts = Facts { disk_free_bytes: core.depot.free_bytes()?, ..Facts::default() };
+    let mut damaged: BTreeSet<(Origin, ShardRoot)> = BTreeSet::new();
+    for (root, row) in core.depot.rows(None)? {
+        if row.state != ShardState::Ok {
+            damaged.insert((row.origin, root));
+        }
+    }
+    let count = |origin| damaged.iter().filter(|(of, _)| *of == origin).map(|_| 1).sum();
+    (facts.damaged_own, facts.damaged_held) = (count(Origin::Own), count(Origin::Held));
+    let Ok(member) = core.member() else { return Ok(facts) };
+    let names = super::super::look::device_names(core, &member);
+    let own = member.keys.id();
+    let last = core.state.commit_of(&own)?;
+    let last = last.map(|commit| SignedHead::decode(&commit.head)).transpose()?;
+    if let Some(known) = core.vaults.read().get(&member.vault) {
+        facts.cloned = known.heads().may_publish(&own, last.as_ref()).is_err();
+        let forked = names.iter().filter(|(id, _)| known.heads().fork(id).is_some());
+        facts.forked = forked.map(|(_, name)| name.clone()).collect();
+    }
+    Ok(facts)
+}
