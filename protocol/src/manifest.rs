@@ -1,7 +1,7 @@
 //! A manifest: what one device has in store. Named by the device's head; replaced as a whole.
 //!
-//! It is the first chunk of its own metadata pack, the commit pack, in which the newest index
-//! segments stand as well. Source: specs/manifest.md.
+//! It is the first chunk of its own metadata pack, the commit pack, in which index segments may
+//! stand as well. Source: specs/manifest.md.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub struct Manifest {
     /// Its snapshots, oldest first.
     #[n(3)]
     pub snapshots: Vec<SnapshotSummary>,
-    /// Index segments in earlier packs. The segments in the commit pack itself are not named
+    /// Index segments in other packs. The segments in the commit pack itself are not named
     /// here, for its root depends on this record: they are found by its footer.
     #[n(4)]
     pub segments: Vec<Location>,
