@@ -63,7 +63,10 @@ pub(crate) async fn push_log(
     peer: DeviceId,
     vault: VaultId,
 ) -> Result<(), EngineError> {
-    let theirs = push_entries(core, peer, vault, Vec::new()).await?;
+    // The founding entry, which both have: the answer tells how far the peer is.
+    let mut founding = core.vaults.log_beyond(&vault, &[]).unwrap_or_default();
+    founding.truncate(1);
+    let theirs = push_entries(core, peer, vault, founding).await?;
     if theirs == core.vaults.log_heads(&vault) {
         return Ok(());
     }
