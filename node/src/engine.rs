@@ -147,7 +147,8 @@ impl Core {
 
     /// What this device is called.
     pub(crate) fn own_name(&self) -> String {
-        self.config().name().unwrap_or("this device").to_owned()
+        let config = self.config();
+        config.name().map_or_else(host_name, str::to_owned)
     }
 
     /// What was said so far of peers that broke their word.
@@ -182,6 +183,13 @@ impl Member {
         let found = self.epochs.iter().find(|epoch| epoch.number() == number);
         found.ok_or(EngineError::UnknownEpoch(number))
     }
+}
+
+/// What the machine calls itself: a name until somebody gives a better one.
+fn host_name() -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    if name.is_empty() { "this device".to_owned() } else { name.into_owned() }
 }
 
 /// Runs blocking work of the disk on a thread that may block.

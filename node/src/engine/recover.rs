@@ -17,6 +17,7 @@ use larder_protocol::{
     ids::DeviceId,
     keys::{phrase::Phrase, recovery::RecoveryKeys},
     log::{DeviceLog, Label, add::Newcomer},
+    peer::PeerRecord,
     recovering::{HeadSeen, Input, Output, Recovering},
     ticket::{AddressTicket, Ticket},
     wire::message::{Answer, Request, Standing, VERSION},
@@ -83,10 +84,9 @@ pub(crate) async fn recover(
     pushed?;
     launch::remember_names(&core.home, &label)?;
     core.reload_config()?;
-    for ticket in &tickets {
-        core.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
-    }
     join::become_member(core, log).await?;
+    // Manifests that are found will say more of them.
+    join::keep_peers(core, tickets.iter().map(provisional).collect()).await?;
     let member = core.member()?;
     let witnesses = gather(core, &member, &tickets, events).await?;
     let snapshots = look::all_snapshots(core)?;
@@ -123,6 +123,18 @@ fn tickets(texts: &[String]) -> Result<Vec<AddressTicket>, Failure> {
             .hint("name a holder: --connect TICKET, as `larder ticket` prints it there"));
     }
     Ok(tickets)
+}
+
+/// A holder of which only the ticket is known.
+fn provisional(ticket: &AddressTicket) -> PeerRecord {
+    let short = ticket.device.short();
+    PeerRecord {
+        device: ticket.device,
+        vault: ticket.vault,
+        name: short.clone(),
+        addresses: ticket.addresses.clone(),
+        site: short,
+    }
 }
 
 fn label(core: &Core, name: Option<String>, site: Option<String>) -> Label {

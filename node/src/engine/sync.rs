@@ -53,8 +53,10 @@ pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(),
         if known.is_some_and(|known| known.seq >= head.body().seq) {
             continue;
         }
-        if let Err(error) = take(core, member, &head).await {
-            warn!("head {} of device {}: {error}", head.body().seq, device.short());
+        match take(core, member, &head).await {
+            Ok(_) => {}
+            Err(error) if core.closing.is_cancelled() => debug!("{error}"),
+            Err(error) => warn!("head {} of device {}: {error}", head.body().seq, device.short()),
         }
     }
     Ok(())
