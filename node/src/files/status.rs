@@ -125,8 +125,8 @@ fn time(raw: StatxTimestamp) -> FileTime {
 /// modification, length.
 ///
 /// The device number is left out on purpose: it changes between boots (Btrfs, LVM, USB disks),
-/// and every file would be read again. The cache is keyed by path, so that what a device number
-/// would tell apart is another file system mounted at the same place, whose change times differ.
+/// and every file would be read again. The cache is keyed by identity or path, so that what a
+/// device number would tell apart is another file system with the same inode, whose times differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
