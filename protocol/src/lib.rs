@@ -16,6 +16,7 @@
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
 //! | [`placing`], [`holding`], [`recovering`], [`fetching`] | the machines that decide |
+//! | [`retention`] | which snapshots stay |
 //!
 //! Source of every format: the page of the same name in `specs/`.
 
@@ -37,6 +38,7 @@ pub mod peer;
 pub mod placing;
 pub mod receipt;
 pub mod recovering;
+pub mod retention;
 pub mod snapshot;
 pub mod text;
 pub mod ticket;

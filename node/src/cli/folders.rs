@@ -64,7 +64,9 @@ pub(super) struct BackupArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "A snapshot stays when any rule keeps it. Rules count for each device and \
-    folder on its own. What is marked can still be restored until its retention ends.
+    folder on its own, in UTC; the newest complete one always stays. Only snapshots of this \
+    device are marked. Marked ones are not listed any more; this version deletes nothing at \
+    holders, so no space is freed yet.
 
 Examples:
   larder forget --keep-last 10 --dry-run

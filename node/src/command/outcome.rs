@@ -524,7 +524,7 @@ pub struct ForgetOutcome {
     pub dry_run: bool,
     /// What stays.
     pub kept: Vec<Snapshot>,
-    /// What was marked; its space is freed after the retention.
+    /// What was marked. Holders delete nothing in this version.
     pub forgotten: Vec<Snapshot>,
 }
 

@@ -5,6 +5,7 @@
 //! (a bind mount) is matched once; the list is then still true of every other path. Source: specs/tree.md, TREE-15 to TREE-17.
 
 mod lockstep;
+mod plain;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,6 +20,8 @@ use crate::{
         read::{DirectoryCursor, Fetch, ReadError},
     },
 };
+
+pub use plain::Comparison;
 
 use lockstep::{Difference, Lockstep};
 

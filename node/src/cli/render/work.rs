@@ -135,5 +135,6 @@ pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
     line(text, &format!("{} {verb}, {} kept", count(forgotten, "snapshot"), done.kept.len()));
     if !done.forgotten.is_empty() {
         lists::snapshots(text, &done.forgotten);
+        line(text, "holders keep what they have: this version deletes nothing and frees no space");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_protocol::{
     ids::ChunkId,
     tree::{
-        diff::{self, Change},
+        diff::{self, Change, Comparison},
         entry::{Entry, Kind},
         read::{Fetch, ReadError, Step, Walk},
     },
@@ -105,8 +105,13 @@ impl Report<'_> {
             let at = if path.is_empty() { after.name.to_vec() } else { path.as_bytes().to_vec() };
             return self.modified(&at, &before, &after);
         };
-        let changes = diff::diff(*a, *b, &mut new.fetch()).map_err(unreadable)?;
-        for change in changes {
+        let mut comparison = Comparison::new(*a, *b);
+        let mut fetch = new.fetch();
+        loop {
+            // Long stretches may hold no difference, and so send nothing.
+            self.events.check()?;
+            let change = comparison.next_change(&mut fetch).map_err(unreadable)?;
+            let Some(change) = change else { return Ok(()) };
             let at = join(path.as_bytes(), change.path());
             match &change {
                 Change::Added { entry, .. } => {
@@ -115,15 +120,11 @@ impl Report<'_> {
                 Change::Removed { entry, .. } => {
                     self.row(&at, ChangeKind::Removed, Some(entry), None)?;
                 }
-                Change::Modified { old, new, .. } => self.modified(&at, old, new)?,
-                Change::Moved { from, old, new: entry, .. } => {
-                    let from = join(path.as_bytes(), from);
-                    self.row(&from, ChangeKind::Removed, Some(old), None)?;
-                    self.row(&at, ChangeKind::Added, None, Some(entry))?;
+                Change::Modified { old, new, .. } | Change::Moved { old, new, .. } => {
+                    self.modified(&at, old, new)?;
                 }
             }
         }
-        Ok(())
     }
 
     /// Everything at and below a path that only one side has.

@@ -24,17 +24,20 @@ pub(super) enum Difference {
 }
 
 /// The two sides. What lies ahead is opened only where they differ.
+#[derive(Debug)]
 pub(super) struct Lockstep {
     old: Side,
     new: Side,
 }
 
 /// What lies ahead of one side, the next last.
+#[derive(Debug)]
 struct Side {
     ahead: Vec<Ahead>,
     last: Vec<u8>,
 }
 
+#[derive(Debug)]
 enum Ahead {
     Node { chunk: ChunkId, level: Option<u8>, first: Vec<u8> },
     Entry(Box<Entry>),

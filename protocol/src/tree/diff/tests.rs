@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tree::entry::{Content, Extent};
 use crate::tree::sample::{Item, Model, Store, attributes, build, change, fifo};
 
 fn text(path: &[u8]) -> String {
@@ -35,6 +36,35 @@ fn compare(old: &Model, new: &Model) -> Vec<Change> {
     let mut store = Store::default();
     let (old, new) = (build(old, &mut store), build(new, &mut store));
     diff(old, new, &mut store.fetcher()).unwrap()
+}
+
+fn compare_plainly(old: &Model, new: &Model) -> Vec<Change> {
+    let mut store = Store::default();
+    let (old, new) = (build(old, &mut store), build(new, &mut store));
+    let mut comparison = Comparison::new(old, new);
+    let mut fetch = store.fetcher();
+    std::iter::from_fn(|| comparison.next_change(&mut fetch).unwrap()).collect()
+}
+
+/// A small file whose bytes are a slice of a bundle.
+fn sliced(name: &str, bundle: u8, digest: u8) -> Entry {
+    let chunk = ChunkId::from_bytes([bundle; 32]);
+    let slice = Extent::Slice { chunk, offset: u32::from(bundle), bytes: 7, digest: [digest; 16] };
+    let content = Content::Inline(vec![slice]);
+    Entry { kind: Kind::File { bytes: 7, content }, ..fifo(name) }
+}
+
+// TREE-19
+#[test]
+fn a_file_that_only_lies_in_another_bundle_has_not_changed() {
+    let mut store = Store::default();
+    let old = store.directory([sliced("a", 1, 1), sliced("b", 1, 2)].iter());
+    let new = store.directory([sliced("a", 2, 3), sliced("b", 2, 2)].iter());
+    let mut comparison = Comparison::new(old, new);
+    let mut fetch = store.fetcher();
+    let changes: Vec<Change> =
+        std::iter::from_fn(|| comparison.next_change(&mut fetch).unwrap()).collect();
+    assert_eq!(lines(&changes), ["M a"]);
 }
 
 // TREE-15
@@ -240,5 +270,25 @@ proptest! {
         let changes = lines(&compare(&old, &new));
         prop_assert_eq!(changes.len(), changes.iter().collect::<BTreeSet<_>>().len());
         prop_assert_eq!(changes.into_iter().collect::<BTreeSet<_>>(), naive(&old, &new));
+    }
+
+    // TREE-15
+    #[test]
+    fn the_plain_comparison_is_the_same_in_order_of_paths(
+        first in prop::collection::vec(any::<(u8, u16, u16)>(), 0..60),
+        then in prop::collection::vec(any::<(u8, u16, u16)>(), 0..12),
+    ) {
+        let mut old = Model::new();
+        for (what, which, whereto) in first {
+            change(&mut old, what, which, whereto);
+        }
+        let mut new = old.clone();
+        for (what, which, whereto) in then {
+            change(&mut new, what, which, whereto);
+        }
+        let changes = lines(&compare_plainly(&old, &new));
+        prop_assert_eq!(changes.into_iter().collect::<BTreeSet<_>>(), naive(&old, &new));
+        let (old, new) = (without_identities(&old), without_identities(&new));
+        prop_assert_eq!(compare_plainly(&old, &new), compare(&old, &new));
     }
 }
