@@ -42,7 +42,7 @@ fn a_holder_with_rotten_shards_is_named_and_nothing_wrong_is_written() {
     circle.lose_source();
 
     let (_fresh, restored, outcome) = circle.restore_with("fresh", &[0, 1]);
-    compare::assert_same_tree(&folder, &restored);
+    compare::assert_same_tree(&folder, &compare::below(&restored, &folder));
     let blamed = outcome["blamed"].as_array().unwrap();
     assert!(blamed.iter().any(|blame| blame["device"] == rotten.as_str()), "{outcome:#}");
     assert_eq!(blamed.len(), 1, "only the rotten holder is to blame: {outcome:#}");
@@ -70,9 +70,10 @@ fn with_every_holder_rotten_the_restore_fails_and_writes_no_wrong_file() {
     if target.exists() {
         for path in tree::bottom_up(&target) {
             let name = path.strip_prefix(&target).unwrap();
+            let original = std::path::Path::new("/").join(name);
             let temporary = path.file_name().unwrap().to_string_lossy().starts_with(".larder-part");
             if path.is_file() && !temporary {
-                assert_eq!(fs::read(&path).unwrap(), fs::read(folder.join(name)).unwrap());
+                assert_eq!(fs::read(&path).unwrap(), fs::read(original).unwrap());
             }
         }
     }

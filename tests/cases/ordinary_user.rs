@@ -62,7 +62,7 @@ fn an_ordinary_user_restores_everything_but_what_only_root_can() {
     rsync.args(["-n", "--itemize-changes", "--delete", "--checksum", "--modify-window=-1"]);
     rsync.args(["-rlptH", "--specials", "--exclude=/nodes/null", "--exclude=/nodes/large numbers"]);
     rsync.args(["--exclude=/nodes/loop", "--exclude=/attributes/owned*"]);
-    rsync.arg(folder.join("")).arg(target.join(""));
+    rsync.arg(folder.join("")).arg(larder_tests::compare::below(&target, &folder).join(""));
     let differences = run(&mut rsync, larder_tests::node::COMMAND_LIMIT).ok().text();
     assert_eq!(differences, "");
 }

@@ -1,8 +1,19 @@
 //! Whether two trees are the same, as rsync sees it: by content, and with every attribute.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use crate::{is_root, process::run};
+
+/// Where a restore into `target` puts the folder: its whole path is made anew there.
+pub fn below(target: &Path, folder: &Path) -> PathBuf {
+    target.join(folder.strip_prefix("/").expect("folders are named by absolute paths"))
+}
 
 /// Panics with rsync's list unless `restored` is exactly `original`.
 ///

@@ -28,10 +28,11 @@ pub(super) struct RestoreArguments {
     /// Snapshot: the first digits of its id, or `latest`
     #[arg(value_name = "SNAP", value_parser = snapshot_name)]
     snapshot: SnapshotName,
-    /// What of it, counted from its root; everything when nothing is given
+    /// What of it, counted from its root (or by its whole path); everything when nothing is given
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Directory to restore into; made when it does not exist
+    /// Directory to restore into, made when it does not exist; the folder's whole path is made
+    /// anew below it: /home/ann/letters comes to DIR/home/ann/letters
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// What happens to a file that is there already and differs

@@ -4,6 +4,7 @@
 //! found again after a crash by verifying it, so nothing need be synced on the way.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     ops::Range,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use bao_tree::{BaoTree, ChunkRanges, io::BaoContentItem};
-use larder_protocol::{index::ShardRef, limits::GROUP_BYTES};
+use larder_protocol::{ids::ShardRoot, index::ShardRef, limits::GROUP_BYTES};
 
 use super::{
     DepotError,
@@ -148,6 +149,23 @@ impl PartialShard {
         let read = self.data.read_exact_at(&mut bytes, range.start);
         read.map_err(DepotError::disk("read a partial shard"))?;
         Ok(bytes)
+    }
+
+    /// Removes the files of a partial shard in `dir` that is not open.
+    ///
+    /// # Errors
+    /// [`DepotError`] of the disk.
+    pub fn discard(dir: &Path, root: &ShardRoot) -> Result<(), DepotError> {
+        let data_path = dir.join(root.to_string());
+        disk::remove_if_there(&data_path)?;
+        disk::remove_if_there(&data_path.with_extension("obao"))
+    }
+
+    /// The partial shards in `dir`.
+    pub fn list(dir: &Path) -> BTreeSet<ShardRoot> {
+        let Ok(entries) = fs::read_dir(dir) else { return BTreeSet::new() };
+        let root = |entry: fs::DirEntry| entry.path().file_stem()?.to_str()?.parse().ok();
+        entries.flatten().filter_map(root).collect()
     }
 
     /// Removes the files.

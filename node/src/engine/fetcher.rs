@@ -111,6 +111,23 @@ impl Fetcher {
         result.await.map_err(|_| EngineError::Stopped)??;
         Ok(partial)
     }
+
+    /// Removes what was fetched of a shard, unless somebody reads it just now. Blocks on the disk.
+    pub(crate) fn discard(&self, core: &Core, root: &ShardRoot) {
+        let mut all = self.partials.lock();
+        if all.get(root).is_some_and(|partial| partial.strong_count() > 0) {
+            return;
+        }
+        all.remove(root);
+        if let Err(error) = PartialShard::discard(&core.home.fetch_directory(), root) {
+            debug!("partial shard {}: {error}", root.short());
+        }
+    }
+
+    /// Shards of which something lies in `fetch/`. Blocks on the disk.
+    pub(crate) fn leftovers(&self, core: &Core) -> BTreeSet<ShardRoot> {
+        PartialShard::list(&core.home.fetch_directory())
+    }
 }
 
 impl Partials {

@@ -1,9 +1,76 @@
 //! Restores paths of a snapshot into a directory.
+//!
+//! ```text
+//! planner ──groups by pack──▶ packs (own depot, or ranges from holders) ──runs──▶ writers
+//!    │ directories, links, nodes                                                     │
+//!    └──files without bytes───────────────────────────────────────────────────▶      ▼
+//!                         the last piece of a file finishes it, the last entry its directory
+//! ```
+//! The folder's absolute path is made anew below the directory restored to. All queues are
+//! bounded; what is in memory does not grow with the snapshot, but for one number a pack and one
+//! path a hard-linked file.
+//!
+//! **Invariant:** an interrupted restore leaves nothing under a real name that is not whole, and
+//! what is there (files, parts of files, fetched ranges) is neither fetched nor written again.
 
-use std::sync::Arc;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use super::Core;
-use crate::command::{EventSink, Failure, Outcome, Overwrite, RawPath, SnapshotName};
+use crossbeam_channel::bounded;
+use larder_protocol::{
+    ids::DeviceId, index::ChunkKind, manifest::SnapshotSummary, snapshot::Snapshot,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Handle;
+
+use super::{Blamed, ChunkSource, Core, Member, names};
+use crate::{
+    command::{
+        Blame, EventSink, Failure, Outcome, Overwrite, PathField, Progress, RawPath,
+        RestoreOutcome, SnapshotName, Stage,
+    },
+    files::{Policy, Target, TargetError, TargetOptions},
+};
+
+mod compare;
+mod entries;
+mod error;
+mod estimate;
+mod packs;
+mod plan;
+mod run;
+mod selection;
+mod shortfalls;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod uses;
+mod window;
+mod write;
+
+pub(crate) use error::RestoreError;
+
+use estimate::{Total, estimate};
+use packs::{Job, get_packs};
+use plan::Planner;
+use run::{Run, counted};
+use selection::Selection;
+use survey::{Found, Survey};
+use window::Group;
+use write::write_files;
+
+/// Groups between planner and packs.
+const GROUPS_MAX: usize = 8;
+/// Packs that are fetched or read at once: several holders each have something to send.
+const PACKS_MAX: usize = 4;
+/// Runs of chunks between packs and writers.
+const JOBS_MAX: usize = 64;
 
 /// What was asked for.
 pub(crate) struct Wish {
@@ -14,11 +81,238 @@ pub(crate) struct Wish {
     pub(crate) dry_run: bool,
 }
 
+/// Restores.
 pub(crate) async fn run(
     core: &Arc<Core>,
     wish: Wish,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    let _ = (core, wish.snapshot, wish.paths, wish.to, wish.overwrite, wish.dry_run, events);
-    Err(Failure::failed("stub"))
+    let begun = Instant::now();
+    let member = core.member()?;
+    let snapshot = names::resolve(core, &wish.snapshot)?;
+    let blamed_before = core.blames();
+    let fetched_before = member.fetcher.fetched_bytes();
+    let work = Work {
+        core: Arc::clone(core),
+        source: ChunkSource::new(core, &member),
+        member: Arc::clone(&member),
+        summary: snapshot,
+        wish,
+        events: events.clone(),
+        runtime: Handle::current(),
+    };
+    let restored = tokio::task::spawn_blocking(move || work.go());
+    let mut done = restored.await.map_err(|_| RestoreError::Panicked)??;
+    done.fetched_bytes = member.fetcher.fetched_bytes() - fetched_before;
+    let blames = core.blames();
+    let new = blames.into_iter().filter(|blame| !blamed_before.contains(blame));
+    done.blamed = new.map(|blame| told(core, blame)).collect();
+    done.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Outcome::Restore(done))
+}
+
+fn told(core: &Core, blame: Blamed) -> Blame {
+    let name = |device: &DeviceId| core.state.peer(device).ok().flatten().map(|peer| peer.name);
+    Blame {
+        device: blame.device.to_string(),
+        name: name(&blame.device).unwrap_or_else(|| blame.device.short()),
+        what: blame.what,
+    }
+}
+
+impl From<Overwrite> for Policy {
+    fn from(overwrite: Overwrite) -> Self {
+        match overwrite {
+            Overwrite::Never => Self::Never,
+            Overwrite::Newer => Self::Newer,
+            Overwrite::Changed => Self::Changed,
+            Overwrite::Always => Self::Always,
+        }
+    }
+}
+
+/// A restore on a thread that may block.
+struct Work {
+    core: Arc<Core>,
+    member: Arc<Member>,
+    source: ChunkSource,
+    summary: SnapshotSummary,
+    wish: Wish,
+    events: EventSink,
+    runtime: Handle,
+}
+
+impl Work {
+    fn go(&self) -> Result<RestoreOutcome, RestoreError> {
+        self.events.progress(Progress::new(Stage::Asking));
+        let plain = self.source.chunk(self.summary.id, ChunkKind::Snapshot)?;
+        let snapshot = Snapshot::decode(&plain)?;
+        let selection = Selection::find(&self.wish.paths, &snapshot, &mut |id, kind| {
+            self.source.chunk(id, kind)
+        })?;
+        let to = self.wish.to.as_path().to_owned();
+        let options = TargetOptions { policy: self.wish.overwrite.into() };
+        let fail = |error| match error {
+            TargetError::Full => RestoreError::Full(to.clone()),
+            error => RestoreError::Target(to.clone(), error),
+        };
+        if self.wish.dry_run {
+            let target = Target::survey(&to, options).map_err(fail)?;
+            return self.survey(target.as_ref(), &snapshot, &selection);
+        }
+        raise_open_files();
+        let target = Target::open(&to, options).map_err(fail)?;
+        self.restore(to, target, &snapshot, &selection)
+    }
+
+    fn survey(
+        &self,
+        target: Option<&Target>,
+        snapshot: &Snapshot,
+        selection: &Selection,
+    ) -> Result<RestoreOutcome, RestoreError> {
+        let (source, events, found) = (&self.source, &self.events, Found::default());
+        let survey = Survey { source, target, selection, events, found }.run(snapshot)?;
+        Ok(RestoreOutcome {
+            dry_run: true,
+            files_written: survey.files_written,
+            files_same: survey.files_same,
+            files_left: survey.files_left,
+            directories: survey.directories,
+            bytes: survey.bytes,
+            ..self.outcome()
+        })
+    }
+
+    fn restore(
+        &self,
+        to: PathBuf,
+        target: Target,
+        snapshot: &Snapshot,
+        selection: &Selection,
+    ) -> Result<RestoreOutcome, RestoreError> {
+        let parts = (&self.core, &self.member, &self.source, &self.events);
+        let mut run = Run::new(parts, to, target, self.runtime.clone());
+        let (total, uses) = estimate(&run, snapshot, selection)?;
+        run.uses = uses;
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let showing = scope.spawn(|| show_progress(&run, total, &is_over));
+            let written = write_all(&run, snapshot, selection);
+            is_over.store(true, Ordering::Relaxed);
+            let shown = showing.join().map_err(|_| RestoreError::Panicked);
+            written.and(shown)
+        })?;
+        let synced = run.target.sync();
+        synced.map_err(|error| match error {
+            TargetError::Full => RestoreError::Full(run.to.clone()),
+            error => RestoreError::Target(run.to.clone(), error),
+        })?;
+        let waiting = counted(&run.counters.waiting_files);
+        if waiting > 0 {
+            return Err(RestoreError::Waiting(waiting));
+        }
+        self.clear_fetched(&run);
+        let lacking = shortfalls::tell(&run)?;
+        let counters = &run.counters;
+        Ok(RestoreOutcome {
+            files_written: counted(&counters.files_written),
+            files_same: counted(&counters.files_same),
+            files_left: counted(&counters.files_left),
+            directories: counted(&counters.directories),
+            bytes: counted(&counters.bytes),
+            problems_total: counted(&counters.problems) + lacking,
+            ..self.outcome()
+        })
+    }
+
+    /// Ranges of packs that this restore (or an earlier attempt) fetched and needs no more.
+    fn clear_fetched(&self, run: &Run<'_>) {
+        for root in self.member.fetcher.leftovers(&self.core) {
+            let facts = self.core.state.facts_of(&root);
+            if facts.is_ok_and(|facts| facts.is_some_and(|facts| run.uses.knows(facts.number))) {
+                self.member.fetcher.discard(&self.core, &root);
+            }
+        }
+    }
+
+    fn outcome(&self) -> RestoreOutcome {
+        RestoreOutcome {
+            snapshot: self.summary.id.to_string(),
+            path: PathField::from(&self.wish.to),
+            dry_run: false,
+            files_written: 0,
+            files_same: 0,
+            files_left: 0,
+            directories: 0,
+            bytes: 0,
+            fetched_bytes: 0,
+            problems_total: 0,
+            blamed: Vec::new(),
+            duration_ms: 0,
+        }
+    }
+}
+
+/// Runs planner, packs and writers to their end.
+fn write_all(
+    run: &Run<'_>,
+    snapshot: &Snapshot,
+    selection: &Selection,
+) -> Result<(), RestoreError> {
+    let (groups, groups_in) = bounded::<Group>(GROUPS_MAX);
+    let (jobs, jobs_in) = bounded::<Job>(JOBS_MAX);
+    std::thread::scope(|scope| {
+        // Whoever fails wakes all others.
+        let guarded = |done: Result<(), RestoreError>| {
+            if done.is_err() {
+                run.stop.cancel();
+            }
+            done
+        };
+        let mut threads = Vec::new();
+        for _ in 0..PACKS_MAX {
+            let (groups, jobs) = (groups_in.clone(), jobs.clone());
+            threads.push(scope.spawn(move || guarded(get_packs(run, &groups, &jobs))));
+        }
+        for _ in 0..writers() {
+            let jobs = jobs_in.clone();
+            threads.push(scope.spawn(move || guarded(write_files(run, &jobs))));
+        }
+        drop((groups_in, jobs_in));
+        let planned = guarded(Planner::new(run, selection, groups, jobs).plan(snapshot));
+        let ended =
+            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(RestoreError::Panicked)));
+        let errors: Vec<RestoreError> = ended.chain([planned]).filter_map(Result::err).collect();
+        RestoreError::first(errors)
+    })
+}
+
+/// Opening chunks and writing files take turns on each.
+fn writers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
+}
+
+fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(100));
+        let counters = &run.counters;
+        run.events.progress(Progress {
+            stage: Stage::Writing,
+            bytes_done: counted(&counters.done_bytes),
+            bytes_total: Some(total.bytes),
+            files_done: counted(&counters.done_files),
+            files_total: Some(total.files),
+        });
+    }
+}
+
+/// Directories stay open until they are done, as deep as they are nested. The usual soft limit is
+/// for programs of the time of `select`.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        // Refused in some sandboxes; the soft limit is enough for most trees.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }

@@ -102,7 +102,8 @@ pub(crate) fn range_of(location: &Location) -> std::ops::Range<u64> {
     start..start + u64::from(location.record.sealed_bytes)
 }
 
-fn is_absence(error: &EngineError) -> bool {
+/// Whether an error only says that the bytes are not here.
+pub(crate) fn is_absence(error: &EngineError) -> bool {
     use super::error::HostError;
     matches!(
         error,

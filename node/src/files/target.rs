@@ -290,6 +290,26 @@ impl Target {
         Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new }))
     }
 
+    /// Opens the directory `name` in `parent` on the way to what is restored: made like any other
+    /// directory of this user when it is not there, and never given attributes.
+    ///
+    /// # Errors
+    /// [`TargetError::NotDirectory`] when a symlink or something else stands there.
+    pub fn pass_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<DirHandle, TargetError> {
+        check_name(name)?;
+        let path = parent.path_of(name);
+        let fail = |source| TargetError::new(&path, source);
+        let everything = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        let is_new = match mkdirat(&parent.fd, name, everything) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(source) => return Err(fail(source)),
+        };
+        let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
+        let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
+        Ok(DirHandle { fd, path: path.into(), is_new })
+    }
+
     /// What entering the directory `name` in `parent` would do, and the directory if it is there
     /// already. Changes nothing.
     ///
@@ -328,18 +348,40 @@ impl Target {
         directory: &DirHandle,
         attributes: &Attributes,
     ) -> Result<(), TargetError> {
-        if self.is_resumed() {
-            self.remove_old_parts(directory);
+        if self.inner.policy == Policy::Never {
+            return self.finish_new_dir(directory, attributes);
         }
+        self.clear_dir(directory);
+        self.apply(&directory.fd, &directory.path, attributes)
+    }
+
+    /// The same for a directory of which only some entries are restored: one that was there before
+    /// keeps its attributes.
+    ///
+    /// # Errors
+    /// As [`Self::finish_dir`].
+    pub fn finish_new_dir(
+        &self,
+        directory: &DirHandle,
+        attributes: &Attributes,
+    ) -> Result<(), TargetError> {
+        self.clear_dir(directory);
         let fail = |source| TargetError::new(&directory.path, source);
         let status = Status::of(&directory.fd).map_err(fail)?;
         // Made by an earlier restore that did not come to this point.
         let is_unfinished =
             self.is_resumed() && status.mode & 0o777 == 0o700 && status.uid == geteuid().as_raw();
-        if self.inner.policy == Policy::Never && !directory.is_new && !is_unfinished {
-            return Ok(());
+        if directory.is_new || is_unfinished {
+            self.apply(&directory.fd, &directory.path, attributes)
+        } else {
+            Ok(())
         }
-        self.apply(&directory.fd, &directory.path, attributes)
+    }
+
+    fn clear_dir(&self, directory: &DirHandle) {
+        if self.is_resumed() {
+            self.remove_old_parts(directory);
+        }
     }
 
     /// Makes everything durable, and takes the marker away if nothing was left unfinished.

@@ -103,6 +103,32 @@ impl Target {
         }
     }
 
+    /// Whether an earlier restore left a part of the file `name`.
+    pub fn has_part(&self, directory: &DirHandle, name: &[u8]) -> bool {
+        self.is_resumed() && Status::at(&directory.fd, &part_name(name)).is_ok()
+    }
+
+    /// Gives the file at `name`, whose content was compared and is right, its attributes.
+    ///
+    /// # Errors
+    /// [`TargetError`], `ESTALE` when another file has taken the name meanwhile.
+    pub fn keep_content(
+        &self,
+        directory: &DirHandle,
+        name: &[u8],
+        compared: &ExistingFile,
+        attributes: &Attributes,
+    ) -> Result<(), TargetError> {
+        check_name(name)?;
+        let path = directory.path_of(name);
+        let fail = |source| TargetError::new(&path, source);
+        let status = Status::at(&directory.fd, name).map_err(fail)?;
+        if status.object() != Status::of(&compared.fd).map_err(fail)?.object() {
+            return Err(fail(Errno::STALE));
+        }
+        self.apply(&compared.fd, &path, attributes)
+    }
+
     /// Opens the regular file at `name`, if one stands there and may be read.
     ///
     /// # Errors

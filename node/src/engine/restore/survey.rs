@@ -1,0 +1,191 @@
+//! A restore that writes nothing: says what would be written.
+
+use larder_protocol::{
+    snapshot::Snapshot,
+    tree::{
+        entry::{Attributes, Entry, Kind},
+        read::{Step, Walk},
+    },
+};
+
+use super::{
+    RestoreError,
+    selection::{Selection, Standing, components, root_node},
+};
+use crate::{
+    command::{Entry as EntryRow, EntryKind, Event, EventSink, PathField, TargetField, Time},
+    engine::ChunkSource,
+    files::{DirHandle, Plan, Special, Target, TargetError},
+};
+
+/// What would be done.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) files_written: u64,
+    pub(super) files_same: u64,
+    pub(super) files_left: u64,
+    pub(super) directories: u64,
+    pub(super) bytes: u64,
+}
+
+/// Looks at a target. It is `None` when there is no such directory yet.
+pub(super) struct Survey<'a> {
+    pub(super) source: &'a ChunkSource,
+    pub(super) target: Option<&'a Target>,
+    pub(super) selection: &'a Selection,
+    pub(super) events: &'a EventSink,
+    pub(super) found: Found,
+}
+
+/// Where a directory of the snapshot is in the target.
+#[derive(Clone)]
+enum At {
+    There(DirHandle),
+    /// It would be made.
+    Nowhere,
+    /// It would be left out.
+    LeftOut,
+}
+
+impl Survey<'_> {
+    /// Goes through everything and streams what would be written.
+    pub(super) fn run(mut self, snapshot: &Snapshot) -> Result<Found, RestoreError> {
+        let mut at = self.target.map_or(At::Nowhere, |target| At::There(target.root()));
+        let names = components(&snapshot.root_path);
+        let (last, parents) = names.split_last().unzip();
+        for name in parents.unwrap_or_default() {
+            at = self.below(&at, name, &snapshot.root.attributes).1;
+        }
+        let Some(node) = root_node(snapshot) else {
+            let name = last.copied().unwrap_or_default().to_vec().into();
+            let entry = Entry { name, ..snapshot.root.clone() };
+            self.entry(&at, &entry.name.clone(), &entry)?;
+            return Ok(self.found);
+        };
+        if let Some(name) = last {
+            at = self.below(&at, name, &snapshot.root.attributes).1;
+        }
+        self.found.directories += 1;
+        let mut open = vec![at];
+        let mut walk = Walk::new(node);
+        loop {
+            self.events.check()?;
+            let step = walk.next_step(&mut |id, kind| self.source.chunk(id, kind))?;
+            let is_left_out = match step {
+                None => return Ok(self.found),
+                Some(Step::Enter { path, entry }) => {
+                    let at = match (self.selection.standing(path), open.last()) {
+                        (Standing::Outside, _) | (_, None | Some(At::LeftOut)) => At::LeftOut,
+                        (_, Some(above)) => {
+                            let above = above.clone();
+                            self.directory(&above, path, entry)?
+                        }
+                    };
+                    let is_left_out = matches!(at, At::LeftOut);
+                    open.push(at);
+                    is_left_out
+                }
+                Some(Step::Leave { .. }) => {
+                    open.pop();
+                    false
+                }
+                Some(Step::Entry { path, entry }) => {
+                    if let Some(at) = open.last().cloned()
+                        && self.selection.standing(path) == Standing::Whole
+                    {
+                        self.entry(&at, path, &entry)?;
+                    }
+                    false
+                }
+            };
+            if is_left_out {
+                walk.skip();
+            }
+        }
+    }
+
+    /// What entering a directory would do, and where it is.
+    fn below(&self, at: &At, name: &[u8], attributes: &Attributes) -> (Plan, At) {
+        let (Some(target), At::There(dir)) = (self.target, at) else {
+            return (Plan::Make, At::Nowhere);
+        };
+        match target.plan_dir(dir, name, attributes) {
+            Ok((plan, Some(dir))) => (plan, At::There(dir)),
+            Ok((Plan::Keep, None)) => (Plan::Keep, At::LeftOut),
+            Ok((plan, None)) => (plan, At::Nowhere),
+            // It cannot be looked at: it will not be written to either.
+            Err(_) => (Plan::Keep, At::LeftOut),
+        }
+    }
+
+    fn directory(&mut self, above: &At, path: &[u8], entry: &Entry) -> Result<At, RestoreError> {
+        let (plan, at) = self.below(above, &entry.name, &entry.attributes);
+        match plan {
+            Plan::Keep => self.found.files_left += 1,
+            Plan::Make => {
+                self.found.directories += 1;
+                self.events.blocking_send(Event::Row(row(path, entry).into()))?;
+            }
+            Plan::Unchanged => self.found.directories += 1,
+        }
+        Ok(at)
+    }
+
+    fn entry(&mut self, at: &At, path: &[u8], entry: &Entry) -> Result<(), RestoreError> {
+        let plan = match (self.target, at) {
+            (Some(target), At::There(dir)) => planned(target, dir, entry).unwrap_or(Plan::Keep),
+            _ => Plan::Make,
+        };
+        match plan {
+            Plan::Unchanged => self.found.files_same += 1,
+            Plan::Keep => self.found.files_left += 1,
+            Plan::Make => {
+                self.found.files_written += 1;
+                let row = row(path, entry);
+                self.found.bytes = self.found.bytes.saturating_add(row.bytes);
+                self.events.blocking_send(Event::Row(row.into()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn planned(target: &Target, dir: &DirHandle, entry: &Entry) -> Result<Plan, TargetError> {
+    let attributes = &entry.attributes;
+    let special = match &entry.kind {
+        Kind::File { bytes, .. } => {
+            return target.plan_file(dir, &entry.name, *bytes, attributes);
+        }
+        Kind::Directory { .. } => return Ok(target.plan_dir(dir, &entry.name, attributes)?.0),
+        Kind::Symlink { target } => Special::Symlink(target),
+        Kind::Fifo => Special::Fifo,
+        Kind::Socket => Special::Socket,
+        Kind::CharDevice { device } => Special::CharDevice(*device),
+        Kind::BlockDevice { device } => Special::BlockDevice(*device),
+    };
+    target.plan_special(dir, &entry.name, special, attributes)
+}
+
+/// An entry as listings show it.
+fn row(path: &[u8], entry: &Entry) -> EntryRow {
+    let attributes = &entry.attributes;
+    let (kind, bytes, target) = match &entry.kind {
+        Kind::File { bytes, .. } => (EntryKind::File, *bytes, None),
+        Kind::Directory { .. } => (EntryKind::Directory, 0, None),
+        Kind::Symlink { target } => (EntryKind::Symlink, 0, Some(TargetField::new(target))),
+        Kind::Fifo => (EntryKind::Fifo, 0, None),
+        Kind::Socket => (EntryKind::Socket, 0, None),
+        Kind::CharDevice { .. } => (EntryKind::CharDevice, 0, None),
+        Kind::BlockDevice { .. } => (EntryKind::BlockDevice, 0, None),
+    };
+    EntryRow {
+        path: PathField::new(path),
+        kind,
+        bytes,
+        mode: attributes.mode,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        modified: Time::of_file(attributes.modified),
+        target,
+    }
+}

@@ -1,0 +1,1 @@
+//! Backups and restores within one process, without a network.

@@ -1,0 +1,129 @@
+//! Writers: read runs of sealed chunks, open them, put the bytes where they belong.
+//!
+//! **Invariant:** nothing is written that was not opened with the pack's key and then found to
+//! have the chunk's own name.
+
+use crossbeam_channel::Receiver;
+use larder_protocol::pack::reader::PackReader;
+
+use super::{
+    RestoreError,
+    entries::{File, Place},
+    packs::{Job, Pack, give_up, span},
+    run::{Lack, Run, count, one_line},
+    window::{Piece, Wanted},
+};
+use crate::engine::{EngineError, source::range_of};
+
+/// Does one job after the other.
+pub(super) fn write_files(run: &Run<'_>, jobs: &Receiver<Job>) -> Result<(), RestoreError> {
+    for job in jobs {
+        run.check()?;
+        match job {
+            Job::Bare(file) => {
+                begin(run, &file)?;
+                run.release(&file)?;
+            }
+            Job::Chunks(pack, wanted) => {
+                let number = pack.number;
+                let pieces: usize = wanted.iter().map(|wanted| wanted.pieces.len()).sum();
+                match pack.read(run, span(&wanted)) {
+                    Ok(sealed) => {
+                        write_run(run, &sealed, &wanted)?;
+                        // Before the last use is noted, so that the pack can go then.
+                        drop(pack);
+                        run.used(number, u64::try_from(pieces).unwrap_or(u64::MAX));
+                    }
+                    Err(error) => {
+                        drop::<std::sync::Arc<Pack>>(pack);
+                        let lack = run.lack(error)?;
+                        give_up(run, number, wanted, &lack)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file without bytes (or with nothing but holes) is begun, so that it can be finished.
+fn begin(run: &Run<'_>, file: &File) -> Result<(), RestoreError> {
+    match file.place(&run.target) {
+        Ok(Place::Part(part)) => match part.hole(0, file.bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => run.give_up_refused(file, &error),
+        },
+        Ok(Place::None) => Ok(()),
+        Err(error) => run.give_up_refused(file, &error),
+    }
+}
+
+fn write_run(run: &Run<'_>, sealed: &[u8], wanted: &[Wanted]) -> Result<(), RestoreError> {
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let begin = range_of(&first.location).start;
+    let reader = run
+        .member
+        .epoch(first.location.epoch)
+        .and_then(|epoch| Ok(PackReader::at(&first.location, epoch, run.member.vault)?));
+    let mut reader = match reader {
+        Ok(reader) => reader,
+        Err(error) => {
+            let lack = run.lack(error)?;
+            return wanted.iter().try_for_each(|wanted| give_up_chunk(run, wanted, &lack));
+        }
+    };
+    for wanted in wanted {
+        run.check()?;
+        let range = range_of(&wanted.location);
+        let bytes = slice(sealed, range.start - begin, range.end - begin);
+        let location = &wanted.location;
+        let opened = reader.open_chunk(
+            &location.record,
+            location.position,
+            bytes.unwrap_or_default(),
+            &run.member.content,
+        );
+        match opened {
+            Ok(plain) => {
+                for piece in &wanted.pieces {
+                    write_piece(run, piece, &plain)?;
+                }
+            }
+            Err(error) => {
+                let lack = Lack::Said(one_line(&EngineError::from(error)));
+                give_up_chunk(run, wanted, &lack)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn give_up_chunk(run: &Run<'_>, wanted: &Wanted, lack: &Lack) -> Result<(), RestoreError> {
+    for piece in &wanted.pieces {
+        run.give_up(&piece.file, lack)?;
+        run.release(&piece.file)?;
+    }
+    Ok(())
+}
+
+fn write_piece(run: &Run<'_>, piece: &Piece, plain: &[u8]) -> Result<(), RestoreError> {
+    let (file, from, bytes) = (&piece.file, u64::from(piece.from), u64::from(piece.bytes));
+    match (slice(plain, from, from + bytes), file.place(&run.target)) {
+        (_, Err(error)) => run.give_up_refused(file, &error)?,
+        (None, Ok(_)) => {
+            run.give_up(file, &Lack::Said("its chunk is shorter than recorded".to_owned()))?;
+        }
+        (Some(data), Ok(Place::Part(part))) => {
+            if let Err(error) = part.write_at(piece.at, data) {
+                run.give_up_refused(file, &error)?;
+            }
+        }
+        (Some(_), Ok(Place::None)) => {}
+    }
+    count(&run.counters.done_bytes, bytes);
+    run.release(file)
+}
+
+fn slice(bytes: &[u8], start: u64, end: u64) -> Option<&[u8]> {
+    bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+}
