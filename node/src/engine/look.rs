@@ -35,9 +35,3 @@ async fn in_background<T: Send + 'static>(
         () = events.cancelled() => Err(Failure::interrupted()),
     }
 }
-
-/// Every live snapshot of every device of the vault, oldest first.
-pub(crate) fn all_snapshots(core: &Core) -> Result<Vec<crate::command::Snapshot>, Failure> {
-    let _ = core;
-    Ok(Vec::new())
-}

@@ -30,7 +30,7 @@ use tokio::{
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::{Core, EngineError, Member, clock::wall, contact, join, launch, look, sync};
+use super::{Core, EngineError, Member, clock::wall, contact, join, launch, look, names, sync};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
@@ -78,18 +78,21 @@ pub(crate) async fn recover(
         }
     };
     let label = label(core, wish.name, wish.site);
-    let entry = enrol(core, &recovery, &mut log, &label)?;
-    let pushed = access.push_entry(holder, &log, entry).await;
-    access.net.close().await;
-    pushed?;
+    enrol(core, &recovery, &mut log, &label)?;
+    access.introduce(holder, &log).await?;
     launch::remember_names(&core.home, &label)?;
     core.reload_config()?;
     join::become_member(core, log).await?;
     // Manifests that are found will say more of them.
     join::keep_peers(core, tickets.iter().map(provisional).collect()).await?;
     let member = core.member()?;
-    let witnesses = gather(core, &member, &tickets, events).await?;
-    let snapshots = look::all_snapshots(core)?;
+    let access = Arc::new(access);
+    let witnesses = gather(core, &member, &access, &tickets, events).await;
+    access.net.close().await;
+    let witnesses = witnesses?;
+    let shelf = look::Shelf::of(core).await?;
+    let live = names::live_snapshots(core)?;
+    let snapshots: Vec<_> = live.iter().map(|one| shelf.line(one)).collect();
     if snapshots.is_empty() {
         events.notice(Level::Warning, "the holders that answered know of no snapshot yet");
     }
@@ -142,19 +145,19 @@ fn label(core: &Core, name: Option<String>, site: Option<String>) -> Label {
     Label { site: site.unwrap_or_else(|| name.clone()), name }
 }
 
-/// This device's entry, or none if an earlier try already brought it in.
+/// Adds this device's entry to the log, unless an earlier try has done so already.
 fn enrol(
     core: &Core,
     recovery: &RecoveryKeys,
     log: &mut DeviceLog,
     label: &Label,
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<(), Failure> {
     if log.is_device(&core.keys.id()) {
-        return Ok(None);
+        return Ok(());
     }
     let newcomer = Newcomer { device: core.keys.public(), label: label.clone(), time: wall() };
     let entry = log.enrol(recovery, &core.keys, &newcomer, &mut launch::rng()?);
-    entry.map(Some).map_err(|error| Failure::usage(error.to_string()))
+    entry.map(|_| ()).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// The network as whoever has the phrase: only dials, answers nobody.
@@ -236,20 +239,19 @@ impl Access {
         }
     }
 
-    /// Makes this device known where it will first call: the others learn of it from there.
-    async fn push_entry(
-        &self,
-        holder: DeviceId,
-        log: &DeviceLog,
-        entry: Option<Vec<u8>>,
-    ) -> Result<(), EngineError> {
-        let Some(entry) = entry else { return Ok(()) };
-        let request = Request::PushLog { vault: log.vault(), entries: vec![entry.into()] };
-        match self.net.peer(holder).request(&request).await? {
-            Answer::LogAt { .. } => Ok(()),
-            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
-            _ => Err(EngineError::OutOfTurn),
+    /// Makes this device known to a holder, which would refuse its own key otherwise.
+    async fn introduce(&self, holder: DeviceId, log: &DeviceLog) -> Result<(), EngineError> {
+        let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
+        // Entries are a kilobyte or so each: these fit one frame.
+        for entries in entries.chunks(64) {
+            let request = Request::PushLog { vault: log.vault(), entries: entries.to_vec() };
+            match self.net.peer(holder).request(&request).await? {
+                Answer::LogAt { .. } => {}
+                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+                _ => return Err(EngineError::OutOfTurn),
+            }
         }
+        Ok(())
     }
 }
 
@@ -289,6 +291,7 @@ struct Witnesses {
 async fn gather(
     core: &Arc<Core>,
     member: &Arc<Member>,
+    access: &Arc<Access>,
     tickets: &[AddressTicket],
     events: &EventSink,
 ) -> Result<Witnesses, Failure> {
@@ -303,10 +306,10 @@ async fn gather(
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Ask { order, holder } => {
-                    let (core, member, facts) =
-                        (Arc::clone(core), Arc::clone(member), facts.clone());
+                    let (core, member) = (Arc::clone(core), Arc::clone(member));
+                    let (access, facts) = (Arc::clone(access), facts.clone());
                     tokio::spawn(async move {
-                        let input = match ask(&core, &member, holder).await {
+                        let input = match ask(&core, &member, &access, holder).await {
                             Ok(heads) => Input::HeadsAnswered { order, heads, forged: 0 },
                             Err(error) => {
                                 debug!("holder {}: {error}", holder.short());
@@ -354,8 +357,11 @@ async fn gather(
 async fn ask(
     core: &Arc<Core>,
     member: &Member,
+    access: &Access,
     holder: DeviceId,
 ) -> Result<Vec<HeadSeen>, EngineError> {
+    access.net.set_addresses(holder, core.net.addresses(&holder));
+    access.introduce(holder, &core.log_of(&member.vault)?).await?;
     contact::hello(core, holder).await?;
     contact::pull_log(core, holder, member.vault).await?;
     contact::push_log(core, holder, member.vault).await?;
