@@ -330,8 +330,11 @@ async fn gather(
         if is_finished && named.is_empty() {
             break;
         }
-        for holder in named {
-            machine.handle_input(core.clock.now(), Input::HolderKnown { holder });
+        if !named.is_empty() {
+            for holder in named {
+                machine.handle_input(core.clock.now(), Input::HolderKnown { holder });
+            }
+            continue;
         }
         let late = machine.poll_timeout().map(|instant| core.clock.moment(instant));
         let input = tokio::select! {
