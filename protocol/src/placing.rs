@@ -403,6 +403,7 @@ impl Placing {
     /// Takes one input. `now` never goes back; early, late and repeated inputs do no harm.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
+        let frees_nothing = matches!(input, Input::UploadProgressed { .. });
         match input {
             Input::PackStored { shard, class } => self.pack_stored(shard, class),
             Input::PackLost { root } => self.local_lost(root),
@@ -428,6 +429,9 @@ impl Placing {
             }
             Input::AskAgain { holder } => self.ask_again(holder),
             Input::TimePassed => {}
+        }
+        if frees_nothing {
+            return;
         }
         self.end_overdue();
         self.schedule();

@@ -290,7 +290,7 @@ impl Draw {
     }
 }
 
-/// Gives each of many seeds its own machine, and times that jump forward and back.
+/// Gives each of many seeds its own machine, and times that jump forward and back (INV-14).
 fn with_seeds(mut run: impl FnMut(&mut Draw, &mut dyn FnMut(&mut Draw) -> Instant)) {
     for seed in 0..SEEDS {
         let mut draw = Draw(ChaCha8Rng::seed_from_u64(seed));

@@ -27,6 +27,7 @@ fn memchr_all(bytes: &[u8], byte: u8) -> Vec<usize> {
     bytes.iter().enumerate().filter(|(_, b)| **b == byte).map(|(at, _)| at).collect()
 }
 
+// INV-12
 #[test]
 fn a_canary_is_never_in_anything_that_a_holder_keeps() {
     let mut circle = Circle::new(2);

@@ -17,6 +17,7 @@ use larder_protocol::{
 
 use crate::{
     dice::Dice,
+    source::PIECE_BYTES,
     world::{
         Bug, Client, DiskDone, Event, SOURCE, Shared, ToClient, ToHolder, VAULT, Villain,
         holder_id, truth,
@@ -36,6 +37,8 @@ struct Receiving {
     epoch: Option<u64>,
     order: OrderId,
     shard: ShardRef,
+    /// Bytes that have not come yet.
+    left: u64,
 }
 
 /// A download under way.
@@ -238,18 +241,20 @@ impl HolderNode {
             ToHolder::Offer { order, shards } => {
                 let request = self.request();
                 let shard = shards[0].shard;
-                self.receiving.insert(request, Receiving { client, epoch, order, shard });
+                self.receiving
+                    .insert(request, Receiving { client, epoch, order, shard, left: shard.bytes });
                 let (caller, vault) = (source_caller(), VAULT);
                 self.machine.handle_input(Input::Offered { request, caller, vault, shards });
             }
             ToHolder::Put { order, shard, class } => {
                 let request = self.request();
-                self.receiving.insert(request, Receiving { client, epoch, order, shard });
+                self.receiving
+                    .insert(request, Receiving { client, epoch, order, shard, left: shard.bytes });
                 let (caller, vault) = (source_caller(), VAULT);
                 let asked = Input::PutAsked { request, caller, vault, shard, class };
                 self.machine.handle_input(asked);
             }
-            ToHolder::Piece { order, last } => self.piece(shared, client, order, last),
+            ToHolder::Piece { order, left } => self.piece(shared, client, order, left),
             ToHolder::Abort { order } => {
                 if let Some(request) = self.find(shared, client, order) {
                     self.abort(shared, request, PutFailure::Aborted);
@@ -280,9 +285,18 @@ impl HolderNode {
         self.receiving.iter().find(|(_, r)| same(r)).map(|(request, _)| *request)
     }
 
-    fn piece(&mut self, shared: &mut Shared, client: Client, order: OrderId, last: bool) {
-        let Some(request) = self.find(shared, client, order).filter(|_| last) else { return };
-        let shard = self.receiving[&request].shard;
+    fn piece(&mut self, shared: &mut Shared, client: Client, order: OrderId, left: u64) {
+        let Some(request) = self.find(shared, client, order) else { return };
+        let receiving = self.receiving.get_mut(&request).expect("just found");
+        let shard = receiving.shard;
+        if receiving.left.saturating_sub(PIECE_BYTES) != left {
+            // A stream has no gaps: what follows a lost piece never arrives.
+            return;
+        }
+        receiving.left = left;
+        if left > 0 {
+            return;
+        }
         let (holder, boot) = (self.number, self.boots);
         let done = if self.free_bytes() < shard.bytes {
             DiskDone::FileFailed { request }

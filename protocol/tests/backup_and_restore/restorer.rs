@@ -43,6 +43,8 @@ pub(crate) struct RestorerNode {
     asks: BTreeMap<usize, OrderId>,
     stripes: BTreeMap<OrderId, Stripe>,
     chosen: Option<HeadHash>,
+    /// The head whose commit pack is here, so that its needs are known.
+    opened: Option<HeadHash>,
     /// Ready of this life; the shell asks again after a restart.
     ready: BTreeSet<ShardRoot>,
     /// What is wanted of each pack.
@@ -70,6 +72,7 @@ impl RestorerNode {
             asks: BTreeMap::new(),
             stripes: BTreeMap::new(),
             chosen: None,
+            opened: None,
             ready: BTreeSet::new(),
             wants: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -101,6 +104,7 @@ impl RestorerNode {
         self.left.clear();
         self.wants.clear();
         self.chosen = None;
+        self.opened = None;
         self.start(shared);
     }
 
@@ -116,7 +120,7 @@ impl RestorerNode {
     pub(crate) fn is_done(&self) -> bool {
         self.published == 0
             || (self.chosen.is_some()
-                && self.wants.len() > 1
+                && self.opened == self.chosen
                 && self.wants.keys().all(|root| self.ready.contains(root)))
     }
 
@@ -172,6 +176,10 @@ impl RestorerNode {
     fn groups(&mut self, shared: &mut Shared, order: OrderId, first: u64, groups: &[u64]) {
         let Some(stripe) = self.stripes.get_mut(&order) else { return };
         let (root, start) = (stripe.root, stripe.range.start);
+        if first * GROUP_BYTES != start + stripe.received {
+            // A stream has no gaps: what follows a lost piece never arrives.
+            return;
+        }
         let mut wrong = false;
         for (group, content) in (first..).zip(groups) {
             self.groups_received += 1;
@@ -262,6 +270,7 @@ impl RestorerNode {
             .map(|((_, g), _)| range_of(*g))
             .collect();
         self.wants.insert(root, (shard, ranges.clone()));
+        self.ready.remove(&root);
         let priority = u8::from(class == PackClass::Data);
         let want = fetching::Input::Want { shard, ranges, present, priority };
         self.give_fetching(shared, want);
@@ -303,10 +312,10 @@ impl RestorerNode {
                 }
             }
             fetching::Output::RangesReady { root } => {
-                let first = self.ready.is_empty();
                 self.ready.insert(root);
                 let commit = self.chosen.map(|hash| shared.commits[&hash].clone());
-                if let Some(commit) = commit.filter(|c| first && c.commit_pack.root == root) {
+                if let Some(commit) = commit.filter(|c| c.commit_pack.root == root) {
+                    self.opened = self.chosen;
                     for (shard, class) in commit.needs {
                         if shard.root != root {
                             self.want(shared, shard, class);

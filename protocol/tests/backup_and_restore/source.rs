@@ -18,7 +18,7 @@ use crate::world::{
     holder_id, holder_of,
 };
 
-const PIECE_BYTES: u64 = 256 * 1024;
+pub(crate) const PIECE_BYTES: u64 = 256 * 1024;
 /// Own data packs kept here at once: the bounded spool.
 const SPOOL_PACKS: usize = 12;
 
@@ -230,12 +230,12 @@ impl SourceNode {
     pub(crate) fn send_piece(&mut self, shared: &mut Shared, holder: usize, order: OrderId) {
         let Some((_, left, root)) = self.uploads.get_mut(&order) else { return };
         *left = left.saturating_sub(PIECE_BYTES);
-        let last = *left == 0;
+        let left = *left;
         if !self.packs.get(root).is_some_and(|row| row.here) {
             shared.violation("a pack was dropped under its upload");
         }
-        shared.tell_holder(Client::Source, holder, ToHolder::Piece { order, last });
-        if !last {
+        shared.tell_holder(Client::Source, holder, ToHolder::Piece { order, left });
+        if left > 0 {
             self.plan_piece(shared, holder, order);
         }
         self.give(shared, Input::UploadProgressed { order });

@@ -27,6 +27,10 @@ const MINUTE_MS: u64 = 60_000;
 const TROUBLE_MS: u64 = 40 * MINUTE_MS;
 /// After the faults end, everything must be safe within this, back-off included.
 const HEALING_MS: u64 = 8 * 60 * MINUTE_MS;
+/// An attempt to connect that nobody answers.
+const DIAL_MS: u64 = 6_000;
+/// Ten times what a seed takes.
+const EVENTS_MAX: u64 = 100_000;
 const RESTORE_MS: u64 = 4 * 60 * MINUTE_MS;
 
 /// The one holder that is bad from some point on: the fault budget of two copies.
@@ -68,7 +72,7 @@ pub(crate) enum Client {
 pub(crate) enum ToHolder {
     Offer { order: OrderId, shards: Vec<OfferedShard> },
     Put { order: OrderId, shard: ShardRef, class: PackClass },
-    Piece { order: OrderId, last: bool },
+    Piece { order: OrderId, left: u64 },
     Abort { order: OrderId },
     PushHead { order: OrderId, head: HeadSeen },
     PullHeads { order: OrderId },
@@ -279,7 +283,7 @@ impl Shared {
         if up && !unlucky {
             self.after(delay_ms, Event::Connected { client, holder });
         } else {
-            self.after(10 * delay_ms, Event::ConnectFailed { client, holder });
+            self.after(DIAL_MS + delay_ms, Event::ConnectFailed { client, holder });
         }
     }
 
@@ -486,6 +490,9 @@ impl World {
                 break;
             }
             let ((when, _), event) = entry.remove_entry();
+            if self.shared.events_made > EVENTS_MAX {
+                return self.shared.violation("a machine goes round in circles");
+            }
             self.shared.now = when;
             text.clear();
             write!(text, "{} {event:?}", when.0).expect("a String takes anything");

@@ -80,7 +80,7 @@ fn check(image: &Path, kept: &[(ShardRef, Vec<u8>)]) -> Depot {
     depot
 }
 
-/// DEPOT-1, DEPOT-4: whatever the moment of the crash, what was acknowledged is whole, what was
+/// INV-9, DEPOT-1, DEPOT-4: whatever the moment of the crash, what was acknowledged is whole, what was
 /// not is gone without a trace.
 #[test]
 fn a_crash_at_any_step_of_storing_loses_nothing_acknowledged() {
