@@ -50,7 +50,7 @@ pub(crate) async fn pull_log(
         Answer::Log { entries } => {
             let core = std::sync::Arc::clone(core);
             let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
-            on_disk(move || core.vaults.merge_log(vault, &entries)).await.map_err(EngineError::from)
+            on_disk(move || core.vaults.merge_log(vault, &entries)).await
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
         _ => Err(EngineError::OutOfTurn),

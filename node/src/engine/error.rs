@@ -195,10 +195,8 @@ impl From<BackupError> for Failure {
         match error {
             BackupError::Cancelled => Self::interrupted(),
             BackupError::Engine(error) => (*error).into(),
-            BackupError::Depot(DepotError::NoSpace { .. }) => {
-                Self::from_error("backing up", &error)
-                    .hint("free some space on the disk of the home, then run the backup again")
-            }
+            BackupError::Depot(DepotError::NoSpace) => Self::from_error("backing up", &error)
+                .hint("free some space on the disk of the home, then run the backup again"),
             BackupError::Walk(_) => Self::from_error("backing up", &error)
                 .hint("name a folder that exists and can be read"),
             error => Self::from_error("backing up", &error)

@@ -155,6 +155,14 @@ impl Partials {
     }
 }
 
+/// One order: which bytes of what from whom.
+struct Stripe {
+    order: OrderId,
+    holder: DeviceId,
+    shard: ShardRef,
+    range: ByteRange,
+}
+
 struct Task {
     core: Weak<Core>,
     machine: Fetching,
@@ -250,7 +258,8 @@ impl Task {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::FetchStripe { order, holder, shard, range } => {
-                    self.stripe(core, order, holder, shard, range);
+                    let stripe = Stripe { order, holder, shard, range };
+                    self.stripe(core, stripe);
                 }
                 Output::CancelStripe { order } => {
                     if let Some(stripe) = self.stripes.remove(&order) {
@@ -304,14 +313,8 @@ impl Task {
         });
     }
 
-    fn stripe(
-        &mut self,
-        core: &Arc<Core>,
-        order: OrderId,
-        holder: DeviceId,
-        shard: ShardRef,
-        range: ByteRange,
-    ) {
+    fn stripe(&mut self, core: &Arc<Core>, stripe: Stripe) {
+        let Stripe { order, holder, shard, range } = stripe;
         let (Some(inbox), Some(partial)) =
             (self.inbox.upgrade(), self.partials.get(&shard.root).cloned())
         else {
@@ -323,8 +326,9 @@ impl Task {
             let reached = Arc::new(AtomicU64::new(0));
             let report = Report { order, start: range.start, reached, total, inbox };
             let watching = report.clone();
+            let bytes = range.start..range.end;
             let fetched = peer
-                .fetch(&[range.start..range.end], partial, move |came| watching.came(&came))
+                .fetch(std::slice::from_ref(&bytes), partial, move |came| watching.came(&came))
                 .await;
             report.end(fetched, holder).await;
         });

@@ -71,7 +71,7 @@ impl Invitations {
 }
 
 /// The `invite` command: opens an invitation; it stays open after the command.
-pub(crate) async fn invite(
+pub(crate) fn invite(
     core: &Arc<Core>,
     kind: InviteKind,
     expires_s: u64,
@@ -121,7 +121,7 @@ pub(crate) async fn join(
         Kind::Device => InviteKind::Device,
         Kind::Circle => InviteKind::Circle,
     };
-    let join_as = join_as(core, kind, name, site).await?;
+    let join_as = join_as(core, kind, name, site)?;
     let start = core.clock.now();
     let keys = launch::device_keys(&core.home)?;
     let addresses = launch::socket_addresses(&invite.addresses);
@@ -144,7 +144,7 @@ pub(crate) async fn join(
     }))
 }
 
-async fn join_as(
+fn join_as(
     core: &Arc<Core>,
     kind: InviteKind,
     name: Option<String>,

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// How long holders are waited for before what was found is acted upon.
-const PATIENCE_MS: u64 = 15_000;
+const PATIENCE_MS: u64 = 8_000;
 /// How long the first holder is tried.
 const FIRST_CONTACT: Duration = Duration::from_secs(20);
 

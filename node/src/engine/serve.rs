@@ -165,6 +165,7 @@ impl Server {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "an answer ends the request either way")]
     fn reserve(
         &self,
         from: DeviceId,

@@ -50,8 +50,12 @@ impl ChunkSource {
         let shard = location.shard;
         let is_metadata = location.record.kind.class() == PackClass::Metadata;
         let needed = range_of(location);
-        let ranges = if is_metadata { vec![0..shard.bytes] } else { vec![needed.clone()] };
-        let want = Want { shard, ranges, priority: u8::from(!is_metadata) };
+        let wanted = if is_metadata { 0..shard.bytes } else { needed.clone() };
+        let want = Want {
+            shard,
+            ranges: std::iter::once(wanted).collect(),
+            priority: u8::from(!is_metadata),
+        };
         let partial = self.runtime.block_on(self.member.fetcher.fetch(&self.core, want))?;
         let sealed = partial.read(needed)?;
         if is_metadata {

@@ -134,7 +134,7 @@ fn model(rules: &Rules, all: &[Kept]) -> Vec<bool> {
                 *newest = index;
             }
         }
-        by_period.into_values().rev().take(count as usize).collect()
+        by_period.into_values().rev().take(usize::try_from(count).unwrap()).collect()
     };
     let chosen: Vec<usize> = [
         in_periods(rules.last, Period::Each),

@@ -63,7 +63,7 @@ impl Keeper<'_> {
         let mut said = false;
         loop {
             match self.core.depot.import(bytes, tenure) {
-                Err(DepotError::NoSpace { .. }) if self.spool_bytes() > 0 => {
+                Err(DepotError::NoSpace) if self.spool_bytes() > 0 => {
                     self.wait("the disk is full", &mut said)?;
                 }
                 other => return Ok(other?),

@@ -240,7 +240,6 @@ impl<'a> Worker<'a> {
     }
 
     /// A file of any size: cut by content, one chunk in memory at a time.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, blame apart")]
     fn take_large(
         &mut self,
         reader: &mut FileReader,
