@@ -187,8 +187,12 @@ struct Wanted {
     lacking: BTreeSet<DeviceId>,
     /// Holders whose receipt says they have it.
     receipted: BTreeSet<DeviceId>,
-    /// Since when nobody could be asked for it.
-    unserved_since: Option<Instant>,
+}
+
+/// A shard for which nobody can be asked.
+#[derive(Debug, Clone, Copy)]
+struct Unserved {
+    since: Instant,
     reported: bool,
 }
 
@@ -221,6 +225,9 @@ pub struct Fetching {
     wants_seen: u64,
     /// Shards with open ranges, in the order in which they are served.
     queue: BTreeSet<(u8, u64, ShardRoot)>,
+    unserved: BTreeMap<ShardRoot, Unserved>,
+    /// Shards for which it is to be looked whether somebody can be asked.
+    unserved_suspects: BTreeSet<ShardRoot>,
     sources: BTreeMap<DeviceId, Source>,
     stripes: BTreeMap<OrderId, Stripe>,
     numbers: OrderNumbers,
@@ -252,7 +259,6 @@ impl Fetching {
     /// Takes one input. `now` never goes back; early, late and repeated inputs do no harm.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
-        let only_progress = matches!(input, Input::StripeProgressed { .. });
         match input {
             Input::Want { shard, ranges, present, priority } => {
                 self.want(shard, &ranges, &present, priority);
@@ -274,9 +280,7 @@ impl Fetching {
         self.end_stalled();
         if !self.halted {
             self.schedule();
-            if !only_progress {
-                self.report_unserved();
-            }
+            self.report_unserved();
         }
     }
 
@@ -298,8 +302,6 @@ impl Fetching {
             open: Ranges::default(),
             lacking: BTreeSet::new(),
             receipted: BTreeSet::new(),
-            unserved_since: None,
-            reported: false,
         });
         self.queue.remove(&(want.priority, want.age, root));
         want.priority = want.priority.min(priority);
@@ -309,8 +311,9 @@ impl Fetching {
         for range in present.iter() {
             want.present.insert(range.within_groups(want.shard.bytes));
         }
-        want.reported = false;
+        self.unserved.remove(&root);
         self.settle(root);
+        self.unserved_suspects.insert(root);
     }
 
     /// Computes anew what is open of a shard; says so when nothing is missing.
@@ -329,6 +332,7 @@ impl Fetching {
         }
         if open.is_empty() {
             self.queue.remove(&key);
+            self.unserved.remove(&root);
         } else {
             self.queue.insert(key);
         }
@@ -338,6 +342,7 @@ impl Fetching {
     fn forget(&mut self, root: ShardRoot) {
         if let Some(want) = self.wants.remove(&root) {
             self.queue.remove(&(want.priority, want.age, root));
+            self.unserved.remove(&root);
         }
         let running = |stripe: &Stripe| stripe.root == root;
         for order in self.orders_where(running) {
@@ -349,32 +354,42 @@ impl Fetching {
         self.stripes.iter().filter(|(_, stripe)| test(stripe)).map(|(order, _)| *order).collect()
     }
 
+    /// The set of holders that can be asked has changed: every open shard is looked at again.
+    fn suspect_all(&mut self) {
+        self.unserved_suspects.extend(self.queue.iter().map(|(_, _, root)| *root));
+    }
+
     /// Says once which shards nobody can be asked for: at once when nobody is left at all, after
     /// a while when somebody may come back.
     fn report_unserved(&mut self) {
-        let mut roots = Vec::new();
-        for (_, _, root) in &self.queue {
-            let Some(want) = self.wants.get_mut(root) else { continue };
-            let left = |(id, source): &(&DeviceId, &Source)| {
-                !source.is_banned() && !want.lacking.contains(*id)
-            };
-            let mut left = self.sources.iter().filter(left).peekable();
-            let nobody_left = left.peek().is_none() && !self.sources.is_empty();
-            if left.any(|(_, source)| source.is_serving()) {
-                want.unserved_since = None;
-                want.reported = false;
-                continue;
-            }
-            let since = *want.unserved_since.get_or_insert(self.now);
-            let over = nobody_left || since.after_ms(FETCH_PATIENCE_MS) <= self.now;
-            if over && !want.reported {
-                want.reported = true;
-                roots.push(*root);
-            }
-        }
+        let mut suspects = std::mem::take(&mut self.unserved_suspects);
+        suspects.extend(self.unserved.keys());
+        let roots: Vec<ShardRoot> =
+            suspects.into_iter().filter(|root| self.is_news_that_unserved(*root)).collect();
         if !roots.is_empty() {
             self.outputs.push_back(Output::OutOfHolders { roots });
         }
+    }
+
+    fn is_news_that_unserved(&mut self, root: ShardRoot) -> bool {
+        let Some(want) = self.wants.get(&root).filter(|want| !want.open.is_empty()) else {
+            self.unserved.remove(&root);
+            return false;
+        };
+        let left = |(id, source): &(&DeviceId, &Source)| {
+            !source.is_banned() && !want.lacking.contains(*id)
+        };
+        let mut left = self.sources.iter().filter(left).peekable();
+        let nobody_left = left.peek().is_none() && !self.sources.is_empty();
+        if left.any(|(_, source)| source.is_serving()) {
+            self.unserved.remove(&root);
+            return false;
+        }
+        let now = self.now;
+        let unserved =
+            self.unserved.entry(root).or_insert(Unserved { since: now, reported: false });
+        let over = nobody_left || unserved.since.after_ms(FETCH_PATIENCE_MS) <= now;
+        over && !std::mem::replace(&mut unserved.reported, over)
     }
 }
 

@@ -31,9 +31,8 @@ impl Fetching {
             [Some(stall_at(stripe)), late, endgame]
         });
         let rests = self.sources.values().map(|source| source.rest_until(self.now));
-        let patience = self.queue.iter().map(|(_, _, root)| {
-            let want = self.wants.get(root).filter(|want| !want.reported)?;
-            want.unserved_since.map(|since| since.after_ms(FETCH_PATIENCE_MS))
+        let patience = self.unserved.values().map(|unserved| {
+            (!unserved.reported).then(|| unserved.since.after_ms(FETCH_PATIENCE_MS))
         });
         stripes.chain(rests).chain(patience).flatten().min()
     }

@@ -7,6 +7,7 @@ impl Fetching {
     pub(super) fn holder_up(&mut self, id: DeviceId) {
         let now = self.now;
         self.sources.entry(id).or_insert_with(Source::new).up(now, &id);
+        self.suspect_all();
     }
 
     pub(super) fn holder_down(&mut self, id: DeviceId) {
@@ -15,6 +16,7 @@ impl Fetching {
         for order in self.orders_where(|stripe| stripe.holder == id) {
             self.end(order);
         }
+        self.suspect_all();
     }
 
     /// Verified bytes of a stripe came; `u64::MAX` for all of it.
@@ -64,6 +66,7 @@ impl Fetching {
             StripeFailure::NotFound => {
                 let Some(want) = self.wants.get_mut(&root) else { return };
                 want.lacking.insert(id);
+                self.unserved_suspects.insert(root);
                 if want.receipted.contains(&id) {
                     self.blame(id, Fault::LostShard, root);
                 }
@@ -72,6 +75,9 @@ impl Fetching {
                 let now = self.now;
                 if let Some(source) = self.sources.get_mut(&id) {
                     source.failed(now, &id);
+                    if !source.is_serving() {
+                        self.suspect_all();
+                    }
                 }
             }
             StripeFailure::Local => {
@@ -93,6 +99,7 @@ impl Fetching {
         for order in self.orders_where(|stripe| stripe.holder == id) {
             self.cancel(order);
         }
+        self.suspect_all();
     }
 
     /// Ends stripes that made no progress for too long.
