@@ -14,7 +14,7 @@ mod reader;
 mod status;
 mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod walk;
 mod xattr;
 

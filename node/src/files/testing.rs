@@ -36,12 +36,12 @@ pub(super) const ACL: [u8; 44] = [
 pub(super) const CAPABILITY: [u8; 20] =
     [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     geteuid().is_root()
 }
 
 /// Says on stderr that a test could not check something here.
-pub(super) fn skipped(what: &str) {
+pub(crate) fn skipped(what: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {what}").unwrap();
 }
 
@@ -50,7 +50,7 @@ pub(super) fn measured(figures: &str) {
     writeln!(std::io::stderr(), "MEASURED: {figures}").unwrap();
 }
 
-pub(super) fn set_modified(path: &Path, seconds: i64, nanoseconds: i64) {
+pub(crate) fn set_modified(path: &Path, seconds: i64, nanoseconds: i64) {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
@@ -66,7 +66,7 @@ fn set_xattr(path: &Path, name: &str, value: &[u8]) {
 }
 
 /// Makes in `root` one of everything that issue 2 lists under "Fidelity".
-pub(super) fn make_odd_tree(root: &Path) {
+pub(crate) fn make_odd_tree(root: &Path) {
     fs::create_dir_all(root).unwrap();
     let file = |name: &[u8], content: &[u8]| {
         let path = root.join(OsStr::from_bytes(name));

@@ -19,9 +19,9 @@ use super::{
 use crate::{engine::EngineError, state::index::PackNumber};
 
 /// Pieces in one window: a few hundred bytes each with their files.
-const PIECES_MAX: usize = 4096;
+const PIECES_MAX: usize = if cfg!(test) { 16 } else { 4096 };
 /// Bytes of files in one window: several packs, so that they come from several holders at once.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
+const BYTES_MAX: u64 = if cfg!(test) { 3 << 20 } else { 256 << 20 };
 /// Descriptions of packs that are remembered: a window ends within a pack, the next goes on there.
 const RECORDS_MAX: usize = 4;
 
