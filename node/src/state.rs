@@ -158,3 +158,6 @@ fn values<K: redb::Key + 'static>(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,3 +258,6 @@ fn assemble(vault: VaultId, mut entries: Vec<Vec<u8>>) -> Result<DeviceLog, Vaul
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -112,13 +112,20 @@ impl<'a> Stage<'a> {
     /// Makes three vaults in three households and lets the laptop invite the other two.
     fn meet(&mut self, laptop: &mut Actor, holders: [&mut Actor; 2]) -> Result<(), Failure> {
         let phrase = self.work.join("phrase.txt");
-        laptop.ask(&["init", "--name", laptop.name, "--phrase-out", &shown(&phrase)])?;
+        laptop.ask(&["--quiet", "init", "--name", laptop.name, "--phrase-out", &shown(&phrase)])?;
         laptop.ask(&["add", &shown(&self.folder)])?;
         laptop.up()?;
         self.line("A laptop has a vault; its 24 words are on paper (here: in a file).");
         for holder in holders {
             let kept = self.work.join(format!("{}-phrase.txt", holder.name));
-            holder.ask(&["init", "--name", holder.name, "--phrase-out", &shown(&kept)])?;
+            holder.ask(&[
+                "--quiet",
+                "init",
+                "--name",
+                holder.name,
+                "--phrase-out",
+                &shown(&kept),
+            ])?;
             holder.ask(&["offer", "1TB"])?;
             holder.up()?;
             let code = text(&laptop.ask(&["invite", "--circle"])?, "code")?;
@@ -133,6 +140,9 @@ impl<'a> Stage<'a> {
 
     fn save(&mut self, laptop: &Actor, holders: [&Actor; 2]) -> Result<Saved, Failure> {
         let folder = shown(&self.folder);
+        // What changed within the last two seconds is read again the next time: a second change
+        // in one tick of the clock would not show. The generated folder is as young as that.
+        std::thread::sleep(SETTLED_AFTER);
         let begun = Instant::now();
         let done = laptop.ask(&["backup", "--wait", "safe", "--timeout", "600"])?;
         let backup_ms = ms_since(begun);
@@ -229,6 +239,9 @@ impl<'a> Stage<'a> {
         Ok(count)
     }
 }
+
+/// How old a change has to be until an unchanged file is not read again.
+const SETTLED_AFTER: Duration = Duration::from_millis(2_100);
 
 fn backup_figures(done: &Value, ms: u64) -> String {
     let sum = |key: &str| {

@@ -226,6 +226,10 @@ impl Task {
         let kept = super::on_disk(move || core.state.keep_receipts(&batch)).await;
         if let Err(error) = kept {
             warn!("receipts could not be kept and do not count: {error}");
+            for receipt in receipts {
+                let (holder, root) = (receipt.body.holder, receipt.body.shard.root);
+                self.take(Input::ReceiptNotKept { holder, root });
+            }
             return;
         }
         for receipt in receipts {

@@ -1,3 +1,5 @@
+//! Tests of `retention`.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of `snapshot`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `index::segment`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `pack::reader`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `tree::builder`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `tree::diff`.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of `tree::node`.
+
 use minicbor::bytes::ByteVec;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of `tree::read`.
+
 use minicbor::bytes::ByteVec;
 
 use super::*;

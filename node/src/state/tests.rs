@@ -1,0 +1,100 @@
+//! What `state.redb` still knows after it was closed and opened again, and whom it trusts.
+
+use larder_protocol::{
+    ids::{ChunkId, DeviceId, ShardRoot, VaultId},
+    index::{ChunkKind, ChunkRecord, PackClass, PackRecord, ShardRef},
+    keys::DeviceKeys,
+    receipt::{Receipt, ReceiptBody},
+    time::Timestamp,
+};
+
+use super::{State, StateError, circle::GrantRow, commits::CommitRow, index::Standing};
+
+fn shard(number: u8) -> ShardRef {
+    ShardRef { root: ShardRoot::from_bytes([number; 32]), bytes: 16_384 }
+}
+
+fn pack(number: u8, chunk: u8) -> PackRecord {
+    let record = ChunkRecord {
+        id: ChunkId::from_bytes([chunk; 32]),
+        kind: ChunkKind::Data,
+        sealed_bytes: 100,
+        plain_bytes: 83,
+    };
+    let chunks = vec![record];
+    PackRecord { shard: shard(number), class: PackClass::Data, epoch: 1, salt: [9; 32], chunks }
+}
+
+// HOME-3
+#[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = DeviceKeys::from_seeds([1; 32], [2; 32]);
+    let vault = VaultId::from_bytes([7; 32]);
+    let body = ReceiptBody {
+        vault,
+        shard: shard(1),
+        holder: keys.id(),
+        stored: Timestamp(1),
+        keep_until: Timestamp(2),
+    };
+    let receipt = Receipt::sign(body, &keys).unwrap();
+    let grant = GrantRow { vault, name: "friend".to_owned(), bytes: Some(5) };
+    {
+        let state = State::open(home.path()).unwrap();
+        state.keep_receipts(std::slice::from_ref(&receipt)).unwrap();
+        state.keep_grant(&grant).unwrap();
+        state.raise_published_seq(4).unwrap();
+        state.raise_published_seq(3).unwrap();
+    }
+    let state = State::open(home.path()).unwrap();
+    assert_eq!(state.receipts_for(&shard(1).root).unwrap(), [receipt]);
+    assert_eq!(state.receipts_for(&shard(2).root).unwrap(), []);
+    assert_eq!(state.grants().unwrap(), [grant]);
+    assert_eq!(state.published_seq().unwrap(), 4, "never goes back");
+}
+
+// HOME-4
+#[test]
+fn a_head_is_there_under_its_number_before_it_is_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let own = DeviceId::from_bytes([1; 32]);
+    let row = CommitRow { seq: 9, pack: shard(1), manifest: vec![1], head: vec![2, 3] };
+    State::open(home.path()).unwrap().keep_own_commit(&own, &row).unwrap();
+    let state = State::open(home.path()).unwrap();
+    assert_eq!(state.commit_of(&own).unwrap(), Some(row));
+    assert_eq!(state.own_head(9).unwrap(), Some(vec![2, 3]));
+    assert_eq!(state.own_head(8).unwrap(), None);
+}
+
+// HOME-6
+#[test]
+fn only_what_this_device_vouches_for_lets_a_backup_leave_a_chunk_out() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::open(home.path()).unwrap();
+    let (chunk, other) = (ChunkId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32]));
+    state.add_packs(&[pack(1, 1)], Standing::Known).unwrap();
+    assert_eq!(state.locate(&chunk).unwrap().unwrap().shard, shard(1), "good for restoring");
+    assert_eq!(state.usable_pack_of(&chunk).unwrap(), None, "and for nothing else");
+    state.add_packs(&[pack(2, 1), pack(3, 2)], Standing::Own).unwrap();
+    assert_eq!(state.locate(&chunk).unwrap().unwrap().shard, shard(2), "the better place wins");
+    assert!(state.usable_pack_of(&chunk).unwrap().is_some());
+    drop(state);
+
+    let state = State::open(home.path()).unwrap();
+    assert!(state.usable_pack_of(&other).unwrap().is_some(), "known again after a restart");
+    state.vouch(&shard(1).root).unwrap();
+    assert!(state.facts_of(&shard(1).root).unwrap().unwrap().usable);
+    state.add_packs(&[pack(2, 1)], Standing::Known).unwrap();
+    assert!(state.facts_of(&shard(2).root).unwrap().unwrap().own, "trust only grows");
+}
+
+#[test]
+fn a_home_of_a_newer_program_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::open(home.path()).unwrap();
+    state.keep_note("layout", &9_u32.to_le_bytes()).unwrap();
+    drop(state);
+    let refused = State::open(home.path()).unwrap_err();
+    assert!(matches!(refused, StateError::Newer { found: 9, known: 1 }));
+}
