@@ -50,6 +50,8 @@ mod serve;
 mod settings;
 mod source;
 mod sync;
+#[cfg(test)]
+mod testing;
 
 pub use error::EngineError;
 pub use launch::Launcher;

@@ -72,6 +72,9 @@ impl Outcome {
             Self::Backup(done) if done.problems_total > 0 => ExitKind::Unreadable,
             Self::Restore(done) if done.problems_total > 0 => ExitKind::Unreadable,
             Self::Verify(done) if done.damaged + done.missing > 0 => ExitKind::Failed,
+            Self::Verify(done) if done.holders.iter().any(|asked| asked.lacking > 0) => {
+                ExitKind::Failed
+            }
             Self::Doctor(done) if done.checks.iter().any(|c| c.state == Health::Bad) => {
                 ExitKind::Failed
             }
@@ -515,6 +518,24 @@ pub struct VerifyOutcome {
     pub missing: u64,
     /// Their roots, at most 1,000.
     pub roots: Vec<String>,
+    /// Holders that were asked whether they still have what they signed for.
+    #[serde(default)]
+    pub holders: Vec<AskedHolder>,
+}
+
+/// A holder that was asked whether it still has what it signed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedHolder {
+    /// Id of its device.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it answered about all of it in time. Silence is no failure.
+    pub answered: bool,
+    /// Shards it has signed for.
+    pub shards: u64,
+    /// Those of them that it does not have any more. Exit code 1 when not 0.
+    pub lacking: u64,
 }
 
 /// See [`Outcome::Forget`].

@@ -134,6 +134,13 @@ fn about_work() -> Vec<Outcome> {
             damaged: 1,
             missing: 0,
             roots: vec![id("b")],
+            holders: vec![AskedHolder {
+                device: id("a"),
+                name: "nas".into(),
+                answered: true,
+                shards: 400,
+                lacking: 0,
+            }],
         }),
         Outcome::Forget(ForgetOutcome {
             dry_run: true,

@@ -35,3 +35,6 @@ async fn in_background<T: Send + 'static>(
         () = events.cancelled() => Err(Failure::interrupted()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::{
 /// An open home that carries out commands, many at a time.
 #[derive(Debug)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// Answers other devices; ends with the node.
     _serving: Serving,
 }

@@ -20,3 +20,6 @@ pub(crate) use peers::peers;
 pub(crate) use status::{copies_reached, status};
 pub(crate) use ticket::{own_addresses, ticket};
 pub(crate) use verify::verify;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Condition, Placing, Site, holder::Link, pack::Custody};
+use super::{
+    Condition, Placing, Site,
+    holder::Link,
+    pack::{Custody, Pack},
+};
 use crate::{ids::DeviceId, limits::COPIES_AUTO_MAX};
 
 /// Why unsafe packs do not get on. Named in this order when several hold.
@@ -40,6 +44,9 @@ pub struct HolderStatus {
     pub kept_bytes: u64,
     /// Packs it is known to lack or was not asked about, and that should be offered to it.
     pub pending_packs: u64,
+    /// Packs with a receipt about which it is being asked again, see
+    /// [`Input::AskAgain`](super::Input::AskAgain).
+    pub asked_again_packs: u64,
     /// Uploads under way.
     pub uploads: usize,
     /// Attempts to reach it, or to have it keep something, that failed in a row.
@@ -66,6 +73,8 @@ pub struct Status {
     pub newest_lacks: u64,
     /// Packs that are neither here nor at any holder: lost, or of a device not heard of yet.
     pub nowhere_packs: u64,
+    /// Those of them that every holder known has been asked about.
+    pub lost_packs: u64,
     /// Sites on which each pack must be.
     pub copies: usize,
     /// Sites known.
@@ -96,6 +105,7 @@ impl Placing {
             copies_least: 0,
             newest_lacks: 0,
             nowhere_packs: 0,
+            lost_packs: 0,
             copies: self.copies,
             sites,
             one_site_only: sites < COPIES_AUTO_MAX,
@@ -113,12 +123,18 @@ impl Placing {
                 status.safe_bytes = status.safe_bytes.saturating_add(pack.shard.bytes);
                 status.below_policy_packs += u64::from(kept_sites < self.copies);
             }
-            status.nowhere_packs += u64::from(!pack.here && kept_sites == 0);
+            let is_nowhere = !pack.here && kept_sites == 0;
+            let said_no = |custody: &Custody| matches!(custody, Custody::Wanted | Custody::Refused);
+            status.nowhere_packs += u64::from(is_nowhere);
+            status.lost_packs += u64::from(is_nowhere && pack.custody.values().all(said_no));
             for (id, custody) in &pack.custody {
                 let Some(holder) = status.holders.get_mut(id) else { continue };
                 if custody.counts() {
                     holder.kept_packs += 1;
                     holder.kept_bytes = holder.kept_bytes.saturating_add(pack.shard.bytes);
+                    let is_queued = self.is_unasked(id, pack);
+                    let is_asked = *custody == Custody::Asked { kept: true };
+                    holder.asked_again_packs += u64::from(is_asked || is_queued);
                 } else if pack.matters() {
                     holder.pending_packs += 1;
                 }
@@ -134,6 +150,11 @@ impl Placing {
         status
     }
 
+    fn is_unasked(&self, holder: &DeviceId, pack: &Pack) -> bool {
+        let queue = self.holders.get(holder).map(|holder| &holder.unasked);
+        queue.is_some_and(|queue| queue.contains(&(pack.seq, pack.shard.root)))
+    }
+
     fn holder_statuses(&self) -> BTreeMap<DeviceId, HolderStatus> {
         let of = |holder: &super::Holder| HolderStatus {
             site: holder.site.clone(),
@@ -142,6 +163,7 @@ impl Placing {
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
+            asked_again_packs: 0,
             uploads: holder.uploads,
             failures: holder.failures,
         };

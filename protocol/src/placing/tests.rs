@@ -360,8 +360,13 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
     }
     assert!(driven.machine.is_safe(&shard(9).root));
     driven.said.clear();
+    let asked_again =
+        |driven: &Driven| driven.machine.status().holders[&holder(1)].asked_again_packs;
+    assert_eq!(asked_again(&driven), 0);
     driven.give(Input::AskAgain { holder: holder(1) });
+    assert_eq!(asked_again(&driven), 1);
     driven.want_all();
+    assert_eq!(asked_again(&driven), 0);
     let (by, root) = (holder(1), shard(9).root);
     assert!(driven.has_said(&Output::ForgetReceipt { holder: by, root }));
     let lost = Output::Blame { holder: by, fault: Fault::LostShard, root: Some(root) };
@@ -370,6 +375,38 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
     let (by, shard) = driven.finish_upload();
     driven.keep(by, shard);
     assert!(driven.machine.is_safe(&root));
+}
+
+#[test]
+fn the_status_tells_how_far_the_newest_head_is() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });
+    assert_eq!(driven.machine.status().copies_least, 0);
+    driven.store(8, PackClass::Data);
+    driven.store(9, PackClass::Data);
+    let needs = vec![(shard(8), PackClass::Data)];
+    driven.give(Input::HeadCommitted { seq: 1, needs });
+    let counts = |driven: &Driven| {
+        let status = driven.machine.status();
+        (status.copies_least, status.newest_lacks)
+    };
+    assert_eq!(counts(&driven), (0, 1));
+    driven.want_all();
+    let mut least = Vec::new();
+    for _ in 0..4 {
+        let (by, shard) = driven.finish_upload();
+        driven.keep(by, shard);
+        least.push(counts(&driven).0);
+    }
+    assert_eq!(counts(&driven), (2, 0));
+    assert!(least.is_sorted() && least.contains(&1), "{least:?}");
+    // A newer head that needs something that is nowhere yet.
+    let needs = vec![(shard(8), PackClass::Data), (shard(7), PackClass::Data)];
+    driven.give(Input::HeadCommitted { seq: 2, needs });
+    assert_eq!(counts(&driven), (0, 1));
+    let status = driven.machine.status();
+    assert_eq!((status.nowhere_packs, status.lost_packs), (1, 0), "not asked about yet");
+    driven.want_all();
+    assert_eq!(driven.machine.status().lost_packs, 1);
 }
 
 #[test]

@@ -120,13 +120,25 @@ pub(super) fn recover(text: &mut String, done: &RecoverOutcome) {
 pub(super) fn verify(text: &mut String, done: &VerifyOutcome) {
     let read = format!("{} ({})", count(done.shards, "shard"), ByteSize(done.bytes));
     if done.damaged + done.missing == 0 {
-        return line(text, &format!("{read} read back: all as they should be"));
+        line(text, &format!("{read} read back: all as they should be"));
+    } else {
+        let (damaged, missing) = (done.damaged, done.missing);
+        line(text, &format!("{read} read back: {damaged} damaged, {missing} missing"));
+        for root in &done.roots {
+            line(text, &format!("  {root}"));
+        }
+        line(text, "this disk may be failing; `larder doctor` looks further");
     }
-    line(text, &format!("{read} read back: {} damaged, {} missing", done.damaged, done.missing));
-    for root in &done.roots {
-        line(text, &format!("  {root}"));
+    for asked in &done.holders {
+        let (name, device) = (plain(&asked.name), short(&asked.device));
+        let shards = count(asked.shards, "shard");
+        let said = match (asked.answered, asked.lacking) {
+            (_, 1..) => format!("LACKS {} of {shards} that it signed for", asked.lacking),
+            (true, 0) => format!("says that it has all {shards} that it signed for"),
+            (false, 0) => format!("signed for {shards} and did not answer now"),
+        };
+        line(text, &format!("holder {name} ({device}) {said}"));
     }
-    line(text, "this disk may be failing; `larder doctor` looks further");
 }
 
 pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {

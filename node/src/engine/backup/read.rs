@@ -124,7 +124,6 @@ impl<'a> Worker<'a> {
                 Err(read) => answer(&to, read),
             }
         }
-        let alone = waiting.len() == 1;
         if joined.is_empty() {
             return Ok(());
         }
@@ -132,13 +131,11 @@ impl<'a> Worker<'a> {
         for (mut stored, offset, to) in waiting {
             let bytes = u32_of(usize::try_from(stored.bytes).unwrap_or(usize::MAX));
             let end = offset + usize::try_from(bytes).expect("a bundle fits in memory");
-            let extent = if alone {
-                Extent::Chunk { chunk, bytes }
-            } else {
-                let slice = joined.get(offset..end).expect("lies in what was joined");
-                let digest = self.store.content.slice_digest(slice);
-                Extent::Slice { chunk, offset: u32_of(offset), bytes, digest }
-            };
+            // A slice also where a file is alone: its neighbours may come and go, and it is to be
+            // recognised as the same then (TREE-19).
+            let slice = joined.get(offset..end).expect("lies in what was joined");
+            let digest = self.store.content.slice_digest(slice);
+            let extent = Extent::Slice { chunk, offset: u32_of(offset), bytes, digest };
             stored.content = Content::Inline(vec![extent]);
             answer(&to, Read::Stored(stored));
         }

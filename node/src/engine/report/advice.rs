@@ -11,7 +11,7 @@ const STALE_S: i64 = 7 * 86_400;
 const DISK_LOW_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Everything that advice is made from.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     pub(super) has_vault: bool,
     /// Whether a node goes on running on this home.
@@ -91,7 +91,10 @@ impl Facts {
         if self.damaged_held > 0 {
             say(
                 all,
-                format!("{} kept for others on this disk are damaged", shards(self.damaged_held)),
+                format!(
+                    "damage on this disk: {} kept for others",
+                    count(self.damaged_held, "shard")
+                ),
                 "this disk may be failing: run `larder doctor`; their owners will send them again",
             );
         }
@@ -141,10 +144,10 @@ impl Facts {
             );
         }
         if status.below_policy_packs > 0 {
-            let packs = status.below_policy_packs;
+            let packs = count(status.below_policy_packs, "older pack");
             say(
                 all,
-                format!("{packs} older packs have fewer copies than the policy asks for now"),
+                format!("of {packs} there are fewer copies than the policy asks for now"),
                 "their local copies are gone, so they stay as they are; with \
                  `larder config set depot.keep_own all` new ones can always be copied again",
             );
@@ -245,10 +248,163 @@ fn words(blocked: &Blocked) -> (String, String) {
     (text.to_owned(), hint.to_owned())
 }
 
-fn shards(count: u64) -> String {
-    if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
+fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
 fn say(all: &mut Vec<Advice>, text: impl Into<String>, hint: impl Into<String>) {
     all.push(Advice { text: text.into(), hint: hint.into() });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use larder_protocol::ids::DeviceId;
+
+    use super::*;
+    use crate::command::{PathField, Snapshot, Time};
+
+    fn status() -> Status {
+        Status {
+            packs: 10,
+            bytes: 1000,
+            safe_packs: 10,
+            safe_bytes: 1000,
+            below_policy_packs: 0,
+            copies_least: 2,
+            newest_lacks: 0,
+            nowhere_packs: 0,
+            lost_packs: 0,
+            copies: 2,
+            sites: 2,
+            one_site_only: false,
+            waiting_heads: BTreeMap::new(),
+            published_seq: 4,
+            blocked: None,
+            holders: BTreeMap::new(),
+        }
+    }
+
+    fn folder(last: Option<(i64, bool, Safety)>) -> Folder {
+        let last = last.map(|(time, complete, safety)| Snapshot {
+            snapshot: "ab".repeat(32),
+            time: Time(jiff::Timestamp::from_second(time).unwrap()),
+            device: "cd".repeat(32),
+            device_name: "laptop".into(),
+            path: PathField::new(b"/docs"),
+            files: 1,
+            bytes: 1,
+            complete,
+            safety,
+        });
+        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last }
+    }
+
+    /// Everything as it should be.
+    fn well() -> Facts {
+        Facts {
+            has_vault: true,
+            running: true,
+            placing: Some(status()),
+            folders: vec![folder(Some((1_000_000, true, Safety::Safe)))],
+            now_s: 1_000_100,
+            disk_free_bytes: 1 << 40,
+            peers_total: 2,
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn all_well_needs_no_advice() {
+        assert_eq!(well().advice(), []);
+    }
+
+    /// One thing wrong at a time: the words by which it is known, and what helps.
+    #[test]
+    fn every_fault_is_named_with_what_to_do() {
+        let blocked = |blocked| Facts {
+            placing: Some(Status { blocked: Some(blocked), ..status() }),
+            ..well()
+        };
+        let placing = |change: fn(&mut Status)| {
+            let mut status = status();
+            change(&mut status);
+            Facts { placing: Some(status), ..well() }
+        };
+        let week_old = folder(Some((0, true, Safety::Safe)));
+        let partial = folder(Some((1_000_000, false, Safety::Local)));
+        let table: Vec<(Facts, &str, &str)> = vec![
+            (Facts { has_vault: false, ..well() }, "no vault", "larder init"),
+            (Facts { cloned: true, ..well() }, "another machine", "larder recover"),
+            (Facts { forked: vec!["nas".into()], ..well() }, "device nas has two", "fresh home"),
+            (Facts { damaged_own: 1, ..well() }, "1 shard of this vault", "larder doctor"),
+            (Facts { damaged_held: 2, ..well() }, "2 shards kept for others", "larder doctor"),
+            (
+                Facts { blames: vec![("nas".into(), "lost a shard".into())], ..well() },
+                "nas lost a shard",
+                "larder doctor",
+            ),
+            (placing(|s| s.lost_packs = 1), "1 pack is neither", "larder backup"),
+            (placing(|s| s.one_site_only = true), "one site", "larder invite --circle"),
+            (placing(|s| s.below_policy_packs = 3), "3 older packs", "depot.keep_own"),
+            (blocked(Blocked::NoHolder), "nobody keeps a copy", "larder invite"),
+            (
+                blocked(Blocked::TooFewSites { known: 1, wanted: 2 }),
+                "copies on 2 sites; 1 is known",
+                "policy.copies",
+            ),
+            (blocked(Blocked::NotConnected), "can be reached now", "larder connect"),
+            (blocked(Blocked::NoRoom), "no more room", "larder offer"),
+            (blocked(Blocked::Refused), "refuse or fail", "larder peers"),
+            (Facts { folders: Vec::new(), ..well() }, "no folder", "larder add"),
+            (Facts { folders: vec![folder(None)], ..well() }, "never backed up", "larder backup"),
+            (Facts { folders: vec![week_old], ..well() }, "a week ago", "larder backup"),
+            (Facts { folders: vec![partial], ..well() }, "is not complete", "goes on"),
+            (Facts { disk_free_bytes: 1 << 20, ..well() }, "1.05 MB are free", "free some space"),
+            (Facts { running: false, ..well() }, "no node is running", "larder up"),
+        ];
+        for (facts, text, hint) in table {
+            let advice = facts.advice();
+            let found = advice.iter().find(|advice| advice.text.contains(text));
+            let found = found.unwrap_or_else(|| panic!("{text}: {advice:?}"));
+            assert!(found.hint.contains(hint), "{found:?}");
+            if facts.has_vault {
+                assert_eq!(advice.len(), 1, "{advice:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_just_opened_does_not_call_its_holders_away() {
+        let blocked = Some(Blocked::NotConnected);
+        let placing = Some(Status { blocked, safe_packs: 9, ..status() });
+        let advice = Facts { running: false, placing, ..well() }.advice();
+        assert!(advice.iter().all(|advice| !advice.text.contains("reached now")), "{advice:?}");
+        assert!(advice.iter().any(|advice| advice.text.contains("no node is running that would")));
+    }
+
+    #[test]
+    fn one_deed_is_told_once() {
+        let mut facts = well();
+        let device = DeviceId::from_bytes([1; 32]);
+        for root in [1, 2] {
+            let root = larder_protocol::ids::ShardRoot::from_bytes([root; 32]);
+            let blamed = Blamed { device, what: "lost a shard".into(), root: Some(root) };
+            facts.blame("nas".into(), &blamed);
+        }
+        assert_eq!(facts.advice().len(), 1);
+    }
+
+    #[test]
+    fn the_whole_is_as_safe_as_its_least_safe_folder() {
+        let safe = || folder(Some((1, true, Safety::Safe)));
+        let partly = folder(Some((1, true, Safety::Partly)));
+        let checkpoint = folder(Some((1, false, Safety::Safe)));
+        assert_eq!(least_safe(&[]), Safety::Local);
+        assert_eq!(least_safe(&[safe(), safe()]), Safety::Safe);
+        assert_eq!(least_safe(&[safe(), partly]), Safety::Partly);
+        assert_eq!(least_safe(&[safe(), checkpoint]), Safety::Local);
+        assert_eq!(least_safe(&[safe(), folder(None)]), Safety::Local);
+    }
 }

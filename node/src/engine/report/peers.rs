@@ -198,6 +198,7 @@ mod tests {
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
+            asked_again_packs: 0,
             uploads: 0,
             failures,
         }

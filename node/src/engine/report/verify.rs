@@ -1,4 +1,6 @@
-//! `verify`: reads back what this device keeps, for itself and for others.
+//! `verify`: reads back what this device keeps, for itself and for others, and asks holders
+//! whether they still have what they signed for. They are asked, not tested: what they say is
+//! believed until bytes are fetched.
 
 use std::{
     collections::BTreeMap,
@@ -6,11 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder_protocol::{ids::ShardRoot, placing::Input};
+use larder_protocol::{
+    ids::{DeviceId, ShardRoot},
+    placing::Input,
+};
 
-use super::super::{Core, EngineError, on_disk};
+use super::super::{Core, EngineError};
 use crate::{
-    command::{EventSink, Failure, Level, Outcome, Progress, Stage, VerifyOutcome},
+    command::{AskedHolder, EventSink, Failure, Outcome, Progress, Stage, VerifyOutcome},
     depot::{DepotError, Origin},
 };
 
@@ -18,6 +23,10 @@ use crate::{
 const ROOTS_MAX: usize = 1000;
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(150);
+/// Without any new answer of a holder for so long, nothing more is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked for answers.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Reads shards back, all or a random sample.
 pub(crate) async fn verify(
@@ -38,8 +47,8 @@ pub(crate) async fn verify(
             Origin::Held => core.holding.bytes_lost(*root),
         }
     }
-    ask_holders(core, events).await?;
-    Ok(Outcome::Verify(found.outcome))
+    let holders = ask_holders(core, events).await?;
+    Ok(Outcome::Verify(VerifyOutcome { holders, ..found.outcome }))
 }
 
 struct Scrubbed {
@@ -51,8 +60,14 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
     let chosen = choose(core, percent)?;
     let bytes_total: u64 = chosen.values().map(|(bytes, _)| bytes).sum();
     let files_total = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
-    let mut outcome =
-        VerifyOutcome { shards: 0, bytes: 0, damaged: 0, missing: 0, roots: Vec::new() };
+    let mut outcome = VerifyOutcome {
+        shards: 0,
+        bytes: 0,
+        damaged: 0,
+        missing: 0,
+        roots: Vec::new(),
+        holders: Vec::new(),
+    };
     let mut bad = Vec::new();
     let mut told = Instant::now();
     let mut bytes_done = 0;
@@ -116,26 +131,58 @@ fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, (u64, Origin)>
         .collect())
 }
 
-/// Asks every holder whether it still has what it signed for. What it says shows up in `status`.
-async fn ask_holders(core: &Arc<Core>, events: &EventSink) -> Result<(), EngineError> {
-    let Ok(member) = core.member() else { return Ok(()) };
+/// Asks every holder whether it still has what it signed for, and waits for the answers as long
+/// as they come. A holder that is away is not waited for, and not blamed.
+async fn ask_holders(
+    core: &Arc<Core>,
+    events: &EventSink,
+) -> Result<Vec<AskedHolder>, EngineError> {
+    let Ok(member) = core.member() else { return Ok(Vec::new()) };
     let custody = member.custody()?;
-    let reading = Arc::clone(core);
-    let peers = on_disk(move || reading.state.peers()).await?;
-    let Some(status) = custody.status().await else { return Err(EngineError::Stopped) };
-    let mut asked = 0_u32;
-    for peer in peers {
-        if status.holders.get(&peer.device).is_some_and(|holder| holder.kept_packs > 0) {
-            custody.tell(Input::AskAgain { holder: peer.device }).await;
-            asked += 1;
+    let before = custody.status().await.ok_or(EngineError::Stopped)?.holders;
+    let asked: Vec<(DeviceId, u64)> = before
+        .iter()
+        .filter(|(_, holder)| holder.kept_packs > 0)
+        .map(|(device, holder)| (*device, holder.kept_packs))
+        .collect();
+    let total: u64 = asked.iter().map(|(_, packs)| packs).sum();
+    for (holder, _) in &asked {
+        custody.tell(Input::AskAgain { holder: *holder }).await;
+    }
+    let mut last_left = total;
+    let mut give_up = Instant::now() + ANSWER_TIMEOUT;
+    let holders = loop {
+        let holders = custody.status().await.ok_or(EngineError::Stopped)?.holders;
+        let left = |device| holders.get(device).map_or(0, |one| one.asked_again_packs);
+        let left: u64 = asked.iter().map(|(device, _)| left(device)).sum();
+        let now = Instant::now();
+        if left < last_left {
+            (last_left, give_up) = (left, now + ANSWER_TIMEOUT);
         }
+        if left == 0 || now >= give_up {
+            break holders;
+        }
+        events.check()?;
+        events.progress(Progress {
+            stage: Stage::Asking,
+            bytes_done: 0,
+            bytes_total: None,
+            files_done: total.saturating_sub(left),
+            files_total: Some(total),
+        });
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    let mut done = Vec::with_capacity(asked.len());
+    for (device, shards) in asked {
+        let after = holders.get(&device);
+        let lacking = shards.saturating_sub(after.map_or(shards, |one| one.kept_packs));
+        done.push(AskedHolder {
+            device: device.to_string(),
+            name: core.state.peer(&device)?.map_or_else(|| device.short(), |peer| peer.name),
+            answered: after.is_some_and(|one| one.asked_again_packs == 0),
+            shards,
+            lacking,
+        });
     }
-    if asked > 0 {
-        let holders =
-            if asked == 1 { "1 holder is".to_owned() } else { format!("{asked} holders are") };
-        let text =
-            format!("{holders} asked for what they signed for; `larder status` names who lacks it");
-        events.notice(Level::Normal, text);
-    }
-    Ok(())
+    Ok(done)
 }

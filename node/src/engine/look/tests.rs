@@ -1,0 +1,184 @@
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path};
+
+use super::super::testing::{TestNode, named, raw};
+use crate::command::{
+    ChangeKind, Command, EntryKind, Keep, Outcome, RawPath, Row, Safety, SnapshotName, Wait,
+};
+
+/// Bytes without repetition.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    blake3::Hasher::new().update(b"noise").finalize_xof().fill(&mut out);
+    out
+}
+
+fn plant(folder: &Path) {
+    fs::create_dir_all(folder.join("sub/deep")).unwrap();
+    fs::write(folder.join("a.txt"), b"hello\n").unwrap();
+    fs::write(folder.join("sub/big"), noise(900_000)).unwrap();
+    fs::write(folder.join(OsStr::from_bytes(b"sub/deep/bad\xff")), b"x").unwrap();
+    std::os::unix::fs::symlink("a.txt", folder.join("link")).unwrap();
+    for number in 0..20 {
+        fs::write(folder.join(format!("small{number:02}")), format!("{number}")).unwrap();
+    }
+    let sparse = fs::File::create(folder.join("sub/sparse")).unwrap();
+    sparse.set_len(3_000_000).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"end", 2_999_997).unwrap();
+}
+
+fn paths(rows: &[Row]) -> Vec<Vec<u8>> {
+    let path = |row: &Row| match row {
+        Row::Entry(entry) => entry.path.to_bytes(),
+        Row::Change(change) => change.path.to_bytes(),
+        Row::Found(found) => found.entry.path.to_bytes(),
+    };
+    rows.iter().map(path).collect()
+}
+
+async fn list(node: &TestNode, path: &[u8], recursive: bool) -> Vec<Row> {
+    let path = RawPath::from(path);
+    let said = node.run(Command::List { snapshot: SnapshotName::Latest, path, recursive }).await;
+    let said = said.unwrap();
+    let Outcome::List(done) = said.outcome else { panic!() };
+    assert_eq!(done.entries_total, said.rows.len() as u64);
+    said.rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directories_are_listed_alone_or_with_all_below() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    node.backup(&folder, Wait::Local).await;
+    let rows = list(&node, b"", false).await;
+    assert_eq!(rows.len(), 23);
+    assert!(paths(&rows).is_sorted());
+    let all = list(&node, b"", true).await;
+    assert_eq!(all.len(), 27);
+    let below: Vec<&[u8]> = vec![b"sub/big", b"sub/deep", b"sub/deep/bad\xff", b"sub/sparse"];
+    assert_eq!(paths(&list(&node, b"sub", true).await), below);
+    // What is no directory is listed itself.
+    let Row::Entry(link) = list(&node, b"link", false).await.remove(0) else { panic!() };
+    assert_eq!((link.kind, link.target.unwrap().to_bytes()), (EntryKind::Symlink, b"a.txt".into()));
+    let Row::Entry(odd) = list(&node, b"sub/deep/bad\xff", true).await.remove(0) else { panic!() };
+    assert_eq!((odd.path.to_bytes(), odd.bytes), (b"sub/deep/bad\xff".to_vec(), 1));
+    for (path, code) in [("sub/none", 1), ("a.txt/x", 1), ("sub//big", 1)] {
+        let command =
+            Command::List { snapshot: SnapshotName::Latest, path: path.into(), recursive: false };
+        assert_eq!(node.run(command).await.err().unwrap().kind.code(), code, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_streams_in_bounded_pieces_with_its_holes() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    node.backup(&folder, Wait::Local).await;
+    let cat = |path: &str| Command::Cat { snapshot: SnapshotName::Latest, path: path.into() };
+    for name in ["a.txt", "small07", "sub/big", "sub/sparse"] {
+        let said = node.run(cat(name)).await.unwrap();
+        assert_eq!(said.bytes, fs::read(folder.join(name)).unwrap(), "{name}");
+        assert!(said.piece_bytes_max <= 256 * 1024, "{name}");
+        let Outcome::Cat(done) = said.outcome else { panic!() };
+        assert_eq!(done.bytes, said.bytes.len() as u64);
+    }
+    for (name, word) in [("sub", "directory"), ("link", "symlink"), ("", "directory")] {
+        let failure = node.run(cat(name)).await.err().unwrap();
+        assert!(failure.message.contains(word), "{failure}");
+    }
+}
+
+// TREE-19
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_changed_differs() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    let old = node.backup(&folder, Wait::Local).await;
+    fs::write(folder.join("small03"), b"a neighbour of many in one bundle").unwrap();
+    fs::rename(folder.join("sub/deep"), folder.join("moved")).unwrap();
+    fs::remove_file(folder.join("link")).unwrap();
+    fs::create_dir(folder.join("link")).unwrap();
+    fs::write(folder.join("link/in"), b"1").unwrap();
+    let new = node.backup(&folder, Wait::Local).await;
+    let diff = |path: &str| Command::Diff { old: named(&old), new: named(&new), path: path.into() };
+    let said = node.run(diff("")).await.unwrap();
+    let changes: Vec<(ChangeKind, Vec<u8>)> = said
+        .rows
+        .iter()
+        .map(|row| match row {
+            Row::Change(change) => (change.change, change.path.to_bytes()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: Vec<(ChangeKind, Vec<u8>)> = vec![
+        (ChangeKind::Removed, b"link".into()),
+        (ChangeKind::Added, b"link".into()),
+        (ChangeKind::Added, b"link/in".into()),
+        (ChangeKind::Added, b"moved".into()),
+        (ChangeKind::Added, b"moved/bad\xff".into()),
+        (ChangeKind::Changed, b"small03".into()),
+        (ChangeKind::Attributes, b"sub".into()),
+        (ChangeKind::Removed, b"sub/deep".into()),
+        (ChangeKind::Removed, b"sub/deep/bad\xff".into()),
+    ];
+    assert_eq!(changes, expected);
+    let below = node.run(diff("sub")).await.unwrap();
+    assert_eq!(paths(&below.rows), [b"sub/deep".to_vec(), b"sub/deep/bad\xff".to_vec()]);
+    let lone = node.run(diff("moved")).await.unwrap();
+    assert_eq!(paths(&lone.rows), [b"moved".to_vec(), b"moved/bad\xff".to_vec()]);
+    assert!(node.run(diff("nowhere")).await.is_err());
+    let Outcome::Diff(done) = node.run(diff("")).await.unwrap().outcome else { panic!() };
+    assert_eq!((done.added, done.removed, done.changed, done.attributes), (4, 3, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_found_in_every_snapshot_until_it_is_forgotten() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    let first = node.backup(&folder, Wait::Local).await;
+    fs::write(folder.join("sub/small99"), b"new").unwrap();
+    let second = node.backup(&folder, Wait::Local).await;
+    let find = |pattern: &str, snapshot| Command::Find { pattern: pattern.to_owned(), snapshot };
+    let said = node.run(find("small?9", None)).await.unwrap();
+    let found: Vec<(String, Vec<u8>)> = said
+        .rows
+        .iter()
+        .map(|row| match row {
+            Row::Found(found) => (found.snapshot.clone(), found.entry.path.to_bytes()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let of = |id: &String, path: &str| (id.clone(), path.as_bytes().to_vec());
+    let expected = vec![
+        of(&first, "small09"),
+        of(&first, "small19"),
+        of(&second, "small09"),
+        of(&second, "small19"),
+        of(&second, "sub/small99"),
+    ];
+    assert_eq!(found, expected);
+    let one = node.run(find("sub/**", Some(named(&first)))).await.unwrap();
+    assert_eq!(one.rows.len(), 4);
+
+    let keep = Keep { last: 1, ..Keep::default() };
+    let forget = |dry_run| Command::Forget { keep, dry_run };
+    for dry_run in [true, false] {
+        let Outcome::Forget(done) = node.ask(forget(dry_run)).await else { panic!() };
+        assert_eq!(done.forgotten.len(), 1);
+        assert_eq!(done.forgotten[0].snapshot, first);
+        assert_eq!(done.kept[0].snapshot, second);
+    }
+    let Outcome::Forget(done) = node.ask(forget(false)).await else { panic!() };
+    assert_eq!((done.kept.len(), done.forgotten.len()), (1, 0));
+    assert!(node.run(find("*", Some(named(&first)))).await.is_err());
+    let list = Command::Snapshots { device: Some("one".into()), path: Some(raw(&folder)) };
+    let Outcome::Snapshots(done) = node.ask(list).await else { panic!() };
+    let all: Vec<_> = done.snapshots.iter().map(|one| (&one.snapshot, one.safety)).collect();
+    assert_eq!(all, [(&second, Safety::Local)]);
+    // An empty set of rules is refused by the engine as well.
+    let nothing = Command::Forget { keep: Keep::default(), dry_run: false };
+    assert_eq!(node.run(nothing).await.err().unwrap().kind.code(), 2);
+}

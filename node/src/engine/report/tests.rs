@@ -1,0 +1,224 @@
+use std::{fs, path::PathBuf};
+
+use super::super::testing::{TestNode, pair, raw};
+use crate::command::{
+    ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Outcome, PeerState, Safety,
+    StatusOutcome, Wait,
+};
+
+async fn status(node: &TestNode) -> StatusOutcome {
+    match node.ask(Command::Status).await {
+        Outcome::Status(status) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn says(status: &StatusOutcome, text: &str) -> bool {
+    status.advice.iter().any(|advice| advice.text.contains(text))
+}
+
+async fn doctor(node: &TestNode) -> DoctorOutcome {
+    match node.ask(Command::Doctor).await {
+        Outcome::Doctor(doctor) => doctor,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn state(doctor: &DoctorOutcome, name: &str) -> Health {
+    doctor.checks.iter().find(|check| check.name == name).unwrap().state
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_leads_from_an_empty_home_to_what_is_missing() {
+    let node = TestNode::new("one").await;
+    let first = status(&node).await;
+    assert_eq!((first.safety, first.peers_total), (Safety::Local, 0));
+    assert!(says(&first, "no folder is backed up"), "{first:?}");
+    let folder = node.folder("docs");
+    let add = |excludes: &[&str]| Command::Add {
+        paths: vec![raw(&folder)],
+        excludes: excludes.iter().map(ToString::to_string).collect(),
+    };
+    node.ask(add(&["*.o"])).await;
+    let Outcome::Folders(list) = node.ask(add(&["*.o", "tmp/"])).await else { panic!() };
+    assert_eq!(list.folders[0].excludes, ["*.o", "tmp/"]);
+    assert_eq!(node.run(add(&["[z-a]"])).await.err().unwrap().kind, ExitKind::Usage);
+    assert!(says(&status(&node).await, "never backed up"));
+    fs::write(folder.join("a"), b"1").unwrap();
+    node.backup(&folder, Wait::Local).await;
+    let then = status(&node).await;
+    assert!(!says(&then, "never backed up") && says(&then, "nobody keeps a copy"), "{then:?}");
+    assert_eq!(then.folders[0].last.as_ref().unwrap().files, 1);
+    assert!(then.spool_bytes > 0);
+    let Outcome::Folders(left) = node.ask(Command::Remove { paths: vec![raw(&folder)] }).await
+    else {
+        panic!()
+    };
+    assert!(left.folders.is_empty());
+    assert!(node.run(Command::Remove { paths: vec![raw(&folder)] }).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_shard_is_found_by_verify_and_told_until_it_is_healed() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("docs");
+    fs::write(folder.join("a"), vec![7; 100_000]).unwrap();
+    node.backup(&folder, Wait::Local).await;
+    let verify = Command::Verify { percent: 100 };
+    let Outcome::Verify(well) = node.ask(verify.clone()).await else { panic!() };
+    assert!(well.shards > 1 && well.damaged + well.missing == 0, "{well:?}");
+    let Outcome::Verify(some) = node.ask(Command::Verify { percent: 1 }).await else { panic!() };
+    assert_eq!(some.shards, 1);
+    assert_eq!(state(&doctor(&node).await, "depot"), Health::Good);
+
+    let file = shard_files(&node.home().join("depot")).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let outcome = node.ask(verify.clone()).await;
+    assert_eq!(outcome.exit_kind(), ExitKind::Failed);
+    let Outcome::Verify(bad) = outcome else { panic!() };
+    assert_eq!((bad.damaged, bad.missing), (1, 0));
+    assert!(file.ends_with(&bad.roots[0]), "{file:?} {bad:?}");
+    assert!(says(&status(&node).await, "damage on this disk: 1 shard of this vault"));
+    assert_eq!(state(&doctor(&node).await, "depot"), Health::Bad);
+
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let Outcome::Verify(healed) = node.ask(verify).await else { panic!() };
+    assert_eq!(healed.damaged, 0);
+    assert!(!says(&status(&node).await, "damage"));
+}
+
+/// Data files of shards: those whose name is a root.
+fn shard_files(directory: &std::path::Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(shard_files(&path));
+        } else if path.file_name().unwrap().len() == 64 {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_settings_takes_effect_at_once() {
+    let node = TestNode::new("one").await;
+    let Outcome::Offer(offer) = node.ask(Command::Offer { bytes: Some(ByteSize(5_000_000)) }).await
+    else {
+        panic!()
+    };
+    assert_eq!((offer.offered_bytes, offer.kept_bytes), (5_000_000, 0));
+    let set = |key: &str, value: &str| Command::ConfigSet {
+        key: key.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    node.ask(set("policy.copies", "3")).await;
+    assert_eq!(status(&node).await.copies_wanted, 3);
+    node.ask(set("device.site", "attic")).await;
+    assert_eq!(status(&node).await.site, "attic");
+    assert_eq!(node.run(set("no.such", "1")).await.err().unwrap().kind, ExitKind::Usage);
+    let Outcome::Config(all) = node.ask(Command::ConfigGet { key: None }).await else { panic!() };
+    let offer = all.settings.iter().find(|setting| setting.key == "depot.offer").unwrap();
+    assert_eq!(offer.value, "5MB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_notices_an_open_home_and_nobody_to_keep_copies() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = TestNode::new("one").await;
+    let found = doctor(&node).await;
+    for name in ["home", "device-key", "database", "depot", "disk", "clock", "vault", "network"] {
+        assert_eq!(state(&found, name), Health::Good, "{found:?}");
+    }
+    assert_eq!(state(&found, "holders"), Health::Poor);
+    fs::set_permissions(node.home(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(state(&doctor(&node).await, "home"), Health::Poor);
+    fs::write(node.home().join("device.key"), b"damaged").unwrap();
+    let found = doctor(&node).await;
+    assert_eq!(state(&found, "device-key"), Health::Bad);
+    assert_eq!(Outcome::Doctor(found).exit_kind(), ExitKind::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn safety_follows_the_holder() {
+    let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    pair(&source, &holder).await;
+    let folder = source.folder("docs");
+    fs::write(folder.join("a"), vec![1; 200_000]).unwrap();
+    source.ask(Command::Add { paths: vec![raw(&folder)], excludes: Vec::new() }).await;
+    let first = source.backup(&folder, Wait::Safe).await;
+    let safe = status(&source).await;
+    assert_eq!(
+        (safe.safety, safe.peers_online, safe.spool_bytes),
+        (Safety::Safe, 1, 0),
+        "{safe:?}"
+    );
+    assert!(says(&safe, "one site"), "{safe:?}");
+    let Outcome::Peers(peers) = source.ask(Command::Peers).await else { panic!() };
+    let peer = &peers.peers[0];
+    assert_eq!((peer.name.as_str(), peer.state, peer.own), ("holder", PeerState::Online, false));
+    assert!(peer.holds_shards > 1 && peer.holds_bytes > 200, "{peer:?}");
+    let Outcome::Peers(other) = holder.ask(Command::Peers).await else { panic!() };
+    assert_eq!(other.peers[0].kept_bytes, peer.holds_bytes);
+    assert_eq!(status(&holder).await.kept_bytes, peer.holds_bytes);
+
+    let verify = Command::Verify { percent: 100 };
+    let Outcome::Verify(done) = source.ask(verify.clone()).await else { panic!() };
+    let asked = &done.holders[0];
+    assert_eq!((asked.answered, asked.lacking, asked.shards), (true, 0, peer.holds_shards));
+    // It loses a shard, finds that out by itself, says so, and gets it again.
+    fs::remove_file(shard_files(&holder.home().join("depot")).remove(0)).unwrap();
+    let Outcome::Verify(found) = holder.ask(verify.clone()).await else { panic!() };
+    assert_eq!((found.missing, found.damaged), (1, 0));
+    let outcome = source.ask(verify).await;
+    assert_eq!(outcome.exit_kind(), ExitKind::Failed);
+    let Outcome::Verify(done) = outcome else { panic!() };
+    assert_eq!(done.holders[0].lacking, 1, "{done:?}");
+    assert!(says(&status(&source).await, "holder lost a shard"));
+
+    // The holder goes away: what it has stays safe, what comes then is not.
+    holder.node.close().await;
+    drop(holder);
+    fs::write(folder.join("b"), vec![2; 200_000]).unwrap();
+    let second = source.backup(&folder, Wait::Local).await;
+    let list = Command::Snapshots { device: None, path: None };
+    for round in 0..2 {
+        let Outcome::Snapshots(all) = source.ask(list.clone()).await else { panic!() };
+        let found: Vec<_> = all.snapshots.iter().map(|one| (&one.snapshot, one.safety)).collect();
+        let expected = [(&first, Safety::Safe), (&second, Safety::Local)];
+        assert_eq!(found, expected, "round {round}");
+    }
+    let source = source.reopen().await;
+    let Outcome::Snapshots(all) = source.ask(list).await else { panic!() };
+    let found: Vec<Safety> = all.snapshots.iter().map(|one| one.safety).collect();
+    assert_eq!(found, [Safety::Safe, Safety::Local]);
+    assert_eq!(status(&source).await.safety, Safety::Local);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connect_tells_apart_silence_strangers_and_friends() {
+    let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
+    let Outcome::Ticket(ticket) = two.ask(Command::Ticket).await else { panic!() };
+    let connect = Command::Connect { ticket: ticket.ticket.clone() };
+    let stranger = one.run(connect.clone()).await.err().unwrap();
+    assert!(stranger.message.contains("does not know"), "{stranger}");
+    // Its address is kept all the same, and it is no holder.
+    let Outcome::Peers(peers) = one.ask(Command::Peers).await else { panic!() };
+    assert_eq!(peers.peers[0].addresses, ticket.addresses);
+    assert_eq!(status(&one).await.advice.iter().filter(|a| a.text.contains("keeps")).count(), 0);
+    pair(&two, &one).await;
+    let Outcome::Connect(friend) = one.ask(connect).await else { panic!() };
+    assert!(friend.reached && friend.rtt_ms.is_some(), "{friend:?}");
+    assert_eq!(friend.name.as_deref(), Some("two"));
+    let own = Command::Connect { ticket: one.node.ready().await.ticket };
+    assert_eq!(one.run(own).await.err().unwrap().kind, ExitKind::Usage);
+    let garbage = Command::Connect { ticket: "larder-garbage".into() };
+    assert_eq!(one.run(garbage).await.err().unwrap().kind, ExitKind::Usage);
+}
