@@ -74,6 +74,11 @@ fn rows() -> Vec<Value> {
     ]
 }
 
+fn asked_holder() -> AskedHolder {
+    let (device, name) = (id("a"), "nas".to_owned());
+    AskedHolder { device, name, answered: true, shards: 400, lacking: 0 }
+}
+
 fn about_work() -> Vec<Outcome> {
     let backup_snapshot = BackupSnapshot {
         snapshot: id("3"),
@@ -134,13 +139,7 @@ fn about_work() -> Vec<Outcome> {
             damaged: 1,
             missing: 0,
             roots: vec![id("b")],
-            holders: vec![AskedHolder {
-                device: id("a"),
-                name: "nas".into(),
-                answered: true,
-                shards: 400,
-                lacking: 0,
-            }],
+            holders: vec![asked_holder()],
         }),
         Outcome::Forget(ForgetOutcome {
             dry_run: true,

@@ -160,6 +160,9 @@ impl Placing {
         if kept && matches!(claim, Claim::Wanted | Claim::Refused(_)) {
             self.outputs.push_back(Output::ForgetReceipt { holder: id, root });
             self.blame(id, Fault::LostShard, Some(root));
+            if let Some(holder) = self.holders.get_mut(&id) {
+                holder.lost = holder.lost.saturating_add(1);
+            }
             self.set_custody(id, root, Custody::Unasked);
         }
         match claim {

@@ -72,6 +72,8 @@ pub(super) struct Holder {
     pub(super) uploads: usize,
     /// The newest head of ours that it is known to have; 0 for none.
     pub(super) head_seq: u64,
+    /// Packs that it said it does not have any more.
+    pub(super) lost: u64,
 }
 
 impl Holder {
@@ -92,6 +94,7 @@ impl Holder {
             push: None,
             uploads: 0,
             head_seq: 0,
+            lost: 0,
         }
     }
 

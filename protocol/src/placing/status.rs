@@ -47,6 +47,8 @@ pub struct HolderStatus {
     /// Packs with a receipt about which it is being asked again, see
     /// [`Input::AskAgain`](super::Input::AskAgain).
     pub asked_again_packs: u64,
+    /// How often, since start, it said that it does not have what it had signed for.
+    pub lost_packs: u64,
     /// Uploads under way.
     pub uploads: usize,
     /// Attempts to reach it, or to have it keep something, that failed in a row.
@@ -164,6 +166,7 @@ impl Placing {
             kept_bytes: 0,
             pending_packs: 0,
             asked_again_packs: 0,
+            lost_packs: holder.lost,
             uploads: holder.uploads,
             failures: holder.failures,
         };

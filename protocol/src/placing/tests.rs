@@ -367,6 +367,7 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
     assert_eq!(asked_again(&driven), 1);
     driven.want_all();
     assert_eq!(asked_again(&driven), 0);
+    assert_eq!(driven.machine.status().holders[&holder(1)].lost_packs, 1);
     let (by, root) = (holder(1), shard(9).root);
     assert!(driven.has_said(&Output::ForgetReceipt { holder: by, root }));
     let lost = Output::Blame { holder: by, fault: Fault::LostShard, root: Some(root) };

@@ -40,7 +40,7 @@ async fn list(node: &TestNode, path: &[u8], recursive: bool) -> Vec<Row> {
     let said = node.run(Command::List { snapshot: SnapshotName::Latest, path, recursive }).await;
     let said = said.unwrap();
     let Outcome::List(done) = said.outcome else { panic!() };
-    assert_eq!(done.entries_total, said.rows.len() as u64);
+    assert_eq!(usize::try_from(done.entries_total), Ok(said.rows.len()));
     said.rows
 }
 
@@ -81,7 +81,7 @@ async fn a_file_streams_in_bounded_pieces_with_its_holes() {
         assert_eq!(said.bytes, fs::read(folder.join(name)).unwrap(), "{name}");
         assert!(said.piece_bytes_max <= 256 * 1024, "{name}");
         let Outcome::Cat(done) = said.outcome else { panic!() };
-        assert_eq!(done.bytes, said.bytes.len() as u64);
+        assert_eq!(usize::try_from(done.bytes), Ok(said.bytes.len()));
     }
     for (name, word) in [("sub", "directory"), ("link", "symlink"), ("", "directory")] {
         let failure = node.run(cat(name)).await.err().unwrap();

@@ -81,10 +81,7 @@ impl Facts {
         if self.damaged_own > 0 {
             say(
                 all,
-                format!(
-                    "{} kept for this vault on this disk are damaged",
-                    shards(self.damaged_own)
-                ),
+                format!("damage on this disk: {} of this vault", count(self.damaged_own, "shard")),
                 "run `larder doctor`; holders that have them are asked when they are needed",
             );
         }
@@ -105,14 +102,12 @@ impl Facts {
                 "new copies go elsewhere; ask its owner to run `larder doctor` there",
             );
         }
-        if let Some(lost) = self.placing.as_ref().map(|status| status.nowhere_packs)
-            && lost > 0
-        {
-            let packs =
-                if lost == 1 { "1 pack is".to_owned() } else { format!("{lost} packs are") };
+        let lost = self.placing.as_ref().map_or(0, |status| status.lost_packs);
+        if lost > 0 {
+            let (packs, are) = (count(lost, "pack"), if lost == 1 { "is" } else { "are" });
             say(
                 all,
-                format!("{packs} neither here nor at any holder that has answered"),
+                format!("{packs} {are} neither here nor at any holder"),
                 "start the other devices of the vault; what is missing is made again by \
                  `larder backup` as far as the files are still here",
             );

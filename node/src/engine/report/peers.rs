@@ -199,6 +199,7 @@ mod tests {
             kept_bytes: 0,
             pending_packs: 0,
             asked_again_packs: 0,
+            lost_packs: 0,
             uploads: 0,
             failures,
         }

@@ -10,7 +10,7 @@ use std::{
 
 use larder_protocol::{
     ids::{DeviceId, ShardRoot},
-    placing::Input,
+    placing::{HolderStatus, Input},
 };
 
 use super::super::{Core, EngineError};
@@ -140,12 +140,9 @@ async fn ask_holders(
     let Ok(member) = core.member() else { return Ok(Vec::new()) };
     let custody = member.custody()?;
     let before = custody.status().await.ok_or(EngineError::Stopped)?.holders;
-    let asked: Vec<(DeviceId, u64)> = before
-        .iter()
-        .filter(|(_, holder)| holder.kept_packs > 0)
-        .map(|(device, holder)| (*device, holder.kept_packs))
-        .collect();
-    let total: u64 = asked.iter().map(|(_, packs)| packs).sum();
+    let asked: Vec<(DeviceId, HolderStatus)> =
+        before.into_iter().filter(|(_, holder)| holder.kept_packs > 0).collect();
+    let total: u64 = asked.iter().map(|(_, before)| before.kept_packs).sum();
     for (holder, _) in &asked {
         custody.tell(Input::AskAgain { holder: *holder }).await;
     }
@@ -173,15 +170,15 @@ async fn ask_holders(
         tokio::time::sleep(LOOK_EVERY).await;
     };
     let mut done = Vec::with_capacity(asked.len());
-    for (device, shards) in asked {
+    for (device, before) in asked {
         let after = holders.get(&device);
-        let lacking = shards.saturating_sub(after.map_or(shards, |one| one.kept_packs));
+        let lost = after.map_or(0, |after| after.lost_packs);
         done.push(AskedHolder {
             device: device.to_string(),
             name: core.state.peer(&device)?.map_or_else(|| device.short(), |peer| peer.name),
             answered: after.is_some_and(|one| one.asked_again_packs == 0),
-            shards,
-            lacking,
+            shards: before.kept_packs,
+            lacking: lost.saturating_sub(before.lost_packs),
         });
     }
     Ok(done)
