@@ -64,6 +64,7 @@ pub struct State {
     database: Database,
     path: PathBuf,
     usable: index::UsablePacks,
+    recent: index::RecentPacks,
 }
 
 impl State {
@@ -77,7 +78,12 @@ impl State {
             .set_cache_size(CACHE_BYTES)
             .create(&path)
             .map_err(|error| database_error(&path, error))?;
-        let state = Self { database, path, usable: index::UsablePacks::default() };
+        let state = Self {
+            database,
+            path,
+            usable: index::UsablePacks::default(),
+            recent: index::RecentPacks::default(),
+        };
         state.check_layout()?;
         state.create_tables()?;
         state.load_usable_packs()?;

@@ -1,6 +1,6 @@
 //! Which snapshot a person means.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use larder_protocol::{
     ids::{ChunkId, DeviceId},
@@ -26,9 +26,14 @@ pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, Engine
 /// All snapshots that are not forgotten, of all devices, oldest first.
 pub(crate) fn live_snapshots(core: &Core) -> Result<Vec<SnapshotSummary>, EngineError> {
     let manifests = manifests(core)?;
-    let all = manifests.iter().flat_map(|(_, manifest)| manifest.live_snapshots());
-    let by_id: BTreeMap<ChunkId, &SnapshotSummary> = all.map(|one| (one.id, one)).collect();
-    let mut all: Vec<SnapshotSummary> = by_id.into_values().cloned().collect();
+    let mut seen: BTreeSet<ChunkId> = BTreeSet::new();
+    let mut all: Vec<SnapshotSummary> = manifests
+        .iter()
+        .flat_map(|(_, manifest)| manifest.live_snapshots())
+        .filter(|one| seen.insert(one.id))
+        .cloned()
+        .collect();
+    // Of two begun in one second, the one that its device lists later is the newer one.
     all.sort_by_key(|snapshot| snapshot.started);
     Ok(all)
 }

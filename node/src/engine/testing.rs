@@ -33,6 +33,15 @@ pub(crate) struct Said {
 }
 
 impl TestNode {
+    /// A node that belongs to no vault.
+    pub(crate) async fn bare() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("home");
+        drop(Home::create(&path, "test").unwrap());
+        let node = open(&path).await;
+        Self { node, directory }
+    }
+
     /// A node with a vault of its own that keeps its packs.
     pub(crate) async fn new(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -121,9 +130,18 @@ impl TestNode {
 
 /// Both keep shards for each other.
 pub(crate) async fn pair(inviting: &TestNode, joining: &TestNode) {
-    let invite = Command::Invite { kind: InviteKind::Circle, expires_s: 600 };
+    join(InviteKind::Circle, inviting, joining, None).await;
+}
+
+/// A bare node becomes a device of the other one's vault.
+pub(crate) async fn admit(inviting: &TestNode, joining: &TestNode, name: &str) {
+    join(InviteKind::Device, inviting, joining, Some(name.to_owned())).await;
+}
+
+async fn join(kind: InviteKind, inviting: &TestNode, joining: &TestNode, name: Option<String>) {
+    let invite = Command::Invite { kind, expires_s: 600 };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
-    joining.ask(Command::Join { code: invited.code, name: None, site: None }).await;
+    joining.ask(Command::Join { code: invited.code, site: name.clone(), name }).await;
 }
 
 pub(crate) fn raw(path: &Path) -> RawPath {

@@ -5,7 +5,7 @@
 //! *usable* (its chunks may be left out of a new backup): only packs that this device itself
 //! made durable, or for which it has itself seen enough receipts, are usable (HOME-6).
 
-use std::sync::RwLock;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use larder_protocol::{
     cbor,
@@ -81,6 +81,38 @@ impl UsablePacks {
     fn is(&self, number: PackNumber) -> bool {
         let all = self.0.read().expect("no code panics while holding this lock");
         usize::try_from(number).ok().and_then(|at| all.get(at).copied()).unwrap_or(false)
+    }
+}
+
+/// Packs kept decoded: neighbours in a tree lie in few packs, and decoding a record of some
+/// thousand chunks for each of them is what browsing would spend its time on.
+const RECENT_MAX: usize = 8;
+
+/// Records of the packs asked for last, the newest at the end. A record never changes.
+#[derive(Debug, Default)]
+pub(super) struct RecentPacks(Mutex<Vec<(PackNumber, Arc<PackRecord>)>>);
+
+impl RecentPacks {
+    fn find(&self, number: PackNumber) -> Option<Arc<PackRecord>> {
+        let mut all = self.lock();
+        let at = all.iter().position(|(kept, _)| *kept == number)?;
+        let found = all.remove(at);
+        let pack = Arc::clone(&found.1);
+        all.push(found);
+        Some(pack)
+    }
+
+    fn keep(&self, number: PackNumber, pack: Arc<PackRecord>) {
+        let mut all = self.lock();
+        all.retain(|(kept, _)| *kept != number);
+        if all.len() >= RECENT_MAX {
+            all.remove(0);
+        }
+        all.push((number, pack));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(PackNumber, Arc<PackRecord>)>> {
+        self.0.lock().expect("no code panics while holding this lock")
     }
 }
 
@@ -185,7 +217,7 @@ impl State {
     /// [`StateError`].
     pub fn locate(&self, chunk: &ChunkId) -> Result<Option<Location>, StateError> {
         let Some((number, position)) = self.place_of(chunk)? else { return Ok(None) };
-        let pack = self.pack(number)?.ok_or(StateError::Damaged { table: "chunks" })?;
+        let pack = self.recent_pack(number)?.ok_or(StateError::Damaged { table: "chunks" })?;
         let position = usize::try_from(position).expect("a u32 fits");
         Ok(pack.locations().nth(position))
     }
@@ -197,6 +229,18 @@ impl State {
     /// [`StateError`].
     pub fn place_of(&self, chunk: &ChunkId) -> Result<Option<(PackNumber, u32)>, StateError> {
         self.read(|tx| Ok(tx.open_table(CHUNKS)?.get(chunk.as_bytes())?.map(|row| row.value())))
+    }
+
+    /// The same as [`Self::pack`], kept decoded for a while.
+    fn recent_pack(&self, number: PackNumber) -> Result<Option<Arc<PackRecord>>, StateError> {
+        if let Some(pack) = self.recent.find(number) {
+            return Ok(Some(pack));
+        }
+        let pack = self.pack(number)?.map(Arc::new);
+        if let Some(pack) = &pack {
+            self.recent.keep(number, Arc::clone(pack));
+        }
+        Ok(pack)
     }
 
     /// One pack with all its chunks.

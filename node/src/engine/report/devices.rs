@@ -18,7 +18,9 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
         if let Some(known) = core.vaults.read().get(&member.vault) {
             for device in known.log().devices() {
                 let id = device.public.id;
-                added.insert(id, device.added);
+                // Within one second the founder comes first.
+                let is_founder = device.entry.as_bytes() == member.vault.as_bytes();
+                added.insert(id, (device.added, !is_founder));
                 heads.insert(id, known.heads().highest(&id).map(|head| head.body().time));
             }
         }
@@ -28,11 +30,11 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
             *newest = (*newest).max(snapshot.started);
         }
         let own = core.keys.id();
-        let mut order: Vec<(Timestamp, DeviceId)> =
-            added.iter().map(|(id, added)| (*added, *id)).collect();
+        let mut order: Vec<((Timestamp, bool), DeviceId)> =
+            added.into_iter().map(|(id, added)| (added, id)).collect();
         order.sort_unstable();
         let mut devices = Vec::with_capacity(order.len());
-        for (added, id) in order {
+        for ((added, _), id) in order {
             let met = core.state.peer(&id)?.map(|peer| Timestamp(peer.last_seen));
             // A head tells as well that its device was alive then.
             let seen = met.max(heads.get(&id).copied().flatten());

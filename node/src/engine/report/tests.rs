@@ -1,9 +1,9 @@
 use std::{fs, path::PathBuf};
 
-use super::super::testing::{TestNode, pair, raw};
+use super::super::testing::{TestNode, admit, pair, raw};
 use crate::command::{
-    ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Outcome, PeerState, Safety,
-    StatusOutcome, Wait,
+    ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Keep, Outcome, PeerState, Safety,
+    SnapshotName, StatusOutcome, Wait,
 };
 
 async fn status(node: &TestNode) -> StatusOutcome {
@@ -221,4 +221,76 @@ async fn connect_tells_apart_silence_strangers_and_friends() {
     assert_eq!(one.run(own).await.err().unwrap().kind, ExitKind::Usage);
     let garbage = Command::Connect { ticket: "larder-garbage".into() };
     assert_eq!(one.run(garbage).await.err().unwrap().kind, ExitKind::Usage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_without_a_vault_says_what_it_is_for() {
+    let node = TestNode::bare().await;
+    let first = status(&node).await;
+    assert_eq!(first.vault, None);
+    assert!(says(&first, "belongs to no vault"), "{first:?}");
+    assert_eq!(first.advice.len(), 1);
+    assert_eq!(state(&doctor(&node).await, "vault"), Health::Poor);
+    let Outcome::Peers(peers) = node.ask(Command::Peers).await else { panic!() };
+    assert!(peers.peers.is_empty());
+    node.ask(Command::Offer { bytes: Some(ByteSize(7)) }).await;
+    let latest = SnapshotName::Latest;
+    let refused = [
+        Command::Folders,
+        Command::Add { paths: vec!["/".into()], excludes: Vec::new() },
+        Command::Snapshots { device: None, path: None },
+        Command::List { snapshot: latest.clone(), path: "".into(), recursive: false },
+        Command::Cat { snapshot: latest, path: "a".into() },
+        Command::Find { pattern: "*".into(), snapshot: None },
+        Command::Devices,
+        Command::Ticket,
+        Command::Forget { keep: Keep { last: 1, ..Keep::default() }, dry_run: false },
+    ];
+    for command in refused {
+        let failure = node.run(command.clone()).await.err().unwrap();
+        assert!(failure.hint.unwrap().contains("larder init"), "{command:?}");
+    }
+    // What is kept for others can be verified all the same.
+    let Outcome::Verify(done) = node.ask(Command::Verify { percent: 100 }).await else { panic!() };
+    assert_eq!((done.shards, done.holders.len()), (0, 0));
+}
+
+// RET-6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_device_sees_everything_and_forgets_nothing_of_the_first() {
+    let (first, second) = (TestNode::new("first").await, TestNode::bare().await);
+    second.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    admit(&first, &second, "second").await;
+    let folder = first.folder("docs");
+    fs::write(folder.join("a"), vec![1; 70_000]).unwrap();
+    first.backup(&folder, Wait::Safe).await;
+    fs::write(folder.join("a"), vec![2; 70_000]).unwrap();
+    let newest = first.backup(&folder, Wait::Safe).await;
+    let list = Command::Snapshots { device: Some("first".into()), path: None };
+    let snapshots = loop {
+        // It follows the head that it was given by and by.
+        match second.ask(list.clone()).await {
+            Outcome::Snapshots(all) if all.snapshots.len() == 2 => break all.snapshots,
+            Outcome::Snapshots(_) => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(snapshots[1].snapshot, newest);
+    assert_eq!((snapshots[1].safety, snapshots[1].device_name.as_str()), (Safety::Safe, "first"));
+    let cat = Command::Cat { snapshot: SnapshotName::Latest, path: "a".into() };
+    assert_eq!(second.run(cat).await.unwrap().bytes, vec![2; 70_000]);
+    let keep = Keep { last: 1, ..Keep::default() };
+    let Outcome::Forget(done) = second.ask(Command::Forget { keep, dry_run: false }).await else {
+        panic!()
+    };
+    assert_eq!((done.kept.len(), done.forgotten.len()), (0, 0));
+    let Outcome::Devices(devices) = second.ask(Command::Devices).await else { panic!() };
+    let names: Vec<(&str, bool)> =
+        devices.devices.iter().map(|device| (device.name.as_str(), device.this)).collect();
+    assert_eq!(names, [("first", false), ("second", true)]);
+    assert!(devices.devices[0].last_snapshot.is_some());
+    let Outcome::Peers(peers) = first.ask(Command::Peers).await else { panic!() };
+    assert!(peers.peers[0].own && peers.peers[0].holds_shards > 1, "{peers:?}");
+    let found = doctor(&first).await;
+    assert_eq!(state(&found, "peer second"), Health::Good, "{found:?}");
 }
