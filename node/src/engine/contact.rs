@@ -161,6 +161,23 @@ pub(crate) async fn push_head(
     }
 }
 
+/// Tells every node that can be reached of new log entries: a device that just joined is refused
+/// by holders that have not heard of it. Those that cannot be reached learn when they are met.
+pub(crate) fn spread_log(core: &std::sync::Arc<Core>, vault: VaultId) {
+    for peer in core.state.peers().unwrap_or_default() {
+        let core = std::sync::Arc::clone(core);
+        tokio::spawn(async move {
+            let told = async {
+                hello(&core, peer.device).await?;
+                push_log(&core, peer.device, vault).await
+            };
+            if let Err(error) = told.await {
+                debug!("the log was not pushed to {}: {error}", peer.device.short());
+            }
+        });
+    }
+}
+
 /// Remembers that a peer answered, and what it grants.
 pub(crate) fn note_met(
     core: &Core,

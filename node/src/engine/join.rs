@@ -24,7 +24,7 @@ use larder_protocol::{
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use super::{Core, EngineError, clock::wall, launch, on_disk, report};
+use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
@@ -308,10 +308,12 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             Ok(())
         }
         Store::Added { entry, peer } => {
-            let member = core.member()?;
+            let vault = core.member()?.vault;
             let keeping = Arc::clone(core);
-            on_disk(move || keeping.vaults.merge_log(member.vault, &[entry])).await?;
-            keep_peers(core, vec![peer]).await
+            on_disk(move || keeping.vaults.merge_log(vault, &[entry])).await?;
+            keep_peers(core, vec![peer]).await?;
+            contact::spread_log(core, vault);
+            Ok(())
         }
         Store::Joined { log, peers } => {
             become_member(core, log).await?;

@@ -280,6 +280,15 @@ fn is_refusal(error: &EngineError) -> bool {
     )
 }
 
+/// The newest head of a device that was followed, and how many holders had answered by then: a
+/// head that led nowhere is followed again only when another holder has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tried {
+    seq: u64,
+    answered: usize,
+    is_taken: bool,
+}
+
 /// How many holders answered, of how many that are known.
 struct Witnesses {
     answered: u32,
@@ -300,7 +309,7 @@ async fn gather(
     for ticket in tickets {
         machine.handle_input(core.clock.now(), Input::HolderKnown { holder: ticket.device });
     }
-    let mut taken: BTreeMap<DeviceId, u64> = BTreeMap::new();
+    let mut tried: BTreeMap<DeviceId, Tried> = BTreeMap::new();
     loop {
         let mut is_finished = false;
         while let Some(output) = machine.poll_output() {
@@ -326,7 +335,7 @@ async fn gather(
                 Output::Finished { .. } => is_finished = true,
             }
         }
-        let named = follow_found(core, member, &machine, &mut taken).await;
+        let named = follow_found(core, member, &machine, &mut tried).await;
         if is_finished && named.is_empty() {
             break;
         }
@@ -390,13 +399,18 @@ async fn follow_found(
     core: &Arc<Core>,
     member: &Arc<Member>,
     machine: &Recovering,
-    taken: &mut BTreeMap<DeviceId, u64>,
+    tried: &mut BTreeMap<DeviceId, Tried>,
 ) -> Vec<DeviceId> {
     let mut named = Vec::new();
-    for (device, found) in machine.found().heads {
-        if taken.get(&device).is_some_and(|seq| *seq >= found.head.seq) {
+    let found = machine.found();
+    let answered = found.answered.len();
+    for (device, found) in found.heads {
+        let seq = found.head.seq;
+        let is_old = |tried: &Tried| tried.is_taken || tried.answered >= answered;
+        if tried.get(&device).is_some_and(|tried| tried.seq >= seq && is_old(tried)) {
             continue;
         }
+        tried.insert(device, Tried { seq, answered, is_taken: false });
         let head = {
             let vaults = core.vaults.read();
             vaults.get(&member.vault).and_then(|known| known.heads().highest(&device).cloned())
@@ -404,7 +418,7 @@ async fn follow_found(
         let Some(head) = head else { continue };
         match sync::take(core, member, &head).await {
             Ok(manifest) => {
-                taken.insert(device, head.body().seq);
+                tried.insert(device, Tried { seq, answered, is_taken: true });
                 let new: Vec<_> = manifest
                     .peers
                     .into_iter()
