@@ -48,12 +48,12 @@ class Target:
             file.truncate(entry.bytes)
 
     def attributes(self, path, entry):
-        """Owner, then mode and extended attributes (a change of owner clears some), times last."""
+        """In the order of specs/files.md: a change of owner clears some of the rest, an ACL changes the mode."""
         self._allowed(path, lambda: os.lchown(path, entry.uid, entry.gid))
-        if entry.kind != SYMLINK:
-            os.chmod(path, entry.mode)
         for name, value in entry.xattrs:
             self._allowed(path, lambda: os.setxattr(path, name, value, follow_symlinks=False))
+        if entry.kind != SYMLINK:
+            os.chmod(path, entry.mode)
         moment = entry.seconds * 10**9 + entry.nanoseconds
         os.utime(path, ns=(moment, moment), follow_symlinks=False)
 

@@ -9,7 +9,9 @@ import cbor
 import device_log
 import head
 import keys
+import pack
 import phrase
+import tree
 
 VECTORS = Path(os.environ.get("LARDER_VECTORS", Path(__file__).parents[2] / "specs" / "vectors"))
 
@@ -118,6 +120,99 @@ class Heads(unittest.TestCase):
         self.assertEqual(len(refused), len(page["refused"]))
         claims = page["claims"]
         self.assertEqual(head.claims_root([raw(root) for root in claims["roots"]]).hex(), claims["root"])
+
+
+class Packs(unittest.TestCase):
+    """PACK-1, PACK-2, PACK-12, PACK-13, PACK-14, INDEX-6, CHUNK-9, CHUNK-12"""
+
+    def test_packs_without_and_with_an_index(self):
+        page = vectors("pack")
+        epoch_keys = {1: raw(page["epoch_key_1"]), 2: raw(page["epoch_key_2"])}
+        content, vault = keys.Content(epoch_keys[1]), raw(page["vault"])
+        for case in page["packs"]:
+            data = raw(case["pack"])
+            opened = pack.Pack(data, vault, epoch_keys)
+            plains = {}
+            for kind in range(len(keys.KINDS)):
+                plains.update(opened.chunks(content, kind))
+            for chunk in case["chunks"]:
+                self.assertEqual(plains[chunk["position"]].hex(), chunk["plain"])
+                self.assertEqual(opened.records[chunk["position"]][0].hex(), chunk["id"])
+            home = Shards({raw(case["root"]): data})
+            store = pack.Store(home, vault, epoch_keys)
+            store.add_segment(raw(case["index_segment"]))
+            for chunk in case["chunks"]:
+                kind = keys.KINDS.index(chunk["kind"].lower())
+                self.assertEqual(store.chunk(raw(chunk["id"]), kind).hex(), chunk["plain"])
+            with self.assertRaises(pack.PackError):
+                pack.Pack(data, vault, {1: bytes(32), 2: bytes(32)})
+            for at in (0, 8, 20, 50, len(data) - 1, len(data) - 30):
+                damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+                with self.assertRaises(pack.PackError):
+                    pack.Pack(damaged, vault, epoch_keys)
+
+    def test_frames(self):
+        page = vectors("chunk")
+        content = keys.Content(raw(page["epoch_key_1"]))
+        for case in page["frames"]:
+            plain = pack.decompress(raw(case["frame"]), case["plain_bytes"])
+            self.assertEqual(plain.hex(), case["plain"])
+            self.assertEqual(content.chunk_id(keys.DATA, plain).hex(), case["chunk_id_data"])
+            self.assertEqual(content.slice_digest(plain).hex(), case["slice_digest"])
+            for wrong in (case["plain_bytes"] - 1, case["plain_bytes"] + 1, 5 << 20):
+                with self.assertRaises(pack.PackError):
+                    pack.decompress(raw(case["frame"]), wrong)
+
+
+class Shards:
+    """A home that has shards only."""
+
+    def __init__(self, shards):
+        self.shards = shards
+
+    def shard(self, root, _length):
+        return self.shards[root]
+
+
+class Chunks:
+    """A store that has chunks only."""
+
+    def __init__(self, content):
+        self.content, self.plain = content, {}
+
+    def chunk(self, chunk_id, _kind):
+        return self.plain[chunk_id]
+
+
+class Trees(unittest.TestCase):
+    """TREE-1, TREE-3, TREE-18, SNAPSHOT-3, MANIFEST-4"""
+
+    def test_nodes(self):
+        page = vectors("tree")
+        store = Chunks(keys.Content(raw(page["epoch_key_1"])))
+        for name, node in page["nodes"].items():
+            kind = keys.EXTENTS if name.startswith("extents") else keys.DIRECTORY
+            plain = raw(node["plain"])
+            self.assertEqual(store.content.chunk_id(kind, plain).hex(), node["id"])
+            store.plain[raw(node["id"])] = plain
+        listed = list(tree.entries(store, raw(page["nodes"]["directory_of_all_entries"]["id"])))
+        expected = [tree.Entry(cbor.decode(raw(case["entry"]))) for case in page["entries"]]
+        self.assertEqual([e.name for e in listed], sorted(e.name for e in expected))
+        self.assertEqual(list(tree.entries(store, raw(page["nodes"]["empty_directory"]["id"]))), [])
+
+    def test_snapshot_and_manifest(self):
+        page = vectors("tree")
+        content = keys.Content(raw(page["epoch_key_1"]))
+        for name, kind in (("snapshot", keys.SNAPSHOT), ("manifest", keys.MANIFEST)):
+            plain = raw(page[name]["plain"])
+            self.assertEqual(content.chunk_id(kind, plain).hex(), page[name]["id"])
+            self.assertEqual(cbor.encode(cbor.decode(plain)), plain)
+
+    def test_hostile_names(self):
+        fine = cbor.decode(raw(vectors("tree")["entries"][0]["entry"]))
+        for name in (b"", b".", b"..", b"a/b", b"/etc", b"a\0b", b"x" * 1025):
+            with self.assertRaises(tree.TreeError, msg=name):
+                tree.Entry({**fine, 0: name})
 
 
 if __name__ == "__main__":
