@@ -11,6 +11,7 @@ use larder_tests::{
     tree,
 };
 
+// INV-7, HEAD-6
 #[test]
 fn two_heads_with_one_number_are_noticed_and_lose_nothing() {
     let mut circle = Circle::new(1);

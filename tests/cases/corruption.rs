@@ -29,6 +29,7 @@ fn rot(depot: &Path) -> usize {
     flipped
 }
 
+// INV-11
 #[test]
 fn a_holder_with_rotten_shards_is_named_and_nothing_wrong_is_written() {
     let mut circle = Circle::new(2);

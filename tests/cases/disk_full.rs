@@ -32,6 +32,7 @@ fn holder_on(circle: &mut Circle, disk: &SmallDisk) {
     circle.holders.push(holder);
 }
 
+// DEPOT-11
 #[test]
 fn a_holder_with_a_full_disk_refuses_and_stays_serviceable() {
     let mut circle = Circle::new(0);
@@ -105,6 +106,7 @@ fn size(directory: &Path) -> u64 {
     paths.iter().filter(|path| path.is_file()).map(|path| fs::metadata(path).unwrap().len()).sum()
 }
 
+// FILES-34
 #[test]
 fn a_restore_onto_a_full_disk_stops_cleanly_and_goes_on_later() {
     let mut circle = Circle::new(1);

@@ -32,6 +32,7 @@ fn assert_receipts_hold(holder: &Node) {
     assert_eq!(verified["damaged"], 0, "{verified:#}");
 }
 
+// INV-1, INV-4, INV-5, INV-9
 #[test]
 fn killed_at_random_moments_nothing_is_lost_or_left_behind() {
     let kills = number_from_env("LARDER_KILLS").unwrap_or(5);

@@ -10,6 +10,23 @@
 
 #![expect(clippy::unwrap_used, reason = "everything in this binary is a test")]
 
+mod canary;
+mod cloned_home;
+mod corruption;
 mod decoders;
+mod disk_full;
+mod folders;
 mod harness;
+mod idle;
+mod killed_restore;
+mod kills;
+mod looking;
+mod memory;
+mod older_head;
+mod ordinary_user;
+mod reader;
+mod round_trip;
+mod second_snapshot;
 mod tidy;
+mod two_devices;
+mod wrong_input;

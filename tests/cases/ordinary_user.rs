@@ -34,6 +34,7 @@ fn possible(case: &str) -> bool {
     reached || !skipped(case, "the program lies where other users cannot reach it")
 }
 
+// FILES-33
 #[test]
 fn an_ordinary_user_restores_everything_but_what_only_root_can() {
     if !possible("restore by an ordinary user") {
@@ -67,6 +68,7 @@ fn an_ordinary_user_restores_everything_but_what_only_root_can() {
     assert_eq!(differences, "");
 }
 
+// FILES-11
 #[test]
 fn a_file_that_cannot_be_read_is_said_and_the_rest_is_saved() {
     if !possible("unreadable files") {

@@ -2,6 +2,7 @@
 
 use larder_tests::{circle::Circle, compare, tree};
 
+// FILES-1, INV-2, INV-3
 #[test]
 fn a_folder_survives_its_device_with_both_holders_and_with_each_alone() {
     let mut circle = Circle::new(2);
@@ -74,4 +75,46 @@ fn a_part_of_a_snapshot_can_be_seen_and_restored_alone() {
     let restored = compare::below(&target, &folder);
     compare::assert_same_tree(&folder.join("attributes"), &restored.join("attributes"));
     assert_eq!(std::fs::read_dir(&restored).unwrap().count(), 1);
+}
+
+// FILES-31, FILES-35, FILES-36
+#[test]
+fn what_is_there_already_is_treated_as_asked() {
+    let circle = Circle::new(0);
+    let folder = circle.folder("folder");
+    tree::every_kind(&folder, 14);
+    let node = &circle.source;
+    node.cli(["backup", "--wait", "local"], [&folder]).ok();
+    let target = circle.path("target");
+    node.cli(["restore", "latest", "--dry-run", "--to"], [&target]).ok();
+    assert!(!target.exists(), "a dry run made something");
+    node.cli(["restore", "latest", "--to"], [&target]).ok();
+    compare::assert_same_tree(&folder, &target);
+
+    let changed = |path: &std::path::Path| {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::symlink_metadata(path).unwrap();
+        (path.to_owned(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    };
+    let stamps = |target| tree::bottom_up(target).iter().map(|p| changed(p)).collect::<Vec<_>>();
+    let before = stamps(&target);
+    let again = node.cli(["restore", "latest", "--to"], [&target]).ok().json();
+    assert_eq!(again["files_written"], 0, "{again:#}");
+    // The root is touched by the marker of a running restore, and its time put back.
+    let touched: Vec<_> =
+        stamps(&target).into_iter().zip(before).filter(|(a, b)| a != b && a.0 != target).collect();
+    assert!(touched.is_empty(), "a restore of what is there touched {touched:?}");
+
+    let mine = target.join("contents/text");
+    let write = || std::fs::write(&mine, b"changed by the person since").unwrap();
+    let read = || std::fs::read(&mine).unwrap();
+    let saved = std::fs::read(folder.join("contents/text")).unwrap();
+    for (policy, stays) in [("never", true), ("newer", true), ("changed", false), ("always", false)]
+    {
+        write();
+        let words = ["restore", "latest", "--overwrite", policy, "--to"];
+        node.cli(words, [&target]).ok();
+        assert_eq!(read() != saved, stays, "with --overwrite {policy}");
+    }
+    compare::assert_same_tree(&folder, &target);
 }
