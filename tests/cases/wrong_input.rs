@@ -33,7 +33,7 @@ fn a_wrong_phrase_is_exit_code_5_and_makes_no_vault() {
         fs::read_to_string(other).unwrap(),
         swapped.join(" "),
         words[1..].join(" "),
-        "not a phrase".to_owned(),
+        "larder winter".to_owned(),
     ];
     for (number, phrase) in wrong.iter().enumerate() {
         let file = circle.path(&format!("wrong{number}"));
