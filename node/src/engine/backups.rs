@@ -40,6 +40,7 @@ pub(crate) async fn run(
     let member = core.member()?;
     let sent_before = member.custody()?.view().borrow().sent_bytes;
     let folders = folders(core, &wish)?;
+    super::sync::refresh(core, &member).await;
     let mut snapshots = Vec::with_capacity(folders.len());
     let mut problems_total = 0;
     for folder in folders {

@@ -26,6 +26,7 @@ pub(crate) async fn greet(
     pull_log(core, holder, member.vault).await?;
     push_log(core, holder, member.vault).await?;
     pull_heads(core, holder, member.vault).await?;
+    super::sync::head_came(core, member.vault);
     note_met(core, holder, Some(&standing))?;
     Ok(standing)
 }

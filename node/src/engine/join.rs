@@ -10,7 +10,7 @@ use std::{
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
-    limits::FRAME_BYTES_MAX,
+    limits::{ADDRESSES_MAX, FRAME_BYTES_MAX},
     log::{DeviceLog, Label},
     pairing::{
         self, Ending, Input, InviteId, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output,
@@ -364,6 +364,7 @@ pub(crate) async fn keep_peers(
             continue;
         }
         let known = core.state.peer(&device)?;
+        let addresses = joined(known.as_ref(), addresses);
         let row = PeerRow {
             device,
             vault,
@@ -385,6 +386,19 @@ pub(crate) async fn keep_peers(
         }
     }
     Ok(())
+}
+
+/// Addresses of both: a manifest may name an older one than a ticket, or the other way round.
+/// What was known before comes first, and few enough are kept.
+fn joined(known: Option<&PeerRow>, new: Vec<String>) -> Vec<String> {
+    let mut all = known.map(|known| known.addresses.clone()).unwrap_or_default();
+    for address in new {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all.truncate(ADDRESSES_MAX);
+    all
 }
 
 /// How a pairing that did not succeed is told.

@@ -4,7 +4,7 @@
 //! segments, and their records enter the index: known at once, usable only after this device has
 //! itself seen receipts that meet the policy (HOME-6).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use larder_protocol::{
     head::SignedHead,
@@ -14,10 +14,16 @@ use larder_protocol::{
     pack::reader::{PackReader, open_header},
     placing::{Input, KnownPack},
 };
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{ChunkSource, Core, EngineError, Member, fetcher::Want, on_disk};
+use super::{ChunkSource, Core, EngineError, Member, contact, fetcher::Want, on_disk};
 use crate::state::{commits::CommitRow, index::Standing};
+
+/// How long holders are asked for other devices' heads before a backup.
+const ASK_OTHERS: Duration = Duration::from_secs(5);
+/// How long receipts for other devices' packs are waited for before a backup.
+const AWAIT_RECEIPTS: Duration = Duration::from_secs(5);
 
 /// Begins to follow the vault's other devices.
 pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
@@ -36,6 +42,46 @@ pub(super) fn head_came(core: &Arc<Core>, vault: VaultId) {
     {
         start(core, &member);
     }
+}
+
+/// Before a backup of a vault of several devices: asks the holders that can be reached for newer
+/// heads of the others, follows them, and waits a little for receipts, so that what the others
+/// have stored is not stored again. Never a reason for a backup to fail.
+pub(super) async fn refresh(core: &Arc<Core>, member: &Arc<Member>) {
+    let is_alone = core.log_of(&member.vault).is_ok_and(|log| log.devices().count() < 2);
+    if is_alone {
+        return;
+    }
+    let asked = core.state.peers().unwrap_or_default().into_iter().map(|peer| {
+        let (core, vault) = (Arc::clone(core), member.vault);
+        tokio::spawn(async move {
+            contact::hello(&core, peer.device).await?;
+            contact::pull_log(&core, peer.device, vault).await?;
+            contact::pull_heads(&core, peer.device, vault).await
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    let all = async {
+        for one in asked {
+            // A holder that cannot be asked now is asked when it is met.
+            let _ = one.await;
+        }
+    };
+    let _ = timeout(ASK_OTHERS, all).await;
+    if let Err(error) = follow(core, member).await {
+        debug!("other devices of the vault could not be followed: {error}");
+        return;
+    }
+    let vouched = async {
+        loop {
+            let waits = core.state.pack_facts().is_ok_and(|all| all.iter().any(|f| !f.usable));
+            if !waits {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = timeout(AWAIT_RECEIPTS, vouched).await;
 }
 
 /// Takes in every head of another device that is newer than what is known of it.
