@@ -71,7 +71,7 @@ fn with_every_holder_rotten_the_restore_fails_and_writes_no_wrong_file() {
     if target.exists() {
         for path in tree::bottom_up(&target) {
             let name = path.strip_prefix(&target).unwrap();
-            let original = std::path::Path::new("/").join(name);
+            let original = Path::new("/").join(name);
             let temporary = path.file_name().unwrap().to_string_lossy().starts_with(".larder-part");
             if path.is_file() && !temporary {
                 assert_eq!(fs::read(&path).unwrap(), fs::read(original).unwrap());

@@ -47,3 +47,17 @@ fn a_head_older_than_one_already_seen_hides_nothing() {
     fresh.cli(["restore", "latest", "--to"], [&target]).ok();
     compare::assert_same_tree(&folder, &compare::below(&target, &folder));
 }
+
+#[test]
+fn a_holder_that_comes_back_at_another_address_is_found_again() {
+    let mut circle = Circle::new(1);
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 82, 10, 10_000);
+    circle.backup(&folder);
+    circle.holders[0].stop();
+    circle.holders[0].move_elsewhere();
+    circle.holders[0].up();
+    // Nobody is told: the holder knows where the source is, and says where it is itself.
+    fs::write(folder.join("newer"), b"after the move").unwrap();
+    circle.backup(&folder);
+}

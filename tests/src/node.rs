@@ -33,6 +33,8 @@ pub struct Node {
     log: PathBuf,
     /// Words before every command: another user, another network.
     prefix: Vec<OsString>,
+    /// Where it listens: chosen by the system at the first start and kept, as in real life.
+    listen: String,
     running: Option<Running>,
 }
 
@@ -50,6 +52,7 @@ impl Node {
             home: directory.join(name),
             log: directory.join(format!("{name}.log")),
             prefix: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
             running: None,
         }
     }
@@ -68,6 +71,11 @@ impl Node {
         self.cli(["init", "--name", &self.name, "--site", &self.name, "--phrase-out"], [&phrase])
             .ok();
         phrase
+    }
+
+    /// Forgets the port: the next start is somewhere else.
+    pub fn move_elsewhere(&mut self) {
+        "127.0.0.1:0".clone_into(&mut self.listen);
     }
 
     /// The home.
@@ -126,7 +134,7 @@ impl Node {
         assert!(self.running.is_none(), "{} is up already", self.name);
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.expect("the log can be written");
-        let mut command = self.command(["up", "--listen", "127.0.0.1:0", "--lan", "off"], [""; 0]);
+        let mut command = self.command(["up", "--listen", &self.listen, "--lan", "off"], [""; 0]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = change(&mut command).spawn().expect("the larder program starts");
         let stdout = child.stdout.take().expect("it was asked for");
@@ -144,7 +152,12 @@ impl Node {
             }
         });
         match receive.recv_timeout(START_LIMIT) {
-            Ok(ready) => &self.running.insert(Running { child, ready }).ready,
+            Ok(ready) => {
+                if let Some(address) = ready["addresses"][0].as_str() {
+                    address.clone_into(&mut self.listen);
+                }
+                &self.running.insert(Running { child, ready }).ready
+            }
             Err(_) => {
                 child.kill().expect("a child can be killed");
                 let status = child.wait().expect("a killed child ends");
