@@ -33,7 +33,11 @@ fn vectors() -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let Ok(files) = fs::read_dir(workspace().join("specs/vectors")) else { return found };
     for file in files {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
         let value = serde_json::from_str(&text).expect("vectors are JSON");
         strings(&value, &mut found);
     }
