@@ -310,11 +310,13 @@ async fn gather(
         machine.handle_input(core.clock.now(), Input::HolderKnown { holder: ticket.device });
     }
     let mut tried: BTreeMap<DeviceId, Tried> = BTreeMap::new();
+    // Said once: it holds until somebody else is asked, also while manifests are followed.
+    let mut is_finished = false;
     loop {
-        let mut is_finished = false;
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Ask { order, holder } => {
+                    is_finished = false;
                     let (core, member) = (Arc::clone(core), Arc::clone(member));
                     let (access, facts) = (Arc::clone(access), facts.clone());
                     tokio::spawn(async move {
