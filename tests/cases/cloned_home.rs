@@ -13,7 +13,6 @@ use larder_tests::{
 
 // INV-7, HEAD-6
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn two_heads_with_one_number_are_noticed_and_lose_nothing() {
     let mut circle = Circle::new(1);
     let folder = circle.folder("folder");

@@ -31,7 +31,6 @@ fn rot(depot: &Path) -> usize {
 
 // INV-11
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn a_holder_with_rotten_shards_is_named_and_nothing_wrong_is_written() {
     let mut circle = Circle::new(2);
     let folder = circle.folder("folder");
@@ -54,7 +53,6 @@ fn a_holder_with_rotten_shards_is_named_and_nothing_wrong_is_written() {
 }
 
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn with_every_holder_rotten_the_restore_fails_and_writes_no_wrong_file() {
     let mut circle = Circle::new(1);
     let folder = circle.folder("folder");

@@ -72,7 +72,6 @@ fn a_holder_with_a_full_disk_refuses_and_stays_serviceable() {
 }
 
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn a_source_with_a_full_spool_waits_says_so_and_goes_on() {
     let mut circle = Circle::new(1);
     let folder = circle.folder("folder");
@@ -110,7 +109,6 @@ fn size(directory: &Path) -> u64 {
 
 // FILES-34
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn a_restore_onto_a_full_disk_stops_cleanly_and_goes_on_later() {
     let mut circle = Circle::new(1);
     let Some(disk) = small_disk(&circle, "target", 16 * MIB) else { return };

@@ -16,7 +16,6 @@ use larder_tests::{
 };
 
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn a_wrong_phrase_is_exit_code_5_and_makes_no_vault() {
     let circle = Circle::new(1);
     let folder = circle.folder("folder");
