@@ -153,6 +153,7 @@ impl Node {
         });
         match receive.recv_timeout(START_LIMIT) {
             Ok(ready) => {
+                assert_eq!(ready["outcome"], "ready", "{}: {}", self.name, self.last_words());
                 if let Some(address) = ready["addresses"][0].as_str() {
                     address.clone_into(&mut self.listen);
                 }

@@ -8,6 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod dice;
+mod event;
 mod holder;
 mod restorer;
 mod source;

@@ -1,3 +1,5 @@
+//! Looking into snapshots, against the engine in this process.
+
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use super::super::testing::{TestNode, named, raw};

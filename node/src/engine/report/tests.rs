@@ -1,3 +1,5 @@
+//! What status, peers and doctor say, against the engine in this process.
+
 use std::{fs, path::PathBuf};
 
 use super::super::testing::{TestNode, admit, pair, raw};
