@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bao_tree::{BaoTree, ChunkRanges, io::BaoContentItem};
@@ -163,9 +164,27 @@ impl PartialShard {
 
     /// The partial shards in `dir`.
     pub fn list(dir: &Path) -> BTreeSet<ShardRoot> {
+        Self::list_older(dir, Duration::ZERO)
+    }
+
+    /// The partial shards in `dir` to which nothing came for `age`.
+    pub fn list_older(dir: &Path, age: Duration) -> BTreeSet<ShardRoot> {
         let Ok(entries) = fs::read_dir(dir) else { return BTreeSet::new() };
-        let root = |entry: fs::DirEntry| entry.path().file_stem()?.to_str()?.parse().ok();
-        entries.flatten().filter_map(root).collect()
+        let (mut old, mut young) = (BTreeSet::new(), BTreeSet::new());
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let root = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+            let Some(root) = root else { continue };
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            // A time in the future is no age.
+            let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age));
+            if age.is_zero() || is_old {
+                old.insert(root)
+            } else {
+                young.insert(root)
+            };
+        }
+        old.difference(&young).copied().collect()
     }
 
     /// Removes the files.

@@ -33,6 +33,8 @@ use crate::{depot::PartialShard, net::FetchError};
 const INBOX_MAX: usize = 256;
 /// Between two attempts to reach a holder while something is wanted.
 const RECONNECT_AFTER: Duration = Duration::from_secs(5);
+/// Fetched bytes are kept for a restore that was interrupted, so long after the last of them came.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Verified bytes between two reports of one stripe.
 const REPORT_BYTES: u64 = 128 * 1024;
 
@@ -121,6 +123,13 @@ impl Fetcher {
         all.remove(root);
         if let Err(error) = PartialShard::discard(&core.home.fetch_directory(), root) {
             debug!("partial shard {}: {error}", root.short());
+        }
+    }
+
+    /// Removes what was fetched for something that never went on. Blocks on the disk.
+    pub(crate) fn discard_old(&self, core: &Core) {
+        for root in PartialShard::list_older(&core.home.fetch_directory(), KEPT_FOR) {
+            self.discard(core, &root);
         }
     }
 

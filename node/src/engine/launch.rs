@@ -193,6 +193,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     // Set once: the member was made just above.
     let _ = member.custody.set(custody);
     core.set_member(Arc::clone(&member));
+    member.fetcher.discard_old(core);
     super::sync::start(core, &member);
     Ok(member)
 }

@@ -234,6 +234,7 @@ impl Work {
                 self.member.fetcher.discard(&self.core, &root);
             }
         }
+        self.member.fetcher.discard_old(&self.core);
     }
 
     fn outcome(&self) -> RestoreOutcome {
