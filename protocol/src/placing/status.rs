@@ -174,8 +174,11 @@ impl Placing {
     }
 
     fn blocked(&self, sites: usize) -> Option<Blocked> {
-        let mut up = self.holders.values().filter(|holder| matches!(holder.link, Link::Up { .. }));
-        if self.holders.is_empty() {
+        // A device that was met and grants nothing is no holder: it stands in nobody's way.
+        let mut holders = self.holders.values().filter(|holder| holder.counts_as_holder());
+        let is_up = |holder: &&super::Holder| matches!(holder.link, Link::Up { .. });
+        let mut up = holders.clone().filter(is_up);
+        if holders.next().is_none() {
             Some(Blocked::NoHolder)
         } else if sites < self.copies {
             Some(Blocked::TooFewSites { known: sites, wanted: self.copies })

@@ -379,6 +379,20 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
 }
 
 #[test]
+fn a_device_that_grants_nothing_is_not_what_stands_in_the_way() {
+    let mut driven = Driven::new(&[], Policy::default());
+    let known = |number| Input::HolderKnown { holder: holder(number), site: Site("a".to_owned()) };
+    driven.give(known(1));
+    driven.give(Input::HolderConnected { holder: holder(1), granted_bytes: 0 });
+    driven.store(9, PackClass::Data);
+    driven.give(Input::HolderLost { holder: holder(1) });
+    assert_eq!(driven.machine.status().blocked, Some(Blocked::NoHolder));
+    driven.give(known(2));
+    driven.give(Input::HolderLost { holder: holder(2) });
+    assert_eq!(driven.machine.status().blocked, Some(Blocked::NotConnected));
+}
+
+#[test]
 fn the_status_tells_how_far_the_newest_head_is() {
     let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });
     assert_eq!(driven.machine.status().copies_least, 0);

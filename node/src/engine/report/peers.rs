@@ -16,7 +16,7 @@ use crate::{
     state::circle::PeerRow,
 };
 
-/// How long a node that was opened for one command waits for its peers to answer.
+/// How long peers that are not connected may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// An answer so long ago still counts as being there.
 const LATELY_S: u64 = 60;
@@ -24,7 +24,7 @@ const LATELY_S: u64 = 60;
 /// Lists peers, ascending by name.
 pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let status = placing_status(core).await?;
-    let asked = ask_unless_running(core, status.as_ref()).await?;
+    let asked = ask_absent(core, status.as_ref()).await?;
     let own_vault = core.member().ok().map(|member| member.vault);
     let blames = core.blames();
     let mut peers = Vec::new();
@@ -73,15 +73,11 @@ pub(super) enum Answered {
     No,
 }
 
-/// Asks every peer that placing has not met yet, all at once. A node that goes on running knows
-/// without asking.
-pub(super) async fn ask_unless_running(
+/// Asks every peer that placing is not connected with, all at once.
+pub(super) async fn ask_absent(
     core: &Arc<Core>,
     status: Option<&Status>,
 ) -> Result<BTreeMap<DeviceId, Answered>, EngineError> {
-    if core.serves {
-        return Ok(BTreeMap::new());
-    }
     let is_met = |device: &DeviceId| {
         status.and_then(|status| status.holders.get(device)).is_some_and(|one| one.connected)
     };
@@ -151,8 +147,7 @@ impl View<'_> {
         let lately = self.now.0.saturating_sub(peer.last_seen) <= LATELY_S && peer.last_seen > 0;
         if is_blamed || condition == Some(Condition::Distrusted) {
             PeerState::Failed
-        } else if condition == Some(Condition::Forbidden) || self.asked == Some(&Answered::Refused)
-        {
+        } else if self.asked == Some(&Answered::Refused) {
             PeerState::Refusing
         } else if self.holder.is_some_and(|holder| holder.connected)
             || self.asked == Some(&Answered::Yes)
@@ -224,7 +219,8 @@ mod tests {
         let up = |condition| holder(true, condition, 0);
         assert_eq!(state(Some(&up(Condition::Fine)), None, 0), PeerState::Online);
         assert_eq!(state(Some(&up(Condition::Full)), None, 0), PeerState::Online);
-        assert_eq!(state(Some(&up(Condition::Forbidden)), None, 0), PeerState::Refusing);
+        // It is a device that grants nothing, not one that does not know us.
+        assert_eq!(state(Some(&up(Condition::Forbidden)), None, 0), PeerState::Online);
         assert_eq!(state(Some(&up(Condition::Distrusted)), None, 0), PeerState::Failed);
     }
 

@@ -1,17 +1,20 @@
 //! How safe everything is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use larder_protocol::{
     head::SignedHead,
-    ids::ShardRoot,
+    ids::{DeviceId, ShardRoot},
     placing::{Copies, Status},
 };
 
 use super::{
     super::{Core, EngineError, clock::wall, launch, on_disk, settings},
     advice::{Facts, least_safe},
-    peers::{Answered, View, ask_unless_running, placing_status},
+    peers::{Answered, View, ask_absent, placing_status},
 };
 use crate::{
     command::{Failure, Outcome, PeerState, Safety, StatusOutcome},
@@ -26,7 +29,11 @@ pub(crate) fn copies_reached(status: &Status) -> u32 {
 /// Tells how safe everything is, and what to do about what is not.
 pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let placing = placing_status(core).await?;
-    let asked = ask_unless_running(core, placing.as_ref()).await?;
+    // A node that goes on running knows without asking.
+    let asked = match core.serves {
+        true => BTreeMap::new(),
+        false => ask_absent(core, placing.as_ref()).await?,
+    };
     let is_member = placing.is_some();
     let folders = if is_member { settings::folder_lines(core).await? } else { Vec::new() };
     let (online, total) = count_peers(core, placing.as_ref(), &asked)?;
@@ -77,7 +84,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
 fn count_peers(
     core: &Core,
     placing: Option<&Status>,
-    asked: &std::collections::BTreeMap<larder_protocol::ids::DeviceId, Answered>,
+    asked: &BTreeMap<DeviceId, Answered>,
 ) -> Result<(u32, u32), EngineError> {
     let blames = core.blames();
     let (mut online, mut total) = (0, 0);
