@@ -15,12 +15,12 @@ fn left_behind(directory: &Path) -> Vec<String> {
     let paths = tree::bottom_up(directory);
     let temporary = |path: &&std::path::PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let parent = path.parent().and_then(Path::file_name).unwrap_or_default();
+        let parent = path.parent().unwrap_or(directory);
         name.starts_with(".new-")
             || name.starts_with(".larder-part-")
             || name.ends_with(".tmp")
-            || parent == "tmp"
-            || parent == "fetch"
+            || parent == directory.join("depot/tmp")
+            || parent == directory.join("fetch")
     };
     paths.iter().filter(temporary).map(|path| path.display().to_string()).collect()
 }

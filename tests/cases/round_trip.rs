@@ -31,7 +31,6 @@ fn a_folder_survives_its_device_with_both_holders_and_with_each_alone() {
 }
 
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn a_recovered_device_sees_what_there_was_and_goes_on_backing_up() {
     let mut circle = Circle::new(1);
     let folder = circle.folder("folder");

@@ -9,7 +9,6 @@ use larder_tests::{
 };
 
 #[test]
-#[ignore = "does not pass yet: open in the main job"]
 fn two_devices_with_the_same_files_store_them_once() {
     let mut circle = Circle::new(1);
     let folder = circle.folder("folder");

@@ -195,6 +195,9 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     core.set_member(Arc::clone(&member));
     member.fetcher.discard_old(core);
     super::sync::start(core, &member);
+    if core.serves {
+        super::sync::meet_everybody(core, &member);
+    }
     Ok(member)
 }
 

@@ -35,6 +35,19 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
     });
 }
 
+/// Greets every node that is known, once: so the others learn where this one is now, and both
+/// sides are up to date. For a node that stays.
+pub(super) fn meet_everybody(core: &Arc<Core>, member: &Arc<Member>) {
+    for peer in core.state.peers().unwrap_or_default() {
+        let (core, member) = (Arc::clone(core), Arc::clone(member));
+        tokio::spawn(async move {
+            if let Err(error) = contact::greet(&core, &member, peer.device).await {
+                debug!("{} could not be greeted: {error}", peer.device.short());
+            }
+        });
+    }
+}
+
 /// A head of some vault was taken. If it is the own one's, its device has something new.
 pub(super) fn head_came(core: &Arc<Core>, vault: VaultId) {
     if let Ok(member) = core.member()

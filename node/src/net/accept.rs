@@ -7,7 +7,7 @@ mod put;
 
 use std::{future::pending, sync::Arc};
 
-use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream};
 use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
@@ -154,6 +154,7 @@ async fn connection<S: Serve>(
     incoming: Incoming,
     handshaking: OwnedSemaphorePermit,
 ) {
+    let seen_at = incoming.remote_addr();
     // Refused peers end here: the door stands in the handshake.
     let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
     drop(handshaking);
@@ -163,6 +164,10 @@ async fn connection<S: Serve>(
     };
     let _listed = net.inner.links.list(from, &connection);
     let Some(protocol) = Protocol::of_alpn(connection.alpn()) else { return };
+    if let (Protocol::Control, IncomingAddr::Ip(address)) = (protocol, seen_at) {
+        // It calls from the port that it listens at. Only devices that are known come this far.
+        net.inner.addresses.met_at(from, address);
+    }
     let mut streams = JoinSet::new();
     loop {
         let is_unused = streams.is_empty();

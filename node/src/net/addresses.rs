@@ -27,6 +27,15 @@ impl Addresses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, addresses);
     }
 
+    /// A device was met there just now: the best place to look first.
+    pub(super) fn met_at(&self, peer: DeviceId, address: SocketAddr) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = table.entry(peer).or_default();
+        known.retain(|other| *other != address);
+        known.insert(0, address);
+        known.truncate(ADDRESSES_PER_PEER);
+    }
+
     pub(super) fn of(&self, peer: &DeviceId) -> Vec<SocketAddr> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.get(peer).cloned().unwrap_or_default()

@@ -55,7 +55,7 @@ pub struct Net {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) endpoint: Endpoint,
-    addresses: Addresses,
+    pub(super) addresses: Addresses,
     pub(super) links: Links,
 }
 
