@@ -26,7 +26,7 @@ fn a_restore_killed_three_times_fetches_at_most_a_twentieth_twice() {
     };
     let mut circle = Circle::behind(2, network.enter());
     let folder = circle.folder("folder");
-    tree::ordinary(&folder, 91, 400, 300_000);
+    tree::ordinary(&folder, 91, 800, 300_000);
     circle.backup(&folder);
     circle.lose_source();
 
