@@ -12,7 +12,8 @@
 //!    └── failed, stalled, holder down or banned ───┘
 //! ```
 //! A holder: up or down as the shell says; resting after failures, longer each time; banned for
-//! good after wrong bytes, or after "not found" for a shard that it has given a receipt for.
+//! good after wrong bytes, or after "not found" for a shard that it has given a receipt for. One
+//! that says that its copy of a shard is damaged is named, and asked for other shards.
 //!
 //! **Only verified bytes are reported as progress**, so nothing wrong ever becomes present; what
 //! came before a failure is kept and never fetched again.
@@ -51,6 +52,8 @@ pub enum StripeFailure {
     WrongBytes,
     /// The holder says that it does not have the shard.
     NotFound,
+    /// The holder says that its own copy is damaged.
+    Damaged,
     /// The holder says that we may not read it.
     Forbidden,
     /// Connection or stream lost, or no answer in time.
@@ -128,6 +131,9 @@ pub enum Fault {
     WrongBytes,
     /// It gave a receipt and does not have the shard.
     LostShard,
+    /// By its own word its copy is damaged. It is asked for other shards as before: it tells the
+    /// truth.
+    DamagedShard,
 }
 
 /// An order to the shell.
@@ -160,7 +166,7 @@ pub enum Output {
         /// Which.
         roots: Vec<ShardRoot>,
     },
-    /// A holder broke its word; it is asked no more.
+    /// A holder broke its word and is asked no more, or says that it cannot keep it for this shard.
     Blame {
         /// Who.
         holder: DeviceId,
@@ -183,7 +189,7 @@ struct Wanted {
     present: Ranges,
     /// Wanted, not present, not in flight.
     open: Ranges,
-    /// Holders that said they do not have it.
+    /// Holders that said they do not have it, or not whole.
     lacking: BTreeSet<DeviceId>,
     /// Holders whose receipt says they have it.
     receipted: BTreeSet<DeviceId>,

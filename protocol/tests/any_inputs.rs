@@ -249,7 +249,7 @@ impl Draw {
                     StripeFailure::WrongBytes,
                     StripeFailure::NotFound,
                     StripeFailure::Forbidden,
-                    StripeFailure::Lost,
+                    StripeFailure::Damaged,
                     StripeFailure::Lost,
                     StripeFailure::Local,
                 ];

@@ -45,8 +45,9 @@ fn a_holder_with_rotten_shards_is_named_and_nothing_wrong_is_written() {
     let (_fresh, restored, outcome) = circle.restore_with("fresh", &[0, 1]);
     compare::assert_same_tree(&folder, &compare::below(&restored, &folder));
     let blamed = outcome["blamed"].as_array().unwrap();
-    assert!(blamed.iter().any(|blame| blame["device"] == rotten.as_str()), "{outcome:#}");
-    assert_eq!(blamed.len(), 1, "only the rotten holder is to blame: {outcome:#}");
+    assert!(!blamed.is_empty(), "the rotten holder is not named: {outcome:#}");
+    let only_rotten = blamed.iter().all(|blame| blame["device"] == rotten.as_str());
+    assert!(only_rotten, "only the rotten holder is to blame: {outcome:#}");
     // The holder finds it as well, says so, and goes on serving.
     let verified = circle.holders[0].cli(["verify"], [""; 0]).expect_code(1).json();
     assert!(verified["damaged"].as_u64().unwrap() > 0, "{verified:#}");

@@ -388,11 +388,11 @@ impl Report {
     }
 }
 
-/// A holder that says that it cannot read its copy has lost it, and says so honestly.
 const fn failure(error: &FetchError) -> StripeFailure {
     match error {
         FetchError::WrongBytes => StripeFailure::WrongBytes,
-        FetchError::Denied | FetchError::Unreadable => StripeFailure::NotFound,
+        FetchError::Denied => StripeFailure::NotFound,
+        FetchError::Unreadable => StripeFailure::Damaged,
         FetchError::Local(_) => StripeFailure::Local,
         FetchError::Stalled | FetchError::Net(_) | FetchError::Busy => StripeFailure::Lost,
     }
@@ -402,6 +402,7 @@ const fn describe(fault: Fault) -> &'static str {
     match fault {
         Fault::WrongBytes => "served wrong bytes",
         Fault::LostShard => "gave a receipt for a shard that it can no longer serve",
+        Fault::DamagedShard => "says that its copy of a shard is damaged",
     }
 }
 

@@ -1,6 +1,8 @@
 //! How stripes end, and what that says about their holders.
 
-use super::{ByteRange, Fault, Fetching, Output, Source, StripeFailure, choosing::stall_at};
+use super::{
+    ByteRange, Fault, Fetching, Output, Source, StripeFailure, Wanted, choosing::stall_at,
+};
 use crate::{ids::DeviceId, ids::ShardRoot, limits::GROUP_BYTES, order::OrderId};
 
 impl Fetching {
@@ -64,12 +66,17 @@ impl Fetching {
         match failure {
             StripeFailure::WrongBytes => self.blame(id, Fault::WrongBytes, root),
             StripeFailure::NotFound => {
-                let Some(want) = self.wants.get_mut(&root) else { return };
-                want.lacking.insert(id);
-                self.unserved_suspects.insert(root);
-                if want.receipted.contains(&id) {
+                if self.lacks(id, root).is_some_and(|want| want.receipted.contains(&id)) {
                     self.blame(id, Fault::LostShard, root);
                 }
+            }
+            StripeFailure::Damaged => {
+                self.lacks(id, root);
+                self.outputs.push_back(Output::Blame {
+                    holder: id,
+                    fault: Fault::DamagedShard,
+                    root,
+                });
             }
             StripeFailure::Forbidden | StripeFailure::Lost => {
                 let now = self.now;
@@ -89,6 +96,14 @@ impl Fetching {
                 }
             }
         }
+    }
+
+    /// A holder does not have a shard, whyever: it is not asked for it again.
+    fn lacks(&mut self, id: DeviceId, root: ShardRoot) -> Option<&Wanted> {
+        let want = self.wants.get_mut(&root)?;
+        want.lacking.insert(id);
+        self.unserved_suspects.insert(root);
+        Some(want)
     }
 
     fn blame(&mut self, id: DeviceId, fault: Fault, root: ShardRoot) {

@@ -123,6 +123,21 @@ fn not_found_is_blamed_only_against_a_receipt() {
     }
 }
 
+// RESTORE-8
+#[test]
+fn a_holder_that_owns_up_to_a_damaged_copy_is_named_and_asked_for_other_shards() {
+    let mut driven = Driven::new(&[1]);
+    let rotten = shard(9, GROUP_BYTES);
+    driven.want(rotten, 0);
+    let order = driven.of(1)[0];
+    driven.fail(1, order, StripeFailure::Damaged);
+    let root = rotten.root;
+    let blame = Output::Blame { holder: holder(1), fault: Fault::DamagedShard, root };
+    assert_eq!(driven.said, [blame, Output::OutOfHolders { roots: vec![root] }]);
+    driven.want(shard(8, GROUP_BYTES), 0);
+    assert_eq!(driven.of(1).len(), 1);
+}
+
 // RESTORE-13
 #[test]
 fn nobody_left_is_said_at_once_and_nobody_reachable_after_a_while() {

@@ -145,7 +145,6 @@ async fn a_dead_peer_is_an_error_in_time_and_others_go_on() {
 
 /// NET-10
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not pass every time yet: open in the main job"]
 async fn a_killed_peer_is_redialled_where_it_comes_back() {
     let source = Node::start(1).await;
     for (same_port, told) in [(true, false), (false, true), (false, false)] {
