@@ -9,7 +9,7 @@ use std::{
 use larder_tests::{circle::Circle, compare, tree};
 
 /// Flips a byte in every third verification group of every shard.
-fn rot(depot: &Path) -> usize {
+pub(crate) fn rot(depot: &Path) -> usize {
     let mut flipped = 0;
     for path in tree::bottom_up(depot) {
         let is_shard = path.file_name().is_some_and(|name| name.len() == 64);

@@ -6,6 +6,7 @@
 //! | `LARDER_KILLS` | how many times processes are killed (5) |
 //! | `LARDER_SEED` | the seed of every random choice |
 //! | `LARDER_LARGE` | with `1`: trees and files of the sizes that are promised, for an hour or so |
+//! | `LARDER_TREES` | the trees of `real_trees`, separated by `:` |
 //! | `LARDER_READER_PYTHON` | the Python with the reader's libraries |
 
 #![expect(clippy::unwrap_used, reason = "everything in this binary is a test")]
@@ -25,6 +26,7 @@ mod memory;
 mod older_head;
 mod ordinary_user;
 mod reader;
+mod real_trees;
 mod round_trip;
 mod second_snapshot;
 mod tidy;

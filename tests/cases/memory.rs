@@ -9,11 +9,11 @@ use larder_tests::{
     process::run,
 };
 
-const SOURCE_BYTES_MAX: u64 = 300 << 20;
-const HOLDER_BYTES_MAX: u64 = 150 << 20;
-const LIMIT: Duration = Duration::from_secs(3600);
+pub(crate) const SOURCE_BYTES_MAX: u64 = 300 << 20;
+pub(crate) const HOLDER_BYTES_MAX: u64 = 150 << 20;
+pub(crate) const LIMIT: Duration = Duration::from_secs(3600);
 
-fn large() -> bool {
+pub(crate) fn large() -> bool {
     number_from_env("LARDER_LARGE") == Some(1)
 }
 
@@ -69,24 +69,4 @@ fn many_files_in_one_directory_fit_through_little_memory() {
         }
         folder
     });
-}
-
-/// The trees that the issue names, where they are there: a kernel's sources and `/usr/share`.
-#[test]
-fn real_trees_go_round() {
-    if !large() {
-        larder_tests::skipped("real trees", "set LARDER_LARGE=1, it takes long");
-        return;
-    }
-    for tree in ["/usr/src/linux-source-6.1", "/usr/share"].map(Path::new) {
-        if !tree.is_dir() {
-            larder_tests::skipped("a real tree", &format!("{} is not there", tree.display()));
-            continue;
-        }
-        round_trip_within_bounds(|circle| {
-            let folder = circle.folder("folder");
-            compare::copy(tree, &folder);
-            folder
-        });
-    }
 }
