@@ -76,7 +76,7 @@ impl Depot {
     pub fn open(dir: &Path) -> Result<(Self, OpenReport), DepotError> {
         let layout = Layout::create(dir)?;
         let reserve = Reserve::open(layout.reserve());
-        let (table, found) = Table::open(layout.table(), reserve)?;
+        let (table, found) = Table::open(&layout.table(), reserve)?;
         let depot = Self {
             inner: Arc::new(Inner { layout, table, stripes: [const { Mutex::new(()) }; STRIPES] }),
         };

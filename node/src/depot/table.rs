@@ -7,8 +7,8 @@
 use std::{
     collections::BTreeMap,
     mem,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use larder_protocol::{
@@ -18,9 +18,10 @@ use larder_protocol::{
     time::Timestamp,
 };
 use minicbor::{Decode, Encode};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{Durability, ReadableTable, TableDefinition};
 
-use super::{DepotError, reserve::Reserve};
+use super::{DepotError, error::is_no_space, reserve::Reserve};
+use crate::database::Database;
 
 /// Key: root, then vault. Value: canonical CBOR of [`StoredRow`].
 const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
@@ -224,10 +225,7 @@ pub(super) enum Found {
 
 /// The table, safe to use from many threads.
 pub(super) struct Table {
-    path: PathBuf,
-    /// `None` only between a failed write and the next successful reopening: redb refuses all
-    /// work after an I/O error.
-    database: RwLock<Option<Database>>,
+    database: Database,
     waiting: Mutex<Vec<Batch>>,
     commit: Mutex<()>,
     totals: Mutex<Totals>,
@@ -236,17 +234,17 @@ pub(super) struct Table {
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Table").field("database", &self.database).finish_non_exhaustive()
     }
 }
 
 impl Table {
-    pub(super) fn open(path: PathBuf, reserve: Reserve) -> Result<(Self, Found), DepotError> {
+    pub(super) fn open(path: &Path, reserve: Reserve) -> Result<(Self, Found), DepotError> {
         let found = if path.exists() { Found::Existing } else { Found::Fresh };
-        let database = open_database(&path)?;
+        let make = |tx: &redb::WriteTransaction| Ok(drop(tx.open_table(SHARDS)?));
+        let database = Database::open(path, CACHE_BYTES, make)?;
         let table = Self {
-            path,
-            database: RwLock::new(Some(database)),
+            database,
             waiting: Mutex::default(),
             commit: Mutex::default(),
             totals: Mutex::default(),
@@ -282,17 +280,17 @@ impl Table {
         mut visit: impl FnMut(ShardRoot, ShardRow),
     ) -> Result<(), DepotError> {
         let (low, high) = between.unwrap_or(([0; 64], [0xff; 64]));
-        self.with(|database| {
-            let table = database.begin_read()?.open_table(SHARDS)?;
+        self.ready()?;
+        let rows = self.database.read(|tx| {
+            let table = tx.open_table(SHARDS)?;
             let mut rows = Vec::new();
             for entry in table.range::<&[u8; 64]>(&low..=&high)? {
                 let (key, value) = entry?;
                 rows.push(ShardRow::decode(key.value(), value.value()));
             }
             Ok(rows)
-        })?
-        .into_iter()
-        .try_for_each(|row| row.map(|(root, row)| visit(root, row)))
+        })?;
+        rows.into_iter().try_for_each(|row| row.map(|(root, row)| visit(root, row)))
     }
 
     /// Records a tenure of a shard whose file is durable.
@@ -359,28 +357,22 @@ impl Table {
     }
 
     fn write(&self, batches: &[Batch]) -> Result<(), DepotError> {
+        self.ready()?;
         let mut replaced = Vec::new();
-        let written = self.with(|database| {
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            {
-                let mut table = transaction.open_table(SHARDS)?;
-                for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
-                    let before = match table.get(key)? {
-                        Some(value) => {
-                            ShardRow::decode(key, value.value()).ok().map(|(_, row)| row)
-                        }
-                        None => None,
-                    };
-                    let after = rule(before.as_ref());
-                    match &after {
-                        Some(row) => drop(table.insert(key, row.encode().as_slice())?),
-                        None => drop(table.remove(key)?),
-                    }
-                    replaced.push((before, after));
+        let written = self.database.write(Durability::Immediate, |tx| {
+            let mut table = tx.open_table(SHARDS)?;
+            for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
+                let before = match table.get(key)? {
+                    Some(value) => ShardRow::decode(key, value.value()).ok().map(|(_, row)| row),
+                    None => None,
+                };
+                let after = rule(before.as_ref());
+                match &after {
+                    Some(row) => drop(table.insert(key, row.encode().as_slice())?),
+                    None => drop(table.remove(key)?),
                 }
+                replaced.push((before, after));
             }
-            transaction.commit()?;
             Ok(())
         });
         if written.is_ok() {
@@ -389,61 +381,20 @@ impl Table {
                 totals.replace(before.as_ref(), after.as_ref());
             }
         }
-        written
+        Ok(written?)
     }
 
-    /// Opens the database again. It repairs itself, which may take space: reading and removing
-    /// come before the reserve.
-    fn reopen(&self) -> Result<Database, DepotError> {
-        match open_database(&self.path) {
-            Err(DepotError::NoSpace) => {
+    /// Opens the file again after an error. It repairs itself, which may take space: reading and
+    /// removing come before the reserve.
+    fn ready(&self) -> Result<(), DepotError> {
+        match self.database.ready() {
+            Err(redb::Error::Io(error)) if is_no_space(&error) => {
                 self.reserve.release();
-                open_database(&self.path)
+                Ok(self.database.ready()?)
             }
-            other => other,
+            other => Ok(other?),
         }
     }
-
-    /// Uses the database, opening it again when an earlier error closed it.
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, DepotError> {
-        let ready = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let result = if let Some(database) = ready.as_ref() {
-            let result = work(database);
-            drop(ready);
-            result
-        } else {
-            drop(ready);
-            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            if closed.is_none() {
-                *closed = Some(self.reopen()?);
-            }
-            work(closed.as_ref().expect("opened a line above"))
-        };
-        if let Err(error) = &result
-            && matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
-        {
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Ok(result?)
-    }
-}
-
-fn open_database(path: &PathBuf) -> Result<Database, DepotError> {
-    let open = || -> Result<Database, redb::Error> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        // A read of a table that was never made is an error: make it. Nothing is written when it
-        // is there: a full disk must not keep the depot closed.
-        if let Err(TableError::TableDoesNotExist(_)) = database.begin_read()?.open_table(SHARDS) {
-            let transaction = database.begin_write()?;
-            transaction.open_table(SHARDS)?;
-            transaction.commit()?;
-        }
-        Ok(database)
-    };
-    Ok(open()?)
 }
 
 fn settle(batches: &[Batch], result: &Result<(), DepotError>) {

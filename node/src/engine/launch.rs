@@ -128,7 +128,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let keys = device_keys(&home)?;
     let config = home.config()?;
     let state = State::open(home.directory())?;
-    let cache = ScanCache::open(home.directory())?;
+    let cache = ScanCache::open(home.directory());
     let vaults = Arc::new(Vaults::open(&home.vaults_directory())?);
     let (depot, report) = Depot::open(&home.depot_directory())?;
     if !report.is_well() {
