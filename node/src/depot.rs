@@ -76,11 +76,11 @@ impl Depot {
     pub fn open(dir: &Path) -> Result<(Self, OpenReport), DepotError> {
         let layout = Layout::create(dir)?;
         let reserve = Reserve::open(layout.reserve());
-        let (table, found) = Table::open(&layout.table(), reserve)?;
+        let table = Table::open(&layout, reserve)?;
         let depot = Self {
             inner: Arc::new(Inner { layout, table, stripes: [const { Mutex::new(()) }; STRIPES] }),
         };
-        let report = reconcile::reconcile(&depot, found)?;
+        let report = reconcile::reconcile(&depot)?;
         Ok((depot, report))
     }
 
@@ -191,7 +191,9 @@ impl Depot {
             self.inner.table.forget(root, vault)?;
             reached(Step::RowDeleted);
         }
-        if self.inner.table.rows_of(root)?.is_empty() {
+        // Without a row it may be one whose row was lost: not for us to delete.
+        let is_ours = known || !self.inner.table.rows_lost();
+        if is_ours && self.inner.table.rows_of(root)?.is_empty() {
             self.inner.layout.unlink(root)?;
         }
         self.inner.table.refill_reserve();
@@ -240,6 +242,14 @@ impl Depot {
     /// Shards and bytes by vault and origin, kept as rows come and go.
     pub fn totals(&self) -> Totals {
         self.inner.table.totals()
+    }
+
+    /// Shard files that no row names, because the rows were lost: kept until they are stored again.
+    ///
+    /// # Errors
+    /// [`DepotError`] when directories or table cannot be read.
+    pub fn unclaimed(&self) -> Result<Total, DepotError> {
+        reconcile::unclaimed(self)
     }
 
     /// Bytes that an ordinary user may still write on the depot's disk.

@@ -36,6 +36,10 @@ impl Layout {
             }
         }
         sync_dir(dir)?;
+        // The depot's own name as well: a row is worth nothing in a directory that is gone.
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
         Ok(Self { dir: dir.to_owned(), next_temp: AtomicU64::new(0) })
     }
 
@@ -101,6 +105,20 @@ impl Layout {
         remove_if_there(&self.outboard(root))?;
         reached(Step::OutboardUnlinked);
         Ok(())
+    }
+
+    /// Whether any file of a shard is here.
+    pub(super) fn has_shards(&self) -> io::Result<bool> {
+        for bucket in 0..=u8::MAX {
+            for entry in fs::read_dir(self.bucket(bucket))? {
+                let name = entry?.file_name();
+                let named = name.to_str().map(|name| Named::parse(bucket, name));
+                if matches!(named, Some(Named::Data(_) | Named::Outboard(_))) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn free_bytes(&self) -> Result<u64, DepotError> {

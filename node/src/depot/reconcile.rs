@@ -2,7 +2,8 @@
 //!
 //! A row without its file is never dropped: it becomes "missing" and is reported, for a receipt may
 //! stand for it. A file without a row was never acknowledged (the row is durable before the
-//! receipt), so it goes; but not if the whole table is new, for then it is the rows that were lost.
+//! receipt), so it goes; but not while the table says that earlier rows were lost. That is noted when
+//! a table is made where shard files are, and stands until every file has a row again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,10 +17,9 @@ use larder_protocol::{
 };
 
 use super::{
-    Depot, DepotError, ShardRow, ShardState,
+    Depot, DepotError, ShardRow, ShardState, Total,
     disk::{self, Named},
     shard::{BLOCK, Shard},
-    table::Found,
 };
 
 /// What was found and done when a depot opened.
@@ -29,7 +29,7 @@ pub struct OpenReport {
     pub temps_removed: u64,
     /// Shard or outboard files that no row named, removed.
     pub orphans_removed: u64,
-    /// Whole shard files kept without a row, because the table itself is new.
+    /// Shards whose files are kept without a row, because the rows were lost.
     pub unclaimed: u64,
     /// Files that the depot never writes, left alone.
     pub foreign: u64,
@@ -57,22 +57,49 @@ struct Files {
     outboards: BTreeMap<ShardRoot, u64>,
 }
 
-pub(super) fn reconcile(depot: &Depot, found: Found) -> Result<OpenReport, DepotError> {
+pub(super) fn reconcile(depot: &Depot) -> Result<OpenReport, DepotError> {
     let mut report = OpenReport { temps_removed: remove_temps(depot)?, ..OpenReport::default() };
     // One bucket at a time: memory is bounded by the largest bucket.
     for bucket in 0..=u8::MAX {
         let files = list(depot, bucket, &mut report)?;
-        let mut rows = Vec::new();
-        let (mut low, mut high) = ([0; 64], [0xff; 64]);
-        (low[0], high[0]) = (bucket, bucket);
-        depot.inner.table.each(Some((low, high)), |root, row| rows.push((root, row)))?;
+        let rows = rows(depot, bucket)?;
         let known: BTreeSet<ShardRoot> = rows.iter().map(|(root, _)| *root).collect();
         for (root, row) in &rows {
             check_row(depot, root, row, &files, &mut report)?;
         }
-        remove_orphans(depot, &files, &known, found, &mut report)?;
+        remove_orphans(depot, &files, &known, &mut report)?;
+    }
+    if depot.inner.table.rows_lost() && report.unclaimed == 0 {
+        depot.inner.table.rows_found()?;
     }
     Ok(report)
+}
+
+/// Shard files without a row, while rows are lost.
+pub(super) fn unclaimed(depot: &Depot) -> Result<Total, DepotError> {
+    let mut total = Total::default();
+    if !depot.inner.table.rows_lost() {
+        return Ok(total);
+    }
+    for bucket in 0..=u8::MAX {
+        // Files first: one that is stored in between has its row by then.
+        let files = list(depot, bucket, &mut OpenReport::default())?;
+        let known: BTreeSet<ShardRoot> =
+            rows(depot, bucket)?.iter().map(|(root, _)| *root).collect();
+        for (_, bytes) in files.data.iter().filter(|(root, _)| !known.contains(root)) {
+            total.shards += 1;
+            total.bytes = total.bytes.saturating_add(*bytes);
+        }
+    }
+    Ok(total)
+}
+
+fn rows(depot: &Depot, bucket: u8) -> Result<Vec<(ShardRoot, ShardRow)>, DepotError> {
+    let mut rows = Vec::new();
+    let (mut low, mut high) = ([0; 64], [0xff; 64]);
+    (low[0], high[0]) = (bucket, bucket);
+    depot.inner.table.each(Some((low, high)), |root, row| rows.push((root, row)))?;
+    Ok(rows)
 }
 
 fn remove_temps(depot: &Depot) -> Result<u64, DepotError> {
@@ -156,12 +183,11 @@ fn remove_orphans(
     depot: &Depot,
     files: &Files,
     known: &BTreeSet<ShardRoot>,
-    found: Found,
     report: &mut OpenReport,
 ) -> Result<(), DepotError> {
     let names: BTreeSet<&ShardRoot> = files.data.keys().chain(files.outboards.keys()).collect();
     for root in names.into_iter().filter(|root| !known.contains(root)) {
-        if found == Found::Fresh {
+        if depot.inner.table.rows_lost() {
             report.unclaimed += 1;
             continue;
         }

@@ -7,8 +7,10 @@
 use std::{
     collections::BTreeMap,
     mem,
-    path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use larder_protocol::{
@@ -18,13 +20,17 @@ use larder_protocol::{
     time::Timestamp,
 };
 use minicbor::{Decode, Encode};
-use redb::{Durability, ReadableTable, TableDefinition};
+use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{DepotError, error::is_no_space, reserve::Reserve};
+use super::{DepotError, disk::Layout, error::is_no_space, reserve::Reserve};
 use crate::database::Database;
 
 /// Key: root, then vault. Value: canonical CBOR of [`StoredRow`].
 const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
+/// What is to be remembered of the table itself.
+const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
+/// Note: shard files were there when this table was made, so that rows of an earlier one are lost.
+const ROWS_LOST: &str = "rows lost";
 /// Pages that redb may keep in memory; its own default is 1 GiB.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// A row is about 80 bytes.
@@ -216,19 +222,13 @@ struct Batch {
     outcome: Arc<OnceLock<Result<(), DepotError>>>,
 }
 
-/// Whether the table was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    Existing,
-    Fresh,
-}
-
 /// The table, safe to use from many threads.
 pub(super) struct Table {
     database: Database,
     waiting: Mutex<Vec<Batch>>,
     commit: Mutex<()>,
     totals: Mutex<Totals>,
+    rows_lost: AtomicBool,
     reserve: Reserve,
 }
 
@@ -239,21 +239,53 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    pub(super) fn open(path: &Path, reserve: Reserve) -> Result<(Self, Found), DepotError> {
-        let found = if path.exists() { Found::Existing } else { Found::Fresh };
-        let make = |tx: &redb::WriteTransaction| Ok(drop(tx.open_table(SHARDS)?));
-        let database = Database::open(path, CACHE_BYTES, make)?;
+    /// Opens the table of `layout`, made when there is none. Shard files that are there before
+    /// their table are noted in the transaction that makes it: whatever happens then, no later
+    /// start takes them for left-overs.
+    pub(super) fn open(layout: &Layout, reserve: Reserve) -> Result<Self, DepotError> {
+        let make = |tx: &WriteTransaction| {
+            tx.open_table(SHARDS)?;
+            let mut notes = tx.open_table(NOTES)?;
+            if layout.has_shards()? {
+                notes.insert(ROWS_LOST, [].as_slice())?;
+            }
+            Ok(())
+        };
+        let database = Database::open(&layout.table(), CACHE_BYTES, make)?;
+        // A file that an older program had just begun has no table. Nothing is written when it is
+        // there: a full disk must not keep the depot closed.
+        if !has_shards_table(&database)? {
+            database.write(Durability::Immediate, make)?;
+        }
+        let rows_lost = AtomicBool::new(is_noted(&database, ROWS_LOST)?);
         let table = Self {
             database,
             waiting: Mutex::default(),
             commit: Mutex::default(),
             totals: Mutex::default(),
+            rows_lost,
             reserve,
         };
         let mut totals = Totals::default();
         table.each(None, |_, row| totals.replace(None, Some(&row)))?;
         *lock(&table.totals) = totals;
-        Ok((table, found))
+        Ok(table)
+    }
+
+    /// Whether files may be here whose rows were lost.
+    pub(super) fn rows_lost(&self) -> bool {
+        self.rows_lost.load(Ordering::Relaxed)
+    }
+
+    /// Every file has a row again.
+    pub(super) fn rows_found(&self) -> Result<(), DepotError> {
+        self.ready()?;
+        self.database.write(Durability::Immediate, |tx| {
+            tx.open_table(NOTES)?.remove(ROWS_LOST)?;
+            Ok(())
+        })?;
+        self.rows_lost.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn row(
@@ -394,6 +426,22 @@ impl Table {
             }
             other => Ok(other?),
         }
+    }
+}
+
+fn has_shards_table(database: &Database) -> Result<bool, redb::Error> {
+    match database.read(|tx| Ok(tx.open_table(SHARDS)?)) {
+        Ok(_) => Ok(true),
+        Err(redb::Error::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is a note. Tables made before there were any have none.
+fn is_noted(database: &Database, note: &str) -> Result<bool, redb::Error> {
+    match database.read(|tx| Ok(tx.open_table(NOTES)?.get(note)?.is_some())) {
+        Err(redb::Error::TableDoesNotExist(_)) => Ok(false),
+        other => other,
     }
 }
 
