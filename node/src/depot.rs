@@ -111,7 +111,7 @@ impl Depot {
     }
 
     /// Takes over a complete partial shard by renaming its files; durable when this returns.
-    /// `partial` may still be read afterwards.
+    /// `partial` may still be read afterwards, and taken over again by whoever else waited for it.
     ///
     /// # Errors
     /// [`DepotError::Incomplete`] when ranges are missing.
