@@ -265,7 +265,7 @@ impl Depot {
         self.inner.layout.dir()
     }
 
-    fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {
         let stripe = usize::from(root.as_bytes()[31]) % STRIPES;
         // The lock guards files, not memory: a panic elsewhere leaves nothing half-changed in it.
         self.inner.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
