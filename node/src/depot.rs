@@ -135,8 +135,8 @@ impl Depot {
         let shard = ShardRef { root: *root, bytes: row.bytes };
         let opened = Shard::open(&self.inner.layout, shard);
         match &opened {
-            Err(DepotError::Missing(_)) => self.mark(root, ShardState::Missing)?,
-            Err(DepotError::Corrupt(_)) => self.mark(root, ShardState::Corrupt)?,
+            Err(DepotError::Missing(_)) => self.note(root, ShardState::Missing),
+            Err(DepotError::Corrupt(_)) => self.note(root, ShardState::Corrupt),
             _ => {}
         }
         opened
@@ -153,7 +153,7 @@ impl Depot {
     ) -> Result<Vec<u8>, DepotError> {
         let read = self.open_shard(root)?.read_range(range);
         if let Err(DepotError::Corrupt(_)) = &read {
-            self.mark(root, ShardState::Corrupt)?;
+            self.note(root, ShardState::Corrupt);
         }
         read
     }
@@ -165,7 +165,7 @@ impl Depot {
     /// As [`Depot::open_shard`].
     pub fn scrub(&self, root: &ShardRoot) -> Result<Vec<std::ops::Range<u64>>, DepotError> {
         let bad = self.open_shard(root)?.bad_ranges()?;
-        self.mark(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt })?;
+        self.note(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt });
         Ok(bad)
     }
 
@@ -263,6 +263,14 @@ impl Depot {
     /// The directory in which the depot lives.
     pub fn dir(&self) -> &PathBuf {
         self.inner.layout.dir()
+    }
+
+    /// As [`Depot::mark`], for a reader: what was found is to be told whether or not it could be
+    /// written down. It will be found again.
+    fn note(&self, root: &ShardRoot, state: ShardState) {
+        if let Err(error) = self.mark(root, state) {
+            tracing::warn!(shard = %root.short(), %error, "could not note that it is {state:?}");
+        }
     }
 
     pub(crate) fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {

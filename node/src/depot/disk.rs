@@ -11,6 +11,7 @@ use larder_protocol::ids::ShardRoot;
 
 use super::{
     DepotError,
+    error::is_damage,
     steps::{Step, reached},
 };
 
@@ -110,7 +111,12 @@ impl Layout {
     /// Whether any file of a shard is here.
     pub(super) fn has_shards(&self) -> io::Result<bool> {
         for bucket in 0..=u8::MAX {
-            for entry in fs::read_dir(self.bucket(bucket))? {
+            let entries = match fs::read_dir(self.bucket(bucket)) {
+                // Whatever is in it cannot be seen now.
+                Err(error) if is_damage(&error) => return Ok(true),
+                entries => entries?,
+            };
+            for entry in entries {
                 let name = entry?.file_name();
                 let named = name.to_str().map(|name| Named::parse(bucket, name));
                 if matches!(named, Some(Named::Data(_) | Named::Outboard(_))) {

@@ -15,10 +15,12 @@ use larder_protocol::{
     ids::{ShardRoot, VaultId},
     index::ShardRef,
 };
+use tracing::warn;
 
 use super::{
     Depot, DepotError, ShardRow, ShardState, Total,
     disk::{self, Named},
+    error::is_damage,
     shard::{BLOCK, Shard},
 };
 
@@ -31,6 +33,8 @@ pub struct OpenReport {
     pub orphans_removed: u64,
     /// Shards whose files are kept without a row, because the rows were lost.
     pub unclaimed: u64,
+    /// Directories of shards that could not be listed; nothing was done in them.
+    pub unlisted: u64,
     /// Files that the depot never writes, left alone.
     pub foreign: u64,
     /// Outboards made anew from their data.
@@ -46,7 +50,10 @@ pub struct OpenReport {
 impl OpenReport {
     /// Whether nothing is wrong with any shard. Leftovers of a crash are not wrong.
     pub const fn is_well(&self) -> bool {
-        self.missing.is_empty() && self.corrupt.is_empty() && self.unclaimed == 0
+        self.missing.is_empty()
+            && self.corrupt.is_empty()
+            && self.unclaimed == 0
+            && self.unlisted == 0
     }
 }
 
@@ -61,15 +68,23 @@ pub(super) fn reconcile(depot: &Depot) -> Result<OpenReport, DepotError> {
     let mut report = OpenReport { temps_removed: remove_temps(depot)?, ..OpenReport::default() };
     // One bucket at a time: memory is bounded by the largest bucket.
     for bucket in 0..=u8::MAX {
-        let files = list(depot, bucket, &mut report)?;
+        let files = match list(depot, bucket, &mut report) {
+            Ok(files) => files,
+            Err(error) => {
+                // Its rows stay as they are: what is lost is found when it is read.
+                warn!("directory {bucket:02x} of the depot was not looked at: {error}");
+                report.unlisted += 1;
+                continue;
+            }
+        };
         let rows = rows(depot, bucket)?;
         let known: BTreeSet<ShardRoot> = rows.iter().map(|(root, _)| *root).collect();
         for (root, row) in &rows {
             check_row(depot, root, row, &files, &mut report)?;
         }
-        remove_orphans(depot, &files, &known, &mut report)?;
+        remove_orphans(depot, &files, &known, &mut report);
     }
-    if depot.inner.table.rows_lost() && report.unclaimed == 0 {
+    if depot.inner.table.rows_lost() && report.unclaimed == 0 && report.unlisted == 0 {
         depot.inner.table.rows_found()?;
     }
     Ok(report)
@@ -117,7 +132,12 @@ fn list(depot: &Depot, bucket: u8, report: &mut OpenReport) -> Result<Files, Dep
     let mut files = Files::default();
     for entry in fs::read_dir(depot.inner.layout.bucket(bucket)).map_err(&listed)? {
         let entry = entry.map_err(&listed)?;
-        let bytes = entry.metadata().map_err(&listed)?.len();
+        let bytes = match entry.metadata() {
+            Ok(facts) => facts.len(),
+            // There by name alone: no shard has this length, so its row becomes corrupt.
+            Err(error) if is_damage(&error) => u64::MAX,
+            Err(error) => return Err(listed(error)),
+        };
         let name = entry.file_name();
         match std::str::from_utf8(name.as_bytes()).map(|name| Named::parse(bucket, name)) {
             Ok(Named::Data(root)) => drop(files.data.insert(root, bytes)),
@@ -144,11 +164,11 @@ fn check_row(
             let bad = Shard::open(&depot.inner.layout, shard).and_then(|shard| shard.bad_ranges());
             match bad {
                 Ok(bad) if bad.is_empty() => ShardState::Ok,
-                Ok(_) | Err(DepotError::Corrupt(_)) => ShardState::Corrupt,
-                Err(error) => return Err(error),
+                Ok(_) => ShardState::Corrupt,
+                Err(error) => judged(row, &error),
             }
         }
-        Some(_) => check_outboard(depot, shard, files, report)?,
+        Some(_) => check_outboard(depot, row, shard, files, report),
     };
     match state {
         ShardState::Ok if row.state != state => report.returned.push((*root, row.vault)),
@@ -156,26 +176,46 @@ fn check_row(
         ShardState::Missing => report.missing.push((*root, row.vault)),
         ShardState::Corrupt => report.corrupt.push((*root, row.vault)),
     }
-    if state == row.state { Ok(()) } else { depot.mark(root, state) }
+    match depot.mark(root, state) {
+        // A disk that is full is no reason to stay closed: it is found again at the next start.
+        Err(DepotError::NoSpace) => {
+            warn!(shard = %root.short(), "no space to note that it is {state:?}");
+            Ok(())
+        }
+        marked => marked,
+    }
+}
+
+/// What an error of looking at one shard says of it. Any but damage and absence says nothing: one
+/// file that cannot be looked at now must not keep the whole depot closed.
+fn judged(row: &ShardRow, error: &DepotError) -> ShardState {
+    match error {
+        DepotError::Corrupt(_) => ShardState::Corrupt,
+        DepotError::Missing(_) => ShardState::Missing,
+        error => {
+            warn!("a shard could not be looked at: {error}");
+            row.state
+        }
+    }
 }
 
 fn check_outboard(
     depot: &Depot,
+    row: &ShardRow,
     shard: ShardRef,
     files: &Files,
     report: &mut OpenReport,
-) -> Result<ShardState, DepotError> {
+) -> ShardState {
     let expected = bao_tree::BaoTree::new(shard.bytes, BLOCK).outboard_size();
     if expected == 0 || files.outboards.get(&shard.root) == Some(&expected) {
-        return Ok(ShardState::Ok);
+        return ShardState::Ok;
     }
     match Shard::open(&depot.inner.layout, shard) {
         Ok(_) => {
             report.outboards_rebuilt += 1;
-            Ok(ShardState::Ok)
+            ShardState::Ok
         }
-        Err(DepotError::Corrupt(_)) => Ok(ShardState::Corrupt),
-        Err(error) => Err(error),
+        Err(error) => judged(row, &error),
     }
 }
 
@@ -184,15 +224,17 @@ fn remove_orphans(
     files: &Files,
     known: &BTreeSet<ShardRoot>,
     report: &mut OpenReport,
-) -> Result<(), DepotError> {
+) {
     let names: BTreeSet<&ShardRoot> = files.data.keys().chain(files.outboards.keys()).collect();
     for root in names.into_iter().filter(|root| !known.contains(root)) {
         if depot.inner.table.rows_lost() {
             report.unclaimed += 1;
             continue;
         }
-        depot.inner.layout.unlink(root)?;
-        report.orphans_removed += 1;
+        match depot.inner.layout.unlink(root) {
+            Ok(()) => report.orphans_removed += 1,
+            // It takes room, no more.
+            Err(error) => warn!(shard = %root.short(), "a left-over file stays: {error}"),
+        }
     }
-    Ok(())
 }
