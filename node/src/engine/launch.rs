@@ -74,7 +74,7 @@ impl Launch for Launcher {
         let founded = DeviceLog::found(&founding, &mut rng()?)
             .map_err(|error| Failure::usage(error.to_string()))?;
         // A vault whose phrase nobody has seen must not exist.
-        reveal(&phrase.words().to_string())?;
+        reveal(&phrase.words().text())?;
         remember_names(home, &label)?;
         keep_vault(home, &founded.log)?;
         Ok(InitOutcome {
