@@ -76,11 +76,11 @@ impl Depot {
     pub fn open(dir: &Path) -> Result<(Self, OpenReport), DepotError> {
         let layout = Layout::create(dir)?;
         let reserve = Reserve::open(layout.reserve());
-        let (table, found) = Table::open(layout.table(), reserve)?;
+        let table = Table::open(&layout, reserve)?;
         let depot = Self {
             inner: Arc::new(Inner { layout, table, stripes: [const { Mutex::new(()) }; STRIPES] }),
         };
-        let report = reconcile::reconcile(&depot, found)?;
+        let report = reconcile::reconcile(&depot)?;
         Ok((depot, report))
     }
 
@@ -111,7 +111,7 @@ impl Depot {
     }
 
     /// Takes over a complete partial shard by renaming its files; durable when this returns.
-    /// `partial` may still be read afterwards.
+    /// `partial` may still be read afterwards, and taken over again by whoever else waited for it.
     ///
     /// # Errors
     /// [`DepotError::Incomplete`] when ranges are missing.
@@ -135,8 +135,8 @@ impl Depot {
         let shard = ShardRef { root: *root, bytes: row.bytes };
         let opened = Shard::open(&self.inner.layout, shard);
         match &opened {
-            Err(DepotError::Missing(_)) => self.mark(root, ShardState::Missing)?,
-            Err(DepotError::Corrupt(_)) => self.mark(root, ShardState::Corrupt)?,
+            Err(DepotError::Missing(_)) => self.note(root, ShardState::Missing),
+            Err(DepotError::Corrupt(_)) => self.note(root, ShardState::Corrupt),
             _ => {}
         }
         opened
@@ -153,7 +153,7 @@ impl Depot {
     ) -> Result<Vec<u8>, DepotError> {
         let read = self.open_shard(root)?.read_range(range);
         if let Err(DepotError::Corrupt(_)) = &read {
-            self.mark(root, ShardState::Corrupt)?;
+            self.note(root, ShardState::Corrupt);
         }
         read
     }
@@ -165,7 +165,7 @@ impl Depot {
     /// As [`Depot::open_shard`].
     pub fn scrub(&self, root: &ShardRoot) -> Result<Vec<std::ops::Range<u64>>, DepotError> {
         let bad = self.open_shard(root)?.bad_ranges()?;
-        self.mark(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt })?;
+        self.note(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt });
         Ok(bad)
     }
 
@@ -191,7 +191,9 @@ impl Depot {
             self.inner.table.forget(root, vault)?;
             reached(Step::RowDeleted);
         }
-        if self.inner.table.rows_of(root)?.is_empty() {
+        // Without a row it may be one whose row was lost: not for us to delete.
+        let is_ours = known || !self.inner.table.rows_lost();
+        if is_ours && self.inner.table.rows_of(root)?.is_empty() {
             self.inner.layout.unlink(root)?;
         }
         self.inner.table.refill_reserve();
@@ -242,6 +244,14 @@ impl Depot {
         self.inner.table.totals()
     }
 
+    /// Shard files that no row names, because the rows were lost: kept until they are stored again.
+    ///
+    /// # Errors
+    /// [`DepotError`] when directories or table cannot be read.
+    pub fn unclaimed(&self) -> Result<Total, DepotError> {
+        reconcile::unclaimed(self)
+    }
+
     /// Bytes that an ordinary user may still write on the depot's disk.
     ///
     /// # Errors
@@ -255,7 +265,15 @@ impl Depot {
         self.inner.layout.dir()
     }
 
-    fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {
+    /// As [`Depot::mark`], for a reader: what was found is to be told whether or not it could be
+    /// written down. It will be found again.
+    fn note(&self, root: &ShardRoot, state: ShardState) {
+        if let Err(error) = self.mark(root, state) {
+            tracing::warn!(shard = %root.short(), %error, "could not note that it is {state:?}");
+        }
+    }
+
+    pub(crate) fn lock(&self, root: &ShardRoot) -> MutexGuard<'_, ()> {
         let stripe = usize::from(root.as_bytes()[31]) % STRIPES;
         // The lock guards files, not memory: a panic elsewhere leaves nothing half-changed in it.
         self.inner.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)

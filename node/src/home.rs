@@ -11,15 +11,17 @@
 //! node.sock     control socket of a running node, mode 0600    control
 //! ```
 //! **Invariant:** a [`Home`] exists only while its lock is held, so two processes never work on
-//! one home. **Invariant:** the device key is never overwritten. Source: specs/command_line.md.
+//! one home. **Invariant:** nobody but its owner can enter the directory of an open home.
+//! **Invariant:** the device key is never overwritten. Source: specs/command_line.md.
 
 mod config;
 mod device_key;
+mod directory;
 mod lock;
 
 use std::{
+    ffi::OsString,
     fs, io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -56,6 +58,22 @@ pub enum HomeError {
         /// What that process left in the lock file.
         note: LockNote,
     },
+    /// A directory that is to become a home has other things in it.
+    #[error("{} is not empty: it has {} in it", path.display(), name.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// One of the other things.
+        name: OsString,
+    },
+    /// The directory belongs to another user, who could read and replace everything in it.
+    #[error("{} belongs to another user (id {owner})", path.display())]
+    NotOurs {
+        /// The home.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// The device key cannot be read or written.
     #[error(transparent)]
     DeviceKey(#[from] DeviceKeyError),
@@ -85,6 +103,12 @@ impl From<HomeError> for Failure {
                 "wait until it has ended; or keep a node running with `larder up`, then any number \
                  of commands can work at once"
             }
+            HomeError::Foreign { .. } => {
+                "a home needs a directory of its own: name one that is empty or not there yet"
+            }
+            HomeError::NotOurs { .. } => {
+                "run larder as that user, or give the directory to this one with chown -R"
+            }
             HomeError::DeviceKey(_) => {
                 "a device without its key is lost: move the home away and run `larder recover` \
                  with your phrase"
@@ -113,7 +137,10 @@ impl Home {
     /// # Errors
     /// [`HomeError::Busy`] when another process has it.
     pub fn create(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
-        make_directory(directory)?;
+        directory::make(directory)?;
+        if !directory.join(DEVICE_KEY).exists() {
+            directory::refuse_foreign(directory)?;
+        }
         let home = Self::locked(directory, purpose)?;
         if !home.device_key_file().exists() {
             DeviceSecrets::generate()?.store(&home.device_key_file())?;
@@ -133,9 +160,11 @@ impl Home {
     }
 
     fn make_parts(self) -> Result<Self, HomeError> {
-        for part in [self.depot_directory(), self.fetch_directory()] {
-            make_directory(&part)?;
+        for part in [self.depot_directory(), self.fetch_directory(), self.vaults_directory()] {
+            directory::make(&part)?;
         }
+        // Also when they were there: the run that made them may have ended just before.
+        sync_directory(&self.directory).map_err(doing("sync", &self.directory))?;
         Ok(self)
     }
 
@@ -143,6 +172,7 @@ impl Home {
         // Absolute, so that a later change of the working directory does no harm.
         let directory =
             std::path::absolute(directory).map_err(doing("find the home", directory))?;
+        directory::close(&directory)?;
         let lock = lock::Lock::take(&directory, purpose)?;
         Ok(Self { directory, _lock: lock })
     }
@@ -242,20 +272,6 @@ pub fn default_directory() -> Option<PathBuf> {
         .map(|base| base.join("larder"))
 }
 
-/// Makes a directory that only its owner can enter, parents included.
-fn make_directory(path: &Path) -> Result<(), HomeError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(doing("make the directory", path))?;
-    let only_owner = fs::Permissions::from_mode(0o700);
-    fs::set_permissions(path, only_owner).map_err(doing("protect", path))
-}
-
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
@@ -263,9 +279,11 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
-    // CLI-8, CLI-9
+    // CLI-8, CLI-9, HOME-13
     #[test]
     fn a_home_is_made_once_and_is_private() {
         let outer = tempfile::tempdir().unwrap();
@@ -279,6 +297,9 @@ mod tests {
         // An interrupted start goes on with the same key.
         let home = Home::create(&path, "init").unwrap();
         assert_eq!(*home.device_secrets().unwrap().sign, *secrets.sign);
+        for part in [home.vaults_directory(), home.depot_directory(), home.fetch_directory()] {
+            assert!(part.is_dir());
+        }
         drop(home);
         Home::open(&path, "status").unwrap();
     }

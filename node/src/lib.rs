@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod command;
 pub mod control;
+mod database;
 pub mod demo;
 pub mod depot;
 pub mod engine;

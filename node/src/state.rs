@@ -10,8 +10,10 @@
 use std::path::{Path, PathBuf};
 
 use larder_protocol::cbor;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 use thiserror::Error;
+
+use crate::database::Database;
 
 pub mod circle;
 pub mod commits;
@@ -62,7 +64,6 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct State {
     database: Database,
-    path: PathBuf,
     usable: index::UsablePacks,
     recent: index::RecentPacks,
 }
@@ -74,13 +75,11 @@ impl State {
     /// [`StateError`] when it cannot be opened, is damaged or newer than this program.
     pub fn open(home: &Path) -> Result<Self, StateError> {
         let path = home.join("state.redb");
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(&path)
+        // The tables are made below: a newer program may add some to a file that is there.
+        let database = Database::open(&path, CACHE_BYTES, |_| Ok(()))
             .map_err(|error| database_error(&path, error))?;
         let state = Self {
             database,
-            path,
             usable: index::UsablePacks::default(),
             recent: index::RecentPacks::default(),
         };
@@ -124,26 +123,20 @@ impl State {
         &self,
         body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
-        let run = || {
-            let tx = self.database.begin_write()?;
-            let value = body(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        };
-        run().map_err(|error: redb::Error| database_error(&self.path, error))
+        let written = self.database.write(Durability::Immediate, body);
+        written.map_err(|error| database_error(self.database.path(), error))
     }
 
     fn read<T>(
         &self,
-        body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+        body: impl Fn(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StateError> {
-        let run = || body(&self.database.begin_read()?);
-        run().map_err(|error: redb::Error| database_error(&self.path, error))
+        self.database.read(body).map_err(|error| database_error(self.database.path(), error))
     }
 }
 
-fn database_error(path: &Path, error: impl Into<redb::Error>) -> StateError {
-    StateError::Database { path: path.to_owned(), source: Box::new(error.into()) }
+fn database_error(path: &Path, error: redb::Error) -> StateError {
+    StateError::Database { path: path.to_owned(), source: Box::new(error) }
 }
 
 /// Decodes a record of `table`.

@@ -1,6 +1,7 @@
 //! `init`: a vault, its first device, and the phrase, shown once.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -79,7 +80,9 @@ fn write_phrase(path: &Path, phrase: &str) -> Result<(), Failure> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let text = Zeroizing::new(format!("{phrase}\n"));
+    let mut text = Zeroizing::new(String::with_capacity(phrase.len() + 1));
+    text.push_str(phrase);
+    text.push('\n');
     fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -96,18 +99,22 @@ fn write_phrase(path: &Path, phrase: &str) -> Result<(), Failure> {
         })
 }
 
+/// A phrase as it is shown: 24 words of 16 bytes and the lines around them, with room to spare.
+const SHOWN_BYTES_MAX: usize = 1024;
+
 /// Shows the phrase on the terminal, numbered, so that it can be copied to paper.
 fn show_phrase(phrase: &str) -> Result<(), Failure> {
     let words: Vec<&str> = phrase.split_whitespace().collect();
     let rows = words.len().div_ceil(4);
-    let mut text = Zeroizing::new(String::from(
-        "Your recovery phrase. Write it on paper, now; it is never shown again.\n\n",
-    ));
+    // Room for all from the start: a string that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(SHOWN_BYTES_MAX));
+    text.push_str("Your recovery phrase. Write it on paper, now; it is never shown again.\n\n");
     for row in 0..rows {
         for column in 0..4 {
             let at = column * rows + row;
             if let Some(word) = words.get(at) {
-                text.push_str(&format!("  {:>2}. {word:<9}", at + 1));
+                // A string takes whatever is written to it.
+                let _ = write!(text, "  {:>2}. {word:<9}", at + 1);
             }
         }
         text.push('\n');

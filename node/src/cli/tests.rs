@@ -321,8 +321,8 @@ fn the_phrase_is_shown_once_and_a_vault_is_never_made_over_another() {
 // CLI-11
 #[test]
 fn no_vault_is_made_when_the_phrase_cannot_be_kept() {
-    let home = tempfile::tempdir().unwrap();
-    let out = home.path().join("phrase");
+    let (home, paper) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = paper.path().join("phrase");
     fs::write(&out, "precious").unwrap();
     let line = ["init", "--phrase-out", out.to_str().unwrap()];
     assert_eq!(larder(home.path(), &line).0, 1);

@@ -11,6 +11,7 @@ use larder_protocol::ids::ShardRoot;
 
 use super::{
     DepotError,
+    error::is_damage,
     steps::{Step, reached},
 };
 
@@ -36,6 +37,10 @@ impl Layout {
             }
         }
         sync_dir(dir)?;
+        // The depot's own name as well: a row is worth nothing in a directory that is gone.
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
         Ok(Self { dir: dir.to_owned(), next_temp: AtomicU64::new(0) })
     }
 
@@ -101,6 +106,25 @@ impl Layout {
         remove_if_there(&self.outboard(root))?;
         reached(Step::OutboardUnlinked);
         Ok(())
+    }
+
+    /// Whether any file of a shard is here.
+    pub(super) fn has_shards(&self) -> io::Result<bool> {
+        for bucket in 0..=u8::MAX {
+            let entries = match fs::read_dir(self.bucket(bucket)) {
+                // Whatever is in it cannot be seen now.
+                Err(error) if is_damage(&error) => return Ok(true),
+                entries => entries?,
+            };
+            for entry in entries {
+                let name = entry?.file_name();
+                let named = name.to_str().map(|name| Named::parse(bucket, name));
+                if matches!(named, Some(Named::Data(_) | Named::Outboard(_))) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn free_bytes(&self) -> Result<u64, DepotError> {

@@ -32,7 +32,7 @@ pub enum DepotError {
     /// A row names this shard, its file is gone.
     #[error("the file of shard {} is missing", .0.short())]
     Missing(ShardRoot),
-    /// Bytes on the disk do not have the shard's root.
+    /// Bytes on the disk do not have the shard's root, or the disk cannot give them back.
     #[error("shard {} is damaged on disk", .0.short())]
     Corrupt(ShardRoot),
     /// The bytes written are not the promised shard. The writer's source is to blame.
@@ -68,6 +68,21 @@ impl DepotError {
     }
 }
 
+impl DepotError {
+    /// Turns the system's error of reading one shard into ours: what the medium cannot give back
+    /// is damage of that shard, not a fault of the depot.
+    pub(super) fn reading(doing: &'static str, root: ShardRoot) -> impl Fn(io::Error) -> Self {
+        move |source| {
+            if is_damage(&source) {
+                tracing::warn!(shard = %root.short(), error = %source, "could not {doing}");
+                Self::Corrupt(root)
+            } else {
+                Self::disk(doing)(source)
+            }
+        }
+    }
+}
+
 impl From<redb::Error> for DepotError {
     fn from(error: redb::Error) -> Self {
         match error {
@@ -80,4 +95,12 @@ impl From<redb::Error> for DepotError {
 /// Disk full and quota used up mean the same to us: refuse, and free something.
 pub(super) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What the kernel says of sectors, checksums or directories that are beyond reading.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const DAMAGE: [Errno; 5] =
+        [Errno::IO, Errno::NODATA, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ];
+    Errno::from_io_error(error).is_some_and(|errno| DAMAGE.contains(&errno))
 }

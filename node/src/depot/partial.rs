@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -259,10 +259,26 @@ impl Finished<'_> {
         outboard.map_or(Ok(()), File::sync_data).map_err(synced)
     }
 
+    /// To be called under the lock of the shard. What has its final name already keeps it: of two
+    /// readers that waited for one shard, each takes it over.
     pub(super) fn place(&self, layout: &Layout) -> Result<(), DepotError> {
-        let partial = self.partial;
-        let outboard = partial.outboard.file.as_ref().map(|_| partial.outboard_path.as_path());
-        layout.place(&self.shard.root, &partial.data_path, outboard)
+        let (partial, root) = (self.partial, &self.shard.root);
+        if is_at(&partial.data, &layout.data(root)) {
+            // The outboard goes first, so it is there too; it may not have been synced.
+            return disk::sync_dir(&layout.bucket(root.as_bytes()[0]));
+        }
+        let outboard = partial.outboard.file.as_ref();
+        let outboard = outboard.filter(|file| !is_at(file, &layout.outboard(root)));
+        let outboard = outboard.map(|_| partial.outboard_path.as_path());
+        layout.place(root, &partial.data_path, outboard)
+    }
+}
+
+/// Whether `path` names this very file.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        _ => false,
     }
 }
 

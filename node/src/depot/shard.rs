@@ -16,7 +16,7 @@ use bao_tree::{
 };
 use larder_protocol::{index::ShardRef, limits::GROUP_BYTES};
 
-use super::{DepotError, ShardHasher, disk::Layout};
+use super::{DepotError, ShardHasher, disk::Layout, error::is_damage};
 
 /// Verification groups of 2^4 KiB, as in iroh-blobs.
 pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
@@ -34,8 +34,10 @@ pub struct Shard {
 /// Why encoding a shard for a peer stopped.
 #[derive(Debug)]
 pub enum EncodeFault {
-    /// Our own bytes do not have their hash; nothing wrong was passed on.
+    /// Our own bytes do not have their hash, or cannot be read; nothing wrong was passed on.
     Corrupt,
+    /// Our own file is gone.
+    Missing,
     /// Our own disk failed.
     Disk(DepotError),
     /// Whoever took the bytes takes no more.
@@ -49,7 +51,7 @@ impl Shard {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(DepotError::Missing(shard.root));
             }
-            Err(error) => return Err(DepotError::disk("open a shard")(error)),
+            Err(error) => return Err(DepotError::reading("open a shard", shard.root)(error)),
         };
         let tree = BaoTree::new(shard.bytes, BLOCK);
         let file = if tree.outboard_size() == 0 {
@@ -86,7 +88,7 @@ impl Shard {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(DepotError::Corrupt(self.shard.root));
             }
-            other => other.map_err(DepotError::disk("read a shard"))?,
+            other => other.map_err(DepotError::reading("read a shard", self.shard.root))?,
         }
         // What was read is what is checked: the file is not read a second time.
         let window = Window { start: aligned.start, bytes: &bytes };
@@ -108,7 +110,8 @@ impl Shard {
     /// [`EncodeFault`].
     pub fn encode(&self, ranges: &ChunkRanges, sink: &mut impl Write) -> Result<(), EncodeFault> {
         let mut sink = Marked { sink, failed: false };
-        let encoded = encode_ranges_validated(&self.data, &self.outboard, ranges, &mut sink);
+        let data = Medium(&self.data);
+        let encoded = encode_ranges_validated(data, &self.outboard, ranges, &mut sink);
         match encoded {
             Ok(()) => Ok(()),
             Err(_) if sink.failed => Err(EncodeFault::Sink),
@@ -125,7 +128,7 @@ impl Shard {
     /// [`DepotError::Disk`] when the file cannot be read at all.
     pub fn bad_ranges(&self) -> Result<Vec<Range<u64>>, DepotError> {
         let all = chunk_ranges(&(0..self.shard.bytes));
-        let valid = validate(&self.outboard, &self.data, &all)?;
+        let valid = validate(&self.outboard, Medium(&self.data), &all)?;
         Ok(byte_ranges(&(all - valid), self.shard.bytes))
     }
 }
@@ -188,7 +191,7 @@ fn open_outboard(
         Ok(file) if file.metadata().is_ok_and(|meta| meta.len() == tree.outboard_size()) => {
             return Ok(file);
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && !is_damage(&error) => {
             return Err(DepotError::disk("open an outboard")(error));
         }
         _ => {}
@@ -206,7 +209,8 @@ pub(super) fn rebuild_outboard(
     let mut hasher = ShardHasher::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
-        let met = data.read(&mut buffer).map_err(DepotError::disk("read a shard"))?;
+        let read = data.read(&mut buffer);
+        let met = read.map_err(DepotError::reading("read a shard", shard.root))?;
         if met == 0 || hasher.bytes() > shard.bytes {
             break;
         }
@@ -254,13 +258,32 @@ impl Outboard for OutboardFile {
         };
         let mut pair = [0; 64];
         match FileExt::read_exact_at(file, &mut pair, offset * 64) {
-            // Cut short: hashes that verify nothing.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => pair = [0; 64],
+            // Cut short or unreadable: hashes that verify nothing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_damage(&error) => {
+                pair = [0; 64];
+            }
             other => other?,
         }
         let (left, right) = pair.split_at(32);
         let hash = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).expect("half of 64 bytes").into();
         Ok(Some((hash(left), hash(right))))
+    }
+}
+
+/// A file of which parts may be beyond reading: they read as zeros, which do not have the hash of
+/// what was there, so that each such group is found damaged like any other.
+#[derive(Debug, Clone, Copy)]
+struct Medium<'a>(&'a File);
+
+impl ReadAt for Medium<'_> {
+    fn read_at(&self, pos: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match FileExt::read_at(self.0, buf, pos) {
+            Err(error) if is_damage(&error) => {
+                buf.fill(0);
+                Ok(buf.len())
+            }
+            other => other,
+        }
     }
 }
 

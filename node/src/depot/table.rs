@@ -7,8 +7,10 @@
 use std::{
     collections::BTreeMap,
     mem,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use larder_protocol::{
@@ -18,12 +20,17 @@ use larder_protocol::{
     time::Timestamp,
 };
 use minicbor::{Decode, Encode};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{DepotError, reserve::Reserve};
+use super::{DepotError, disk::Layout, error::is_no_space, reserve::Reserve};
+use crate::database::Database;
 
 /// Key: root, then vault. Value: canonical CBOR of [`StoredRow`].
 const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
+/// What is to be remembered of the table itself.
+const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
+/// Note: shard files were there when this table was made, so that rows of an earlier one are lost.
+const ROWS_LOST: &str = "rows lost";
 /// Pages that redb may keep in memory; its own default is 1 GiB.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// A row is about 80 bytes.
@@ -215,47 +222,70 @@ struct Batch {
     outcome: Arc<OnceLock<Result<(), DepotError>>>,
 }
 
-/// Whether the table was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    Existing,
-    Fresh,
-}
-
 /// The table, safe to use from many threads.
 pub(super) struct Table {
-    path: PathBuf,
-    /// `None` only between a failed write and the next successful reopening: redb refuses all
-    /// work after an I/O error.
-    database: RwLock<Option<Database>>,
+    database: Database,
     waiting: Mutex<Vec<Batch>>,
     commit: Mutex<()>,
     totals: Mutex<Totals>,
+    rows_lost: AtomicBool,
     reserve: Reserve,
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Table").field("database", &self.database).finish_non_exhaustive()
     }
 }
 
 impl Table {
-    pub(super) fn open(path: PathBuf, reserve: Reserve) -> Result<(Self, Found), DepotError> {
-        let found = if path.exists() { Found::Existing } else { Found::Fresh };
-        let database = open_database(&path)?;
+    /// Opens the table of `layout`, made when there is none. Shard files that are there before
+    /// their table are noted in the transaction that makes it: whatever happens then, no later
+    /// start takes them for left-overs.
+    pub(super) fn open(layout: &Layout, reserve: Reserve) -> Result<Self, DepotError> {
+        let make = |tx: &WriteTransaction| {
+            tx.open_table(SHARDS)?;
+            let mut notes = tx.open_table(NOTES)?;
+            if layout.has_shards()? {
+                notes.insert(ROWS_LOST, [].as_slice())?;
+            }
+            Ok(())
+        };
+        let database = Database::open(&layout.table(), CACHE_BYTES, make)?;
+        // A file that an older program had just begun has no table. Nothing is written when it is
+        // there: a full disk must not keep the depot closed.
+        if !has_shards_table(&database)? {
+            database.write(Durability::Immediate, make)?;
+        }
+        let rows_lost = AtomicBool::new(is_noted(&database, ROWS_LOST)?);
         let table = Self {
-            path,
-            database: RwLock::new(Some(database)),
+            database,
             waiting: Mutex::default(),
             commit: Mutex::default(),
             totals: Mutex::default(),
+            rows_lost,
             reserve,
         };
         let mut totals = Totals::default();
         table.each(None, |_, row| totals.replace(None, Some(&row)))?;
         *lock(&table.totals) = totals;
-        Ok((table, found))
+        Ok(table)
+    }
+
+    /// Whether files may be here whose rows were lost.
+    pub(super) fn rows_lost(&self) -> bool {
+        self.rows_lost.load(Ordering::Relaxed)
+    }
+
+    /// Every file has a row again.
+    pub(super) fn rows_found(&self) -> Result<(), DepotError> {
+        self.ready()?;
+        self.database.write(Durability::Immediate, |tx| {
+            tx.open_table(NOTES)?.remove(ROWS_LOST)?;
+            Ok(())
+        })?;
+        self.rows_lost.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn row(
@@ -282,17 +312,17 @@ impl Table {
         mut visit: impl FnMut(ShardRoot, ShardRow),
     ) -> Result<(), DepotError> {
         let (low, high) = between.unwrap_or(([0; 64], [0xff; 64]));
-        self.with(|database| {
-            let table = database.begin_read()?.open_table(SHARDS)?;
+        self.ready()?;
+        let rows = self.database.read(|tx| {
+            let table = tx.open_table(SHARDS)?;
             let mut rows = Vec::new();
             for entry in table.range::<&[u8; 64]>(&low..=&high)? {
                 let (key, value) = entry?;
                 rows.push(ShardRow::decode(key.value(), value.value()));
             }
             Ok(rows)
-        })?
-        .into_iter()
-        .try_for_each(|row| row.map(|(root, row)| visit(root, row)))
+        })?;
+        rows.into_iter().try_for_each(|row| row.map(|(root, row)| visit(root, row)))
     }
 
     /// Records a tenure of a shard whose file is durable.
@@ -359,28 +389,22 @@ impl Table {
     }
 
     fn write(&self, batches: &[Batch]) -> Result<(), DepotError> {
+        self.ready()?;
         let mut replaced = Vec::new();
-        let written = self.with(|database| {
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            {
-                let mut table = transaction.open_table(SHARDS)?;
-                for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
-                    let before = match table.get(key)? {
-                        Some(value) => {
-                            ShardRow::decode(key, value.value()).ok().map(|(_, row)| row)
-                        }
-                        None => None,
-                    };
-                    let after = rule(before.as_ref());
-                    match &after {
-                        Some(row) => drop(table.insert(key, row.encode().as_slice())?),
-                        None => drop(table.remove(key)?),
-                    }
-                    replaced.push((before, after));
+        let written = self.database.write(Durability::Immediate, |tx| {
+            let mut table = tx.open_table(SHARDS)?;
+            for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
+                let before = match table.get(key)? {
+                    Some(value) => ShardRow::decode(key, value.value()).ok().map(|(_, row)| row),
+                    None => None,
+                };
+                let after = rule(before.as_ref());
+                match &after {
+                    Some(row) => drop(table.insert(key, row.encode().as_slice())?),
+                    None => drop(table.remove(key)?),
                 }
+                replaced.push((before, after));
             }
-            transaction.commit()?;
             Ok(())
         });
         if written.is_ok() {
@@ -389,61 +413,36 @@ impl Table {
                 totals.replace(before.as_ref(), after.as_ref());
             }
         }
-        written
+        Ok(written?)
     }
 
-    /// Opens the database again. It repairs itself, which may take space: reading and removing
-    /// come before the reserve.
-    fn reopen(&self) -> Result<Database, DepotError> {
-        match open_database(&self.path) {
-            Err(DepotError::NoSpace) => {
+    /// Opens the file again after an error. It repairs itself, which may take space: reading and
+    /// removing come before the reserve.
+    fn ready(&self) -> Result<(), DepotError> {
+        match self.database.ready() {
+            Err(redb::Error::Io(error)) if is_no_space(&error) => {
                 self.reserve.release();
-                open_database(&self.path)
+                Ok(self.database.ready()?)
             }
-            other => other,
+            other => Ok(other?),
         }
-    }
-
-    /// Uses the database, opening it again when an earlier error closed it.
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
-    ) -> Result<T, DepotError> {
-        let ready = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let result = if let Some(database) = ready.as_ref() {
-            let result = work(database);
-            drop(ready);
-            result
-        } else {
-            drop(ready);
-            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            if closed.is_none() {
-                *closed = Some(self.reopen()?);
-            }
-            work(closed.as_ref().expect("opened a line above"))
-        };
-        if let Err(error) = &result
-            && matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
-        {
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Ok(result?)
     }
 }
 
-fn open_database(path: &PathBuf) -> Result<Database, DepotError> {
-    let open = || -> Result<Database, redb::Error> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        // A read of a table that was never made is an error: make it. Nothing is written when it
-        // is there: a full disk must not keep the depot closed.
-        if let Err(TableError::TableDoesNotExist(_)) = database.begin_read()?.open_table(SHARDS) {
-            let transaction = database.begin_write()?;
-            transaction.open_table(SHARDS)?;
-            transaction.commit()?;
-        }
-        Ok(database)
-    };
-    Ok(open()?)
+fn has_shards_table(database: &Database) -> Result<bool, redb::Error> {
+    match database.read(|tx| Ok(tx.open_table(SHARDS)?)) {
+        Ok(_) => Ok(true),
+        Err(redb::Error::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is a note. Tables made before there were any have none.
+fn is_noted(database: &Database, note: &str) -> Result<bool, redb::Error> {
+    match database.read(|tx| Ok(tx.open_table(NOTES)?.get(note)?.is_some())) {
+        Err(redb::Error::TableDoesNotExist(_)) => Ok(false),
+        other => other,
+    }
 }
 
 fn settle(batches: &[Batch], result: &Result<(), DepotError>) {

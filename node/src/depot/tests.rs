@@ -15,7 +15,7 @@ use super::*;
 pub(crate) use shard::BLOCK;
 
 mod crash;
-mod damage;
+pub(crate) mod damage;
 pub(crate) mod full;
 mod killed;
 mod memory;

@@ -192,7 +192,7 @@ impl Run<'_> {
         let scanner = Scanner {
             content: &self.member.content,
             store,
-            cache: self.core.cache.view()?,
+            cache: self.core.cache.view(),
             counters: self.counters,
             problems: self.problems,
             steps,
@@ -280,7 +280,7 @@ impl Run<'_> {
             }
             None => (self.commit(store, &grown, true)?, false),
         };
-        self.core.cache.flush()?;
+        self.core.cache.flush();
         Ok(Made {
             snapshot,
             parent: self.parent,

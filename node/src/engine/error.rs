@@ -116,9 +116,6 @@ pub enum HostError {
     /// The network.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The scan cache.
-    #[error("the scan cache could not be used")]
-    Cache(#[source] Box<redb::Error>),
     /// The home.
     #[error(transparent)]
     Home(#[from] crate::home::HomeError),
@@ -150,12 +147,6 @@ by_way_of!(
 impl From<Cancelled> for EngineError {
     fn from(_: Cancelled) -> Self {
         Self::Interrupted
-    }
-}
-
-impl From<redb::Error> for EngineError {
-    fn from(error: redb::Error) -> Self {
-        Self::Host(HostError::Cache(Box::new(error)))
     }
 }
 

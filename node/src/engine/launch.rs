@@ -74,7 +74,7 @@ impl Launch for Launcher {
         let founded = DeviceLog::found(&founding, &mut rng()?)
             .map_err(|error| Failure::usage(error.to_string()))?;
         // A vault whose phrase nobody has seen must not exist.
-        reveal(&phrase.words().to_string())?;
+        reveal(&phrase.words().text())?;
         remember_names(home, &label)?;
         keep_vault(home, &founded.log)?;
         Ok(InitOutcome {
@@ -128,7 +128,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let keys = device_keys(&home)?;
     let config = home.config()?;
     let state = State::open(home.directory())?;
-    let cache = ScanCache::open(home.directory())?;
+    let cache = ScanCache::open(home.directory());
     let vaults = Arc::new(Vaults::open(&home.vaults_directory())?);
     let (depot, report) = Depot::open(&home.depot_directory())?;
     if !report.is_well() {

@@ -11,6 +11,7 @@ use larder_protocol::{
     pack::reader::open_chunk,
 };
 use tokio::runtime::Handle;
+use tracing::warn;
 
 use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
 use crate::depot::{DepotError, Origin, ShardState, Tenure};
@@ -60,7 +61,7 @@ impl ChunkSource {
         let sealed = partial.read(needed)?;
         if is_metadata {
             let stored = wall();
-            self.core.depot.adopt(
+            let adopted = self.core.depot.adopt(
                 &partial,
                 Tenure {
                     vault: self.member.vault,
@@ -69,7 +70,11 @@ impl ChunkSource {
                     stored,
                     keep_until: stored,
                 },
-            )?;
+            );
+            // The chunk is here: a full disk costs fetching it again, not the reading.
+            if let Err(error) = adopted {
+                warn!("pack {} was fetched and could not be kept: {error}", shard.root.short());
+            }
         }
         open(&self.member, location, &sealed)
     }

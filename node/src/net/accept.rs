@@ -65,14 +65,15 @@ pub trait Serve: Send + Sync + 'static {
         shard: ShardRef,
     ) -> impl Future<Output = Answer> + Send;
 
-    /// The shard of a reservation did not come, or was not the promised one. Must not block. (If
-    /// the connection breaks in the moment of the commit, its row may be there all the same.)
+    /// The shard of a reservation did not come, or was not the promised one: there is no row. Must
+    /// not block.
     fn put_aborted(&self, from: DeviceId, reservation: Reservation);
 
     /// Whether `from` may read a shard. Must not block for long: called on the async threads.
     fn may_read(&self, from: &DeviceId, root: &ShardRoot) -> bool;
 
-    /// A shard was found damaged while it was served; its row says so already.
+    /// A shard was found damaged or gone while it was served; its row says so already, if there
+    /// was room to write it.
     fn found_corrupt(&self, root: &ShardRoot);
 
     /// Speaks with a stranger who was admitted for pairing.

@@ -83,6 +83,7 @@ pub(super) fn encode_shard(
     let thread = tokio::task::spawn_blocking(move || {
         let shard = depot.open_shard(&root).map_err(|error| match error {
             DepotError::Corrupt(_) => EncodeFault::Corrupt,
+            DepotError::Missing(_) => EncodeFault::Missing,
             other => EncodeFault::Disk(other),
         })?;
         let mut sink = Pieces { pieces, gathered: BytesMut::with_capacity(PIECE_BYTES) };

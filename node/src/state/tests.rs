@@ -6,9 +6,17 @@ use larder_protocol::{
     keys::DeviceKeys,
     receipt::{Receipt, ReceiptBody},
     time::Timestamp,
+    tree::entry::{Content, Identity},
 };
 
-use super::{State, StateError, circle::GrantRow, commits::CommitRow, index::Standing};
+use super::{
+    State, StateError,
+    circle::GrantRow,
+    commits::CommitRow,
+    index::Standing,
+    scan_cache::{CachedFile, ScanCache},
+};
+use crate::depot::tests::full::SmallDisk;
 
 fn shard(number: u8) -> ShardRef {
     ShardRef { root: ShardRoot::from_bytes([number; 32]), bytes: 16_384 }
@@ -97,4 +105,47 @@ fn a_home_of_a_newer_program_is_refused() {
     drop(state);
     let refused = State::open(home.path()).unwrap_err();
     assert!(matches!(refused, StateError::Newer { found: 9, known: 1 }));
+}
+
+// HOME-10
+#[test]
+fn a_disk_that_was_full_for_a_moment_does_not_end_the_memory_of_a_node() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let state = State::open(disk.path()).unwrap();
+    state.keep_note("before", &[1]).unwrap();
+    let filler = disk.fill();
+    let large = vec![7; 1024 * 1024];
+    let refused = (0..64).find(|number| state.keep_note(&format!("{number}"), &large).is_err());
+    assert!(refused.is_some(), "the disk is full");
+    assert_eq!(state.note("before").unwrap(), Some(vec![1]), "read while it is full");
+    std::fs::remove_file(filler).unwrap();
+    state.keep_note("after", &large).unwrap();
+    assert_eq!(state.note("after").unwrap(), Some(large));
+}
+
+// HOME-5
+#[test]
+fn a_scan_cache_that_cannot_be_written_costs_time_only() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let cache = ScanCache::open(disk.path());
+    let content = || Content::Inline(Vec::new());
+    let row = |number: u32| {
+        let identity = Identity(*number.to_le_bytes().repeat(4).first_chunk().unwrap());
+        (identity, CachedFile { stamp: vec![7; 16_000], content: content() })
+    };
+    let rows = |from: u32| (from..from + 500).map(row).collect::<Vec<_>>();
+    let found = |number: u32| cache.view().find(&row(number).0, &[7; 16_000]);
+    cache.keep(&rows(0));
+    cache.flush();
+    assert_eq!(found(1), Some(content()));
+    let filler = disk.fill();
+    for batch in 1..8 {
+        cache.keep(&rows(batch * 500));
+        cache.flush();
+    }
+    assert_eq!(found(1), Some(content()), "what was kept before is there");
+    std::fs::remove_file(filler).unwrap();
+    cache.keep(&rows(10_000));
+    cache.flush();
+    assert_eq!(found(10_001), Some(content()), "and it goes on");
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{ids::ChunkId, index::ChunkKind};
 
@@ -59,7 +59,10 @@ impl EpochKey {
     fn derive_salted(&self, context: &str, salt: &[u8; 32]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&self.secret).update(salt);
-        *hasher.finalize().as_bytes()
+        let derived = *hasher.finalize().as_bytes();
+        // It still holds the secret as it was fed.
+        hasher.zeroize();
+        derived
     }
 }
 
@@ -90,13 +93,14 @@ impl ContentKey {
     /// The identifier of a chunk with this plaintext. Kinds have keys of their own, so a data
     /// chunk can never have the identifier of a directory node.
     pub fn chunk_id(&self, kind: ChunkKind, plaintext: &[u8]) -> ChunkId {
-        let key = blake3::derive_key(chunk_id_context(kind), &self.secret);
+        let key = Zeroizing::new(blake3::derive_key(chunk_id_context(kind), &self.secret));
         ChunkId::from_bytes(*blake3::keyed_hash(&key, plaintext).as_bytes())
     }
 
     /// The digest of a slice of a bundle: first 16 bytes of a keyed hash.
     pub fn slice_digest(&self, slice: &[u8]) -> [u8; 16] {
         let key = blake3::derive_key("larder 2026 slice digest v1", &self.secret);
+        let key = Zeroizing::new(key);
         let hash = blake3::keyed_hash(&key, slice);
         let mut digest = [0; 16];
         for (to, from) in digest.iter_mut().zip(hash.as_bytes()) {

@@ -14,6 +14,8 @@ use super::recovery::RecoveryKeys;
 
 /// Words of a phrase.
 pub const PHRASE_WORDS: usize = 24;
+/// The longest word of the list has eight letters; a space follows.
+const WORD_BYTES_MAX: usize = 9;
 
 /// The secret that a person keeps on paper: whoever has it has the vault.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -110,6 +112,19 @@ impl fmt::Debug for Phrase {
 pub struct Words(Mnemonic);
 
 impl Words {
+    /// The words with one space between them, wiped when it is dropped.
+    pub fn text(&self) -> Zeroizing<String> {
+        // Room for all from the start: a string that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(PHRASE_WORDS * WORD_BYTES_MAX));
+        for (index, word) in self.iter().enumerate() {
+            if index > 0 {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        text
+    }
+
     /// The words in order.
     pub fn iter(&self) -> impl Iterator<Item = &'static str> {
         self.0.words()
@@ -140,6 +155,9 @@ mod tests {
         let phrase = Phrase::parse(&text()).unwrap();
         assert_eq!(phrase.entropy, [0x5a; 32]);
         assert_eq!(text().split(' ').count(), PHRASE_WORDS);
+        let shown = phrase.words().text();
+        assert_eq!(*shown, text());
+        assert_eq!(shown.capacity(), PHRASE_WORDS * WORD_BYTES_MAX, "it was never moved");
     }
 
     // KEYS-2

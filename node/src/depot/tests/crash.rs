@@ -16,7 +16,7 @@ use super::{
     super::steps::{Step, watch},
     bytes, open, tenure,
 };
-use crate::depot::{Depot, DepotError, Origin, PartialShard, ShardHasher, ShardRef};
+use crate::depot::{Depot, DepotError, Origin, PartialShard, ShardRef, Total};
 
 /// Directories as they were after each step.
 type Images = Rc<RefCell<Vec<(Step, tempfile::TempDir)>>>;
@@ -203,20 +203,65 @@ fn a_crash_while_a_partial_shard_is_taken_over_loses_at_most_the_fetch() {
     assert_eq!(partial.read(5..10).unwrap(), &content[5..10], "still open after the renaming");
 }
 
-/// DEPOT-7: rows that are lost as a whole do not take the shards with them.
+/// DEPOT-16: rows that are lost as a whole do not take the shards with them, at no later start.
 #[test]
 fn a_lost_table_leaves_the_files_alone_until_they_are_stored_again() {
     let home = tempfile::tempdir().unwrap();
-    let content = bytes(6, 100_000);
-    let shard = open(home.path()).import(&content, tenure(1, Origin::Held)).unwrap();
+    let (one, two) = (bytes(6, 100_000), bytes(7, 200_000));
+    let depot = open(home.path());
+    let shard = depot.import(&one, tenure(1, Origin::Held)).unwrap();
+    let other = depot.import(&two, tenure(1, Origin::Held)).unwrap();
+    drop(depot);
     fs::remove_file(home.path().join("depot.redb")).unwrap();
+    let vault = tenure(1, Origin::Held).vault;
+    for start in 0..3 {
+        let (depot, report) = Depot::open(home.path()).unwrap();
+        assert_eq!((report.unclaimed, report.orphans_removed), (2, 0), "start {start}");
+        assert!(!report.is_well());
+        assert_eq!(depot.unclaimed().unwrap(), Total { shards: 2, bytes: 300_000 });
+        assert!(matches!(depot.open_shard(&shard.root), Err(DepotError::Unknown(_))));
+        // Whoever asks for it to go does not know whose it is either.
+        assert!(!depot.remove(&shard.root, &vault).unwrap());
+    }
+    let depot = open(home.path());
+    depot.import(&one, tenure(1, Origin::Held)).unwrap();
+    assert_eq!(depot.read_range(&shard.root, 0..shard.bytes).unwrap(), one);
+    assert_eq!(depot.unclaimed().unwrap(), Total { shards: 1, bytes: 200_000 });
+    drop(depot);
     let (depot, report) = Depot::open(home.path()).unwrap();
-    assert_eq!((report.unclaimed, report.orphans_removed), (1, 0));
-    assert!(!report.is_well());
-    assert!(matches!(depot.open_shard(&shard.root), Err(DepotError::Unknown(_))));
-    let mut hasher = ShardHasher::new();
-    hasher.update(&content);
-    assert_eq!(hasher.finish().0, shard);
-    depot.import(&content, tenure(1, Origin::Held)).unwrap();
-    assert_eq!(depot.read_range(&shard.root, 0..shard.bytes).unwrap(), content);
+    assert_eq!((report.unclaimed, report.orphans_removed), (1, 0), "the other one stays");
+    depot.import(&two, tenure(1, Origin::Held)).unwrap();
+    drop(depot);
+    // All have a row again: from now on a file without one is what a crash left.
+    assert!(Depot::open(home.path()).unwrap().1.is_well());
+    let orphan = home.path().join("00").join("00".repeat(32));
+    fs::write(&orphan, b"never acknowledged").unwrap();
+    let (depot, report) = Depot::open(home.path()).unwrap();
+    assert_eq!((report.unclaimed, report.orphans_removed), (0, 1));
+    assert!(!orphan.exists());
+    assert_eq!(depot.read_range(&other.root, 0..other.bytes).unwrap(), two);
+}
+
+/// DEPOT-16: the first start after the loss is cut short at any moment of making the new table.
+#[test]
+fn a_table_that_was_never_finished_does_not_hide_that_rows_are_lost() {
+    for left in ["nothing", "unfinished", "empty", "no table"] {
+        let home = tempfile::tempdir().unwrap();
+        let table = home.path().join("depot.redb");
+        let shard = open(home.path()).import(&bytes(8, 50_000), tenure(1, Origin::Held)).unwrap();
+        fs::remove_file(&table).unwrap();
+        match left {
+            "unfinished" => fs::write(home.path().join("depot.redb.new"), [0; 5000]).unwrap(),
+            "empty" => fs::write(&table, b"").unwrap(),
+            // As programs before this one left it.
+            "no table" => drop(redb::Database::create(&table).unwrap()),
+            _ => {}
+        }
+        for _ in 0..2 {
+            let (_, report) = Depot::open(home.path()).unwrap();
+            assert_eq!((report.unclaimed, report.orphans_removed), (1, 0), "{left}");
+        }
+        let name = format!("{:02x}/{}", shard.root.as_bytes()[0], shard.root);
+        assert!(home.path().join(name).exists(), "{left}");
+    }
 }

@@ -174,3 +174,51 @@ fn foreign_files_are_left_alone() {
     assert!(report.is_well() && wrong_bucket.exists());
     assert_eq!(stored.depot.rows(None).unwrap().len(), 1);
 }
+
+/// Puts a file in the place of a shard's that can be opened but not read: the first page of a
+/// process is mapped nowhere, which the kernel answers with EIO as it does for a bad sector. The
+/// length of the link is that of the shard.
+pub(crate) fn make_unreadable(data: &std::path::Path, bytes: usize) {
+    let target = format!("/proc{}self/mem", "/".repeat(bytes - "/procself/mem".len()));
+    fs::remove_file(data).unwrap();
+    std::os::unix::fs::symlink(target, data).unwrap();
+}
+
+/// DEPOT-17: an unreadable shard is a damaged shard, whoever meets it, and the others go on.
+#[test]
+fn a_shard_that_the_disk_cannot_read_is_damaged_and_stops_nothing_else() {
+    let stored = Stored::new(2000);
+    let other = stored.depot.import(&bytes(2, 3000), tenure(1, Origin::Held)).unwrap();
+    make_unreadable(&stored.data(), 2000);
+    let root = stored.shard.root;
+    let read = stored.depot.read_range(&root, 0..10);
+    assert!(matches!(read, Err(DepotError::Corrupt(_))), "{read:?}");
+    assert_eq!(stored.state(), ShardState::Corrupt);
+    assert_eq!(stored.depot.scrub(&root).unwrap(), std::slice::from_ref(&(0..2000)));
+    let shard = stored.depot.open_shard(&root).unwrap();
+    let encoded = shard.encode(&group_ranges(&[0..2000], 2000), &mut Vec::new());
+    assert!(matches!(encoded, Err(EncodeFault::Corrupt)), "{encoded:?}");
+    // At the start a row that is not well has its file read.
+    let (stored, report) = stored.reopen();
+    assert_eq!((report.corrupt.len(), report.missing.len()), (1, 0));
+    assert_eq!(stored.depot.read_range(&other.root, 0..3000).unwrap(), bytes(2, 3000));
+    // Stored again, it is well.
+    stored.depot.import(&stored.content, tenure(1, Origin::Held)).unwrap();
+    assert!(stored.depot.scrub(&root).unwrap().is_empty());
+}
+
+/// DEPOT-17: an outboard has to be made again, and the data for it cannot be read.
+#[test]
+fn a_start_that_cannot_read_one_shard_goes_on_with_the_others() {
+    let stored = Stored::new(600_000);
+    let other = stored.depot.import(&bytes(2, 3000), tenure(1, Origin::Held)).unwrap();
+    let outboard = stored.data().with_extension("obao");
+    fs::remove_file(&outboard).unwrap();
+    // A directory: it can be opened and not be read, and it is no damage of a medium.
+    fs::create_dir(&outboard).unwrap();
+    let (stored, report) = stored.reopen();
+    assert!(report.missing.is_empty() && report.corrupt.is_empty(), "nothing is known to be lost");
+    assert_eq!(stored.depot.read_range(&other.root, 0..3000).unwrap(), bytes(2, 3000));
+    fs::remove_dir(&outboard).unwrap();
+    assert!(stored.depot.scrub(&stored.shard.root).unwrap().is_empty());
+}

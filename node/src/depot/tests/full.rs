@@ -36,7 +36,7 @@ impl SmallDisk {
     }
 
     /// Takes every byte that is left.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.dir.path().join("filler");
         let mut file = File::create(&path).unwrap();
         for block in [MIB, 4096, 1] {

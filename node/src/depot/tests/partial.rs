@@ -110,3 +110,30 @@ fn absurd_lengths_and_ranges_are_refused() {
         assert!(matches!(partial.read(range), Err(DepotError::BadRange)));
     }
 }
+
+/// DEPOT-14: two readers of one pack wait for the same bytes, and both keep them.
+#[test]
+fn a_shard_that_was_taken_over_can_be_taken_over_again() {
+    let home = tempfile::tempdir().unwrap();
+    let depot = Depot::open(&home.path().join("depot")).unwrap().0;
+    let content = bytes(9, 250_000);
+    let partial = complete(&home.path().join("fetch"), &content);
+    let shard = partial.shard();
+    std::thread::scope(|scope| {
+        for vault in [1, 1, 2] {
+            let (depot, partial) = (&depot, &partial);
+            scope.spawn(move || depot.adopt(partial, tenure(vault, Origin::Own)).unwrap());
+        }
+    });
+    assert_eq!(depot.rows_of(&shard.root).unwrap().len(), 2);
+    assert_eq!(depot.read_range(&shard.root, 0..shard.bytes).unwrap(), content);
+    assert!(depot.scrub(&shard.root).unwrap().is_empty());
+    // A crash between the two names: the outboard has its own already.
+    let halfway = complete(&home.path().join("fetch"), &bytes(10, 250_000));
+    let root = halfway.shard().root;
+    let bucket = home.path().join("depot").join(format!("{:02x}", root.as_bytes()[0]));
+    let name = format!("{root}.obao");
+    fs::rename(home.path().join("fetch").join(&name), bucket.join(&name)).unwrap();
+    depot.adopt(&halfway, tenure(1, Origin::Own)).unwrap();
+    assert!(depot.scrub(&root).unwrap().is_empty());
+}

@@ -25,9 +25,6 @@ pub(crate) enum BackupError {
     /// The index could not be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The scan cache could not be used.
-    #[error("the scan cache could not be used")]
-    Cache(#[source] Box<redb::Error>),
     /// The commit did not succeed.
     #[error(transparent)]
     Engine(Box<EngineError>),
@@ -59,12 +56,6 @@ impl BackupError {
             (_, Some(cause)) => Err(all.swap_remove(cause)),
             (_, None) => Err(Self::Stopped),
         }
-    }
-}
-
-impl From<redb::Error> for BackupError {
-    fn from(error: redb::Error) -> Self {
-        Self::Cache(Box::new(error))
     }
 }
 

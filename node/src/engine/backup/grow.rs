@@ -99,9 +99,9 @@ impl<'a> Grower<'a> {
 
     /// Hands the rows gathered so far to the scan cache: once the packs they lead to are durable.
     pub(super) fn flush_cache(&mut self) -> Result<(), BackupError> {
-        self.cache.keep(&self.rows)?;
+        self.cache.keep(&self.rows);
         self.rows.clear();
-        self.cache.flush()?;
+        self.cache.flush();
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl<'a> Grower<'a> {
         let Some(attributes) = self.root.take() else { return Ok(None) };
         let node = self.builder.finish()?;
         self.store_nodes()?;
-        self.cache.keep(&self.rows)?;
+        self.cache.keep(&self.rows);
         Ok(Some(Grown { attributes, node }))
     }
 
@@ -126,7 +126,7 @@ impl<'a> Grower<'a> {
             let stamp = stamp.to_bytes().to_vec();
             self.rows.push((identity, CachedFile { stamp, content: stored.content.clone() }));
             if self.rows.len() >= CACHE_ROWS {
-                self.cache.keep(&self.rows)?;
+                self.cache.keep(&self.rows);
                 self.rows.clear();
             }
         }

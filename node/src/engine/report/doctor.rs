@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome},
-    depot::ShardState,
+    depot::{ShardState, Total},
     home::Home,
 };
 
@@ -36,6 +36,7 @@ pub(crate) async fn doctor(core: &Arc<Core>) -> Result<Outcome, Failure> {
 
 fn local(core: &Core) -> Result<Vec<Check>, EngineError> {
     let mut checks = vec![home(&core.home), device_key(core), database(core), depot(core)?];
+    checks.extend(unclaimed(core.depot.unclaimed()?));
     checks.push(disk(core.depot.free_bytes()?));
     let seen = times_of_others(core)?;
     checks.push(clock(wall(), seen));
@@ -114,6 +115,23 @@ fn depot(core: &Core) -> Result<Check, EngineError> {
             format!("{kept}; {missing} missing, {damaged} damaged"),
             "look at the disk (smartctl, the kernel's log) and run `larder verify`; copies come \
              from the holders",
+        )
+    })
+}
+
+/// Shards whose rows were lost, if there are any: they do harm to nobody, and may be of use.
+fn unclaimed(files: Total) -> Option<Check> {
+    (files.shards > 0).then(|| {
+        check(
+            "unclaimed",
+            Health::Poor,
+            format!(
+                "{} shards, {}, whose records were lost with depot.redb: kept, but served to nobody",
+                files.shards,
+                ByteSize(files.bytes)
+            ),
+            "keep `larder up` running: whoever has shards here sends them again, and they are known \
+             again. What is left once every peer says that it is safe takes room and nothing else",
         )
     })
 }
@@ -285,6 +303,15 @@ mod tests {
         // Records of the past say nothing about the clock.
         assert_eq!(clock(now, Some(Timestamp(5))).state, Health::Good);
         assert_eq!(clock(Timestamp(5), None).state, Health::Bad);
+    }
+
+    // DEPOT-16
+    #[test]
+    fn shards_without_records_are_told_when_there_are_any() {
+        assert!(unclaimed(Total::default()).is_none());
+        let told = unclaimed(Total { shards: 3, bytes: 5000 }).unwrap();
+        assert_eq!(told.state, Health::Poor);
+        assert!(told.found.starts_with("3 shards"), "{}", told.found);
     }
 
     #[test]

@@ -60,6 +60,29 @@ async fn status_leads_from_an_empty_home_to_what_is_missing() {
     assert!(node.run(Command::Remove { paths: vec![raw(&folder)] }).await.is_err());
 }
 
+// DEPOT-17
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_goes_on_past_a_shard_that_cannot_be_looked_at() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("docs");
+    fs::write(folder.join("a"), crate::depot::tests::bytes(1, 300_000)).unwrap();
+    node.backup(&folder, Wait::Local).await;
+    let verify = Command::Verify { percent: 100 };
+    let Outcome::Verify(well) = node.ask(verify.clone()).await else { panic!() };
+    // Something is where the outboard should be, and cannot be replaced by a new one.
+    let mut outboards = shard_files(&node.home().join("depot"));
+    outboards.retain(|file| file.with_extension("obao").exists());
+    let outboard = outboards[0].with_extension("obao");
+    fs::remove_file(&outboard).unwrap();
+    fs::create_dir(&outboard).unwrap();
+    let Outcome::Verify(found) = node.ask(verify.clone()).await else { panic!() };
+    assert_eq!((found.shards, found.damaged, found.missing), (well.shards, 1, 0));
+    assert!(outboards[0].ends_with(&found.roots[0]), "{found:?}");
+    fs::remove_dir(&outboard).unwrap();
+    let Outcome::Verify(healed) = node.ask(verify).await else { panic!() };
+    assert_eq!(healed.damaged, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_shard_is_found_by_verify_and_told_until_it_is_healed() {
     let node = TestNode::new("one").await;

@@ -13,6 +13,8 @@ use larder_protocol::{
     placing::{HolderStatus, Input},
 };
 
+use tracing::warn;
+
 use super::super::{Core, EngineError};
 use crate::{
     command::{AskedHolder, EventSink, Failure, Outcome, Progress, Stage, VerifyOutcome},
@@ -68,7 +70,7 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
         roots: Vec::new(),
         holders: Vec::new(),
     };
-    let mut bad = Vec::new();
+    let (mut bad, mut unread) = (Vec::new(), Vec::new());
     let mut told = Instant::now();
     let mut bytes_done = 0;
     for (root, (bytes, origin)) in chosen {
@@ -85,6 +87,13 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
             }
             // Taken off the disk by its owner's own doing since it was chosen.
             Err(DepotError::Unknown(_)) => continue,
+            // Nothing is known to be lost: whoever keeps it or asks for it is not told so. But it
+            // could not be read back, and the others are to be looked at all the same.
+            Err(error @ (DepotError::Disk { .. } | DepotError::NoSpace)) => {
+                warn!("shard {} could not be read: {error}", root.short());
+                outcome.damaged += 1;
+                unread.push(root);
+            }
             Err(error) => return Err(EngineError::from(error).into()),
         }
         outcome.shards += 1;
@@ -100,7 +109,8 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
             });
         }
     }
-    outcome.roots = bad.iter().take(ROOTS_MAX).map(|(root, _)| root.to_string()).collect();
+    let roots = bad.iter().map(|(root, _)| root).chain(&unread);
+    outcome.roots = roots.take(ROOTS_MAX).map(ToString::to_string).collect();
     Ok(Scrubbed { outcome, bad })
 }
 

@@ -1,6 +1,8 @@
 //! Taking one upload: exactly the promised bytes, hashed while they come, durable before the
 //! receipt. Whatever goes wrong, nothing is left behind and the reservation ends.
 
+use std::sync::Arc;
+
 use larder_protocol::{
     ids::DeviceId,
     index::ShardRef,
@@ -14,25 +16,19 @@ use crate::{
     net::{
         FrameStream, NetError,
         control::upload_time,
-        pumps::{self, Upload},
+        pumps::{self, Upload, Written},
         tuning::{CODE_BROKEN, PIECE_BYTES, STALL},
     },
 };
 
-/// Ends a reservation as aborted, also when its task is dropped, unless it was fulfilled.
-struct Open<'a, S: Serve> {
-    serve: &'a S,
-    from: DeviceId,
-    reservation: Reservation,
-    fulfilled: bool,
-}
-
-impl<S: Serve> Drop for Open<'_, S> {
-    fn drop(&mut self) {
-        if !self.fulfilled {
-            self.serve.put_aborted(self.from, self.reservation);
-        }
-    }
+/// How an upload ended.
+enum Settled {
+    /// Kept; what its peer is told.
+    Stored(Answer),
+    /// The peer or the network broke it off.
+    BrokenOff,
+    /// The writer refused it.
+    Failed(DepotError),
 }
 
 pub(super) async fn take<S: Serve>(
@@ -42,10 +38,9 @@ pub(super) async fn take<S: Serve>(
     shard: ShardRef,
     stream: &mut FrameStream,
 ) -> Result<(), NetError> {
-    let serve = shared.serve.as_ref();
-    let mut open = Open { serve, from, reservation, fulfilled: false };
     let (pieces, written, room) =
         pumps::write_shard(shared.depot.clone(), shard, reservation.tenure);
+    let settling = tokio::spawn(settle(Arc::clone(&shared.serve), from, reservation, written));
     // Without room the writer's error follows below, before the peer sent a byte.
     let received = if room.await.is_ok() {
         stream.send(&Answer::Go).await?;
@@ -54,20 +49,41 @@ pub(super) async fn take<S: Serve>(
     } else {
         Ok(())
     };
-    let kept = match written.await {
-        Ok(Ok(Some(kept))) => kept,
-        // Broken off by the peer or the network: there is nobody to answer.
-        Ok(Ok(None)) => return Err(received.err().unwrap_or(NetError::Lost)),
-        Ok(Err(error)) => {
+    match settling.await {
+        // It is kept, whether the peer learns of it or not.
+        Ok(Settled::Stored(answer)) => stream.send(&answer).await,
+        // There is nobody to answer.
+        Ok(Settled::BrokenOff) => Err(received.err().unwrap_or(NetError::Lost)),
+        Ok(Settled::Failed(error)) => {
             tracing::debug!(peer = %from.short(), %error, "did not store a shard");
-            return refuse(stream, &error).await;
+            refuse(stream, &error).await
         }
-        Err(_) => return stream.send(&Answer::Refused { reason: Refusal::Internal }).await,
+        Err(_) => stream.send(&Answer::Refused { reason: Refusal::Internal }).await,
+    }
+}
+
+/// Waits for the writer and ends the reservation by what it did. A task of its own, for it has to
+/// outlive the peer: the writer commits the row of a shard that came whole, also when its sender
+/// has gone, and a row that nobody counted would pass the grant.
+async fn settle<S: Serve>(
+    serve: Arc<S>,
+    from: DeviceId,
+    reservation: Reservation,
+    written: Written,
+) -> Settled {
+    let ended = match written.await {
+        Ok(Ok(Some(kept))) => {
+            return Settled::Stored(serve.put_stored(from, reservation, kept).await);
+        }
+        Ok(Ok(None)) => Settled::BrokenOff,
+        Ok(Err(error)) => Settled::Failed(error),
+        Err(panicked) => {
+            tracing::error!(error = %panicked, "the writer of a shard ended in a panic");
+            Settled::BrokenOff
+        }
     };
-    // From here on the shard is kept, whether the peer learns of it or not.
-    open.fulfilled = true;
-    let answer = serve.put_stored(from, reservation, kept).await;
-    stream.send(&answer).await
+    serve.put_aborted(from, reservation);
+    ended
 }
 
 /// Passes the bytes on, to their end. An error means that the upload was broken off.

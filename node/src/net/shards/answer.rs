@@ -8,7 +8,7 @@ use larder_protocol::ids::{DeviceId, ShardRoot};
 use tokio::time::timeout;
 
 use crate::{
-    depot::EncodeFault,
+    depot::{DepotError, EncodeFault, ShardState},
     net::{
         accept::{Serve, Shared},
         pumps,
@@ -53,7 +53,11 @@ pub(in crate::net) async fn answer<S: Serve>(
         }
         Ok(Err(EncodeFault::Corrupt)) => {
             let _ = send.reset(ERR_INTERNAL);
-            shared.corrupt(root).await;
+            shared.lost(root, ShardState::Corrupt).await;
+        }
+        Ok(Err(EncodeFault::Missing)) => {
+            let _ = send.reset(ERR_INTERNAL);
+            shared.lost(root, ShardState::Missing).await;
         }
         Ok(Err(EncodeFault::Disk(error))) => {
             tracing::warn!(shard = %root.short(), %error, "could not serve a shard");
@@ -64,14 +68,15 @@ pub(in crate::net) async fn answer<S: Serve>(
 }
 
 impl<S: Serve> Shared<S> {
-    /// Notes a damaged shard in its row, then tells the node.
-    async fn corrupt(&self, root: ShardRoot) {
+    /// Notes a damaged or missing shard in its row, then tells the node.
+    async fn lost(&self, root: ShardRoot, state: ShardState) {
         let depot = self.depot.clone();
-        let state = crate::depot::ShardState::Corrupt;
         let marked = tokio::task::spawn_blocking(move || depot.mark(&root, state)).await;
-        if !matches!(marked, Ok(Ok(()))) {
-            tracing::warn!(shard = %root.short(), "could not note a damaged shard");
+        match marked {
+            Ok(Ok(()) | Err(DepotError::NoSpace)) => self.serve.found_corrupt(&root),
+            // A disk that is gone as a whole gives no byte of any shard back, and takes no row
+            // either. Nothing is known to be lost then: it may be plugged in again.
+            _ => tracing::warn!(shard = %root.short(), "could not note that it is {state:?}"),
         }
-        self.serve.found_corrupt(&root);
     }
 }

@@ -11,7 +11,10 @@ use larder_protocol::index::ShardRef;
 
 use super::world::{Node, bare, settings, until};
 use crate::{
-    depot::{Origin, ShardState, tests::bytes},
+    depot::{
+        Origin, ShardState,
+        tests::{bytes, damage::make_unreadable},
+    },
     net::{AdmitAll, FetchError, Net, NetError, Protocol},
 };
 
@@ -94,6 +97,33 @@ async fn a_damaged_holder_says_so_and_sends_nothing_wrong() {
     // The rest can still be had.
     peer.fetch(&[0..500_000, 700_000..shard.bytes], partial.clone(), |_| {}).await.unwrap();
     assert!(!partial.has(&(600_000..600_001)) && partial.has(&(700_000..1_000_000)));
+}
+
+/// HOLD-7, DEPOT-17: a shard whose file is gone, or that the disk cannot read, is lost to whoever
+/// keeps the books, and the others are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_cannot_read_one_shard_says_so_and_serves_the_others() {
+    let (source, holder) = (Node::start(1).await, Node::start(2).await);
+    let (gone, unread) = (holder.keep(&bytes(1, 100_000)), holder.keep(&bytes(2, 2000)));
+    let fine = holder.keep(&bytes(3, 100_000));
+    let path = |shard: &ShardRef| {
+        let name = format!("{:02x}/{}", shard.root.as_bytes()[0], shard.root);
+        holder.depot.dir().join(name)
+    };
+    std::fs::remove_file(path(&gone)).unwrap();
+    make_unreadable(&path(&unread), 2000);
+    let peer = holder.seen_by(&source);
+    for (shard, state) in [(gone, ShardState::Missing), (unread, ShardState::Corrupt)] {
+        let partial = source.partial(shard);
+        let fetched = peer.fetch(&[0..shard.bytes], partial, |_| {}).await;
+        assert!(matches!(fetched, Err(FetchError::Unreadable)), "{fetched:?}");
+        let told = || holder.script.corrupt.lock().unwrap().contains(&shard.root);
+        until("the node is told", told).await;
+        assert_eq!(holder.depot.rows_of(&shard.root).unwrap()[0].state, state);
+    }
+    let partial = source.partial(fine);
+    peer.fetch(&[0..fine.bytes], partial.clone(), |_| {}).await.unwrap();
+    assert!(partial.is_complete());
 }
 
 /// What a lying peer does.

@@ -119,6 +119,39 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     nothing_left(&holder);
 }
 
+/// HOLD-9: the sender has sent everything and goes while its shard is being made durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_sender_left_during_the_commit_is_counted() {
+    let (source, holder) = (Node::start(1).await, Node::start(2).await);
+    let content = bytes(8, 300_000);
+    let shard = source.keep(&content);
+    // The commit waits as long as another thread works on the same shard.
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+    let (depot, root) = (holder.depot.clone(), shard.root);
+    let (locked, is_locked) = tokio::sync::oneshot::channel();
+    let holding = std::thread::spawn(move || {
+        let _guard = depot.lock(&root);
+        locked.send(()).unwrap();
+        released.recv().unwrap();
+    });
+    is_locked.await.unwrap();
+    let mut stream = begin(&source, &holder, shard).await;
+    stream.send.write_all(&content).await.unwrap();
+    stream.finish();
+    until("the bytes are durable", || holder.temps() == 2).await;
+    let sender = source.net.id();
+    until("the connection is gone", || !holder.net.inner.links.close(&sender)).await;
+    drop(stream);
+    // What was aborted with the connection has ended by then.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    release.send(()).unwrap();
+    holding.join().unwrap();
+    until("the reservation has ended", || holder.script.open_reservations() == 0).await;
+    assert_eq!(holder.script.aborted.load(Ordering::SeqCst), 0);
+    assert_eq!(holder.script.stored.load(Ordering::SeqCst), 1);
+    assert_eq!(holder.depot.rows(None).unwrap().len(), 1);
+}
+
 /// NET-5, NET-7
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stalls_or_is_reset_is_given_up() {
