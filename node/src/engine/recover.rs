@@ -17,6 +17,7 @@ use larder_protocol::{
     ids::DeviceId,
     keys::{phrase::Phrase, recovery::RecoveryKeys},
     log::{DeviceLog, Label, add::Newcomer},
+    manifest::Manifest,
     peer::PeerRecord,
     recovering::{HeadSeen, Input, Output, Recovering},
     ticket::{AddressTicket, Ticket},
@@ -395,6 +396,21 @@ fn seen(head: &SignedHead) -> HeadSeen {
     }
 }
 
+/// The manifest that a head leads to. A device that just became a member follows heads by itself
+/// as well (`sync`): two that do so at once would take each other's packs away, and the one with
+/// the older head could have the last word.
+async fn manifest_of(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    head: &SignedHead,
+) -> Result<Manifest, EngineError> {
+    let _one_at_a_time = core.following.lock().await;
+    match core.state.commit_of(&head.body().device)? {
+        Some(known) if known.seq >= head.body().seq => Ok(Manifest::decode(&known.manifest)?),
+        _ => sync::take(core, member, head).await,
+    }
+}
+
 /// Takes in the newest heads found so far; returns holders that their manifests name and that
 /// were not known before.
 async fn follow_found(
@@ -418,7 +434,7 @@ async fn follow_found(
             vaults.get(&member.vault).and_then(|known| known.heads().highest(&device).cloned())
         };
         let Some(head) = head else { continue };
-        match sync::take(core, member, &head).await {
+        match manifest_of(core, member, &head).await {
             Ok(manifest) => {
                 tried.insert(device, Tried { seq, answered, is_taken: true });
                 let new: Vec<_> = manifest
