@@ -13,9 +13,9 @@
 //! [`Vaults::offer_head`] says that it was taken (HOME-1).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{RwLock, RwLockReadGuard},
+    sync::{OnceLock, RwLock, RwLockReadGuard},
 };
 
 use larder_protocol::{
@@ -47,6 +47,9 @@ pub enum VaultError {
     /// The entry is not valid.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Names a device, or the key of a phrase, that belongs to another vault known here.
+    #[error("the log of vault {0} names a key that belongs to another vault known here")]
+    Claimed(VaultId),
     /// Its log holds no genesis entry that fits its name.
     #[error("the log of vault {0} on this disk is damaged")]
     Damaged(VaultId),
@@ -93,6 +96,7 @@ impl KnownVault {
 pub struct Vaults {
     directory: PathBuf,
     all: RwLock<BTreeMap<VaultId, KnownVault>>,
+    own: OnceLock<VaultId>,
 }
 
 impl Vaults {
@@ -112,7 +116,7 @@ impl Vaults {
                 Err(error) => warn!("vault {}: {error}", vault.short()),
             }
         }
-        Ok(Self { directory: directory.to_owned(), all: RwLock::new(all) })
+        Ok(Self { directory: directory.to_owned(), all: RwLock::new(all), own: OnceLock::new() })
     }
 
     fn load(folder: Folder) -> Result<KnownVault, VaultError> {
@@ -128,6 +132,13 @@ impl Vaults {
         Ok(KnownVault { log, heads, folder })
     }
 
+    /// Says which vault this node belongs to: its devices are known as such whatever other
+    /// vaults say of them.
+    pub fn set_own(&self, vault: VaultId) {
+        // A node never changes its vault.
+        let _ = self.own.set(vault);
+    }
+
     /// All vaults, for looking.
     pub fn read(&self) -> RwLockReadGuard<'_, BTreeMap<VaultId, KnownVault>> {
         self.all.read().expect("no code panics while holding this lock")
@@ -136,9 +147,12 @@ impl Vaults {
     /// Begins to keep a vault whose log is `log`; merges if it is known.
     ///
     /// # Errors
-    /// [`VaultError`].
+    /// [`VaultError`]; [`VaultError::Claimed`] for a log that names keys of another vault.
     pub fn add(&self, log: &DeviceLog) -> Result<(), VaultError> {
         let vault = log.vault();
+        if self.read().values().any(|known| known.log.vault() != vault && share(&known.log, log)) {
+            return Err(VaultError::Claimed(vault));
+        }
         if !self.read().contains_key(&vault) {
             let folder = Folder::create(&self.directory, vault)?;
             for entry in log.entries() {
@@ -192,17 +206,19 @@ impl Vaults {
         Ok(offered)
     }
 
-    /// Whose device (or phrase) `peer` is. The own vault comes first; a key can belong to one.
+    /// Whose device (or phrase) `peer` is. The own vault comes first, then the vaults of which it
+    /// is a device, then those whose phrase it has: what a vault says of others' keys must not
+    /// take them away from theirs.
     pub fn relation(&self, peer: &DeviceId) -> Option<(VaultId, Relation)> {
         let all = self.read();
-        all.iter().find_map(|(vault, known)| {
-            if known.log.is_device(peer) {
-                Some((*vault, Relation::Device))
-            } else if known.log.recovery().access == *peer.as_bytes() {
-                Some((*vault, Relation::Recovery))
-            } else {
-                None
-            }
+        let device = |known: &KnownVault| known.log.is_device(peer);
+        let own = self.own.get().and_then(|own| all.get_key_value(own));
+        let vaults = || own.into_iter().chain(&*all);
+        let found = |relation, is: &dyn Fn(&KnownVault) -> bool| {
+            vaults().find(|(_, known)| is(known)).map(|(vault, _)| (*vault, relation))
+        };
+        found(Relation::Device, &device).or_else(|| {
+            found(Relation::Recovery, &|known| known.log.recovery().access_id() == *peer)
         })
     }
 
@@ -228,6 +244,14 @@ impl Vaults {
         let all = self.read();
         Some(all.get(vault)?.heads.heads().map(|head| head.bytes().to_vec()).collect())
     }
+}
+
+/// Whether two logs name one device, or a device of one is the phrase's key of the other.
+fn share(one: &DeviceLog, other: &DeviceLog) -> bool {
+    let keys = |log: &DeviceLog| -> BTreeSet<DeviceId> {
+        log.devices().map(|device| device.public.id).chain([log.recovery().access_id()]).collect()
+    };
+    !keys(one).is_disjoint(&keys(other))
 }
 
 /// Puts entries into an order in which each finds its parents.

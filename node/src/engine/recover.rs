@@ -70,7 +70,7 @@ pub(crate) async fn recover(
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
     let access = Access::open(&recovery).await?;
-    let found = access.find_vault(&tickets, events).await;
+    let found = access.find_vault(&recovery, &tickets, events).await;
     let (holder, mut log) = match found {
         Ok(found) => found,
         Err(failure) => {
@@ -185,16 +185,23 @@ impl Access {
     /// The first holder that knows the phrase, and the log that it serves.
     async fn find_vault(
         &self,
+        recovery: &RecoveryKeys,
         tickets: &[AddressTicket],
         events: &EventSink,
     ) -> Result<(DeviceId, DeviceLog), Failure> {
+        let own = recovery.public();
         let mut was_refused = false;
         let mut last = None;
         for ticket in tickets {
             events.check()?;
             self.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
             match timeout(FIRST_CONTACT, self.ask_for_log(ticket.device)).await {
-                Ok(Ok(log)) => return Ok((ticket.device, log)),
+                Ok(Ok(log)) if *log.recovery() == own => return Ok((ticket.device, log)),
+                Ok(Ok(_)) => {
+                    warn!("holder {} serves another vault", ticket.device.short());
+                    was_refused = true;
+                    last = Some(EngineError::Stranger);
+                }
                 Ok(Err(error)) => {
                     debug!("holder {}: {error}", ticket.device.short());
                     was_refused |= is_refusal(&error);

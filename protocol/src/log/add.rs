@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use super::{
     DeviceLog, Label, LogEntry, LogError,
-    entry::{self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, decode_body},
+    entry::{
+        self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, Signatures, decode_body,
+    },
 };
 use crate::{
     cbor,
@@ -167,7 +169,8 @@ impl DeviceLog {
             return Err(LogError::Stranger);
         }
         let signature = principal.sign(sign::LOG_ENTRY, draft.bytes());
-        let bytes = LogEntry::assemble(draft.bytes(), signature, consent);
+        let signatures = Signatures { author: signature, consent, access: None };
+        let bytes = LogEntry::assemble(draft.bytes(), signatures);
         self.merge(&bytes)?;
         Ok(bytes)
     }

@@ -7,10 +7,11 @@ use super::*;
 use crate::{
     cbor,
     keys::{DeviceKeys, RecoveryKeys, phrase::Phrase, sign},
-    log::entry::EntryBody,
+    log::entry::{EntryBody, Signatures},
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
+const UNSIGNED: Signatures = Signatures { author: [0; 64], consent: [0; 64], access: None };
 
 pub(super) fn rng(seed: u8) -> ChaCha8Rng {
     ChaCha8Rng::from_seed([seed; 32])
@@ -61,9 +62,9 @@ pub(super) fn resigned(
     let mut body = LogEntry::decode(bytes).unwrap().body().clone();
     change(&mut body);
     let body = cbor::encode(&body);
-    let signature = device(author).sign(sign::LOG_ENTRY, &body);
+    let author = device(author).sign(sign::LOG_ENTRY, &body);
     let consent = device(consenting).sign(sign::LOG_CONSENT, &body);
-    LogEntry::assemble(&body, signature, consent)
+    LogEntry::assemble(&body, Signatures { author, consent, access: None })
 }
 
 pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
@@ -181,6 +182,32 @@ fn an_addition_of_another_vault_is_refused() {
     assert_eq!(DeviceLog::from_entries::<&[u8]>([]).unwrap_err(), LogError::Genesis);
 }
 
+/// What somebody founds who names another phrase's access key, signing it with his own.
+pub(super) fn claimed(access: [u8; 32], sign_access: bool) -> Vec<u8> {
+    let (log, _) = vault();
+    let genesis = log.entries().next().unwrap();
+    let mut body = LogEntry::decode(genesis).unwrap().body().clone();
+    if let Act::Genesis(genesis) = &mut body.act {
+        genesis.recovery.access = access;
+    }
+    let body = cbor::encode(&body);
+    let author = device(1).sign(sign::LOG_ENTRY, &body);
+    let consent = recovery().sign(sign::LOG_CONSENT, &body);
+    let access = sign_access.then(|| recovery().sign_access(sign::LOG_ACCESS, &body));
+    LogEntry::assemble(&body, Signatures { author, consent, access })
+}
+
+// LOG-14: nobody founds a vault in the name of a key that he does not have.
+#[test]
+fn an_access_key_is_named_by_its_owner_alone() {
+    let own = recovery().public().access;
+    let others = Phrase::from_entropy([1; 32]).recovery().public().access;
+    assert!(DeviceLog::begin(&claimed(own, true)).is_ok());
+    assert_eq!(DeviceLog::begin(&claimed(others, true)).unwrap_err(), LogError::Signature);
+    assert_eq!(DeviceLog::begin(&claimed(others, false)).unwrap_err(), LogError::Shape);
+    assert_eq!(DeviceLog::begin(&claimed(own, false)).unwrap_err(), LogError::Shape);
+}
+
 // LOG-6, VERSIONS-1
 #[test]
 fn a_newer_version_and_an_unknown_act_say_so() {
@@ -190,10 +217,10 @@ fn a_newer_version_and_an_unknown_act_say_so() {
     assert_eq!(log.merge(&newer), Err(LogError::Newer { version: 7, act: 1 }));
     // {0: 1, 5: [3, [..]]}: a removal, once there are any.
     let removal = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x03, 0x81, 0x00];
-    let bytes = LogEntry::assemble(&removal, [0; 64], [0; 64]);
+    let bytes = LogEntry::assemble(&removal, UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 3 }));
     // {0: 2}: whatever a later version is like.
-    let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], [0; 64], [0; 64]);
+    let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 2, act: 0 }));
 }
 
