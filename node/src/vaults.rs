@@ -71,6 +71,23 @@ pub enum Relation {
     Recovery,
 }
 
+/// What became of log entries that were offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether any was new.
+    pub grown: bool,
+    /// Why some could not be taken; that one is newer than this program counts most.
+    pub refused: Option<LogError>,
+}
+
+impl Taken {
+    fn refuse(&mut self, error: LogError) {
+        if self.refused.is_none() || matches!(error, LogError::Newer { .. }) {
+            self.refused = Some(error);
+        }
+    }
+}
+
 /// One vault as this node knows it.
 #[derive(Debug)]
 pub struct KnownVault {
@@ -170,23 +187,40 @@ impl Vaults {
     /// Takes log entries, parents first; durable when it returns. True if any was new.
     ///
     /// # Errors
-    /// [`VaultError`]; entries before the bad one stay.
+    /// [`VaultError`]; what could be taken stays.
     pub fn merge_log<B: AsRef<[u8]>>(
         &self,
         vault: VaultId,
         entries: &[B],
     ) -> Result<bool, VaultError> {
+        let taken = self.take_log(vault, entries)?;
+        taken.refused.map_or(Ok(taken.grown), |error| Err(error.into()))
+    }
+
+    /// Takes those log entries that can be taken, parents first; durable when it returns.
+    ///
+    /// # Errors
+    /// [`VaultError`] of the disk, or for an unknown vault.
+    pub fn take_log<B: AsRef<[u8]>>(
+        &self,
+        vault: VaultId,
+        entries: &[B],
+    ) -> Result<Taken, VaultError> {
         let mut all = self.all.write().expect("no code panics while holding this lock");
         let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
-        let mut grown = false;
+        let mut taken = Taken::default();
         for bytes in entries {
-            if let Merged::Added(_) = known.log.check(bytes.as_ref())? {
-                known.folder.keep_entry(bytes.as_ref())?;
-                known.log.merge(bytes.as_ref())?;
-                grown = true;
+            match known.log.check(bytes.as_ref()) {
+                Ok(Merged::Added(_)) => {
+                    known.folder.keep_entry(bytes.as_ref())?;
+                    known.log.merge(bytes.as_ref())?;
+                    taken.grown = true;
+                }
+                Ok(Merged::Known(_)) => {}
+                Err(error) => taken.refuse(error),
             }
         }
-        Ok(grown)
+        Ok(taken)
     }
 
     /// Offers a signed head; durable when it returns [`Offered::Taken`] or [`Offered::Forked`].

@@ -6,7 +6,8 @@
 use larder_protocol::{
     head::{Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
-    wire::message::{Answer, Request, Standing, VERSION},
+    log::LogError,
+    wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
@@ -40,21 +41,38 @@ pub(crate) async fn hello(core: &Core, peer: DeviceId) -> Result<Option<Standing
     }
 }
 
-/// Takes log entries that the peer has and we lack.
+/// Takes log entries that the peer has and we lack. Entries that cannot be taken are passed over:
+/// somebody with a device's key could have put them there to keep everybody else apart.
 pub(crate) async fn pull_log(
     core: &std::sync::Arc<Core>,
     peer: DeviceId,
     vault: VaultId,
-) -> Result<bool, EngineError> {
-    let have = core.vaults.log_heads(&vault);
-    match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
-        Answer::Log { entries } => {
-            let core = std::sync::Arc::clone(core);
-            let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
-            on_disk(move || core.vaults.merge_log(vault, &entries)).await
+) -> Result<(), EngineError> {
+    loop {
+        let have = core.vaults.log_heads(&vault);
+        let entries = match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
+            Answer::Log { entries } => entries,
+            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            _ => return Err(EngineError::OutOfTurn),
+        };
+        if entries.is_empty() {
+            return Ok(());
         }
-        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
-        _ => Err(EngineError::OutOfTurn),
+        let core = std::sync::Arc::clone(core);
+        let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
+        let taken = on_disk(move || core.vaults.take_log(vault, &entries)).await?;
+        match taken.refused {
+            // It may remove a device: a log that cannot be read completely cannot be trusted.
+            Some(error @ LogError::Newer { .. }) => {
+                return Err(crate::vaults::VaultError::from(error).into());
+            }
+            Some(error) => debug!("{} has log entries not taken here: {error}", peer.short()),
+            None => {}
+        }
+        // A log that does not fit one answer is cut; an answer without news is the last.
+        if !taken.grown {
+            return Ok(());
+        }
     }
 }
 
@@ -74,7 +92,14 @@ pub(crate) async fn push_log(
     let missing = core.vaults.log_beyond(&vault, &theirs).unwrap_or_default();
     // Well below the limit of a frame: entries are a few hundred bytes each.
     for entries in missing.chunks(64) {
-        push_entries(core, peer, vault, entries.to_vec()).await?;
+        match push_entries(core, peer, vault, entries.to_vec()).await {
+            Ok(_) => {}
+            // It has taken the others, and what it has no room for harms nobody else.
+            Err(EngineError::Refused(Refusal::Invalid)) => {
+                debug!("{} did not take all log entries", peer.short());
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -16,12 +16,12 @@ use larder_protocol::{
     head::SignedHead,
     ids::DeviceId,
     keys::{phrase::Phrase, recovery::RecoveryKeys},
-    log::{DeviceLog, Label, add::Newcomer},
+    log::{DeviceLog, Label, LogError, add::Newcomer},
     manifest::Manifest,
     peer::PeerRecord,
     recovering::{HeadSeen, Input, Output, Recovering},
     ticket::{AddressTicket, Ticket},
-    wire::message::{Answer, Request, Standing, VERSION},
+    wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
 use tokio::{
@@ -254,7 +254,9 @@ impl Access {
         for entries in entries.chunks(64) {
             let request = Request::PushLog { vault: log.vault(), entries: entries.to_vec() };
             match self.net.peer(holder).request(&request).await? {
-                Answer::LogAt { .. } => {}
+                // What it has no room for is passed over. Whether it knows this device is found
+                // out when it is greeted.
+                Answer::LogAt { .. } | Answer::Refused { reason: Refusal::Invalid } => {}
                 Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
                 _ => return Err(EngineError::OutOfTurn),
             }
@@ -273,7 +275,13 @@ fn extend(log: Option<DeviceLog>, entries: &[ByteVec]) -> Result<DeviceLog, Engi
         }
     };
     for entry in entries {
-        log.merge(entry).map_err(crate::vaults::VaultError::from)?;
+        match log.merge(entry) {
+            Err(error @ LogError::Newer { .. }) => {
+                return Err(crate::vaults::VaultError::from(error).into());
+            }
+            Err(error) => debug!("an entry of the log is passed over: {error}"),
+            Ok(_) => {}
+        }
     }
     Ok(log)
 }

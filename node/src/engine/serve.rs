@@ -312,6 +312,7 @@ async fn push_log(
     let merging = Arc::clone(&core);
     let merged = on_disk(move || {
         let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.as_slice()).collect();
+        // The good ones stay, whatever stands beside them.
         merging.vaults.merge_log(vault, &entries)
     })
     .await;

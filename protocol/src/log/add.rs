@@ -17,7 +17,7 @@ use crate::{
         DeviceKeys, DevicePublic, Principal, RecoveryKeys, sign,
         wrap::{WrapError, unwrap, wrap},
     },
-    limits::LOG_PARENTS_MAX,
+    limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
     time::Timestamp,
 };
 
@@ -194,7 +194,13 @@ impl DeviceLog {
 
     /// The heads to build on, ascending. If there are too many, those come first whose ancestors
     /// know the author, because the entry is void without one of them.
+    ///
+    /// The phrase builds on the founding entry alone once the log is crowded: that entry is valid
+    /// everywhere, whatever somebody with a device's key has filled the log with.
     fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
+        if matches!(author, Author::Recovery) && self.is_crowded() {
+            return vec![EntryHash::from_bytes(*self.vault.as_bytes())];
+        }
         let number = match author {
             Author::Device(device) => self.devices.get(device).map(|member| member.number),
             Author::Recovery => None,
@@ -208,6 +214,13 @@ impl DeviceLog {
         heads.truncate(LOG_PARENTS_MAX);
         heads.sort_unstable();
         heads
+    }
+}
+
+impl DeviceLog {
+    /// Whether devices can add no more here, or not everywhere.
+    fn is_crowded(&self) -> bool {
+        self.devices.len() >= DEVICES_MAX || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
     }
 }
 

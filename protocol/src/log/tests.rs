@@ -296,26 +296,61 @@ fn entries_beyond_sends_what_is_missing_and_nothing_else() {
     assert_eq!(log.entries_beyond(&[]).len(), log.len());
 }
 
-// LOG-11
+/// A device of which there are many.
+fn numbered(number: u16) -> DeviceKeys {
+    let [low, high] = number.to_le_bytes();
+    let mut seed = [low; 32];
+    seed[30] = 0xff;
+    seed[31] = high;
+    DeviceKeys::from_seeds(seed, seed)
+}
+
+/// Device `by` takes in one of many.
+fn add_numbered(log: &mut DeviceLog, by: u8, number: u16) -> Result<Vec<u8>, DraftError> {
+    let keys = numbered(number);
+    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    let draft = log.draft_add(&device(by), &newcomer, &mut rng(2))?;
+    let consent = draft.consent(log, &keys, &label(2))?;
+    Ok(log.append_add(&draft, consent, &device(by))?)
+}
+
+fn enrol_numbered(log: &mut DeviceLog, number: u16) -> Result<Vec<u8>, DraftError> {
+    let keys = numbered(number);
+    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    log.enrol(&recovery(), &keys, &newcomer, &mut rng(2))
+}
+
+// LOG-11, LOG-15: a thief with a device's key takes in throwaway devices until no more fit.
 #[test]
-fn more_devices_than_allowed_are_refused() {
-    let (mut log, _) = vault();
-    for number in 2_u16.. {
-        let [low, high] = number.to_le_bytes();
-        let mut seed = [low; 32];
-        seed[30] = 0xff;
-        seed[31] = high;
-        let keys = DeviceKeys::from_seeds(seed, seed);
-        let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
-        match log.enrol(&recovery(), &keys, &newcomer, &mut rng(2)) {
-            Ok(_) => assert!(log.len() <= DEVICES_MAX),
+fn whoever_fills_the_log_does_not_shut_the_phrase_out() {
+    let (founded, _) = vault();
+    let mut log = founded.clone();
+    let mut number = 2;
+    let error = loop {
+        match add_numbered(&mut log, 1, number) {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, LogError::TooManyDevices.into());
+    assert_eq!(log.devices().count(), DEVICES_MAX);
+    // Beside the crowd: entries that know of few devices.
+    let mut apart = founded.clone();
+    let beside = add_numbered(&mut apart, 1, 1000).unwrap();
+    assert_eq!(log.merge(&beside), Err(LogError::Full));
+    for number in 2000.. {
+        match enrol_numbered(&mut log, number) {
+            // It stands in every log of the vault, whatever that one is filled with.
+            Ok(entry) => assert!(founded.clone().merge(&entry).is_ok()),
             Err(error) => {
-                assert_eq!(error, LogError::TooManyDevices.into());
+                assert_eq!(error, LogError::Full.into());
                 break;
             }
         }
     }
-    assert_eq!(log.devices().count(), DEVICES_MAX);
+    assert_eq!(log.devices().count(), LOG_DEVICES_MAX);
+    let copy = DeviceLog::from_entries(log.entries()).unwrap();
+    assert_eq!(view(&copy), view(&log));
 }
 
 // LOG-13: more branches than an entry has parents; the log still grows together.
