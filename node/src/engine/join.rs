@@ -61,8 +61,12 @@ impl Invitations {
         self.lock().clone()
     }
 
-    fn spend(&self, id: InviteId) {
-        self.lock().retain(|invite| invite.id() != id);
+    /// Uses an invitation up; false if somebody else was faster.
+    fn spend(&self, id: InviteId) -> bool {
+        let mut all = self.lock();
+        let before = all.len();
+        all.retain(|invite| invite.id() != id);
+        all.len() < before
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Invite>> {
@@ -304,8 +308,8 @@ async fn drive(
 async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), EngineError> {
     match store {
         Store::Spent(id) => {
-            core.invitations.spend(id);
-            Ok(())
+            // PAIR-6: of two who come with one invitation at once, one is turned away.
+            if core.invitations.spend(id) { Ok(()) } else { Err(EngineError::InviteSpent) }
         }
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
@@ -409,4 +413,27 @@ fn ended(ending: Ending) -> Failure {
     };
     Failure::new(kind, ending.to_string())
         .hint("ask for a new code with `larder invite`, while that node runs (`larder up`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // PAIR-6: both were let in while the invitation was open.
+    #[test]
+    fn an_invitation_is_spent_once() {
+        let invitations = Invitations::default();
+        let invite = Invite {
+            kind: Kind::Device,
+            inviter: DeviceId::from_bytes([1; 32]),
+            addresses: Vec::new(),
+            secret: InviteSecret([2; 32]),
+            expires: Timestamp(10),
+        };
+        let id = invite.id();
+        invitations.open(invite, Timestamp(1)).unwrap();
+        assert!(invitations.spend(id));
+        assert!(!invitations.spend(id));
+        assert!(!invitations.is_any_open(Timestamp(1)));
+    }
 }
