@@ -150,7 +150,7 @@ impl Server {
             }
             Request::PullHeads { vault } => {
                 caller.permit(Action::ReadRecords, vault)?;
-                let heads = core.vaults.heads_of(&vault).ok_or(Refusal::Forbidden)?;
+                let heads = shown_heads(&core, &vault, None)?;
                 Ok(Answer::Heads { heads: fitting(heads) })
             }
             Request::Offer { vault, shards } => {
@@ -338,13 +338,45 @@ async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Ans
         }
         Offered::Known => Ok(Answer::HeadTaken),
         Offered::Older(_) | Offered::Forked(_) => {
-            let all = core.vaults.read();
-            let heads = all.get(&vault).ok_or(Refusal::Forbidden)?.heads().heads_of(&device);
-            let heads = heads.map(|head| head.bytes().to_vec()).collect();
+            let heads = shown_heads(&core, &vault, Some(&device))?;
             Ok(Answer::Heads { heads: fitting(heads) })
         }
         Offered::Invalid(_) => Err(Refusal::Invalid),
     }
+}
+
+/// The heads of a vault that others may see: of one device, or of all.
+///
+/// INV-2, PLACE-5: a head of this very device leaves it only when everything that it needs is
+/// safe. Until then the newest one that is published stands in its place.
+fn shown_heads(
+    core: &Core,
+    vault: &VaultId,
+    of: Option<&DeviceId>,
+) -> Result<Vec<Vec<u8>>, Refusal> {
+    let own = core.keys.id();
+    let heads: Vec<SignedHead> = {
+        let all = core.vaults.read();
+        let book = all.get(vault).ok_or(Refusal::Forbidden)?.heads();
+        book.heads().filter(|head| of.is_none_or(|of| head.body().device == *of)).cloned().collect()
+    };
+    let published = core.state.published_seq().map_err(|_| Refusal::Internal)?;
+    let mut shown = Vec::with_capacity(heads.len());
+    for head in heads {
+        let is_held_back = head.body().device == own && head.body().seq > published;
+        if !is_held_back {
+            shown.push(head.bytes().to_vec());
+            continue;
+        }
+        let written = |seq| core.state.own_head(seq).map_err(|_| Refusal::Internal);
+        if written(head.body().seq)?.is_none_or(|written| written != head.bytes()) {
+            // Not of this device's writing: the proof of a clone is kept from nobody.
+            shown.push(head.bytes().to_vec());
+        } else {
+            shown.extend(written(published)?);
+        }
+    }
+    Ok(shown)
 }
 
 fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusal> {
