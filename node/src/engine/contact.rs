@@ -4,7 +4,7 @@
 //! heads down, own safe head up. Everything that comes in is verified before it is kept.
 
 use larder_protocol::{
-    head::{Offered, SignedHead},
+    head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     log::LogError,
     wire::message::{Answer, Refusal, Request, Standing, VERSION},
@@ -129,35 +129,67 @@ pub(crate) async fn pull_heads(
         Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
         _ => return Err(EngineError::OutOfTurn),
     };
-    let core = std::sync::Arc::clone(core);
-    on_disk(move || take_heads(&core, peer, vault, &heads)).await
+    take_served(core, peer, vault, heads).await
+}
+
+/// Takes heads that a peer served. Some may be of a device that joined after the log was asked
+/// for: the log is asked for again then, once, and no honest peer is blamed.
+async fn take_served(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+    vault: VaultId,
+    heads: Vec<ByteVec>,
+) -> Result<Vec<SignedHead>, EngineError> {
+    let taking = std::sync::Arc::clone(core);
+    let mut met = on_disk(move || take_heads(&taking, peer, vault, heads)).await?;
+    if met.early.is_empty() {
+        return Ok(met.valid);
+    }
+    pull_log(core, peer, vault).await?;
+    let (taking, early) = (std::sync::Arc::clone(core), std::mem::take(&mut met.early));
+    let late = on_disk(move || take_heads(&taking, peer, vault, early)).await?;
+    if !late.early.is_empty() {
+        debug!("{} serves heads that its log does not explain", peer.short());
+    }
+    met.valid.extend(late.valid);
+    Ok(met.valid)
+}
+
+/// Heads that a peer served.
+struct Met {
+    valid: Vec<SignedHead>,
+    /// Those that only a newer log can explain.
+    early: Vec<ByteVec>,
 }
 
 fn take_heads(
     core: &Core,
     peer: DeviceId,
     vault: VaultId,
-    heads: &[ByteVec],
-) -> Result<Vec<SignedHead>, EngineError> {
-    let mut valid = Vec::with_capacity(heads.len());
+    heads: Vec<ByteVec>,
+) -> Result<Met, EngineError> {
+    let mut met = Met { valid: Vec::with_capacity(heads.len()), early: Vec::new() };
     for bytes in heads {
-        let Ok(head) = SignedHead::decode(bytes) else {
+        let Ok(head) = SignedHead::decode(&bytes) else {
             core.blame(peer, "served a head that is none", None);
             continue;
         };
         match core.vaults.offer_head(vault, head.clone())? {
+            Offered::Invalid(HeadError::LogBehind { .. } | HeadError::Stranger { .. }) => {
+                met.early.push(bytes);
+            }
             Offered::Invalid(error) => {
                 warn!("{} served a head that is not valid: {error}", peer.short());
                 core.blame(peer, "served a head that is not valid", None);
             }
             Offered::Forked(_) => {
                 warn!("device {} has two heads with one number", head.body().device.short());
-                valid.push(head);
+                met.valid.push(head);
             }
-            Offered::Taken | Offered::Known | Offered::Older(_) => valid.push(head),
+            Offered::Taken | Offered::Known | Offered::Older(_) => met.valid.push(head),
         }
     }
-    Ok(valid)
+    Ok(met)
 }
 
 /// Sends one of our own heads; true if the holder took it. What it took is remembered durably.
@@ -169,7 +201,13 @@ pub(crate) async fn push_head(
 ) -> Result<bool, EngineError> {
     let Some(head) = core.state.own_head(seq)? else { return Ok(false) };
     let request = Request::PushHead { vault: member.vault, head: head.into() };
-    match core.net.peer(peer).request(&request).await? {
+    let mut answer = core.net.peer(peer).request(&request).await?;
+    if answer == (Answer::Refused { reason: Refusal::Invalid }) {
+        // The head may name an entry of the log that came here after the two last met.
+        push_log(core, peer, member.vault).await?;
+        answer = core.net.peer(peer).request(&request).await?;
+    }
+    match answer {
         Answer::HeadTaken => {
             let core = std::sync::Arc::clone(core);
             on_disk(move || core.state.keep_head_held(&peer, seq)).await?;
@@ -177,9 +215,7 @@ pub(crate) async fn push_head(
         }
         Answer::Heads { heads } => {
             debug!("{} knows {} other heads", peer.short(), heads.len());
-            let core = std::sync::Arc::clone(core);
-            let vault = member.vault;
-            on_disk(move || take_heads(&core, peer, vault, &heads)).await?;
+            take_served(core, peer, member.vault, heads).await?;
             Ok(false)
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
