@@ -10,12 +10,15 @@
 //! Everything read back is verified like what comes from the network.
 //!
 //! **Invariant:** an entry or head is durable here before [`Vaults::merge_log`] or
-//! [`Vaults::offer_head`] says that it was taken (HOME-1).
+//! [`Vaults::offer_head`] says that it was taken, and before anybody else sees it (HOME-1).
+//! **Invariant:** the lock that every handshake takes is never held while something is verified
+//! or written: who changes a vault takes the vault's turn, works on a copy, and swaps it in.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{OnceLock, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use larder_protocol::{
@@ -91,14 +94,16 @@ impl Taken {
 /// One vault as this node knows it.
 #[derive(Debug)]
 pub struct KnownVault {
-    log: DeviceLog,
+    log: Arc<DeviceLog>,
     heads: HeadBook,
     folder: Folder,
+    /// Held by whoever changes this vault.
+    turn: Arc<Mutex<()>>,
 }
 
 impl KnownVault {
     /// Its verified device log.
-    pub const fn log(&self) -> &DeviceLog {
+    pub fn log(&self) -> &DeviceLog {
         &self.log
     }
 
@@ -114,6 +119,8 @@ pub struct Vaults {
     directory: PathBuf,
     all: RwLock<BTreeMap<VaultId, KnownVault>>,
     own: OnceLock<VaultId>,
+    /// Held while a vault is begun: two logs that claim one key must not pass each other.
+    adding: Mutex<()>,
 }
 
 impl Vaults {
@@ -133,7 +140,8 @@ impl Vaults {
                 Err(error) => warn!("vault {}: {error}", vault.short()),
             }
         }
-        Ok(Self { directory: directory.to_owned(), all: RwLock::new(all), own: OnceLock::new() })
+        let (all, own) = (RwLock::new(all), OnceLock::new());
+        Ok(Self { directory: directory.to_owned(), all, own, adding: Mutex::default() })
     }
 
     fn load(folder: Folder) -> Result<KnownVault, VaultError> {
@@ -146,7 +154,7 @@ impl Vaults {
                 warn!("vault {}: a stored head is not valid: {error}", folder.vault().short());
             }
         }
-        Ok(KnownVault { log, heads, folder })
+        Ok(KnownVault { log: Arc::new(log), heads, folder, turn: Arc::default() })
     }
 
     /// Says which vault this node belongs to: its devices are known as such whatever other
@@ -161,24 +169,32 @@ impl Vaults {
         self.all.read().expect("no code panics while holding this lock")
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<VaultId, KnownVault>> {
+        self.all.write().expect("no code panics while holding this lock")
+    }
+
+    /// The turn to change a vault, to be locked.
+    fn turn(&self, vault: VaultId) -> Result<Arc<Mutex<()>>, VaultError> {
+        let all = self.read();
+        Ok(Arc::clone(&all.get(&vault).ok_or(VaultError::Unknown(vault))?.turn))
+    }
+
     /// Begins to keep a vault whose log is `log`; merges if it is known.
     ///
     /// # Errors
     /// [`VaultError`]; [`VaultError::Claimed`] for a log that names keys of another vault.
     pub fn add(&self, log: &DeviceLog) -> Result<(), VaultError> {
         let vault = log.vault();
+        let _one_at_a_time = lock(&self.adding);
         if self.read().values().any(|known| known.log.vault() != vault && share(&known.log, log)) {
             return Err(VaultError::Claimed(vault));
         }
         if !self.read().contains_key(&vault) {
             let folder = Folder::create(&self.directory, vault)?;
-            for entry in log.entries() {
-                folder.keep_entry(entry)?;
-            }
-            let heads = HeadBook::default();
-            let known = KnownVault { log: log.clone(), heads, folder };
-            let mut all = self.all.write().expect("no code panics while holding this lock");
-            all.entry(vault).or_insert(known);
+            folder.keep_entries(log.entries())?;
+            let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
+            let known = KnownVault { log, heads, folder, turn: Arc::default() };
+            self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();
         self.merge_log(vault, &entries).map(|_| ())
@@ -206,19 +222,33 @@ impl Vaults {
         vault: VaultId,
         entries: &[B],
     ) -> Result<Taken, VaultError> {
-        let mut all = self.all.write().expect("no code panics while holding this lock");
-        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
+        let turn = self.turn(vault)?;
+        let _one_at_a_time = lock(&turn);
+        let (before, folder) = {
+            let all = self.read();
+            let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
+            (Arc::clone(&known.log), known.folder.clone())
+        };
         let mut taken = Taken::default();
+        let mut new: Vec<&[u8]> = Vec::new();
+        let mut log = Cow::Borrowed(&*before);
         for bytes in entries {
-            match known.log.check(bytes.as_ref()) {
+            let bytes = bytes.as_ref();
+            match log.check(bytes) {
                 Ok(Merged::Added(_)) => {
-                    known.folder.keep_entry(bytes.as_ref())?;
-                    known.log.merge(bytes.as_ref())?;
-                    taken.grown = true;
+                    log.to_mut().merge(bytes)?;
+                    new.push(bytes);
                 }
                 Ok(Merged::Known(_)) => {}
                 Err(error) => taken.refuse(error),
             }
+        }
+        if let Cow::Owned(log) = log {
+            folder.keep_entries(new.into_iter())?;
+            if let Some(known) = self.write().get_mut(&vault) {
+                known.log = Arc::new(log);
+            }
+            taken.grown = true;
         }
         Ok(taken)
     }
@@ -228,14 +258,20 @@ impl Vaults {
     /// # Errors
     /// [`VaultError`].
     pub fn offer_head(&self, vault: VaultId, head: SignedHead) -> Result<Offered, VaultError> {
-        let mut all = self.all.write().expect("no code panics while holding this lock");
-        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
-        let mut heads = known.heads.clone();
         let device = head.body().device;
-        let offered = heads.offer(&known.log, head);
+        let turn = self.turn(vault)?;
+        let _one_at_a_time = lock(&turn);
+        let (log, mut part, folder) = {
+            let all = self.read();
+            let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
+            (Arc::clone(&known.log), known.heads.part(&device), known.folder.clone())
+        };
+        let offered = part.offer(&log, head);
         if let Offered::Taken | Offered::Forked(_) = &offered {
-            known.folder.keep_heads(&device, heads.heads_of(&device))?;
-            known.heads = heads;
+            folder.keep_heads(&device, part.heads_of(&device))?;
+            if let Some(known) = self.write().get_mut(&vault) {
+                known.heads.put_back(part);
+            }
         }
         Ok(offered)
     }
@@ -278,6 +314,10 @@ impl Vaults {
         let all = self.read();
         Some(all.get(vault)?.heads.heads().map(|head| head.bytes().to_vec()).collect())
     }
+}
+
+fn lock(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
+    turn.lock().expect("no code panics while holding this lock")
 }
 
 /// Whether two logs name one device, or a device of one is the phrase's key of the other.

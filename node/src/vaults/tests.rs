@@ -115,6 +115,13 @@ fn what_does_not_verify_is_not_used_and_not_deleted() {
     assert_eq!(vaults.heads_of(&vault).unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(vaults.log_heads(&vault), founder.log.heads());
     assert!(head.exists() && stray.exists(), "nothing is deleted on doubt");
+
+    // Offered again, it is acknowledged: so it has to be whole again.
+    let whole = founder.head(1, None, 10);
+    assert_eq!(vaults.offer_head(vault, whole.clone()).unwrap(), Offered::Taken);
+    assert_eq!(fs::read(&head).unwrap(), whole.bytes());
+    drop(vaults);
+    assert_eq!(opened(&directory).heads_of(&vault).unwrap(), [whole.bytes().to_vec()]);
 }
 
 // LOG-14

@@ -87,6 +87,19 @@ impl HeadBook {
         offered
     }
 
+    /// What is kept of one device, as a book of its own: a head is weighed there and made durable
+    /// while others go on reading this one.
+    #[must_use]
+    pub fn part(&self, device: &DeviceId) -> Self {
+        let kept = self.devices.get(device).map(|kept| (*device, kept.clone()));
+        Self { devices: kept.into_iter().collect() }
+    }
+
+    /// Takes back what [`part`](Self::part) gave.
+    pub fn put_back(&mut self, part: Self) {
+        self.devices.extend(part.devices);
+    }
+
     /// The highest head of a device; of a forked one, the side with the highest number.
     pub fn highest(&self, device: &DeviceId) -> Option<&SignedHead> {
         self.devices.get(device).map(Kept::highest)
