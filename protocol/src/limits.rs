@@ -67,6 +67,10 @@ pub const LOG_RESERVED: usize = 64;
 /// Devices in all branches of a log, those for which room is kept included.
 pub const LOG_DEVICES_MAX: usize = 320;
 const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);
+/// Heads kept of one device as its newest: one, or the proof of a fork and what came after it.
+pub const HEADS_OF_DEVICE_MAX: usize = 8;
+/// Heads in one answer.
+pub const HEADS_ANSWER_MAX: usize = 512;
 
 /// A holder keeps a shard at least this long after its receipt, whatever anybody asks.
 pub const RETENTION_DAYS_MIN: u64 = 30;

@@ -124,12 +124,23 @@ pub(crate) async fn pull_heads(
     peer: DeviceId,
     vault: VaultId,
 ) -> Result<Vec<SignedHead>, EngineError> {
-    let heads = match core.net.peer(peer).request(&Request::PullHeads { vault }).await? {
-        Answer::Heads { heads } => heads,
-        Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
-        _ => return Err(EngineError::OutOfTurn),
-    };
-    take_served(core, peer, vault, heads).await
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let request = Request::PullHeads { vault, after };
+        let heads = match core.net.peer(peer).request(&request).await? {
+            Answer::Heads { heads } => heads,
+            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            _ => return Err(EngineError::OutOfTurn),
+        };
+        let valid = take_served(core, peer, vault, heads).await?;
+        // Ascending and of devices of the vault, so this ends whatever the peer does.
+        let last = valid.iter().map(|head| head.body().device).max();
+        all.extend(valid);
+        if last.is_none() || last <= after {
+            return Ok(all);
+        }
+        after = last;
+    }
 }
 
 /// Takes heads that a peer served. Some may be of a device that joined after the log was asked

@@ -14,10 +14,10 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use thiserror::Error;
 
 use super::{HeadError, Seen, SignedHead};
-use crate::{ids::DeviceId, log::DeviceLog};
+use crate::{ids::DeviceId, limits::HEADS_OF_DEVICE_MAX, log::DeviceLog};
 
 /// Heads kept of a forked device beside the two that prove the fork.
-const FORK_LATER_MAX: usize = 6;
+const FORK_LATER_MAX: usize = HEADS_OF_DEVICE_MAX - 2;
 
 /// What became of a head that was offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
