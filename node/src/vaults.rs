@@ -10,12 +10,15 @@
 //! Everything read back is verified like what comes from the network.
 //!
 //! **Invariant:** an entry or head is durable here before [`Vaults::merge_log`] or
-//! [`Vaults::offer_head`] says that it was taken (HOME-1).
+//! [`Vaults::offer_head`] says that it was taken, and before anybody else sees it (HOME-1).
+//! **Invariant:** the lock that every handshake takes is never held while something is verified
+//! or written: who changes a vault takes the vault's turn, works on a copy, and swaps it in.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use larder_protocol::{
@@ -47,6 +50,9 @@ pub enum VaultError {
     /// The entry is not valid.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Names a device, or the key of a phrase, that belongs to another vault known here.
+    #[error("the log of vault {0} names a key that belongs to another vault known here")]
+    Claimed(VaultId),
     /// Its log holds no genesis entry that fits its name.
     #[error("the log of vault {0} on this disk is damaged")]
     Damaged(VaultId),
@@ -68,17 +74,36 @@ pub enum Relation {
     Recovery,
 }
 
+/// What became of log entries that were offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether any was new.
+    pub grown: bool,
+    /// Why some could not be taken; that one is newer than this program counts most.
+    pub refused: Option<LogError>,
+}
+
+impl Taken {
+    fn refuse(&mut self, error: LogError) {
+        if self.refused.is_none() || matches!(error, LogError::Newer { .. }) {
+            self.refused = Some(error);
+        }
+    }
+}
+
 /// One vault as this node knows it.
 #[derive(Debug)]
 pub struct KnownVault {
-    log: DeviceLog,
+    log: Arc<DeviceLog>,
     heads: HeadBook,
     folder: Folder,
+    /// Held by whoever changes this vault.
+    turn: Arc<Mutex<()>>,
 }
 
 impl KnownVault {
     /// Its verified device log.
-    pub const fn log(&self) -> &DeviceLog {
+    pub fn log(&self) -> &DeviceLog {
         &self.log
     }
 
@@ -93,6 +118,9 @@ impl KnownVault {
 pub struct Vaults {
     directory: PathBuf,
     all: RwLock<BTreeMap<VaultId, KnownVault>>,
+    own: OnceLock<VaultId>,
+    /// Held while a vault is begun: two logs that claim one key must not pass each other.
+    adding: Mutex<()>,
 }
 
 impl Vaults {
@@ -112,7 +140,8 @@ impl Vaults {
                 Err(error) => warn!("vault {}: {error}", vault.short()),
             }
         }
-        Ok(Self { directory: directory.to_owned(), all: RwLock::new(all) })
+        let (all, own) = (RwLock::new(all), OnceLock::new());
+        Ok(Self { directory: directory.to_owned(), all, own, adding: Mutex::default() })
     }
 
     fn load(folder: Folder) -> Result<KnownVault, VaultError> {
@@ -125,7 +154,14 @@ impl Vaults {
                 warn!("vault {}: a stored head is not valid: {error}", folder.vault().short());
             }
         }
-        Ok(KnownVault { log, heads, folder })
+        Ok(KnownVault { log: Arc::new(log), heads, folder, turn: Arc::default() })
+    }
+
+    /// Says which vault this node belongs to: its devices are known as such whatever other
+    /// vaults say of them.
+    pub fn set_own(&self, vault: VaultId) {
+        // A node never changes its vault.
+        let _ = self.own.set(vault);
     }
 
     /// All vaults, for looking.
@@ -133,21 +169,32 @@ impl Vaults {
         self.all.read().expect("no code panics while holding this lock")
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<VaultId, KnownVault>> {
+        self.all.write().expect("no code panics while holding this lock")
+    }
+
+    /// The turn to change a vault, to be locked.
+    fn turn(&self, vault: VaultId) -> Result<Arc<Mutex<()>>, VaultError> {
+        let all = self.read();
+        Ok(Arc::clone(&all.get(&vault).ok_or(VaultError::Unknown(vault))?.turn))
+    }
+
     /// Begins to keep a vault whose log is `log`; merges if it is known.
     ///
     /// # Errors
-    /// [`VaultError`].
+    /// [`VaultError`]; [`VaultError::Claimed`] for a log that names keys of another vault.
     pub fn add(&self, log: &DeviceLog) -> Result<(), VaultError> {
         let vault = log.vault();
+        let _one_at_a_time = lock(&self.adding);
+        if self.read().values().any(|known| known.log.vault() != vault && share(&known.log, log)) {
+            return Err(VaultError::Claimed(vault));
+        }
         if !self.read().contains_key(&vault) {
             let folder = Folder::create(&self.directory, vault)?;
-            for entry in log.entries() {
-                folder.keep_entry(entry)?;
-            }
-            let heads = HeadBook::default();
-            let known = KnownVault { log: log.clone(), heads, folder };
-            let mut all = self.all.write().expect("no code panics while holding this lock");
-            all.entry(vault).or_insert(known);
+            folder.keep_entries(log.entries())?;
+            let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
+            let known = KnownVault { log, heads, folder, turn: Arc::default() };
+            self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();
         self.merge_log(vault, &entries).map(|_| ())
@@ -156,23 +203,54 @@ impl Vaults {
     /// Takes log entries, parents first; durable when it returns. True if any was new.
     ///
     /// # Errors
-    /// [`VaultError`]; entries before the bad one stay.
+    /// [`VaultError`]; what could be taken stays.
     pub fn merge_log<B: AsRef<[u8]>>(
         &self,
         vault: VaultId,
         entries: &[B],
     ) -> Result<bool, VaultError> {
-        let mut all = self.all.write().expect("no code panics while holding this lock");
-        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
-        let mut grown = false;
+        let taken = self.take_log(vault, entries)?;
+        taken.refused.map_or(Ok(taken.grown), |error| Err(error.into()))
+    }
+
+    /// Takes those log entries that can be taken, parents first; durable when it returns.
+    ///
+    /// # Errors
+    /// [`VaultError`] of the disk, or for an unknown vault.
+    pub fn take_log<B: AsRef<[u8]>>(
+        &self,
+        vault: VaultId,
+        entries: &[B],
+    ) -> Result<Taken, VaultError> {
+        let turn = self.turn(vault)?;
+        let _one_at_a_time = lock(&turn);
+        let (before, folder) = {
+            let all = self.read();
+            let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
+            (Arc::clone(&known.log), known.folder.clone())
+        };
+        let mut taken = Taken::default();
+        let mut new: Vec<&[u8]> = Vec::new();
+        let mut log = Cow::Borrowed(&*before);
         for bytes in entries {
-            if let Merged::Added(_) = known.log.check(bytes.as_ref())? {
-                known.folder.keep_entry(bytes.as_ref())?;
-                known.log.merge(bytes.as_ref())?;
-                grown = true;
+            let bytes = bytes.as_ref();
+            match log.check(bytes) {
+                Ok(Merged::Added(_)) => {
+                    log.to_mut().merge(bytes)?;
+                    new.push(bytes);
+                }
+                Ok(Merged::Known(_)) => {}
+                Err(error) => taken.refuse(error),
             }
         }
-        Ok(grown)
+        if let Cow::Owned(log) = log {
+            folder.keep_entries(new.into_iter())?;
+            if let Some(known) = self.write().get_mut(&vault) {
+                known.log = Arc::new(log);
+            }
+            taken.grown = true;
+        }
+        Ok(taken)
     }
 
     /// Offers a signed head; durable when it returns [`Offered::Taken`] or [`Offered::Forked`].
@@ -180,29 +258,37 @@ impl Vaults {
     /// # Errors
     /// [`VaultError`].
     pub fn offer_head(&self, vault: VaultId, head: SignedHead) -> Result<Offered, VaultError> {
-        let mut all = self.all.write().expect("no code panics while holding this lock");
-        let known = all.get_mut(&vault).ok_or(VaultError::Unknown(vault))?;
-        let mut heads = known.heads.clone();
         let device = head.body().device;
-        let offered = heads.offer(&known.log, head);
+        let turn = self.turn(vault)?;
+        let _one_at_a_time = lock(&turn);
+        let (log, mut part, folder) = {
+            let all = self.read();
+            let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
+            (Arc::clone(&known.log), known.heads.part(&device), known.folder.clone())
+        };
+        let offered = part.offer(&log, head);
         if let Offered::Taken | Offered::Forked(_) = &offered {
-            known.folder.keep_heads(&device, heads.heads_of(&device))?;
-            known.heads = heads;
+            folder.keep_heads(&device, part.heads_of(&device))?;
+            if let Some(known) = self.write().get_mut(&vault) {
+                known.heads.put_back(part);
+            }
         }
         Ok(offered)
     }
 
-    /// Whose device (or phrase) `peer` is. The own vault comes first; a key can belong to one.
+    /// Whose device (or phrase) `peer` is. The own vault comes first, then the vaults of which it
+    /// is a device, then those whose phrase it has: what a vault says of others' keys must not
+    /// take them away from theirs.
     pub fn relation(&self, peer: &DeviceId) -> Option<(VaultId, Relation)> {
         let all = self.read();
-        all.iter().find_map(|(vault, known)| {
-            if known.log.is_device(peer) {
-                Some((*vault, Relation::Device))
-            } else if known.log.recovery().access == *peer.as_bytes() {
-                Some((*vault, Relation::Recovery))
-            } else {
-                None
-            }
+        let device = |known: &KnownVault| known.log.is_device(peer);
+        let own = self.own.get().and_then(|own| all.get_key_value(own));
+        let vaults = || own.into_iter().chain(&*all);
+        let found = |relation, is: &dyn Fn(&KnownVault) -> bool| {
+            vaults().find(|(_, known)| is(known)).map(|(vault, _)| (*vault, relation))
+        };
+        found(Relation::Device, &device).or_else(|| {
+            found(Relation::Recovery, &|known| known.log.recovery().access_id() == *peer)
         })
     }
 
@@ -228,6 +314,18 @@ impl Vaults {
         let all = self.read();
         Some(all.get(vault)?.heads.heads().map(|head| head.bytes().to_vec()).collect())
     }
+}
+
+fn lock(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
+    turn.lock().expect("no code panics while holding this lock")
+}
+
+/// Whether two logs name one device, or a device of one is the phrase's key of the other.
+fn share(one: &DeviceLog, other: &DeviceLog) -> bool {
+    let keys = |log: &DeviceLog| -> BTreeSet<DeviceId> {
+        log.devices().map(|device| device.public.id).chain([log.recovery().access_id()]).collect()
+    };
+    !keys(one).is_disjoint(&keys(other))
 }
 
 /// Puts entries into an order in which each finds its parents.

@@ -13,7 +13,7 @@ use crate::{
     ids::{DeviceId, EntryHash, HeadHash, VaultId},
     index::ShardRef,
     keys::{DeviceKeys, sign, verify},
-    limits::{DEVICES_MAX, HEAD_BYTES_MAX, LOG_PARENTS_MAX},
+    limits::{HEAD_BYTES_MAX, LOG_DEVICES_MAX, LOG_PARENTS_MAX},
     log::DeviceLog,
     time::Timestamp,
 };
@@ -107,7 +107,7 @@ pub enum HeadError {
     #[error("the head belongs to another vault")]
     ForeignVault,
     /// No device of the vault, as far as the log here goes.
-    #[error("the head is signed by {device}, which is no device of the vault")]
+    #[error("the head names {device}, which is no device of the vault")]
     Stranger {
         /// The device named.
         device: DeviceId,
@@ -162,7 +162,7 @@ impl HeadBody {
         let linked = self.seq > 0 && first == self.prev.is_none();
         let log = (1..=LOG_PARENTS_MAX).contains(&self.log.len())
             && self.log.is_sorted_by(|one, next| one < next);
-        let seen = self.seen.len() <= DEVICES_MAX
+        let seen = self.seen.len() <= LOG_DEVICES_MAX
             && self.seen.is_sorted_by(|one, next| one.device < next.device)
             && self.seen.iter().all(|seen| seen.device != self.device && seen.seq > 0);
         let sound = linked && log && seen && self.commit.is_plausible() && self.claims.count > 0;
@@ -219,8 +219,10 @@ impl SignedHead {
         if let Some(entry) = body.log.iter().find(|entry| !log.contains(entry)) {
             return Err(HeadError::LogBehind { entry: *entry });
         }
-        if !log.is_device(&body.device) {
-            return Err(HeadError::Stranger { device: body.device });
+        // What it has seen are heads of the vault's devices, or it would bear witness for nobody.
+        let named = body.seen.iter().map(|seen| seen.device).chain([body.device]);
+        if let Some(device) = named.into_iter().find(|device| !log.is_device(device)) {
+            return Err(HeadError::Stranger { device });
         }
         let valid = verify(sign::HEAD, &body.device, &cbor::encode(body), &self.signature);
         if valid { Ok(()) } else { Err(HeadError::Signature) }

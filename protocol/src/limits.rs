@@ -61,6 +61,16 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Devices of one vault.
 pub const DEVICES_MAX: usize = 256;
+/// Devices, and entries, for which a log keeps room that only the phrase can use: whoever has a
+/// device's key must not be able to shut the phrase out.
+pub const LOG_RESERVED: usize = 64;
+/// Devices in all branches of a log, those for which room is kept included.
+pub const LOG_DEVICES_MAX: usize = 320;
+const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);
+/// Heads kept of one device as its newest: one, or the proof of a fork and what came after it.
+pub const HEADS_OF_DEVICE_MAX: usize = 8;
+/// Heads in one answer.
+pub const HEADS_ANSWER_MAX: usize = 512;
 
 /// A holder keeps a shard at least this long after its receipt, whatever anybody asks.
 pub const RETENTION_DAYS_MIN: u64 = 30;

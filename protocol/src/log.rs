@@ -25,7 +25,7 @@ use crate::{
         epoch::{EpochKey, FIRST_EPOCH},
         wrap::{Wrap, WrapError, WrapTerms, unwrap},
     },
-    limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX},
+    limits::{DEVICES_MAX, LOG_DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
     time::Timestamp,
 };
 
@@ -88,8 +88,8 @@ pub enum LogError {
     /// More devices than a vault may have.
     #[error("a vault has at most {DEVICES_MAX} devices")]
     TooManyDevices,
-    /// More entries than a log may have.
-    #[error("a device log has at most {LOG_ENTRIES_MAX} entries")]
+    /// More entries, or devices in all branches, than a log may have.
+    #[error("a device log has at most {LOG_ENTRIES_MAX} entries and {LOG_DEVICES_MAX} devices")]
     Full,
 }
 
@@ -136,6 +136,15 @@ pub struct DeviceLog {
     devices: BTreeMap<DeviceId, Membership>,
     /// Commitment of every epoch's key.
     epochs: BTreeMap<u32, [u8; 32]>,
+    /// How much of this the phrase wrote.
+    phrase: Share,
+}
+
+/// Part of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    entries: usize,
+    devices: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +190,7 @@ impl DeviceLog {
             devices: BTreeMap::from([(device.id, membership)]),
             epochs: BTreeMap::from([(FIRST_EPOCH, *commitment)]),
             entries: BTreeMap::from([(hash, Node { roster: vec![0], entry })]),
+            phrase: Share::default(),
         })
     }
 
@@ -209,6 +219,10 @@ impl DeviceLog {
             Admission::New { entry, device, roster } => (entry, device, roster),
         };
         let hash = entry.hash();
+        if matches!(entry.body().author, Author::Recovery) {
+            self.phrase.entries += 1;
+            self.phrase.devices += usize::from(!self.is_device(&device));
+        }
         let number = self.enlist(device, hash);
         roster.insert(number);
         for parent in &entry.body().parents {
@@ -254,11 +268,28 @@ impl DeviceLog {
         let roster = self.roster_of(&body.parents)?;
         self.check_addition(&body.author, addition, &roster)?;
         entry.verify(&self.recovery)?;
-        if self.order.len() >= LOG_ENTRIES_MAX {
+        let device = addition.device.id;
+        if !self.has_room(&body.author, &device) {
             return Err(LogError::Full);
         }
-        let device = addition.device.id;
         Ok(Admission::New { entry: Box::new(entry), device, roster })
+    }
+
+    /// Whether one more entry by `author` fits. The last places are the phrase's. What fits
+    /// together fits in any order: a log is read back in another one.
+    fn has_room(&self, author: &Author, device: &DeviceId) -> bool {
+        let (entries, devices) = (self.order.len(), self.devices.len());
+        let fits = |entries: usize, devices: usize, kept_free: usize| {
+            let has_place = self.is_device(device) || devices + kept_free < LOG_DEVICES_MAX;
+            has_place && entries + kept_free < LOG_ENTRIES_MAX
+        };
+        let by_devices = match author {
+            Author::Device(_) => {
+                fits(entries - self.phrase.entries, devices - self.phrase.devices, LOG_RESERVED)
+            }
+            Author::Recovery => true,
+        };
+        by_devices && fits(entries, devices, 0)
     }
 
     fn roster_of(&self, parents: &[EntryHash]) -> Result<BTreeSet<u16>, LogError> {

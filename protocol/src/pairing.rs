@@ -101,7 +101,8 @@ pub enum Store {
     Spent(InviteId),
     /// Inviter: a device was taken in.
     Added {
-        /// The new log entry, already checked against the log that was brought along: merge it.
+        /// The log entry, already checked against the log that was brought along: merge it. It
+        /// may be there already, from a pairing that was cut off.
         entry: Vec<u8>,
         /// The new device.
         peer: PeerRecord,

@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     head::SignedHead,
     ids::{DeviceId, HeadHash},
-    limits::{DEVICES_MAX, HEADS_MS_MAX, HOLDERS_MAX},
+    limits::{HEADS_MS_MAX, HEADS_OF_DEVICE_MAX, HOLDERS_MAX, LOG_DEVICES_MAX},
     order::{Backoff, OrderId, OrderNumbers},
     time::Instant,
 };
@@ -42,6 +42,9 @@ const BACKOFF: Backoff = Backoff { first_ms: 500, most_ms: 15_000 };
 /// Times that one holder is asked again because of what came to light since its answer. A vault
 /// that is being written to all the time must not keep a restorer asking for ever.
 const ASKED_AGAIN_MAX: u8 = 3;
+
+/// Heads that a holder can have: of every device of the log, each forked.
+const HEADS_SERVED_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_MAX;
 
 /// What a verified head says, as far as this machine is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,11 +291,11 @@ impl Recovering {
         if forged > 0 {
             self.blame(holder, Fault::ForgedHead);
         }
-        if heads.len() > 2 * DEVICES_MAX {
+        if heads.len() > HEADS_SERVED_MAX {
             self.blame(holder, Fault::TooMany);
         }
         let mut served: BTreeMap<DeviceId, BTreeMap<u64, HeadHash>> = BTreeMap::new();
-        for head in heads.into_iter().take(2 * DEVICES_MAX) {
+        for head in heads.into_iter().take(HEADS_SERVED_MAX) {
             served.entry(head.device).or_default().insert(head.seq, head.hash);
             self.learn(head);
         }

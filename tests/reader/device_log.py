@@ -20,7 +20,8 @@ class Entry:
     def __init__(self, raw):
         if len(raw) > 65_536:
             raise LogError("an entry of more than 64 KiB")
-        self.body, self.signature, self.consent = cbor.decode(raw)
+        self.body, self.signature, self.consent, *access = cbor.decode(raw)
+        self.access = access[0] if access else None
         self.hash = keys.derive("larder 2026 log entry v1", self.body)
         fields = cbor.decode(self.body)
         act = fields[5][0]
@@ -31,6 +32,8 @@ class Entry:
         self.author = fields[3][1][0] if self.by_device else None
         self.act, self.content = act, fields[5][1][0]
         self.device = self.content[2 if act == GENESIS else 0]
+        if len(access) != (1 if act == GENESIS else 0):
+            raise LogError("an entry with a signature too many or too few")
 
     def signed_by(self, author, consenting):
         return keys.verify(keys.LOG_ENTRY, author, self.body, self.signature) and keys.verify(
@@ -71,6 +74,8 @@ class Log:
             raise LogError("the genesis is not the beginning of a log")
         if not genesis.signed_by(device, self.recovery[0]):
             raise LogError("the genesis is not signed")
+        if not keys.verify(keys.LOG_ACCESS, self.recovery[1], genesis.body, genesis.access):
+            raise LogError("the genesis names an access key that did not sign it")
 
     def _take(self, entry):
         before = frozenset().union(*(self._devices[parent] for parent in entry.parents))

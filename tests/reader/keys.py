@@ -12,7 +12,8 @@ import hpke
 KINDS = ("data", "directory", "extents", "snapshot", "index", "manifest")
 DATA, DIRECTORY, EXTENTS, SNAPSHOT, INDEX, MANIFEST = range(6)
 
-LOG_ENTRY, LOG_CONSENT, HEAD = b"larder log entry v1\0", b"larder log consent v1\0", b"larder head v1\0"
+LOG_ENTRY, LOG_CONSENT, LOG_ACCESS = b"larder log entry v1\0", b"larder log consent v1\0", b"larder log access v1\0"
+HEAD = b"larder head v1\0"
 
 
 def derive(context, material):

@@ -93,6 +93,10 @@ class DeviceLog(unittest.TestCase):
                 except (device_log.LogError, cbor.CborError):
                     continue
                 self.assertEqual((log.refused, len(log.entries)), (1, 1))
+        for case in page["refused_as_first_entry"]:
+            entry = raw(case["entry"])
+            with self.subTest(case["why"]), self.assertRaises(device_log.LogError):
+                device_log.Log(keys.derive("larder 2026 log entry v1", cbor.decode(entry)[0]), [entry])
 
 
 class Heads(unittest.TestCase):

@@ -4,9 +4,10 @@
 //! heads down, own safe head up. Everything that comes in is verified before it is kept.
 
 use larder_protocol::{
-    head::{Offered, SignedHead},
+    head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
-    wire::message::{Answer, Request, Standing, VERSION},
+    log::LogError,
+    wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
@@ -40,21 +41,38 @@ pub(crate) async fn hello(core: &Core, peer: DeviceId) -> Result<Option<Standing
     }
 }
 
-/// Takes log entries that the peer has and we lack.
+/// Takes log entries that the peer has and we lack. Entries that cannot be taken are passed over:
+/// somebody with a device's key could have put them there to keep everybody else apart.
 pub(crate) async fn pull_log(
     core: &std::sync::Arc<Core>,
     peer: DeviceId,
     vault: VaultId,
-) -> Result<bool, EngineError> {
-    let have = core.vaults.log_heads(&vault);
-    match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
-        Answer::Log { entries } => {
-            let core = std::sync::Arc::clone(core);
-            let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
-            on_disk(move || core.vaults.merge_log(vault, &entries)).await
+) -> Result<(), EngineError> {
+    loop {
+        let have = core.vaults.log_heads(&vault);
+        let entries = match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
+            Answer::Log { entries } => entries,
+            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            _ => return Err(EngineError::OutOfTurn),
+        };
+        if entries.is_empty() {
+            return Ok(());
         }
-        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
-        _ => Err(EngineError::OutOfTurn),
+        let core = std::sync::Arc::clone(core);
+        let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
+        let taken = on_disk(move || core.vaults.take_log(vault, &entries)).await?;
+        match taken.refused {
+            // It may remove a device: a log that cannot be read completely cannot be trusted.
+            Some(error @ LogError::Newer { .. }) => {
+                return Err(crate::vaults::VaultError::from(error).into());
+            }
+            Some(error) => debug!("{} has log entries not taken here: {error}", peer.short()),
+            None => {}
+        }
+        // A log that does not fit one answer is cut; an answer without news is the last.
+        if !taken.grown {
+            return Ok(());
+        }
     }
 }
 
@@ -74,7 +92,14 @@ pub(crate) async fn push_log(
     let missing = core.vaults.log_beyond(&vault, &theirs).unwrap_or_default();
     // Well below the limit of a frame: entries are a few hundred bytes each.
     for entries in missing.chunks(64) {
-        push_entries(core, peer, vault, entries.to_vec()).await?;
+        match push_entries(core, peer, vault, entries.to_vec()).await {
+            Ok(_) => {}
+            // It has taken the others, and what it has no room for harms nobody else.
+            Err(EngineError::Refused(Refusal::Invalid)) => {
+                debug!("{} did not take all log entries", peer.short());
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -99,40 +124,83 @@ pub(crate) async fn pull_heads(
     peer: DeviceId,
     vault: VaultId,
 ) -> Result<Vec<SignedHead>, EngineError> {
-    let heads = match core.net.peer(peer).request(&Request::PullHeads { vault }).await? {
-        Answer::Heads { heads } => heads,
-        Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
-        _ => return Err(EngineError::OutOfTurn),
-    };
-    let core = std::sync::Arc::clone(core);
-    on_disk(move || take_heads(&core, peer, vault, &heads)).await
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let request = Request::PullHeads { vault, after };
+        let heads = match core.net.peer(peer).request(&request).await? {
+            Answer::Heads { heads } => heads,
+            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            _ => return Err(EngineError::OutOfTurn),
+        };
+        let valid = take_served(core, peer, vault, heads).await?;
+        // Ascending and of devices of the vault, so this ends whatever the peer does.
+        let last = valid.iter().map(|head| head.body().device).max();
+        all.extend(valid);
+        if last.is_none() || last <= after {
+            return Ok(all);
+        }
+        after = last;
+    }
+}
+
+/// Takes heads that a peer served. Some may be of a device that joined after the log was asked
+/// for: the log is asked for again then, once, and no honest peer is blamed.
+async fn take_served(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+    vault: VaultId,
+    heads: Vec<ByteVec>,
+) -> Result<Vec<SignedHead>, EngineError> {
+    let taking = std::sync::Arc::clone(core);
+    let mut met = on_disk(move || take_heads(&taking, peer, vault, heads)).await?;
+    if met.early.is_empty() {
+        return Ok(met.valid);
+    }
+    pull_log(core, peer, vault).await?;
+    let (taking, early) = (std::sync::Arc::clone(core), std::mem::take(&mut met.early));
+    let late = on_disk(move || take_heads(&taking, peer, vault, early)).await?;
+    if !late.early.is_empty() {
+        debug!("{} serves heads that its log does not explain", peer.short());
+    }
+    met.valid.extend(late.valid);
+    Ok(met.valid)
+}
+
+/// Heads that a peer served.
+struct Met {
+    valid: Vec<SignedHead>,
+    /// Those that only a newer log can explain.
+    early: Vec<ByteVec>,
 }
 
 fn take_heads(
     core: &Core,
     peer: DeviceId,
     vault: VaultId,
-    heads: &[ByteVec],
-) -> Result<Vec<SignedHead>, EngineError> {
-    let mut valid = Vec::with_capacity(heads.len());
+    heads: Vec<ByteVec>,
+) -> Result<Met, EngineError> {
+    let mut met = Met { valid: Vec::with_capacity(heads.len()), early: Vec::new() };
     for bytes in heads {
-        let Ok(head) = SignedHead::decode(bytes) else {
+        let Ok(head) = SignedHead::decode(&bytes) else {
             core.blame(peer, "served a head that is none", None);
             continue;
         };
         match core.vaults.offer_head(vault, head.clone())? {
+            Offered::Invalid(HeadError::LogBehind { .. } | HeadError::Stranger { .. }) => {
+                met.early.push(bytes);
+            }
             Offered::Invalid(error) => {
                 warn!("{} served a head that is not valid: {error}", peer.short());
                 core.blame(peer, "served a head that is not valid", None);
             }
             Offered::Forked(_) => {
                 warn!("device {} has two heads with one number", head.body().device.short());
-                valid.push(head);
+                met.valid.push(head);
             }
-            Offered::Taken | Offered::Known | Offered::Older(_) => valid.push(head),
+            Offered::Taken | Offered::Known | Offered::Older(_) => met.valid.push(head),
         }
     }
-    Ok(valid)
+    Ok(met)
 }
 
 /// Sends one of our own heads; true if the holder took it. What it took is remembered durably.
@@ -144,7 +212,13 @@ pub(crate) async fn push_head(
 ) -> Result<bool, EngineError> {
     let Some(head) = core.state.own_head(seq)? else { return Ok(false) };
     let request = Request::PushHead { vault: member.vault, head: head.into() };
-    match core.net.peer(peer).request(&request).await? {
+    let mut answer = core.net.peer(peer).request(&request).await?;
+    if answer == (Answer::Refused { reason: Refusal::Invalid }) {
+        // The head may name an entry of the log that came here after the two last met.
+        push_log(core, peer, member.vault).await?;
+        answer = core.net.peer(peer).request(&request).await?;
+    }
+    match answer {
         Answer::HeadTaken => {
             let core = std::sync::Arc::clone(core);
             on_disk(move || core.state.keep_head_held(&peer, seq)).await?;
@@ -152,9 +226,7 @@ pub(crate) async fn push_head(
         }
         Answer::Heads { heads } => {
             debug!("{} knows {} other heads", peer.short(), heads.len());
-            let core = std::sync::Arc::clone(core);
-            let vault = member.vault;
-            on_disk(move || take_heads(&core, peer, vault, &heads)).await?;
+            take_served(core, peer, member.vault, heads).await?;
             Ok(false)
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),

@@ -28,6 +28,9 @@ pub enum EngineError {
     /// The other side does not know this vault.
     #[error("the other device does not know this vault")]
     Stranger,
+    /// Two came with one invitation.
+    #[error("the invitation has just been used by somebody else")]
+    InviteSpent,
     /// The other side said no.
     #[error("the other device refused: {0:?}")]
     Refused(Refusal),

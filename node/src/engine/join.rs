@@ -31,6 +31,7 @@ use crate::{
     },
     net::FrameStream,
     state::circle::{GrantRow, PeerRow},
+    vaults::VaultError,
 };
 
 /// Invitations that are open at once.
@@ -61,8 +62,12 @@ impl Invitations {
         self.lock().clone()
     }
 
-    fn spend(&self, id: InviteId) {
-        self.lock().retain(|invite| invite.id() != id);
+    /// Uses an invitation up; false if somebody else was faster.
+    fn spend(&self, id: InviteId) -> bool {
+        let mut all = self.lock();
+        let before = all.len();
+        all.retain(|invite| invite.id() != id);
+        all.len() < before
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Invite>> {
@@ -121,7 +126,7 @@ pub(crate) async fn join(
         Kind::Device => InviteKind::Device,
         Kind::Circle => InviteKind::Circle,
     };
-    let join_as = join_as(core, kind, name, site)?;
+    let join_as = join_as(core, kind, &device, name, site)?;
     let start = core.clock.now();
     let keys = launch::device_keys(&core.home)?;
     let addresses = launch::socket_addresses(&invite.addresses);
@@ -147,11 +152,13 @@ pub(crate) async fn join(
 fn join_as(
     core: &Arc<Core>,
     kind: InviteKind,
+    inviter: &DeviceId,
     name: Option<String>,
     site: Option<String>,
 ) -> Result<JoinAs, Failure> {
+    let is_ours = |vault| core.log_of(&vault).is_ok_and(|log| log.is_device(inviter));
     match (kind, core.member()) {
-        (InviteKind::Device, Ok(_)) => Err(Failure::usage(
+        (InviteKind::Device, Ok(member)) if !is_ours(member.vault) => Err(Failure::usage(
             "this invitation makes a fresh home a device of a vault, and this home has a vault",
         )
         .hint("use another --home, or ask for an invitation with `larder invite --circle`")),
@@ -159,7 +166,8 @@ fn join_as(
             Err(Failure::usage("this invitation is for another vault, and this home has none")
                 .hint("make a vault with `larder init`, or ask for `larder invite --device`"))
         }
-        (InviteKind::Device, Err(_)) => {
+        // A device that is in already finishes what an earlier try has begun.
+        (InviteKind::Device, _) => {
             let config = core.config();
             let name = name.or_else(|| config.name().map(str::to_owned));
             let name = name.unwrap_or_else(|| core.own_name());
@@ -304,8 +312,8 @@ async fn drive(
 async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), EngineError> {
     match store {
         Store::Spent(id) => {
-            core.invitations.spend(id);
-            Ok(())
+            // PAIR-6: of two who come with one invitation at once, one is turned away.
+            if core.invitations.spend(id) { Ok(()) } else { Err(EngineError::InviteSpent) }
         }
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
@@ -316,8 +324,10 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             Ok(())
         }
         Store::Joined { log, peers } => {
-            become_member(core, log).await?;
-            keep_peers(core, peers).await
+            // Before the note that makes this home a member: a member that knows nobody could
+            // not even ask again.
+            keep_peers(core, peers).await?;
+            become_member(core, log).await
         }
         Store::Befriended { log, peers, granted_bytes } => {
             let vault = log.vault();
@@ -336,9 +346,15 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
     }
 }
 
-/// Makes this home a device of the vault of `log`.
+/// Makes this home a device of the vault of `log`. One that is in already learns what is new.
 pub(crate) async fn become_member(core: &Arc<Core>, log: DeviceLog) -> Result<(), EngineError> {
     let keeping = Arc::clone(core);
+    if let Ok(member) = core.member() {
+        if member.vault != log.vault() {
+            return Err(VaultError::Claimed(log.vault()).into());
+        }
+        return on_disk(move || keeping.vaults.add(&log)).await;
+    }
     on_disk(move || {
         keeping.vaults.add(&log)?;
         keeping
@@ -409,4 +425,27 @@ fn ended(ending: Ending) -> Failure {
     };
     Failure::new(kind, ending.to_string())
         .hint("ask for a new code with `larder invite`, while that node runs (`larder up`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // PAIR-6: both were let in while the invitation was open.
+    #[test]
+    fn an_invitation_is_spent_once() {
+        let invitations = Invitations::default();
+        let invite = Invite {
+            kind: Kind::Device,
+            inviter: DeviceId::from_bytes([1; 32]),
+            addresses: Vec::new(),
+            secret: InviteSecret([2; 32]),
+            expires: Timestamp(10),
+        };
+        let id = invite.id();
+        invitations.open(invite, Timestamp(1)).unwrap();
+        assert!(invitations.spend(id));
+        assert!(!invitations.spend(id));
+        assert!(!invitations.is_any_open(Timestamp(1)));
+    }
 }

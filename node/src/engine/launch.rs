@@ -185,6 +185,7 @@ pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError>
 /// Starts what only a member has.
 pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, EngineError> {
     let member = Arc::new(member);
+    core.vaults.set_own(member.vault);
     // Devices of one vault hold for each other within what each offers.
     let name = core.own_name();
     core.state.keep_grant(&GrantRow { vault: member.vault, name, bytes: None })?;

@@ -16,11 +16,12 @@ use larder_protocol::{
     head::SignedHead,
     ids::DeviceId,
     keys::{phrase::Phrase, recovery::RecoveryKeys},
-    log::{DeviceLog, Label, add::Newcomer},
+    log::{DeviceLog, Label, LogError, add::Newcomer},
+    manifest::Manifest,
     peer::PeerRecord,
     recovering::{HeadSeen, Input, Output, Recovering},
     ticket::{AddressTicket, Ticket},
-    wire::message::{Answer, Request, Standing, VERSION},
+    wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
 use tokio::{
@@ -69,7 +70,7 @@ pub(crate) async fn recover(
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
     let access = Access::open(&recovery).await?;
-    let found = access.find_vault(&tickets, events).await;
+    let found = access.find_vault(&recovery, &tickets, events).await;
     let (holder, mut log) = match found {
         Ok(found) => found,
         Err(failure) => {
@@ -184,16 +185,23 @@ impl Access {
     /// The first holder that knows the phrase, and the log that it serves.
     async fn find_vault(
         &self,
+        recovery: &RecoveryKeys,
         tickets: &[AddressTicket],
         events: &EventSink,
     ) -> Result<(DeviceId, DeviceLog), Failure> {
+        let own = recovery.public();
         let mut was_refused = false;
         let mut last = None;
         for ticket in tickets {
             events.check()?;
             self.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
             match timeout(FIRST_CONTACT, self.ask_for_log(ticket.device)).await {
-                Ok(Ok(log)) => return Ok((ticket.device, log)),
+                Ok(Ok(log)) if *log.recovery() == own => return Ok((ticket.device, log)),
+                Ok(Ok(_)) => {
+                    warn!("holder {} serves another vault", ticket.device.short());
+                    was_refused = true;
+                    last = Some(EngineError::Stranger);
+                }
                 Ok(Err(error)) => {
                     debug!("holder {}: {error}", ticket.device.short());
                     was_refused |= is_refusal(&error);
@@ -246,7 +254,9 @@ impl Access {
         for entries in entries.chunks(64) {
             let request = Request::PushLog { vault: log.vault(), entries: entries.to_vec() };
             match self.net.peer(holder).request(&request).await? {
-                Answer::LogAt { .. } => {}
+                // What it has no room for is passed over. Whether it knows this device is found
+                // out when it is greeted.
+                Answer::LogAt { .. } | Answer::Refused { reason: Refusal::Invalid } => {}
                 Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
                 _ => return Err(EngineError::OutOfTurn),
             }
@@ -265,7 +275,13 @@ fn extend(log: Option<DeviceLog>, entries: &[ByteVec]) -> Result<DeviceLog, Engi
         }
     };
     for entry in entries {
-        log.merge(entry).map_err(crate::vaults::VaultError::from)?;
+        match log.merge(entry) {
+            Err(error @ LogError::Newer { .. }) => {
+                return Err(crate::vaults::VaultError::from(error).into());
+            }
+            Err(error) => debug!("an entry of the log is passed over: {error}"),
+            Ok(_) => {}
+        }
     }
     Ok(log)
 }
@@ -395,6 +411,21 @@ fn seen(head: &SignedHead) -> HeadSeen {
     }
 }
 
+/// The manifest that a head leads to. A device that just became a member follows heads by itself
+/// as well (`sync`): two that do so at once would take each other's packs away, and the one with
+/// the older head could have the last word.
+async fn manifest_of(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    head: &SignedHead,
+) -> Result<Manifest, EngineError> {
+    let _one_at_a_time = core.following.lock().await;
+    match core.state.commit_of(&head.body().device)? {
+        Some(known) if known.seq >= head.body().seq => Ok(Manifest::decode(&known.manifest)?),
+        _ => sync::take(core, member, head).await,
+    }
+}
+
 /// Takes in the newest heads found so far; returns holders that their manifests name and that
 /// were not known before.
 async fn follow_found(
@@ -418,7 +449,7 @@ async fn follow_found(
             vaults.get(&member.vault).and_then(|known| known.heads().highest(&device).cloned())
         };
         let Some(head) = head else { continue };
-        match sync::take(core, member, &head).await {
+        match manifest_of(core, member, &head).await {
             Ok(manifest) => {
                 tried.insert(device, Tried { seq, answered, is_taken: true });
                 let new: Vec<_> = manifest

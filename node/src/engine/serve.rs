@@ -13,7 +13,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     keys::device::DeviceKeys,
-    limits::{FRAME_BYTES_MAX, RETENTION_DAYS_MIN},
+    limits::{FRAME_BYTES_MAX, HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
     receipt::{Receipt, ReceiptBody},
     wire::message::{Answer, Refusal, Request, Standing, VERSION, Verdict},
@@ -148,10 +148,11 @@ impl Server {
                 caller.permit(Action::AddHead, vault)?;
                 push_head(core, vault, head).await
             }
-            Request::PullHeads { vault } => {
+            Request::PullHeads { vault, after } => {
                 caller.permit(Action::ReadRecords, vault)?;
-                let heads = core.vaults.heads_of(&vault).ok_or(Refusal::Forbidden)?;
-                Ok(Answer::Heads { heads: fitting(heads) })
+                let is_asked = |device: &DeviceId| after.is_none_or(|after| *device > after);
+                let heads = shown_heads(&core, &vault, is_asked)?;
+                Ok(Answer::Heads { heads: fitting_devices(heads) })
             }
             Request::Offer { vault, shards } => {
                 measure(&core);
@@ -312,6 +313,7 @@ async fn push_log(
     let merging = Arc::clone(&core);
     let merged = on_disk(move || {
         let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.as_slice()).collect();
+        // The good ones stay, whatever stands beside them.
         merging.vaults.merge_log(vault, &entries)
     })
     .await;
@@ -337,13 +339,46 @@ async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Ans
         }
         Offered::Known => Ok(Answer::HeadTaken),
         Offered::Older(_) | Offered::Forked(_) => {
-            let all = core.vaults.read();
-            let heads = all.get(&vault).ok_or(Refusal::Forbidden)?.heads().heads_of(&device);
-            let heads = heads.map(|head| head.bytes().to_vec()).collect();
-            Ok(Answer::Heads { heads: fitting(heads) })
+            let heads = shown_heads(&core, &vault, |of| *of == device)?;
+            Ok(Answer::Heads { heads: fitting_devices(heads) })
         }
         Offered::Invalid(_) => Err(Refusal::Invalid),
     }
+}
+
+/// The heads of a vault that others may see, by device, ascending.
+///
+/// INV-2, PLACE-5: a head of this very device leaves it only when everything that it needs is
+/// safe. Until then the newest one that is published stands in its place.
+fn shown_heads(
+    core: &Core,
+    vault: &VaultId,
+    is_asked: impl Fn(&DeviceId) -> bool,
+) -> Result<Vec<(DeviceId, Vec<u8>)>, Refusal> {
+    let own = core.keys.id();
+    let heads: Vec<SignedHead> = {
+        let all = core.vaults.read();
+        let book = all.get(vault).ok_or(Refusal::Forbidden)?.heads();
+        book.heads().filter(|head| is_asked(&head.body().device)).cloned().collect()
+    };
+    let published = core.state.published_seq().map_err(|_| Refusal::Internal)?;
+    let mut shown = Vec::with_capacity(heads.len());
+    for head in heads {
+        let is_held_back = head.body().device == own && head.body().seq > published;
+        let device = head.body().device;
+        if !is_held_back {
+            shown.push((device, head.bytes().to_vec()));
+            continue;
+        }
+        let written = |seq| core.state.own_head(seq).map_err(|_| Refusal::Internal);
+        if written(head.body().seq)?.is_none_or(|written| written != head.bytes()) {
+            // Not of this device's writing: the proof of a clone is kept from nobody.
+            shown.push((device, head.bytes().to_vec()));
+        } else {
+            shown.extend(written(published)?.map(|bytes| (device, bytes)));
+        }
+    }
+    Ok(shown)
 }
 
 fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusal> {
@@ -394,6 +429,21 @@ fn known_row(root: ShardRoot, row: &ShardRow) -> Row {
         keep_until: row.keep_until,
         lost: row.state != ShardState::Ok,
     }
+}
+
+/// As many heads, from the front, as fit one answer. A device's heads stay together: the caller
+/// asks again for the devices after the last one.
+fn fitting_devices(heads: Vec<(DeviceId, Vec<u8>)>) -> Vec<ByteVec> {
+    let (devices, heads): (Vec<DeviceId>, Vec<Vec<u8>>) = heads.into_iter().unzip();
+    let mut fitting = fitting(heads);
+    fitting.truncate(HEADS_ANSWER_MAX);
+    if let (Some(cut), Some(last)) = (devices.get(fitting.len()), fitting.len().checked_sub(1))
+        && devices.get(last) == Some(cut)
+    {
+        let whole = devices.iter().position(|device| device == cut).unwrap_or(0);
+        fitting.truncate(whole);
+    }
+    fitting
 }
 
 /// As many records, from the front, as fit one frame; the caller asks again for the rest.

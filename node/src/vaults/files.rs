@@ -59,9 +59,16 @@ impl Folder {
         self.vault
     }
 
-    pub(super) fn keep_entry(&self, entry: &[u8]) -> Result<(), VaultError> {
-        let hash = LogEntry::decode(entry)?.hash();
-        write_whole(&self.log, &hash.to_string(), entry)
+    /// Makes these entries durable, all together.
+    pub(super) fn keep_entries<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e [u8]>,
+    ) -> Result<(), VaultError> {
+        for entry in entries {
+            let hash = LogEntry::decode(entry)?.hash();
+            write_whole(&self.log, &hash.to_string(), entry)?;
+        }
+        sync_directory(&self.log)
     }
 
     /// Makes exactly these heads of a device durable. New ones come before old ones go.
@@ -73,11 +80,11 @@ impl Folder {
         let mut kept = Vec::new();
         for head in heads {
             let name = format!("{device}-{}", head.hash());
-            if !self.heads.join(&name).exists() {
-                write_whole(&self.heads, &name, head.bytes())?;
-            }
+            // Also what has that name already: it may be damaged, and is acknowledged now.
+            write_whole(&self.heads, &name, head.bytes())?;
             kept.push(name);
         }
+        sync_directory(&self.heads)?;
         let prefix = format!("{device}-");
         for name in names(&self.heads)? {
             if name.starts_with(&prefix) && !kept.contains(&name) {
@@ -97,7 +104,7 @@ impl Folder {
     }
 }
 
-/// temp, write, fsync, rename, fsync of the directory.
+/// temp, write, fsync, rename. Durable once the caller has synced the directory.
 fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), VaultError> {
     let temporary = directory.join(format!("{NEW_PREFIX}{name}"));
     let path = directory.join(name);
@@ -111,8 +118,7 @@ fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), VaultEr
         // The error counts; what is left of the temporary file goes at the next start.
         let _ = fs::remove_file(&temporary);
         disk(&path, source)
-    })?;
-    sync_directory(directory)
+    })
 }
 
 fn read_all(directory: &Path, bytes_max: usize) -> Result<Vec<Vec<u8>>, VaultError> {

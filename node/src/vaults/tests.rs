@@ -7,7 +7,7 @@ use larder_protocol::{
     ids::ShardRoot,
     index::ShardRef,
     keys::{DeviceKeys, phrase::Phrase},
-    log::{Founding, Label},
+    log::{Founding, Label, Newcomer},
     time::Timestamp,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -21,8 +21,13 @@ struct Founder {
 }
 
 fn founder() -> Founder {
-    let keys = DeviceKeys::from_seeds([1; 32], [2; 32]);
-    let recovery = Phrase::from_entropy([3; 32]).recovery();
+    founder_of(1, 3)
+}
+
+/// A vault of this device and this phrase.
+fn founder_of(device: u8, phrase: u8) -> Founder {
+    let keys = DeviceKeys::from_seeds([device; 32], [2; 32]);
+    let recovery = Phrase::from_entropy([phrase; 32]).recovery();
     let label = Label { name: "laptop".to_owned(), site: "home".to_owned() };
     let time = Timestamp(1_700_000_000);
     let founding = Founding { device: &keys, recovery: &recovery, label: &label, time };
@@ -110,4 +115,55 @@ fn what_does_not_verify_is_not_used_and_not_deleted() {
     assert_eq!(vaults.heads_of(&vault).unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(vaults.log_heads(&vault), founder.log.heads());
     assert!(head.exists() && stray.exists(), "nothing is deleted on doubt");
+
+    // Offered again, it is acknowledged: so it has to be whole again.
+    let whole = founder.head(1, None, 10);
+    assert_eq!(vaults.offer_head(vault, whole.clone()).unwrap(), Offered::Taken);
+    assert_eq!(fs::read(&head).unwrap(), whole.bytes());
+    drop(vaults);
+    assert_eq!(opened(&directory).heads_of(&vault).unwrap(), [whole.bytes().to_vec()]);
+}
+
+// LOG-14
+#[test]
+fn no_vault_takes_the_keys_of_another_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let (victim, same_device, same_phrase) = (founder(), founder_of(1, 4), founder_of(5, 3));
+    let vault = victim.log.vault();
+    let vaults = opened(&directory);
+    vaults.add(&victim.log).unwrap();
+    for other in [&same_device, &same_phrase] {
+        assert!(matches!(vaults.add(&other.log), Err(VaultError::Claimed(_))));
+    }
+    vaults.add(&victim.log).unwrap();
+    let access = Phrase::from_entropy([3; 32]).recovery().access_id();
+    assert_eq!(vaults.relation(&victim.keys.id()), Some((vault, Relation::Device)));
+    assert_eq!(vaults.relation(&access), Some((vault, Relation::Recovery)));
+}
+
+// LOG-14: a device that consented to two vaults, one before the other was known here.
+#[test]
+fn the_own_vault_comes_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (own, other) = (founder(), founder_of(5, 4));
+    let vaults = opened(&directory);
+    for founder in [&own, &other] {
+        vaults.add(&founder.log).unwrap();
+    }
+    let shared = DeviceKeys::from_seeds([9; 32], [2; 32]);
+    for (founder, phrase) in [(&own, 3), (&other, 4)] {
+        let mut log = founder.log.clone();
+        let label = Label { name: "both".to_owned(), site: "home".to_owned() };
+        let newcomer = Newcomer { device: shared.public(), label, time: Timestamp(1) };
+        let recovery = Phrase::from_entropy([phrase; 32]).recovery();
+        let mut rng = ChaCha20Rng::from_seed([phrase; 32]);
+        let entry = log.enrol(&recovery, &shared, &newcomer, &mut rng).unwrap();
+        vaults.merge_log(log.vault(), &[entry]).unwrap();
+    }
+    vaults.set_own(own.log.vault());
+    assert_eq!(vaults.relation(&shared.id()), Some((own.log.vault(), Relation::Device)));
+    drop(vaults);
+    let vaults = opened(&directory);
+    vaults.set_own(other.log.vault());
+    assert_eq!(vaults.relation(&shared.id()), Some((other.log.vault(), Relation::Device)));
 }

@@ -14,10 +14,10 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use thiserror::Error;
 
 use super::{HeadError, Seen, SignedHead};
-use crate::{ids::DeviceId, log::DeviceLog};
+use crate::{ids::DeviceId, limits::HEADS_OF_DEVICE_MAX, log::DeviceLog};
 
 /// Heads kept of a forked device beside the two that prove the fork.
-const FORK_LATER_MAX: usize = 6;
+const FORK_LATER_MAX: usize = HEADS_OF_DEVICE_MAX - 2;
 
 /// What became of a head that was offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,19 @@ impl HeadBook {
         };
         self.devices.insert(device, kept);
         offered
+    }
+
+    /// What is kept of one device, as a book of its own: a head is weighed there and made durable
+    /// while others go on reading this one.
+    #[must_use]
+    pub fn part(&self, device: &DeviceId) -> Self {
+        let kept = self.devices.get(device).map(|kept| (*device, kept.clone()));
+        Self { devices: kept.into_iter().collect() }
+    }
+
+    /// Takes back what [`part`](Self::part) gave.
+    pub fn put_back(&mut self, part: Self) {
+        self.devices.extend(part.devices);
     }
 
     /// The highest head of a device; of a forked one, the side with the highest number.

@@ -247,6 +247,26 @@ fn a_hidden_head_is_missed() {
     assert_eq!(book.witnesses(&witness), 0);
 }
 
+// HEAD-11: heads that name devices nobody knows would make every answer too long to serve.
+#[test]
+fn a_head_has_seen_devices_of_the_vault_alone() {
+    let log = vault();
+    let seen = |number: u8| Seen { device: device(number).id(), seq: 1, head: hash_of(number) };
+    let mut honest = body(&log, 1, 1, None);
+    honest.seen = vec![seen(2)];
+    let honest = SignedHead::sign(honest, &device(1)).unwrap();
+    assert_eq!(honest.verify(&log), Ok(()));
+    let mut stuffed = body(&log, 1, 1, None);
+    stuffed.seen = vec![seen(77)];
+    let stuffed = SignedHead::sign(stuffed, &device(1)).unwrap();
+    let device = device(77).id();
+    assert_eq!(stuffed.verify(&log), Err(HeadError::Stranger { device }));
+}
+
+fn hash_of(number: u8) -> crate::ids::HeadHash {
+    crate::ids::HeadHash::from_bytes([number; 32])
+}
+
 // HEAD-9
 #[test]
 fn claims_are_a_set() {

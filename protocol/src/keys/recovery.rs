@@ -74,6 +74,11 @@ impl RecoveryKeys {
         DeviceId::from_bytes(key.verifying_key().to_bytes())
     }
 
+    /// Signs as the access key: proves that whoever founds a vault has the key it names.
+    pub fn sign_access(&self, domain: &[u8], body: &[u8]) -> [u8; 64] {
+        sign::sign(&SigningKey::from_bytes(&self.access_seed), domain, body)
+    }
+
     /// The key for asking strangers for this vault. Not used on any wire yet.
     pub const fn locator(&self) -> &[u8; 32] {
         &self.locator

@@ -16,6 +16,9 @@ pub const LOG_ENTRY: &[u8] = b"larder log entry v1\0";
 /// An entry of a device log, by the other side: the device added, or the recovery key of a
 /// genesis.
 pub const LOG_CONSENT: &[u8] = b"larder log consent v1\0";
+/// The genesis of a device log, by the recovery access key that it names: a key that others
+/// admit must not be claimed by somebody who does not have it.
+pub const LOG_ACCESS: &[u8] = b"larder log access v1\0";
 
 /// Whether `signature` is `key`'s over `body` in `domain`.
 ///

@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use super::{
     DeviceLog, Label, LogEntry, LogError,
-    entry::{self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, decode_body},
+    entry::{
+        self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, Signatures, decode_body,
+    },
 };
 use crate::{
     cbor,
@@ -15,7 +17,7 @@ use crate::{
         DeviceKeys, DevicePublic, Principal, RecoveryKeys, sign,
         wrap::{WrapError, unwrap, wrap},
     },
-    limits::LOG_PARENTS_MAX,
+    limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
     time::Timestamp,
 };
 
@@ -167,7 +169,8 @@ impl DeviceLog {
             return Err(LogError::Stranger);
         }
         let signature = principal.sign(sign::LOG_ENTRY, draft.bytes());
-        let bytes = LogEntry::assemble(draft.bytes(), signature, consent);
+        let signatures = Signatures { author: signature, consent, access: None };
+        let bytes = LogEntry::assemble(draft.bytes(), signatures);
         self.merge(&bytes)?;
         Ok(bytes)
     }
@@ -191,7 +194,13 @@ impl DeviceLog {
 
     /// The heads to build on, ascending. If there are too many, those come first whose ancestors
     /// know the author, because the entry is void without one of them.
+    ///
+    /// The phrase builds on the founding entry alone once the log is crowded: that entry is valid
+    /// everywhere, whatever somebody with a device's key has filled the log with.
     fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
+        if matches!(author, Author::Recovery) && self.is_crowded() {
+            return vec![EntryHash::from_bytes(*self.vault.as_bytes())];
+        }
         let number = match author {
             Author::Device(device) => self.devices.get(device).map(|member| member.number),
             Author::Recovery => None,
@@ -205,6 +214,13 @@ impl DeviceLog {
         heads.truncate(LOG_PARENTS_MAX);
         heads.sort_unstable();
         heads
+    }
+}
+
+impl DeviceLog {
+    /// Whether devices can add no more here, or not everywhere.
+    fn is_crowded(&self) -> bool {
+        self.devices.len() >= DEVICES_MAX || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
     }
 }
 

@@ -1,7 +1,10 @@
 //! One entry of a device log: its bytes, its shape, its signatures. What it means among other
 //! entries is for [`DeviceLog`](super::DeviceLog). Source: specs/device_log.md.
 
-use minicbor::{Decode, Decoder, Encode, bytes::ByteVec};
+use minicbor::{
+    Decode, Decoder, Encode,
+    bytes::{ByteArray, ByteVec},
+};
 
 use super::{LogError, label::SealedLabel};
 use crate::{
@@ -126,6 +129,20 @@ struct Signed {
     /// By the other side, domain [`sign::LOG_CONSENT`].
     #[cbor(n(2), with = "minicbor::bytes")]
     consent: [u8; 64],
+    /// By the recovery access key, domain [`sign::LOG_ACCESS`]; of a genesis alone.
+    #[n(3)]
+    access: Option<ByteArray<64>>,
+}
+
+/// The signatures on an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signatures {
+    /// By the author.
+    pub(super) author: [u8; 64],
+    /// By the other side.
+    pub(super) consent: [u8; 64],
+    /// By the recovery access key that a genesis names.
+    pub(super) access: Option<[u8; 64]>,
 }
 
 /// A decoded entry together with the bytes it came from.
@@ -144,12 +161,17 @@ impl LogEntry {
     pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
         let signed: Signed = cbor::decode(bytes, LOG_ENTRY_BYTES_MAX)?;
         let body = decode_body(&signed.body)?;
+        if matches!(body.act, Act::Genesis(_)) != signed.access.is_some() {
+            return Err(LogError::Shape);
+        }
         let hash = hash_body(&signed.body);
         Ok(Self { bytes: bytes.to_vec(), body, hash })
     }
 
-    pub(super) fn assemble(body: &[u8], signature: [u8; 64], consent: [u8; 64]) -> Vec<u8> {
-        cbor::encode(&Signed { body: body.to_vec().into(), signature, consent })
+    pub(super) fn assemble(body: &[u8], signatures: Signatures) -> Vec<u8> {
+        let Signatures { author: signature, consent, access } = signatures;
+        let access = access.map(ByteArray::from);
+        cbor::encode(&Signed { body: body.to_vec().into(), signature, consent, access })
     }
 
     /// The bytes, as received.
@@ -167,7 +189,7 @@ impl LogEntry {
         self.hash
     }
 
-    /// Checks both signatures; `recovery` is the recovery key of the vault.
+    /// Checks all signatures; `recovery` is the recovery key of the vault.
     pub(super) fn verify(&self, recovery: &RecoveryPublic) -> Result<(), LogError> {
         let author = match self.body.author {
             Author::Device(device) => device,
@@ -178,9 +200,14 @@ impl LogEntry {
             Act::Add(addition) => addition.device.id,
         };
         // Decoded again rather than kept: a log is verified once and kept for years.
-        let Signed { body, signature, consent } = cbor::decode(&self.bytes, LOG_ENTRY_BYTES_MAX)?;
-        let valid = verify(sign::LOG_ENTRY, &author, &body, &signature)
-            && verify(sign::LOG_CONSENT, &consenting, &body, &consent);
+        let signed: Signed = cbor::decode(&self.bytes, LOG_ENTRY_BYTES_MAX)?;
+        let body = &signed.body;
+        let access = signed.access.is_none_or(|signature| {
+            verify(sign::LOG_ACCESS, &recovery.access_id(), body, &signature)
+        });
+        let valid = access
+            && verify(sign::LOG_ENTRY, &author, body, &signed.signature)
+            && verify(sign::LOG_CONSENT, &consenting, body, &signed.consent);
         if valid { Ok(()) } else { Err(LogError::Signature) }
     }
 }

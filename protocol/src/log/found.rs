@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     DeviceLog, Label, LogEntry,
-    entry::{Act, Author, ENTRY_VERSION, EntryBody, Genesis},
+    entry::{Act, Author, ENTRY_VERSION, EntryBody, Genesis, Signatures},
 };
 use crate::{
     cbor,
@@ -79,9 +79,12 @@ impl DeviceLog {
             time: founding.time,
             act: Act::Genesis(genesis),
         });
-        let signature = founding.device.sign(sign::LOG_ENTRY, &body);
-        let consent = founding.recovery.sign(sign::LOG_CONSENT, &body);
-        let bytes = LogEntry::assemble(&body, signature, consent);
+        let signatures = Signatures {
+            author: founding.device.sign(sign::LOG_ENTRY, &body),
+            consent: founding.recovery.sign(sign::LOG_CONSENT, &body),
+            access: Some(founding.recovery.sign_access(sign::LOG_ACCESS, &body)),
+        };
+        let bytes = LogEntry::assemble(&body, signatures);
         let log = Self::begin(&bytes).expect("a genesis made here is valid");
         Ok(Founded { log, epoch })
     }

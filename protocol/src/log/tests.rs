@@ -7,10 +7,11 @@ use super::*;
 use crate::{
     cbor,
     keys::{DeviceKeys, RecoveryKeys, phrase::Phrase, sign},
-    log::entry::EntryBody,
+    log::entry::{EntryBody, Signatures},
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
+const UNSIGNED: Signatures = Signatures { author: [0; 64], consent: [0; 64], access: None };
 
 pub(super) fn rng(seed: u8) -> ChaCha8Rng {
     ChaCha8Rng::from_seed([seed; 32])
@@ -61,9 +62,9 @@ pub(super) fn resigned(
     let mut body = LogEntry::decode(bytes).unwrap().body().clone();
     change(&mut body);
     let body = cbor::encode(&body);
-    let signature = device(author).sign(sign::LOG_ENTRY, &body);
+    let author = device(author).sign(sign::LOG_ENTRY, &body);
     let consent = device(consenting).sign(sign::LOG_CONSENT, &body);
-    LogEntry::assemble(&body, signature, consent)
+    LogEntry::assemble(&body, Signatures { author, consent, access: None })
 }
 
 pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
@@ -181,6 +182,32 @@ fn an_addition_of_another_vault_is_refused() {
     assert_eq!(DeviceLog::from_entries::<&[u8]>([]).unwrap_err(), LogError::Genesis);
 }
 
+/// What somebody founds who names another phrase's access key, signing it with his own.
+pub(super) fn claimed(access: [u8; 32], sign_access: bool) -> Vec<u8> {
+    let (log, _) = vault();
+    let genesis = log.entries().next().unwrap();
+    let mut body = LogEntry::decode(genesis).unwrap().body().clone();
+    if let Act::Genesis(genesis) = &mut body.act {
+        genesis.recovery.access = access;
+    }
+    let body = cbor::encode(&body);
+    let author = device(1).sign(sign::LOG_ENTRY, &body);
+    let consent = recovery().sign(sign::LOG_CONSENT, &body);
+    let access = sign_access.then(|| recovery().sign_access(sign::LOG_ACCESS, &body));
+    LogEntry::assemble(&body, Signatures { author, consent, access })
+}
+
+// LOG-14: nobody founds a vault in the name of a key that he does not have.
+#[test]
+fn an_access_key_is_named_by_its_owner_alone() {
+    let own = recovery().public().access;
+    let others = Phrase::from_entropy([1; 32]).recovery().public().access;
+    assert!(DeviceLog::begin(&claimed(own, true)).is_ok());
+    assert_eq!(DeviceLog::begin(&claimed(others, true)).unwrap_err(), LogError::Signature);
+    assert_eq!(DeviceLog::begin(&claimed(others, false)).unwrap_err(), LogError::Shape);
+    assert_eq!(DeviceLog::begin(&claimed(own, false)).unwrap_err(), LogError::Shape);
+}
+
 // LOG-6, VERSIONS-1
 #[test]
 fn a_newer_version_and_an_unknown_act_say_so() {
@@ -190,10 +217,10 @@ fn a_newer_version_and_an_unknown_act_say_so() {
     assert_eq!(log.merge(&newer), Err(LogError::Newer { version: 7, act: 1 }));
     // {0: 1, 5: [3, [..]]}: a removal, once there are any.
     let removal = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x03, 0x81, 0x00];
-    let bytes = LogEntry::assemble(&removal, [0; 64], [0; 64]);
+    let bytes = LogEntry::assemble(&removal, UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 3 }));
     // {0: 2}: whatever a later version is like.
-    let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], [0; 64], [0; 64]);
+    let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 2, act: 0 }));
 }
 
@@ -269,26 +296,61 @@ fn entries_beyond_sends_what_is_missing_and_nothing_else() {
     assert_eq!(log.entries_beyond(&[]).len(), log.len());
 }
 
-// LOG-11
+/// A device of which there are many.
+fn numbered(number: u16) -> DeviceKeys {
+    let [low, high] = number.to_le_bytes();
+    let mut seed = [low; 32];
+    seed[30] = 0xff;
+    seed[31] = high;
+    DeviceKeys::from_seeds(seed, seed)
+}
+
+/// Device `by` takes in one of many.
+fn add_numbered(log: &mut DeviceLog, by: u8, number: u16) -> Result<Vec<u8>, DraftError> {
+    let keys = numbered(number);
+    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    let draft = log.draft_add(&device(by), &newcomer, &mut rng(2))?;
+    let consent = draft.consent(log, &keys, &label(2))?;
+    Ok(log.append_add(&draft, consent, &device(by))?)
+}
+
+fn enrol_numbered(log: &mut DeviceLog, number: u16) -> Result<Vec<u8>, DraftError> {
+    let keys = numbered(number);
+    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    log.enrol(&recovery(), &keys, &newcomer, &mut rng(2))
+}
+
+// LOG-11, LOG-15: a thief with a device's key takes in throwaway devices until no more fit.
 #[test]
-fn more_devices_than_allowed_are_refused() {
-    let (mut log, _) = vault();
-    for number in 2_u16.. {
-        let [low, high] = number.to_le_bytes();
-        let mut seed = [low; 32];
-        seed[30] = 0xff;
-        seed[31] = high;
-        let keys = DeviceKeys::from_seeds(seed, seed);
-        let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
-        match log.enrol(&recovery(), &keys, &newcomer, &mut rng(2)) {
-            Ok(_) => assert!(log.len() <= DEVICES_MAX),
+fn whoever_fills_the_log_does_not_shut_the_phrase_out() {
+    let (founded, _) = vault();
+    let mut log = founded.clone();
+    let mut number = 2;
+    let error = loop {
+        match add_numbered(&mut log, 1, number) {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, LogError::TooManyDevices.into());
+    assert_eq!(log.devices().count(), DEVICES_MAX);
+    // Beside the crowd: entries that know of few devices.
+    let mut apart = founded.clone();
+    let beside = add_numbered(&mut apart, 1, 1000).unwrap();
+    assert_eq!(log.merge(&beside), Err(LogError::Full));
+    for number in 2000.. {
+        match enrol_numbered(&mut log, number) {
+            // It stands in every log of the vault, whatever that one is filled with.
+            Ok(entry) => assert!(founded.clone().merge(&entry).is_ok()),
             Err(error) => {
-                assert_eq!(error, LogError::TooManyDevices.into());
+                assert_eq!(error, LogError::Full.into());
                 break;
             }
         }
     }
-    assert_eq!(log.devices().count(), DEVICES_MAX);
+    assert_eq!(log.devices().count(), LOG_DEVICES_MAX);
+    let copy = DeviceLog::from_entries(log.entries()).unwrap();
+    assert_eq!(view(&copy), view(&log));
 }
 
 // LOG-13: more branches than an entry has parents; the log still grows together.

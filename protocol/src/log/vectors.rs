@@ -75,6 +75,20 @@ fn refused() -> Value {
     }))
 }
 
+/// First entries that must be refused, and why.
+fn refused_first() -> Value {
+    let others = crate::keys::phrase::Phrase::from_entropy([1; 32]).recovery().public().access;
+    let own = recovery().public().access;
+    let cases = [
+        ("access key of somebody else", claimed(others, true)),
+        ("not signed by the access key", claimed(own, false)),
+    ];
+    json!(cases.map(|(why, bytes)| {
+        let refusal = DeviceLog::begin(&bytes).unwrap_err();
+        json!({ "why": why, "entry": hex(bytes), "this_code_says": refusal.to_string() })
+    }))
+}
+
 fn page() -> Value {
     let log = grown();
     let epochs = log.epoch_keys(&recovery()).unwrap();
@@ -96,6 +110,7 @@ fn page() -> Value {
         "epoch_keys": epochs.iter().map(|key| hex(key.expose_secret())).collect::<Vec<_>>(),
         "devices": devices(&log),
         "refused_after_the_first_entry": refused(),
+        "refused_as_first_entry": refused_first(),
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Greeting ─► Spending ─┬► Meeting ─► Drafted ─┬► Storing ─► Parting ─► over
-//!                       │      └─ is in already ┘──────────────▲
-//!                       └► Learning ───────────► Storing ──────┘
+//!                       │      └─ is in already ┘  ▲
+//!                       └► Learning ───────────────┘
 //! ```
 //! Source: specs/pairing.md.
 
@@ -253,22 +253,22 @@ impl Inviter {
             return Err(Fault::Implausible);
         }
         let log = &self.member.log;
-        if let Some(known) = log.device(&device.id) {
-            let entry = log.entry(&known.entry).filter(|_| known.public == device);
-            let entry = entry.ok_or(Fault::Implausible)?.bytes().to_vec();
-            self.exchange.send_log(log);
-            let frame = self.added(entry);
-            self.exchange.send(&frame);
-            return Ok(State::Parting);
-        }
-        let vault = log.vault();
         let peer = PeerRecord {
             device: device.id,
-            vault,
+            vault: log.vault(),
             name: label.name.clone(),
             addresses,
             site: label.site.clone(),
         };
+        if let Some(known) = log.device(&device.id) {
+            // An earlier pairing may have been cut off before its result was stored.
+            let entry = log.entry(&known.entry).filter(|_| known.public == device);
+            let entry = entry.ok_or(Fault::Implausible)?.bytes().to_vec();
+            self.exchange.send_log(log);
+            let then = self.added(entry.clone());
+            self.exchange.store(Store::Added { entry, peer });
+            return Ok(State::Storing { then });
+        }
         let newcomer = Newcomer { device, label, time: self.time };
         let draft = log.draft_add(&self.keys, &newcomer, &mut self.rng).map_err(Fault::Draft)?;
         self.exchange.send_log(log);

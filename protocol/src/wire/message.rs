@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
-    ids::{EntryHash, VaultId},
+    ids::{DeviceId, EntryHash, VaultId},
     index::{PackClass, ShardRef},
     receipt::Receipt,
 };
@@ -52,12 +52,16 @@ pub enum Request {
         #[n(1)]
         head: ByteVec,
     },
-    /// Asks for the highest head of every device of `vault`.
+    /// Asks for the highest heads of the devices of `vault`, in ascending order of device. An
+    /// answer may be cut at the end; an empty one says that there are no more.
     #[n(4)]
     PullHeads {
         /// Whose heads.
         #[n(0)]
         vault: VaultId,
+        /// The last device of the answer before; `None` to begin.
+        #[n(1)]
+        after: Option<DeviceId>,
     },
     /// Asks which of these shards the callee keeps or would take.
     #[n(5)]

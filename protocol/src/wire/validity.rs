@@ -11,7 +11,7 @@ use super::message::{Answer, Request, Verdict};
 use crate::{
     index::ShardRef,
     limits::{
-        DEVICES_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
+        FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
         LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
     },
 };
@@ -111,7 +111,7 @@ impl Answer {
                 records(entries, 0, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
             }
             (Self::Heads { heads }, Request::PushHead { .. } | Request::PullHeads { .. }) => {
-                records(heads, 0, 2 * DEVICES_MAX, HEAD_BYTES_MAX)
+                records(heads, 0, HEADS_ANSWER_MAX, HEAD_BYTES_MAX)
             }
             (Self::Verdicts { verdicts }, Request::Offer { shards, .. }) => {
                 count(verdicts.len(), shards.len(), shards.len())?;

@@ -42,7 +42,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
         ("PullLog", Request::PullLog { vault, have }),
         ("PushHead", Request::PushHead { vault, head: entry }),
-        ("PullHeads", Request::PullHeads { vault }),
+        ("PullHeads", Request::PullHeads { vault, after: None }),
+        (
+            "PullHeads, the rest",
+            Request::PullHeads { vault, after: Some(DeviceId::from_bytes([0x33; 32])) },
+        ),
         ("Offer, one shard", Request::Offer { vault, shards: shards[..1].to_vec() }),
         ("Offer, refused: one shard twice", Request::Offer { vault, shards }),
         ("Put", Request::Put { vault, shard: shard(), class: PackClass::Metadata }),
