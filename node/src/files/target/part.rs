@@ -93,8 +93,14 @@ impl Target {
                 self.clear_way(directory, name, existing.as_ref())?;
                 let part = part_name(name);
                 let path = directory.path_of(&part);
-                let (fd, is_resumed) = open_part(directory, &part)
+                let (fd, is_old) = open_part(directory, &part)
                     .map_err(|source| TargetError::new(&path, source))?;
+                // Of a restore whose marker is gone: nobody compares what it holds, so that stale
+                // bytes would show in the holes.
+                if is_old && !self.is_resumed() {
+                    ftruncate(&fd, 0).map_err(|source| TargetError::new(&path, source))?;
+                }
+                let is_resumed = is_old && self.is_resumed();
                 self.parts().insert(path);
                 let (directory, name) = (directory.clone(), name.to_vec());
                 let target = self.clone();
