@@ -29,7 +29,10 @@ use std::{
 
 use larder_protocol::tree::entry::{Attributes, FileTime};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, chmod, mkdirat, openat, syncfs, unlinkat},
+    fs::{
+        AtFlags, FileType, Mode, OFlags, RenameFlags, chmod, mkdirat, openat, renameat,
+        renameat_with, syncfs, unlinkat,
+    },
     io::Errno,
     process::geteuid,
 };
@@ -38,7 +41,7 @@ use thiserror::Error;
 use self::{beneath::Resolver, marker::Marker};
 pub use self::{
     nodes::{Made, Special},
-    part::{Begun, ExistingFile, PartFile},
+    part::{Begun, ExistingFile, PartFile, Placed},
     shortfall::{Lack, Shortfall, Shortfalls},
 };
 use super::{
@@ -502,4 +505,26 @@ impl Target {
             }
         }
     }
+}
+
+/// Gives what stands at `part` in `directory` the name `name`; what has that name is replaced only
+/// if something was seen there that may be.
+///
+/// # Errors
+/// `EEXIST` when something came to stand there unseen.
+fn take_name(
+    directory: &DirHandle,
+    part: &[u8],
+    name: &[u8],
+    may_replace: bool,
+) -> Result<(), Errno> {
+    let dir = &directory.fd;
+    if !may_replace {
+        match renameat_with(dir, part, dir, name, RenameFlags::NOREPLACE) {
+            // Not known to every file system: a small race remains there.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            result => return result,
+        }
+    }
+    renameat(dir, part, dir, name)
 }

@@ -6,13 +6,13 @@ use larder_protocol::tree::entry::Attributes;
 use rustix::{
     fs::{
         AtFlags, FallocateFlags, FileType, Mode, OFlags, copy_file_range, fallocate, fchmod,
-        ftruncate, openat, renameat, unlinkat,
+        ftruncate, openat, unlinkat,
     },
     io::{Errno, pread, pwrite},
     process::geteuid,
 };
 
-use super::{DirHandle, Plan, Target, TargetError};
+use super::{DirHandle, Plan, Target, TargetError, take_name};
 use crate::files::{
     names::{check_name, part_name},
     reader::length,
@@ -21,6 +21,9 @@ use crate::files::{
 
 /// Buffer for copying and for writing zeros.
 const COPY_BYTES: usize = 256 * 1024;
+
+/// How often a finished file tries for its name while somebody else puts things there.
+const NAME_TRIES_MAX: usize = 8;
 
 /// What came of beginning a file.
 #[derive(Debug)]
@@ -33,6 +36,17 @@ pub enum Begun {
     Kept,
 }
 
+/// What came of finishing a file.
+#[derive(Debug)]
+pub enum Placed {
+    /// It stands under its name.
+    New,
+    /// An equal one came to stand there meanwhile; it has the attributes.
+    Unchanged,
+    /// Another one came to stand there meanwhile, and the policy keeps it: the part still is.
+    Kept(PartFile),
+}
+
 /// A file that is being restored. Dropped unfinished, it stays for the next attempt.
 #[derive(Debug)]
 pub struct PartFile {
@@ -43,13 +57,15 @@ pub struct PartFile {
     fd: OwnedFd,
     bytes: u64,
     is_resumed: bool,
+    /// What stood under the name when it was begun.
+    seen: Option<Box<Status>>,
 }
 
 /// A file that stands in the target, read to find out which of its bytes are right already.
 #[derive(Debug)]
 pub struct ExistingFile {
     fd: OwnedFd,
-    bytes: u64,
+    opened: Status,
 }
 
 impl Target {
@@ -104,7 +120,9 @@ impl Target {
                 self.parts().insert(path);
                 let (directory, name) = (directory.clone(), name.to_vec());
                 let target = self.clone();
-                Ok(Begun::Part(PartFile { target, directory, name, part, fd, bytes, is_resumed }))
+                let seen = existing.filter(|it| it.file_type != FileType::Directory).map(Box::new);
+                let part = PartFile { target, directory, name, part, fd, bytes, is_resumed, seen };
+                Ok(Begun::Part(part))
             }
         }
     }
@@ -117,7 +135,7 @@ impl Target {
     /// Gives the file at `name`, whose content was compared and is right, its attributes.
     ///
     /// # Errors
-    /// [`TargetError`], `ESTALE` when another file has taken the name meanwhile.
+    /// [`TargetError`], `ESTALE` when it was written to or another file has taken the name since.
     pub fn keep_content(
         &self,
         directory: &DirHandle,
@@ -129,7 +147,7 @@ impl Target {
         let path = directory.path_of(name);
         let fail = |source| TargetError::new(&path, source);
         let status = Status::at(&directory.fd, name).map_err(fail)?;
-        if status.object() != Status::of(&compared.fd).map_err(fail)?.object() {
+        if !is_same(Some(&status), Some(&compared.opened)) {
             return Err(fail(Errno::STALE));
         }
         self.apply(&compared.fd, &path, attributes)
@@ -152,7 +170,7 @@ impl Target {
         let Ok(fd) = openat(&directory.fd, name, flags, Mode::empty()) else { return Ok(None) };
         match Status::of(&fd) {
             Ok(status) if status.file_type == FileType::RegularFile => {
-                Ok(Some(ExistingFile { fd, bytes: status.bytes }))
+                Ok(Some(ExistingFile { fd, opened: status }))
             }
             _ => Ok(None),
         }
@@ -176,7 +194,7 @@ impl Target {
 impl ExistingFile {
     /// Its length.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.opened.bytes
     }
 
     /// Reads at `offset` until `buffer` is full or the file ends; answers how much was read.
@@ -286,20 +304,43 @@ impl PartFile {
         Ok(())
     }
 
-    /// Gives the file its length, attributes and name. Whatever stood there is replaced at once.
+    /// Gives the file its length, attributes and name. What stood there when it was begun is
+    /// replaced at once; what has changed since is treated by the policy anew.
     ///
     /// # Errors
     /// [`TargetError`]; the part file then stays.
-    pub fn finish(self, attributes: &Attributes) -> Result<(), TargetError> {
+    pub fn finish(self, attributes: &Attributes) -> Result<Placed, TargetError> {
         let fail = |source| self.fail(source);
         if Status::of(&self.fd).map_err(fail)?.bytes != self.bytes {
             ftruncate(&self.fd, self.bytes).map_err(fail)?;
         }
         self.target.apply(&self.fd, &self.path(), attributes)?;
-        let dir = &self.directory.fd;
-        renameat(dir, &self.part, dir, &self.name).map_err(fail)?;
-        self.target.parts().remove(&self.directory.path_of(&self.part));
-        Ok(())
+        let mut seen = self.seen.as_deref().cloned();
+        for _ in 0..NAME_TRIES_MAX {
+            let now = self.target.existing(&self.directory, &self.name)?;
+            if !is_same(seen.as_ref(), now.as_ref()) {
+                let is_equal = is_equal(self.bytes, attributes);
+                match self.target.plan(now.as_ref(), attributes.modified, is_equal) {
+                    Plan::Keep => return Ok(Placed::Kept(self)),
+                    Plan::Unchanged => {
+                        self.target.refresh(&self.directory, &self.name, attributes)?;
+                        self.discard()?;
+                        return Ok(Placed::Unchanged);
+                    }
+                    Plan::Make => seen = now,
+                }
+            }
+            match take_name(&self.directory, &self.part, &self.name, seen.is_some()) {
+                Ok(()) => {
+                    self.target.parts().remove(&self.directory.path_of(&self.part));
+                    return Ok(Placed::New);
+                }
+                // Somebody was quicker than the look above.
+                Err(Errno::EXIST) if seen.is_none() => {}
+                Err(source) => return Err(fail(source)),
+            }
+        }
+        Err(fail(Errno::BUSY))
     }
 
     /// Deletes what was written.
@@ -318,6 +359,16 @@ impl PartFile {
             Errno::ISDIR => TargetError::NotEmpty { path: self.path() },
             source => TargetError::new(&self.path(), source),
         }
+    }
+}
+
+/// Whether what stands at a name is what stood there before, untouched.
+fn is_same(before: Option<&Status>, now: Option<&Status>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => {
+            before.object() == now.object() && before.stamp() == now.stamp()
+        }
+        (before, now) => before.is_none() && now.is_none(),
     }
 }
 

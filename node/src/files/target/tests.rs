@@ -145,6 +145,47 @@ fn existing_files_are_treated_by_policy() {
     }
 }
 
+// FILES-31
+#[test]
+fn what_was_saved_while_a_file_was_being_restored_is_treated_by_policy_too() {
+    use Policy::{Always, Never, Newer};
+    // Policy; what stood there at the begin (if anything) and what stands there at the end, by
+    // its time; whether a file of time 100 takes its place.
+    let cases = [
+        (Never, None, 300, false),
+        (Newer, None, 300, false),
+        (Newer, Some(50), 300, false),
+        (Newer, Some(50), 60, true),
+        (Always, None, 300, true),
+    ];
+    for (policy, before, after, is_replaced) in cases {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("file");
+        let save = |seconds| {
+            fs::write(&path, format!("saved at {seconds}")).unwrap();
+            set_modified(&path, seconds, 0);
+        };
+        before.into_iter().for_each(save);
+        let target = open(temporary.path(), policy);
+        let begun = target.begin_file(&target.root(), b"file", 3, &plain(100)).unwrap();
+        let Begun::Part(part) = begun else { panic!("{begun:?}") };
+        part.write_at(0, b"old").unwrap();
+        save(after);
+        match part.finish(&plain(100)).unwrap() {
+            Placed::New => assert!(is_replaced, "{policy:?} {before:?} {after}"),
+            Placed::Kept(part) => {
+                part.discard().unwrap();
+                assert!(!is_replaced, "{policy:?} {before:?} {after}");
+            }
+            Placed::Unchanged => panic!("nothing is equal"),
+        }
+        let expected = if is_replaced { "old".to_owned() } else { format!("saved at {after}") };
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        target.sync().unwrap();
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    }
+}
+
 // FILES-32
 #[test]
 fn files_and_directories_take_each_others_place_but_nothing_with_entries_is_deleted() {
