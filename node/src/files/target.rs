@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open -> enter_dir -> begin_file -> write_at ... -> finish -> finish_dir -> sync
-//!             0700       .larder-part-<hash>     rename    final attributes
+//!             1700       .larder-part-<hash>     rename    final attributes
 //! ```
 //! Every object is built under a part name and renamed when it is complete, attributes included,
 //! so that whatever stands under a real name is whole. A marker in the root (the part name of the
@@ -30,7 +30,7 @@ use std::{
 use larder_protocol::tree::entry::{Attributes, FileTime};
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, RenameFlags, chmod, mkdirat, openat, renameat,
+        AtFlags, FileType, Mode, OFlags, RenameFlags, chmod, fchmod, mkdirat, openat, renameat,
         renameat_with, syncfs, unlinkat,
     },
     io::Errno,
@@ -49,6 +49,10 @@ use super::{
     names::{NameError, check_name, is_part_name, part_name},
     status::Status,
 };
+
+/// Mode of a directory that is being made. The sticky bit tells it from a private one of the user's
+/// when an interrupted restore is given again; its own mode takes the place of it in the end.
+const UNFINISHED: u32 = 0o1700;
 
 /// What happens to entries that exist already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,6 +148,8 @@ pub struct DirHandle {
     path: Arc<[u8]>,
     /// Whether this restore made it.
     is_new: bool,
+    /// The mode it had before it was made usable.
+    mode_before: Option<u32>,
 }
 
 impl DirHandle {
@@ -197,7 +203,7 @@ impl Target {
         std::fs::create_dir_all(path)
             .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let fd = beneath::open_root(path).map_err(fail)?;
-        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new };
+        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new, mode_before: None };
         let marker = Marker::set(&root.fd)?;
         Ok(Self::with(root, options, resolver, Some(marker)))
     }
@@ -213,7 +219,8 @@ impl Target {
             Err(Errno::NOENT) => return Ok(None),
             Err(source) => return Err(TargetError::new(b".", source)),
         };
-        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false };
+        let root =
+            DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false, mode_before: None };
         Ok(Some(Self::with(root, options, Resolver::Openat2, None)))
     }
 
@@ -260,10 +267,10 @@ impl Target {
             Ok(fd) => fd.map_or(root, Arc::new),
             Err(source) => return Err(TargetError::new(&path, source)),
         };
-        Ok(DirHandle { fd, path: path.into(), is_new: false })
+        Ok(DirHandle { fd, path: path.into(), is_new: false, mode_before: None })
     }
 
-    /// Opens the directory `name` in `parent`, made with mode 0700 if it is not there.
+    /// Opens the directory `name` in `parent`, made for the user alone if it is not there.
     ///
     /// # Errors
     /// [`TargetError`]; a directory is never deleted here.
@@ -277,10 +284,11 @@ impl Target {
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
         let mut is_new = self.make_dir(parent, name).map_err(fail)?;
+        let mut mode_before = None;
         if !is_new {
             let status = Status::at(&parent.fd, name).map_err(fail)?;
             if status.file_type == FileType::Directory {
-                self.make_usable(parent, name, &status);
+                mode_before = self.make_usable(parent, name, &status);
             } else if self.keeps(&status, attributes.modified) {
                 return Ok(Entered::Kept);
             } else {
@@ -290,7 +298,7 @@ impl Target {
         }
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new }))
+        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new, mode_before }))
     }
 
     /// Opens the directory `name` in `parent` on the way to what is restored: made like any other
@@ -310,7 +318,7 @@ impl Target {
         };
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        Ok(DirHandle { fd, path: path.into(), is_new })
+        Ok(DirHandle { fd, path: path.into(), is_new, mode_before: None })
     }
 
     /// What entering the directory `name` in `parent` would do, and the directory if it is there
@@ -333,8 +341,12 @@ impl Target {
                     .resolver
                     .open(&parent.fd, &[name])
                     .map_err(|source| TargetError::new(&path, source))?;
-                let directory =
-                    fd.map(|fd| DirHandle { fd: Arc::new(fd), path: path.into(), is_new: false });
+                let directory = fd.map(|fd| DirHandle {
+                    fd: Arc::new(fd),
+                    path: path.into(),
+                    is_new: false,
+                    mode_before: None,
+                });
                 Ok((Plan::Unchanged, directory))
             }
             Some(status) if self.keeps(&status, attributes.modified) => Ok((Plan::Keep, None)),
@@ -371,14 +383,18 @@ impl Target {
         self.clear_dir(directory);
         let fail = |source| TargetError::new(&directory.path, source);
         let status = Status::of(&directory.fd).map_err(fail)?;
-        // Made by an earlier restore that did not come to this point.
-        let is_unfinished =
-            self.is_resumed() && status.mode & 0o777 == 0o700 && status.uid == geteuid().as_raw();
+        // Made by an earlier restore that did not come to this point. Setgid may be inherited.
+        let is_unfinished = self.is_resumed()
+            && status.mode & 0o5777 == UNFINISHED
+            && status.uid == geteuid().as_raw();
         if directory.is_new || is_unfinished {
-            self.apply(&directory.fd, &directory.path, attributes)
-        } else {
-            Ok(())
+            return self.apply(&directory.fd, &directory.path, attributes);
         }
+        if let Some(before) = directory.mode_before {
+            // As it was found. Should that fail, it stays as usable as this restore made it.
+            let _ = fchmod(&directory.fd, Mode::from_raw_mode(before));
+        }
+        Ok(())
     }
 
     fn clear_dir(&self, directory: &DirHandle) {
@@ -471,7 +487,7 @@ impl Target {
 
     /// Whether the directory was made; if not, something stands there.
     fn make_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<bool, Errno> {
-        match mkdirat(&parent.fd, name, Mode::RWXU) {
+        match mkdirat(&parent.fd, name, Mode::from_raw_mode(UNFINISHED)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(error) => Err(error),
@@ -479,16 +495,16 @@ impl Target {
     }
 
     /// Lets an ordinary owner work in an existing directory whose mode forbids it; should that
-    /// fail, opening it will say why.
-    fn make_usable(&self, parent: &DirHandle, name: &[u8], status: &Status) {
+    /// fail, opening it will say why. Answers the mode before, if it was changed.
+    fn make_usable(&self, parent: &DirHandle, name: &[u8], status: &Status) -> Option<u32> {
         if self.inner.is_superuser || status.mode & 0o700 == 0o700 {
-            return;
+            return None;
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(node) = openat(&parent.fd, name, flags, Mode::empty()) {
-            let mode = Mode::from_raw_mode(status.mode | 0o700);
-            let _ = chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode);
-        }
+        let node = openat(&parent.fd, name, flags, Mode::empty()).ok()?;
+        let mode = Mode::from_raw_mode(status.mode | 0o700);
+        let changed = chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode);
+        changed.is_ok().then_some(status.mode)
     }
 
     /// Removes part files of an earlier restore that this one did not take up.

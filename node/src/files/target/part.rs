@@ -12,7 +12,7 @@ use rustix::{
     process::geteuid,
 };
 
-use super::{DirHandle, Plan, Target, TargetError, take_name};
+use super::{DirHandle, Plan, Policy, Target, TargetError, take_name};
 use crate::files::{
     names::{check_name, part_name},
     reader::length,
@@ -176,13 +176,16 @@ impl Target {
         }
     }
 
-    /// Gives what stands at `name` the attributes that differ.
+    /// Gives what stands at `name` the attributes that differ, if the policy touches it at all.
     pub(super) fn refresh(
         &self,
         directory: &DirHandle,
         name: &[u8],
         attributes: &Attributes,
     ) -> Result<(), TargetError> {
+        if self.inner.policy == Policy::Never {
+            return Ok(());
+        }
         let path = directory.path_of(name);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = openat(&directory.fd, name, flags, Mode::empty())

@@ -3,7 +3,12 @@
 mod hostile;
 mod resume;
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 use larder_protocol::tree::entry::{DeviceNumber, Identity, Xattr};
 use minicbor::bytes::ByteVec;
@@ -184,6 +189,66 @@ fn what_was_saved_while_a_file_was_being_restored_is_treated_by_policy_too() {
         target.sync().unwrap();
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
     }
+}
+
+// FILES-31
+#[test]
+fn never_changes_no_attribute_of_what_was_there() {
+    let temporary = shared_dir();
+    if is_root() {
+        // Root needs no usable mode: both ways are gone.
+        run_in_child("target::tests::child_restores_with_never", AS_NOBODY, temporary.path());
+    }
+    let own = tempfile::tempdir().unwrap();
+    restore_with_never(own.path());
+}
+
+#[test]
+#[ignore = "run by never_changes_no_attribute_of_what_was_there"]
+fn child_restores_with_never() {
+    let Some(root) = child_dir() else { return };
+    restore_with_never(&root);
+}
+
+fn restore_with_never(around: &Path) {
+    let root = around.join("target");
+    fs::create_dir(&root).unwrap();
+    let set = |name: &str, mode| {
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = |name: &str| fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o7777;
+    fs::write(root.join("file"), b"same").unwrap();
+    set_modified(&root.join("file"), 100, 5);
+    set("file", 0o600);
+    for name in ["private", "read-only"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    set("private", 0o700);
+    set("read-only", 0o500);
+    let lax = |seconds| Attributes { mode: 0o777, ..plain(seconds) };
+    drop(open(&root, Policy::Never));
+    // The second one is resumed: directories that it finds may be of the first.
+    for is_resumed in [true, true] {
+        let target = open(&root, Policy::Never);
+        assert_eq!(target.is_resumed(), is_resumed);
+        let top = target.root();
+        let begun = target.begin_file(&top, b"file", 4, &lax(100)).unwrap();
+        assert!(matches!(begun, Begun::Unchanged));
+        for name in ["private", "read-only"] {
+            let dir = enter(&target, &top, name);
+            restore(&target, &dir, "new", b"x", 1).unwrap();
+            target.finish_dir(&dir, &lax(1)).unwrap();
+        }
+        // Made by a restore that was killed before it came to the end of it.
+        enter(&target, &top, "of a restore");
+    }
+    let target = open(&root, Policy::Never);
+    let dir = enter(&target, &target.root(), "of a restore");
+    target.finish_dir(&dir, &lax(1)).unwrap();
+    let modes = ["file", "private", "read-only", "of a restore"].map(mode);
+    assert_eq!(modes, [0o600, 0o700, 0o500, 0o777]);
+    assert!(root.join("read-only/new").exists());
+    set("read-only", 0o700);
 }
 
 // FILES-32
