@@ -301,8 +301,9 @@ impl Target {
         Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new, mode_before }))
     }
 
-    /// Opens the directory `name` in `parent` on the way to what is restored: made like any other
-    /// directory of this user when it is not there, and never given attributes.
+    /// Opens the directory `name` in `parent` on the way to what is restored: made for this user
+    /// alone when it is not there, and never given attributes. Its own are not recorded, and what
+    /// comes below it may have been out of sight of others because of them.
     ///
     /// # Errors
     /// [`TargetError::NotDirectory`] when a symlink or something else stands there.
@@ -310,8 +311,7 @@ impl Target {
         check_name(name)?;
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
-        let everything = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-        let is_new = match mkdirat(&parent.fd, name, everything) {
+        let is_new = match mkdirat(&parent.fd, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(source) => return Err(fail(source)),
@@ -319,6 +319,19 @@ impl Target {
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
         Ok(DirHandle { fd, path: path.into(), is_new, mode_before: None })
+    }
+
+    /// Takes those rights of group and others from an existing directory that it will not have in
+    /// the end either, before anything is put into it. What cannot be taken is noted in the end.
+    pub fn shut(&self, directory: &DirHandle, attributes: &Attributes) {
+        if directory.is_new || self.inner.policy == Policy::Never {
+            return;
+        }
+        let Ok(status) = Status::of(&directory.fd) else { return };
+        let mode = status.mode & (attributes.mode | !0o077);
+        if mode != status.mode {
+            let _ = fchmod(&directory.fd, Mode::from_raw_mode(mode));
+        }
     }
 
     /// What entering the directory `name` in `parent` would do, and the directory if it is there

@@ -251,6 +251,29 @@ fn restore_with_never(around: &Path) {
     set("read-only", 0o700);
 }
 
+// FILES-30
+#[test]
+fn others_see_no_more_during_a_restore_than_afterwards() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mode = |name: &str| fs::metadata(temporary.path().join(name)).unwrap().mode() & 0o7777;
+    let target = open(temporary.path(), Policy::Changed);
+    let way = target.pass_dir(&target.root(), b"home").unwrap();
+    assert_eq!((mode("home"), way.path()), (0o700, &b"home"[..]));
+    fs::create_dir(temporary.path().join("lax")).unwrap();
+    fs::set_permissions(temporary.path().join("lax"), fs::Permissions::from_mode(0o777)).unwrap();
+    let recorded = Attributes { mode: 0o1750, ..plain(1) };
+    let dir = enter(&target, &target.root(), "lax");
+    target.shut(&dir, &recorded);
+    assert_eq!(mode("lax"), 0o750);
+    target.finish_dir(&dir, &recorded).unwrap();
+    assert_eq!(mode("lax"), 0o1750);
+    // What it has and will have is left alone.
+    let changed = || fs::metadata(temporary.path().join("lax")).unwrap().ctime_nsec();
+    let before = changed();
+    target.shut(&enter(&target, &target.root(), "lax"), &recorded);
+    assert_eq!(changed(), before);
+}
+
 // FILES-32
 #[test]
 fn files_and_directories_take_each_others_place_but_nothing_with_entries_is_deleted() {
