@@ -21,7 +21,7 @@ mod shortfall;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -138,6 +138,8 @@ struct Inner {
     marker: Option<Marker>,
     /// Part files begun and not finished, by path.
     parts: Mutex<BTreeSet<Vec<u8>>>,
+    /// A directory of each file system that was entered, by device.
+    file_systems: Mutex<BTreeMap<u64, Arc<OwnedFd>>>,
     shortfalls: Mutex<Shortfalls>,
 }
 
@@ -237,6 +239,7 @@ impl Target {
             is_superuser: geteuid().is_root(),
             marker,
             parts: Mutex::default(),
+            file_systems: Mutex::default(),
             shortfalls: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -298,6 +301,7 @@ impl Target {
         }
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
+        self.note_file_system(&fd).map_err(fail)?;
         Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new, mode_before }))
     }
 
@@ -318,7 +322,17 @@ impl Target {
         };
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
+        self.note_file_system(&fd).map_err(fail)?;
         Ok(DirHandle { fd, path: path.into(), is_new, mode_before: None })
+    }
+
+    /// Remembers the file system of a directory for [`Self::sync`].
+    fn note_file_system(&self, fd: &Arc<OwnedFd>) -> Result<(), Errno> {
+        let device = Status::of(fd)?.device;
+        let all = &self.inner.file_systems;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(device).or_insert_with(|| Arc::clone(fd));
+        Ok(())
     }
 
     /// Takes those rights of group and others from an existing directory that it will not have in
@@ -424,6 +438,10 @@ impl Target {
         let root = &self.inner.root.fd;
         let fail = |source| TargetError::new(b".", source);
         syncfs(root).map_err(fail)?;
+        let others = self.inner.file_systems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for fd in others.values() {
+            syncfs(fd).map_err(fail)?;
+        }
         if let (Some(marker), true) = (&self.inner.marker, self.parts().is_empty()) {
             // Taking the marker away must not show in the root's own time.
             let modified = Status::of(root).map_err(fail)?.modified;

@@ -6,7 +6,7 @@ use larder_protocol::tree::entry::Attributes;
 use rustix::{
     fs::{
         AtFlags, FallocateFlags, FileType, Mode, OFlags, copy_file_range, fallocate, fchmod,
-        ftruncate, openat, unlinkat,
+        fdatasync, ftruncate, openat, unlinkat,
     },
     io::{Errno, pread, pwrite},
     process::geteuid,
@@ -318,6 +318,10 @@ impl PartFile {
             ftruncate(&self.fd, self.bytes).map_err(fail)?;
         }
         self.target.apply(&self.fd, &self.path(), attributes)?;
+        if self.target.inner.policy == Policy::Never {
+            // After a crash of the machine it would be kept unread, whatever of it is there.
+            fdatasync(&self.fd).map_err(fail)?;
+        }
         let mut seen = self.seen.as_deref().cloned();
         for _ in 0..NAME_TRIES_MAX {
             let now = self.target.existing(&self.directory, &self.name)?;

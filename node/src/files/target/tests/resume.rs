@@ -119,6 +119,30 @@ fn after_a_crash_of_the_machine_equal_length_and_time_are_not_believed() {
     assert!(!marker.exists());
 }
 
+// FILES-26
+#[test]
+fn every_file_system_that_was_entered_is_made_durable() {
+    let name = "target::tests::resume::child_restores_to_two_file_systems";
+    run_in_child(name, WITH_OWN_MOUNTS, shared_dir().path());
+}
+
+#[test]
+#[ignore = "run by every_file_system_that_was_entered_is_made_durable"]
+fn child_restores_to_two_file_systems() {
+    let Some(root) = child_dir() else { return };
+    fs::create_dir(root.join("mounted")).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(root.join("mounted"));
+    assert!(mount.status().unwrap().success());
+    let target = open(&root, Policy::Never);
+    for name in ["mounted", "beside"] {
+        let dir = enter(&target, &target.root(), name);
+        restore(&target, &dir, "file", b"x", 1).unwrap();
+    }
+    assert_eq!(target.inner.file_systems.lock().unwrap().len(), 2);
+    target.sync().unwrap();
+}
+
 // FILES-27
 #[test]
 fn two_restores_to_one_directory_do_not_meet() {
