@@ -260,6 +260,11 @@ impl<'r, 'a> Planner<'r, 'a> {
         };
         let Some((links, left)) = self.links.get_mut(&identity) else { return Ok(Some(entry)) };
         let links = Arc::clone(links);
+        if links.are_given_up() {
+            // The first name cannot be placed; the bytes may well be there. This one is the first.
+            self.links.remove(&identity);
+            return Ok(Some(entry));
+        }
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.links.remove(&identity);

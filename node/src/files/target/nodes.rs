@@ -129,11 +129,10 @@ impl Target {
         let is_equal = |existing: &Status| special.equals(directory, name, existing);
         match self.plan(existing.as_ref(), attributes.modified, is_equal) {
             Plan::Keep => return Ok(Made::Kept),
-            Plan::Unchanged => {
-                self.refresh(directory, name, attributes)?;
+            Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 return Ok(Made::Unchanged);
             }
-            Plan::Make => {}
+            Plan::Unchanged | Plan::Make => {}
         }
         let part = part_name(name);
         self.clear_way(directory, name, existing.as_ref())?;

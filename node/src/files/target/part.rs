@@ -1,6 +1,9 @@
 //! Files of the target: built up under a part name, renamed when complete.
 
-use std::{num::NonZeroUsize, os::fd::OwnedFd};
+use std::{
+    num::NonZeroUsize,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
 use larder_protocol::tree::entry::Attributes;
 use rustix::{
@@ -12,8 +15,9 @@ use rustix::{
     process::geteuid,
 };
 
-use super::{DirHandle, Plan, Policy, Target, TargetError, take_name};
+use super::{DirHandle, Plan, Policy, Target, TargetError, attributes::has_attributes, take_name};
 use crate::files::{
+    directory::Listing,
     names::{check_name, part_name},
     reader::length,
     status::Status,
@@ -82,7 +86,12 @@ impl Target {
     ) -> Result<Plan, TargetError> {
         check_name(name)?;
         let existing = self.existing(directory, name)?;
-        Ok(self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes)))
+        let plan = self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes));
+        let is_directory = existing.is_some_and(|it| it.file_type == FileType::Directory);
+        if plan == Plan::Make && is_directory && self.has_entries(directory, name) {
+            return Err(TargetError::NotEmpty { path: directory.path_of(name) });
+        }
+        Ok(plan)
     }
 
     /// Begins (or takes up again) the file `name` of so many `bytes`.
@@ -101,11 +110,10 @@ impl Target {
         let is_equal = is_equal(bytes, attributes);
         match self.plan(existing.as_ref(), attributes.modified, is_equal) {
             Plan::Keep => Ok(Begun::Kept),
-            Plan::Unchanged => {
-                self.refresh(directory, name, attributes)?;
+            Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 Ok(Begun::Unchanged)
             }
-            Plan::Make => {
+            Plan::Unchanged | Plan::Make => {
                 self.clear_way(directory, name, existing.as_ref())?;
                 let part = part_name(name);
                 let path = directory.path_of(&part);
@@ -132,7 +140,8 @@ impl Target {
         self.is_resumed() && Status::at(&directory.fd, &part_name(name)).is_ok()
     }
 
-    /// Gives the file at `name`, whose content was compared and is right, its attributes.
+    /// Gives the file at `name`, whose content was compared and is right, its attributes; false if
+    /// a new file has to take its place.
     ///
     /// # Errors
     /// [`TargetError`], `ESTALE` when it was written to or another file has taken the name since.
@@ -142,7 +151,7 @@ impl Target {
         name: &[u8],
         compared: &ExistingFile,
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<bool, TargetError> {
         check_name(name)?;
         let path = directory.path_of(name);
         let fail = |source| TargetError::new(&path, source);
@@ -150,7 +159,7 @@ impl Target {
         if !is_same(Some(&status), Some(&compared.opened)) {
             return Err(fail(Errno::STALE));
         }
-        self.apply(&compared.fd, &path, attributes)
+        self.apply_alone(&compared.fd, &status, &path, attributes)
     }
 
     /// Opens the regular file at `name`, if one stands there and may be read.
@@ -176,21 +185,49 @@ impl Target {
         }
     }
 
-    /// Gives what stands at `name` the attributes that differ, if the policy touches it at all.
+    /// Gives what stands at `name` the attributes that differ, if the policy touches it at all;
+    /// false if a new object has to take its place.
     pub(super) fn refresh(
         &self,
         directory: &DirHandle,
         name: &[u8],
+        seen: Option<&Status>,
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<bool, TargetError> {
         if self.inner.policy == Policy::Never {
-            return Ok(());
+            return Ok(true);
         }
         let path = directory.path_of(name);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = openat(&directory.fd, name, flags, Mode::empty())
             .map_err(|source| TargetError::new(&path, source))?;
-        self.apply(&node, &path, attributes)
+        let status = Status::of(&node).map_err(|source| TargetError::new(&path, source))?;
+        if seen.is_none_or(|seen| seen.object() != status.object()) {
+            return Ok(false);
+        }
+        self.apply_alone(&node, &status, &path, attributes)
+    }
+
+    /// Sets attributes on an object that was there before, unless it has other names and would
+    /// change: who may write in the target may have linked another's file to it, which then would
+    /// get this owner and mode.
+    fn apply_alone(
+        &self,
+        fd: &(impl AsFd + AsRawFd),
+        status: &Status,
+        path: &[u8],
+        attributes: &Attributes,
+    ) -> Result<bool, TargetError> {
+        if status.links > 1 && !has_attributes(fd, status, attributes) {
+            return Ok(false);
+        }
+        self.apply(fd, path, attributes).map(|()| true)
+    }
+
+    fn has_entries(&self, directory: &DirHandle, name: &[u8]) -> bool {
+        let opened = self.inner.resolver.open(&directory.fd, &[name]).ok().flatten();
+        // One that cannot be looked into is refused later, with the kernel's reason.
+        opened.is_some_and(|fd| Listing::read(&fd).0.len() > 0)
     }
 }
 
@@ -329,12 +366,18 @@ impl PartFile {
                 let is_equal = is_equal(self.bytes, attributes);
                 match self.target.plan(now.as_ref(), attributes.modified, is_equal) {
                     Plan::Keep => return Ok(Placed::Kept(self)),
-                    Plan::Unchanged => {
-                        self.target.refresh(&self.directory, &self.name, attributes)?;
+                    Plan::Unchanged
+                        if self.target.refresh(
+                            &self.directory,
+                            &self.name,
+                            now.as_ref(),
+                            attributes,
+                        )? =>
+                    {
                         self.discard()?;
                         return Ok(Placed::Unchanged);
                     }
-                    Plan::Make => seen = now,
+                    Plan::Unchanged | Plan::Make => seen = now,
                 }
             }
             match take_name(&self.directory, &self.part, &self.name, seen.is_some()) {

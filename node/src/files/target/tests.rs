@@ -274,6 +274,31 @@ fn others_see_no_more_during_a_restore_than_afterwards() {
     assert_eq!(changed(), before);
 }
 
+// FILES-21
+#[test]
+fn a_hard_link_that_looks_equal_gets_no_attributes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (root, shadow) = (temporary.path().join("target"), temporary.path().join("shadow"));
+    fs::create_dir(&root).unwrap();
+    fs::write(&shadow, b"same").unwrap();
+    set_modified(&shadow, 100, 5);
+    fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["by looks", "by content"] {
+        fs::hard_link(&shadow, root.join(name)).unwrap();
+    }
+    let mode = || fs::metadata(&shadow).unwrap().mode() & 0o7777;
+    let target = open(&root, Policy::Changed);
+    assert_eq!(restore(&target, &target.root(), "by looks", b"same", 100).unwrap(), "written");
+    let compared = target.open_existing(&target.root(), b"by content").unwrap().unwrap();
+    let kept = target.keep_content(&target.root(), b"by content", &compared, &plain(100));
+    assert!(!kept.unwrap(), "a new file has to take its place");
+    assert_eq!(mode(), 0o600);
+    assert_eq!(fs::metadata(root.join("by looks")).unwrap().mode() & 0o7777, 0o644);
+    // With the very attributes it is left where it is: links of the snapshot itself are such.
+    fs::hard_link(root.join("by looks"), root.join("second")).unwrap();
+    assert_eq!(restore(&target, &target.root(), "second", b"same", 100).unwrap(), "unchanged");
+}
+
 // FILES-32
 #[test]
 fn files_and_directories_take_each_others_place_but_nothing_with_entries_is_deleted() {
