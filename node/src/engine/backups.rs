@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::Component,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use larder_protocol::tree::{diff::Change, entry::Kind};
 use super::{
     ChunkSource, Core, EngineError, Member,
     backup::{self, BackupError, Made, Plan},
+    settings,
 };
 use crate::{
     command::{
@@ -80,9 +81,9 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
         wish.paths
             .iter()
             .map(|path| {
-                let path: PathBuf = path.as_path().to_owned();
-                let kept = kept.iter().find(|folder| folder.path == path).cloned();
-                kept.unwrap_or(Folder { path, excludes: Vec::new() })
+                let path = path.as_path();
+                let kept = settings::kept_at(&kept, path).cloned();
+                kept.unwrap_or_else(|| Folder { path: settings::real(path), excludes: Vec::new() })
             })
             .collect()
     };
@@ -91,6 +92,10 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
             .hint("add one with `larder add PATH`, or name one: `larder backup PATH`"));
     }
     for folder in &mut folders {
+        // Added by a version that kept paths as they were typed.
+        if folder.path.components().any(|name| name == Component::ParentDir) {
+            folder.path = settings::real(&folder.path);
+        }
         folder.excludes.extend(wish.excludes.iter().cloned());
     }
     Ok(folders)
