@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     command::{
-        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Progress,
-        RawPath, Stage, Wait,
+        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Problem,
+        Progress, RawPath, Stage, Wait,
     },
     home::KeepOwn,
     state::folders::Folder,
@@ -43,11 +43,26 @@ pub(crate) async fn run(
     let folders = folders(core, &wish)?;
     super::sync::refresh(core, &member).await;
     let mut snapshots = Vec::with_capacity(folders.len());
-    let mut problems_total = 0;
+    let (mut problems_total, mut first) = (0, None);
     for folder in folders {
-        let (snapshot, problems) = one(core, &member, folder, events).await?;
-        snapshots.push(snapshot);
-        problems_total += problems;
+        let path = PathField::from(folder.path.as_path());
+        match one(core, &member, folder, events).await? {
+            Ok((snapshot, problems)) => {
+                snapshots.push(snapshot);
+                problems_total += problems;
+            }
+            Err(failure) => {
+                let what = failure.message.clone();
+                events.problem(Problem { path, what }).await.map_err(EngineError::from)?;
+                problems_total += 1;
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    if snapshots.is_empty()
+        && let Some(failure) = first
+    {
+        return Err(failure);
     }
     let reached = match wish.wait {
         Wait::Local => Wait::Local,
@@ -101,12 +116,16 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
     Ok(folders)
 }
 
+/// A snapshot and how many problems it has, or why the folder could not be saved.
+type Saved = Result<(BackupSnapshot, u64), Failure>;
+
+/// Backs one folder up. What is wrong with the folder itself does not concern the others.
 async fn one(
     core: &Arc<Core>,
     member: &Arc<Member>,
     folder: Folder,
     events: &EventSink,
-) -> Result<(BackupSnapshot, u64), Failure> {
+) -> Result<Saved, Failure> {
     let config = core.config();
     let plan = Plan {
         root: folder.path,
@@ -116,9 +135,13 @@ async fn one(
     };
     let source = ChunkSource::new(core, member);
     let (core, member, events) = (Arc::clone(core), Arc::clone(member), events.clone());
-    let work = move || -> Result<(BackupSnapshot, u64), Failure> {
+    let work = move || -> Result<Saved, Failure> {
         let custody = member.custody()?;
-        let made = backup::run(&core, &member, custody, &plan, &events)?;
+        let made = match backup::run(&core, &member, custody, &plan, &events) {
+            Ok(made) => made,
+            Err(error) if error.is_of_folder() => return Ok(Err(error.of_folder(&plan.root))),
+            Err(error) => return Err(error.into()),
+        };
         let (files_new, files_changed) = compare(&source, &made);
         let path = PathField::new(plan.root.as_os_str().as_bytes());
         let snapshot = BackupSnapshot {
@@ -134,7 +157,7 @@ async fn one(
             new_bytes: made.new_bytes,
             stored_bytes: made.stored_bytes,
         };
-        Ok((snapshot, made.problems))
+        Ok(Ok((snapshot, made.problems)))
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Panicked)?
 }
@@ -205,3 +228,6 @@ async fn wait_until_safe(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
