@@ -85,6 +85,8 @@ pub struct FileReader {
     directory: Arc<Directory>,
     name: Vec<u8>,
     opened: Status,
+    /// A moment before that look at it.
+    before: SystemTime,
     /// Bytes handed out, holes included.
     at: u64,
     /// End of the data run that `at` is in; `at` itself when that has to be found out.
@@ -103,6 +105,7 @@ impl FileReader {
     /// # Errors
     /// [`ReadError`]; opening has no effect on anything that is not a regular file.
     pub fn open(directory: &Arc<Directory>, name: &[u8]) -> Result<Self, ReadError> {
+        let before = SystemTime::now();
         let dir = directory.fd().map_err(ReadError::new)?;
         let fd = open_regular(&dir, name)?;
         let opened = Status::of(&fd)?;
@@ -118,6 +121,7 @@ impl FileReader {
             directory: directory.clone(),
             name: name.to_vec(),
             opened,
+            before,
             at: 0,
             run_end: 0,
             drops,
@@ -211,7 +215,8 @@ impl FileReader {
         } else {
             Verdict::ChangedWhileRead
         };
-        let is_cacheable = verdict == Verdict::Unchanged && before.is_settled(SystemTime::now());
+        // Settled by then: while it was read, a change may have left the stamp of the one before.
+        let is_cacheable = verdict == Verdict::Unchanged && before.is_settled(self.before);
         Ok(Finished { verdict, cacheable: is_cacheable.then_some(before) })
     }
 
