@@ -352,7 +352,10 @@ impl<'a> Run<'a> {
             | EngineError::UnknownEpoch(_)
             | EngineError::Record(_)
             | EngineError::Host(HostError::Depot(
-                DepotError::Unknown(_) | DepotError::Missing(_) | DepotError::Corrupt(_),
+                DepotError::Unknown(_)
+                | DepotError::Missing(_)
+                | DepotError::Corrupt(_)
+                | DepotError::Disk { .. },
             )) => Ok(Lack::Said(one_line(&error))),
             EngineError::Interrupted => {
                 self.check()?;
