@@ -51,3 +51,23 @@ async fn a_lone_folder_that_cannot_be_saved_is_a_failure_that_names_it() {
     let Outcome::Snapshots(listed) = node.ask(find).await else { panic!() };
     assert!(listed.snapshots.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_came_and_changed_are_counted() {
+    let node = TestNode::new("here").await;
+    let folder = node.folder("folder");
+    fs::create_dir(folder.join("dir")).unwrap();
+    for name in ["same", "changed", "dir/changed", "touched", "moved", "gone"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    node.ask(backup(&[&folder])).await;
+    for name in ["changed", "dir/changed", "new", "dir/new"] {
+        fs::write(folder.join(name), "other").unwrap();
+    }
+    fs::write(folder.join("touched"), "touched").unwrap();
+    fs::rename(folder.join("moved"), folder.join("moved to")).unwrap();
+    fs::remove_file(folder.join("gone")).unwrap();
+    let Outcome::Backup(done) = node.ask(backup(&[&folder])).await else { panic!() };
+    let snapshot = &done.snapshots[0];
+    assert_eq!((snapshot.files_new, snapshot.files_changed), (3, 2), "{snapshot:?}");
+}
