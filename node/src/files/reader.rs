@@ -107,7 +107,15 @@ impl FileReader {
     pub fn open(directory: &Arc<Directory>, name: &[u8]) -> Result<Self, ReadError> {
         let before = SystemTime::now();
         let dir = directory.fd().map_err(ReadError::new)?;
-        let fd = open_regular(&dir, name)?;
+        let fd = match open_regular(&dir, name) {
+            // Replaced meanwhile; or listed, and not to be opened under any circumstances.
+            Err(ReadError::Vanished) if Status::at(&dir, name).is_ok() => open_regular(&dir, name)
+                .map_err(|error| match error {
+                    ReadError::Vanished if Status::at(&dir, name).is_ok() => Errno::NOENT.into(),
+                    error => error,
+                })?,
+            opened => opened?,
+        };
         let opened = Status::of(&fd)?;
         let bytes = opened.bytes;
         let drops = !(is_cached(&fd, 0) && is_cached(&fd, bytes / 2));

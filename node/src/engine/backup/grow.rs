@@ -112,6 +112,7 @@ impl<'a> Grower<'a> {
         let node = self.builder.finish()?;
         self.store_nodes()?;
         self.cache.keep(&self.rows)?;
+        self.problems.tell_counted()?;
         Ok(Some(Grown { attributes, node }))
     }
 
@@ -137,7 +138,10 @@ impl<'a> Grower<'a> {
     fn file(&mut self, found: &Found, read: &Receiver<Read>) -> Result<(), BackupError> {
         let stored = match read.recv().map_err(|_| BackupError::Stopped)? {
             Read::Stored(stored) => stored,
-            Read::Vanished => return Ok(()),
+            Read::Vanished => {
+                self.problems.vanished.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
             Read::Unreadable(what) => return self.problems.add(&found.path(), &what),
         };
         if stored.is_torn {
