@@ -39,7 +39,8 @@ pub(super) struct FoldersArguments {}
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A snapshot is safe when enough holders have signed that they keep it, see \
+    after_help = "A folder that is not there is named, and the others are backed up (exit code 3).
+A snapshot is safe when enough holders have signed that they keep it, see \
     `larder config get policy.copies`.
 
 Examples:

@@ -2,21 +2,20 @@
 
 use std::{
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::Component,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use larder_protocol::tree::{diff::Change, entry::Kind};
-
 use super::{
     ChunkSource, Core, EngineError, Member,
     backup::{self, BackupError, Made, Plan},
+    settings,
 };
 use crate::{
     command::{
-        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Progress,
-        RawPath, Stage, Wait,
+        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Problem,
+        Progress, RawPath, Stage, Wait,
     },
     home::KeepOwn,
     state::folders::Folder,
@@ -42,11 +41,26 @@ pub(crate) async fn run(
     let folders = folders(core, &wish)?;
     super::sync::refresh(core, &member).await;
     let mut snapshots = Vec::with_capacity(folders.len());
-    let mut problems_total = 0;
+    let (mut problems_total, mut first) = (0, None);
     for folder in folders {
-        let (snapshot, problems) = one(core, &member, folder, events).await?;
-        snapshots.push(snapshot);
-        problems_total += problems;
+        let path = PathField::from(folder.path.as_path());
+        match one(core, &member, folder, events).await? {
+            Ok((snapshot, problems)) => {
+                snapshots.push(snapshot);
+                problems_total += problems;
+            }
+            Err(failure) => {
+                let what = failure.message.clone();
+                events.problem(Problem { path, what }).await.map_err(EngineError::from)?;
+                problems_total += 1;
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    if snapshots.is_empty()
+        && let Some(failure) = first
+    {
+        return Err(failure);
     }
     let reached = match wish.wait {
         Wait::Local => Wait::Local,
@@ -80,9 +94,9 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
         wish.paths
             .iter()
             .map(|path| {
-                let path: PathBuf = path.as_path().to_owned();
-                let kept = kept.iter().find(|folder| folder.path == path).cloned();
-                kept.unwrap_or(Folder { path, excludes: Vec::new() })
+                let path = path.as_path();
+                let kept = settings::kept_at(&kept, path).cloned();
+                kept.unwrap_or_else(|| Folder { path: settings::real(path), excludes: Vec::new() })
             })
             .collect()
     };
@@ -91,17 +105,25 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
             .hint("add one with `larder add PATH`, or name one: `larder backup PATH`"));
     }
     for folder in &mut folders {
+        // Added by a version that kept paths as they were typed.
+        if folder.path.components().any(|name| name == Component::ParentDir) {
+            folder.path = settings::real(&folder.path);
+        }
         folder.excludes.extend(wish.excludes.iter().cloned());
     }
     Ok(folders)
 }
 
+/// A snapshot and how many problems it has, or why the folder could not be saved.
+type Saved = Result<(BackupSnapshot, u64), Failure>;
+
+/// Backs one folder up. What is wrong with the folder itself does not concern the others.
 async fn one(
     core: &Arc<Core>,
     member: &Arc<Member>,
     folder: Folder,
     events: &EventSink,
-) -> Result<(BackupSnapshot, u64), Failure> {
+) -> Result<Saved, Failure> {
     let config = core.config();
     let plan = Plan {
         root: folder.path,
@@ -111,9 +133,13 @@ async fn one(
     };
     let source = ChunkSource::new(core, member);
     let (core, member, events) = (Arc::clone(core), Arc::clone(member), events.clone());
-    let work = move || -> Result<(BackupSnapshot, u64), Failure> {
+    let work = move || -> Result<Saved, Failure> {
         let custody = member.custody()?;
-        let made = backup::run(&core, &member, custody, &plan, &events)?;
+        let made = match backup::run(&core, &member, custody, &plan, &events) {
+            Ok(made) => made,
+            Err(error) if error.is_of_folder() => return Ok(Err(error.of_folder(&plan.root))),
+            Err(error) => return Err(error.into()),
+        };
         let (files_new, files_changed) = compare(&source, &made);
         let path = PathField::new(plan.root.as_os_str().as_bytes());
         let snapshot = BackupSnapshot {
@@ -129,7 +155,7 @@ async fn one(
             new_bytes: made.new_bytes,
             stored_bytes: made.stored_bytes,
         };
-        Ok((snapshot, made.problems))
+        Ok(Ok((snapshot, made.problems)))
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Panicked)?
 }
@@ -141,18 +167,8 @@ fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
     if made.is_unchanged {
         return (0, 0);
     }
-    let compared = super::look::differences(source, parent, made.snapshot.id);
-    let Ok(changes) = compared else { return (0, 0) };
-    let is_file = |kind: &Kind| matches!(kind, Kind::File { .. });
-    changes.iter().fold((0, 0), |(new, changed), change| match change {
-        Change::Added { entry, .. } if is_file(&entry.kind) => (new + 1, changed),
-        Change::Modified { old, new: entry, .. } | Change::Moved { old, new: entry, .. }
-            if is_file(&entry.kind) && !old.kind.is_same_content(&entry.kind) =>
-        {
-            (new, changed + 1)
-        }
-        _ => (new, changed),
-    })
+    // Figures for the person: without them the backup is as good.
+    super::look::count_files(source, parent, made.snapshot.id).unwrap_or_default()
 }
 
 /// Waits until the newest own head is safe.
@@ -200,3 +216,6 @@ async fn wait_until_safe(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod tree;
 use std::sync::Arc;
 
 pub(crate) use cat::cat;
-pub(crate) use diff::{diff, differences};
+pub(crate) use diff::{count_files, diff};
 pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use shelf::{Shelf, device_names, snapshots};

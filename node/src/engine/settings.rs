@@ -74,34 +74,45 @@ fn folder_at(path: &Path, home: &Path) -> Result<PathBuf, Failure> {
             .hint("run larder as a user who may read the folder"),
     })?;
     if !found.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a file, not a folder")).hint(
-            "add the folder in which it stands; `larder backup FILE` saves a single file once",
-        ));
+        return Err(Failure::usage(format!("{shown} is a file, not a folder"))
+            .hint("add the folder in which it stands, and leave out the rest with --exclude"));
     }
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if real(path).starts_with(real(home)) {
+    let folder = real(path);
+    if folder.starts_with(real(home)) {
         return Err(Failure::usage(format!("{shown} lies in the home of larder itself"))
             .hint("name a folder of your own; larder never backs up its own home"));
     }
-    // As it was typed, without a slash in the end: components know no such thing.
-    Ok(path.components().collect())
+    Ok(folder)
+}
+
+/// The path of a folder without links, `..` and slashes in the end: under it the folder is kept,
+/// and below it restored. As it is typed where nothing stands.
+pub(super) fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.components().collect())
+}
+
+/// The folder on the list that a person means: by the path it stands there under, else by the
+/// directory that it is.
+pub(super) fn kept_at<'a>(kept: &'a [Folder], path: &Path) -> Option<&'a Folder> {
+    let typed: PathBuf = path.components().collect();
+    let real = real(path);
+    kept.iter().find(|one| one.path == typed).or_else(|| kept.iter().find(|one| one.path == real))
 }
 
 /// Takes folders off the list, all or none. A folder that is gone from the disk can be removed.
 pub(crate) async fn remove(core: &Arc<Core>, paths: Vec<RawPath>) -> Result<Outcome, Failure> {
     let removing = Arc::clone(core);
     let work = move || -> Result<(), Failure> {
-        let paths: Vec<PathBuf> =
-            paths.iter().map(|path| path.as_path().components().collect()).collect();
-        for path in &paths {
-            if removing.state.folder(path).map_err(EngineError::from)?.is_none() {
-                let message = format!("{} is not on the list", path.display());
-                return Err(Failure::failed(message)
-                    .hint("`larder folders` shows the list; name a folder as it stands there"));
-            }
-        }
-        for path in &paths {
-            removing.state.remove_folder(path).map_err(EngineError::from)?;
+        let kept = removing.state.folders().map_err(EngineError::from)?;
+        let listed = paths.iter().map(|path| {
+            kept_at(&kept, path.as_path()).ok_or_else(|| {
+                let message = format!("{} is not on the list", path.as_path().display());
+                Failure::failed(message)
+                    .hint("`larder folders` shows the list; name a folder as it stands there")
+            })
+        });
+        for folder in listed.collect::<Result<Vec<_>, _>>()? {
+            removing.state.remove_folder(&folder.path).map_err(EngineError::from)?;
         }
         Ok(())
     };
@@ -184,6 +195,7 @@ pub(crate) async fn config_set(
 mod tests {
     use super::*;
 
+    // FILES-37
     #[test]
     fn a_folder_must_exist_be_a_folder_and_lie_outside_the_home() {
         let outer = tempfile::tempdir().unwrap();
@@ -195,11 +207,16 @@ mod tests {
         let at = |name: &str| folder_at(&outer.path().join(name), &home);
         assert_eq!(at("docs//").unwrap(), outer.path().join("docs"));
         assert!(at("missing").unwrap_err().message.contains("no folder"));
-        assert!(at("file").unwrap_err().hint.unwrap().contains("larder backup FILE"));
+        assert!(at("file").unwrap_err().hint.unwrap().contains("folder in which it stands"));
         for inside in ["home", "home/depot", "link"] {
             assert!(at(inside).unwrap_err().message.contains("home of larder"), "{inside}");
         }
         folder_at(Path::new("docs"), &home).unwrap_err();
+        // One directory is one folder, however it is named.
+        std::os::unix::fs::symlink("docs", outer.path().join("link to docs")).unwrap();
+        for name in ["docs/../docs", "home/../docs/.", "link to docs"] {
+            assert_eq!(at(name).unwrap(), outer.path().join("docs"), "{name}");
+        }
         // The folder around the home may be added: the walk leaves the home out.
         folder_at(outer.path(), &home).unwrap();
     }

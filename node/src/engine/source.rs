@@ -111,14 +111,18 @@ pub(crate) fn range_of(location: &Location) -> std::ops::Range<u64> {
     start..start + u64::from(location.record.sealed_bytes)
 }
 
-/// Whether an error only says that the bytes are not here.
+/// Whether an error only says that the bytes cannot be had here. A disk with a bad sector is such:
+/// holders have the same bytes.
 pub(crate) fn is_absence(error: &EngineError) -> bool {
     use super::error::HostError;
     matches!(
         error,
         EngineError::Lost(_)
             | EngineError::Host(HostError::Depot(
-                DepotError::Unknown(_) | DepotError::Missing(_) | DepotError::Corrupt(_)
+                DepotError::Unknown(_)
+                    | DepotError::Missing(_)
+                    | DepotError::Corrupt(_)
+                    | DepotError::Disk { .. }
             ))
     )
 }

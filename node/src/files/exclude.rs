@@ -56,11 +56,12 @@ impl Rules {
         }
         let compiled =
             builder.build().map_err(|source| PatternError { number: patterns.len(), source })?;
-        let never = never
-            .iter()
-            .filter_map(|path| Status::at(CWD, path.as_os_str().as_bytes()).ok())
-            .map(|status| status.object())
-            .collect();
+        // The directory meant, and a symlink by which it is named.
+        let objects = |path: &PathBuf| {
+            let name = path.as_os_str().as_bytes();
+            [Status::at(CWD, name), Status::followed(path)].into_iter().flatten()
+        };
+        let never = never.iter().flat_map(objects).map(|status| status.object()).collect();
         let patterns = (!patterns.is_empty()).then_some(compiled);
         Ok(Self { patterns, never, cross_file_systems })
     }

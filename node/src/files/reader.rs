@@ -85,6 +85,8 @@ pub struct FileReader {
     directory: Arc<Directory>,
     name: Vec<u8>,
     opened: Status,
+    /// A moment before that look at it.
+    before: SystemTime,
     /// Bytes handed out, holes included.
     at: u64,
     /// End of the data run that `at` is in; `at` itself when that has to be found out.
@@ -103,8 +105,17 @@ impl FileReader {
     /// # Errors
     /// [`ReadError`]; opening has no effect on anything that is not a regular file.
     pub fn open(directory: &Arc<Directory>, name: &[u8]) -> Result<Self, ReadError> {
+        let before = SystemTime::now();
         let dir = directory.fd().map_err(ReadError::new)?;
-        let fd = open_regular(&dir, name)?;
+        let fd = match open_regular(&dir, name) {
+            // Replaced meanwhile; or listed, and not to be opened under any circumstances.
+            Err(ReadError::Vanished) if Status::at(&dir, name).is_ok() => open_regular(&dir, name)
+                .map_err(|error| match error {
+                    ReadError::Vanished if Status::at(&dir, name).is_ok() => Errno::NOENT.into(),
+                    error => error,
+                })?,
+            opened => opened?,
+        };
         let opened = Status::of(&fd)?;
         let bytes = opened.bytes;
         let drops = !(is_cached(&fd, 0) && is_cached(&fd, bytes / 2));
@@ -118,6 +129,7 @@ impl FileReader {
             directory: directory.clone(),
             name: name.to_vec(),
             opened,
+            before,
             at: 0,
             run_end: 0,
             drops,
@@ -211,7 +223,8 @@ impl FileReader {
         } else {
             Verdict::ChangedWhileRead
         };
-        let is_cacheable = verdict == Verdict::Unchanged && before.is_settled(SystemTime::now());
+        // Settled by then: while it was read, a change may have left the stamp of the one before.
+        let is_cacheable = verdict == Verdict::Unchanged && before.is_settled(self.before);
         Ok(Finished { verdict, cacheable: is_cacheable.then_some(before) })
     }
 

@@ -3,12 +3,13 @@
 
 use std::{
     os::fd::AsFd,
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use larder_protocol::tree::entry::{Attributes, DeviceNumber, FileTime, Identity, Xattr};
 use rustix::{
-    fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, statx},
+    fs::{AtFlags, CWD, FileType, Statx, StatxFlags, StatxTimestamp, statx},
     io::Errno,
 };
 
@@ -41,6 +42,12 @@ impl Status {
     pub(crate) fn at(dir: impl AsFd, name: &[u8]) -> Result<Self, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME).map(Self::from)
+    }
+
+    /// Looks at what `path` leads to in the end, symlinks followed: a person named it.
+    pub(crate) fn followed(path: &Path) -> Result<Self, Errno> {
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        statx(CWD, path, AtFlags::empty(), mask).map(Self::from)
     }
 
     /// Looks at what `fd` has open, also through an `O_PATH` descriptor.

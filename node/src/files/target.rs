@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open -> enter_dir -> begin_file -> write_at ... -> finish -> finish_dir -> sync
-//!             0700       .larder-part-<hash>     rename    final attributes
+//!             1700       .larder-part-<hash>     rename    final attributes
 //! ```
 //! Every object is built under a part name and renamed when it is complete, attributes included,
 //! so that whatever stands under a real name is whole. A marker in the root (the part name of the
@@ -21,7 +21,7 @@ mod shortfall;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,7 +29,10 @@ use std::{
 
 use larder_protocol::tree::entry::{Attributes, FileTime};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, chmod, mkdirat, openat, syncfs, unlinkat},
+    fs::{
+        AtFlags, FileType, Mode, OFlags, RenameFlags, chmod, fchmod, mkdirat, openat, renameat,
+        renameat_with, syncfs, unlinkat,
+    },
     io::Errno,
     process::geteuid,
 };
@@ -38,7 +41,7 @@ use thiserror::Error;
 use self::{beneath::Resolver, marker::Marker};
 pub use self::{
     nodes::{Made, Special},
-    part::{Begun, ExistingFile, PartFile},
+    part::{Begun, ExistingFile, PartFile, Placed},
     shortfall::{Lack, Shortfall, Shortfalls},
 };
 use super::{
@@ -46,6 +49,10 @@ use super::{
     names::{NameError, check_name, is_part_name, part_name},
     status::Status,
 };
+
+/// Mode of a directory that is being made. The sticky bit tells it from a private one of the user's
+/// when an interrupted restore is given again; its own mode takes the place of it in the end.
+const UNFINISHED: u32 = 0o1700;
 
 /// What happens to entries that exist already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,6 +138,8 @@ struct Inner {
     marker: Option<Marker>,
     /// Part files begun and not finished, by path.
     parts: Mutex<BTreeSet<Vec<u8>>>,
+    /// A directory of each file system that was entered, by device.
+    file_systems: Mutex<BTreeMap<u64, Arc<OwnedFd>>>,
     shortfalls: Mutex<Shortfalls>,
 }
 
@@ -141,6 +150,8 @@ pub struct DirHandle {
     path: Arc<[u8]>,
     /// Whether this restore made it.
     is_new: bool,
+    /// The mode it had before it was made usable.
+    mode_before: Option<u32>,
 }
 
 impl DirHandle {
@@ -194,7 +205,7 @@ impl Target {
         std::fs::create_dir_all(path)
             .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let fd = beneath::open_root(path).map_err(fail)?;
-        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new };
+        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new, mode_before: None };
         let marker = Marker::set(&root.fd)?;
         Ok(Self::with(root, options, resolver, Some(marker)))
     }
@@ -210,7 +221,8 @@ impl Target {
             Err(Errno::NOENT) => return Ok(None),
             Err(source) => return Err(TargetError::new(b".", source)),
         };
-        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false };
+        let root =
+            DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false, mode_before: None };
         Ok(Some(Self::with(root, options, Resolver::Openat2, None)))
     }
 
@@ -227,6 +239,7 @@ impl Target {
             is_superuser: geteuid().is_root(),
             marker,
             parts: Mutex::default(),
+            file_systems: Mutex::default(),
             shortfalls: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -257,10 +270,10 @@ impl Target {
             Ok(fd) => fd.map_or(root, Arc::new),
             Err(source) => return Err(TargetError::new(&path, source)),
         };
-        Ok(DirHandle { fd, path: path.into(), is_new: false })
+        Ok(DirHandle { fd, path: path.into(), is_new: false, mode_before: None })
     }
 
-    /// Opens the directory `name` in `parent`, made with mode 0700 if it is not there.
+    /// Opens the directory `name` in `parent`, made for the user alone if it is not there.
     ///
     /// # Errors
     /// [`TargetError`]; a directory is never deleted here.
@@ -274,10 +287,11 @@ impl Target {
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
         let mut is_new = self.make_dir(parent, name).map_err(fail)?;
+        let mut mode_before = None;
         if !is_new {
             let status = Status::at(&parent.fd, name).map_err(fail)?;
             if status.file_type == FileType::Directory {
-                self.make_usable(parent, name, &status);
+                mode_before = self.make_usable(parent, name, &status);
             } else if self.keeps(&status, attributes.modified) {
                 return Ok(Entered::Kept);
             } else {
@@ -287,11 +301,13 @@ impl Target {
         }
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new }))
+        self.note_file_system(&fd).map_err(fail)?;
+        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new, mode_before }))
     }
 
-    /// Opens the directory `name` in `parent` on the way to what is restored: made like any other
-    /// directory of this user when it is not there, and never given attributes.
+    /// Opens the directory `name` in `parent` on the way to what is restored: made for this user
+    /// alone when it is not there, and never given attributes. Its own are not recorded, and what
+    /// comes below it may have been out of sight of others because of them.
     ///
     /// # Errors
     /// [`TargetError::NotDirectory`] when a symlink or something else stands there.
@@ -299,15 +315,37 @@ impl Target {
         check_name(name)?;
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
-        let everything = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-        let is_new = match mkdirat(&parent.fd, name, everything) {
+        let is_new = match mkdirat(&parent.fd, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(source) => return Err(fail(source)),
         };
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        Ok(DirHandle { fd, path: path.into(), is_new })
+        self.note_file_system(&fd).map_err(fail)?;
+        Ok(DirHandle { fd, path: path.into(), is_new, mode_before: None })
+    }
+
+    /// Remembers the file system of a directory for [`Self::sync`].
+    fn note_file_system(&self, fd: &Arc<OwnedFd>) -> Result<(), Errno> {
+        let device = Status::of(fd)?.device;
+        let all = &self.inner.file_systems;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(device).or_insert_with(|| Arc::clone(fd));
+        Ok(())
+    }
+
+    /// Takes those rights of group and others from an existing directory that it will not have in
+    /// the end either, before anything is put into it. What cannot be taken is noted in the end.
+    pub fn shut(&self, directory: &DirHandle, attributes: &Attributes) {
+        if directory.is_new || self.inner.policy == Policy::Never {
+            return;
+        }
+        let Ok(status) = Status::of(&directory.fd) else { return };
+        let mode = status.mode & (attributes.mode | !0o077);
+        if mode != status.mode {
+            let _ = fchmod(&directory.fd, Mode::from_raw_mode(mode));
+        }
     }
 
     /// What entering the directory `name` in `parent` would do, and the directory if it is there
@@ -330,8 +368,12 @@ impl Target {
                     .resolver
                     .open(&parent.fd, &[name])
                     .map_err(|source| TargetError::new(&path, source))?;
-                let directory =
-                    fd.map(|fd| DirHandle { fd: Arc::new(fd), path: path.into(), is_new: false });
+                let directory = fd.map(|fd| DirHandle {
+                    fd: Arc::new(fd),
+                    path: path.into(),
+                    is_new: false,
+                    mode_before: None,
+                });
                 Ok((Plan::Unchanged, directory))
             }
             Some(status) if self.keeps(&status, attributes.modified) => Ok((Plan::Keep, None)),
@@ -368,14 +410,18 @@ impl Target {
         self.clear_dir(directory);
         let fail = |source| TargetError::new(&directory.path, source);
         let status = Status::of(&directory.fd).map_err(fail)?;
-        // Made by an earlier restore that did not come to this point.
-        let is_unfinished =
-            self.is_resumed() && status.mode & 0o777 == 0o700 && status.uid == geteuid().as_raw();
+        // Made by an earlier restore that did not come to this point. Setgid may be inherited.
+        let is_unfinished = self.is_resumed()
+            && status.mode & 0o5777 == UNFINISHED
+            && status.uid == geteuid().as_raw();
         if directory.is_new || is_unfinished {
-            self.apply(&directory.fd, &directory.path, attributes)
-        } else {
-            Ok(())
+            return self.apply(&directory.fd, &directory.path, attributes);
         }
+        if let Some(before) = directory.mode_before {
+            // As it was found. Should that fail, it stays as usable as this restore made it.
+            let _ = fchmod(&directory.fd, Mode::from_raw_mode(before));
+        }
+        Ok(())
     }
 
     fn clear_dir(&self, directory: &DirHandle) {
@@ -392,6 +438,10 @@ impl Target {
         let root = &self.inner.root.fd;
         let fail = |source| TargetError::new(b".", source);
         syncfs(root).map_err(fail)?;
+        let others = self.inner.file_systems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for fd in others.values() {
+            syncfs(fd).map_err(fail)?;
+        }
         if let (Some(marker), true) = (&self.inner.marker, self.parts().is_empty()) {
             // Taking the marker away must not show in the root's own time.
             let modified = Status::of(root).map_err(fail)?.modified;
@@ -468,7 +518,7 @@ impl Target {
 
     /// Whether the directory was made; if not, something stands there.
     fn make_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<bool, Errno> {
-        match mkdirat(&parent.fd, name, Mode::RWXU) {
+        match mkdirat(&parent.fd, name, Mode::from_raw_mode(UNFINISHED)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(error) => Err(error),
@@ -476,16 +526,16 @@ impl Target {
     }
 
     /// Lets an ordinary owner work in an existing directory whose mode forbids it; should that
-    /// fail, opening it will say why.
-    fn make_usable(&self, parent: &DirHandle, name: &[u8], status: &Status) {
+    /// fail, opening it will say why. Answers the mode before, if it was changed.
+    fn make_usable(&self, parent: &DirHandle, name: &[u8], status: &Status) -> Option<u32> {
         if self.inner.is_superuser || status.mode & 0o700 == 0o700 {
-            return;
+            return None;
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(node) = openat(&parent.fd, name, flags, Mode::empty()) {
-            let mode = Mode::from_raw_mode(status.mode | 0o700);
-            let _ = chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode);
-        }
+        let node = openat(&parent.fd, name, flags, Mode::empty()).ok()?;
+        let mode = Mode::from_raw_mode(status.mode | 0o700);
+        let changed = chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode);
+        changed.is_ok().then_some(status.mode)
     }
 
     /// Removes part files of an earlier restore that this one did not take up.
@@ -502,4 +552,26 @@ impl Target {
             }
         }
     }
+}
+
+/// Gives what stands at `part` in `directory` the name `name`; what has that name is replaced only
+/// if something was seen there that may be.
+///
+/// # Errors
+/// `EEXIST` when something came to stand there unseen.
+fn take_name(
+    directory: &DirHandle,
+    part: &[u8],
+    name: &[u8],
+    may_replace: bool,
+) -> Result<(), Errno> {
+    let dir = &directory.fd;
+    if !may_replace {
+        match renameat_with(dir, part, dir, name, RenameFlags::NOREPLACE) {
+            // Not known to every file system: a small race remains there.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            result => return result,
+        }
+    }
+    renameat(dir, part, dir, name)
 }

@@ -148,6 +148,10 @@ impl Walk {
             Look::Seen(seen) => seen,
             Look::LeftOut(why) => return self.skip(directory.path_of(&name), why),
             Look::Failed(error) => return self.fail(directory.path_of(&name), error),
+            Look::Phantom => {
+                let (path, error) = (directory.path_of(&name), Errno::NOENT);
+                return self.events.push_back(Event::Unreadable { path, error });
+            }
         };
         if seen.status.file_type == FileType::Directory {
             let mut position = frame.position.clone();

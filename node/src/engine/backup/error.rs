@@ -1,10 +1,17 @@
 //! Why a backup ended before its time.
 
+use std::path::Path;
+
 use larder_protocol::{pack::BuildError, tree::builder::TreeError};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::{
-    command::Cancelled, depot::DepotError, engine::EngineError, files::WalkError, state::StateError,
+    command::{Cancelled, Failure},
+    depot::DepotError,
+    engine::EngineError,
+    files::WalkError,
+    state::StateError,
 };
 
 /// Why a folder could not be backed up. What was durable before stays.
@@ -43,6 +50,29 @@ pub(crate) enum BackupError {
 }
 
 impl BackupError {
+    /// Whether it is the fault of the folder alone: others can be backed up all the same.
+    pub(crate) const fn is_of_folder(&self) -> bool {
+        matches!(self, Self::Walk(_) | Self::Tree(_) | Self::Seal(_) | Self::Panicked)
+    }
+
+    /// How the person is told that the folder at `root` could not be backed up.
+    pub(crate) fn of_folder(&self, root: &Path) -> Failure {
+        let shown = root.display();
+        let failed = || Failure::from_error(format!("backing up {shown}"), self);
+        let Self::Walk(WalkError::Root(errno)) = self else {
+            return failed().hint("`larder folders` shows what is backed up");
+        };
+        match *errno {
+            Errno::NOENT => Failure::failed(format!("there is no folder {shown}")).hint(
+                "connect the disk that it is on, or take it off the list with `larder remove`",
+            ),
+            Errno::NOTDIR => Failure::failed(format!("{shown} is a file, not a folder")).hint(
+                "back up the folder in which it stands, and leave out the rest with --exclude",
+            ),
+            _ => failed().hint("run larder as a user who may read the folder"),
+        }
+    }
+
     /// The cause among several errors: not those that only say that another part has failed.
     pub(super) fn first<T>(errors: Vec<Self>, made: Result<T, Self>) -> Result<T, Self> {
         let (value, last) = match made {

@@ -7,7 +7,7 @@ use larder_protocol::{
     ids::ChunkId,
     tree::{
         builder::{TreeBuilder, TreeError},
-        entry::{Attributes, Entry, Identity, Kind},
+        entry::{Attributes, Entry, FileTime, Identity, Kind},
     },
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Grower<'a> {
     tools: Tools,
     /// Attributes of the folder itself.
     root: Option<Attributes>,
+    /// Names of the directories entered below it.
+    way: Vec<Vec<u8>>,
     rows: Vec<(Identity, CachedFile)>,
 }
 
@@ -60,6 +62,7 @@ impl<'a> Grower<'a> {
             builder: TreeBuilder::new(store.content),
             tools: Tools::new(level),
             root: None,
+            way: Vec::new(),
             rows: Vec::new(),
         }
     }
@@ -72,12 +75,11 @@ impl<'a> Grower<'a> {
     ) -> Result<Option<Grown>, BackupError> {
         for step in steps {
             match step {
-                Step::Enter(_, attributes) if self.root.is_none() => self.root = Some(attributes),
-                Step::Enter(name, attributes) => {
-                    self.builder.enter(&name, attributes)?;
-                }
+                Step::Enter(_, attributes) if self.root.is_none() => self.enter_root(attributes)?,
+                Step::Enter(name, attributes) => self.enter(name, &attributes)?,
                 Step::Leave if self.builder.depth() == 0 => {}
                 Step::Leave => {
+                    self.way.pop();
                     self.builder.leave()?;
                 }
                 Step::Ready(entry) => self.add(&entry)?,
@@ -110,13 +112,36 @@ impl<'a> Grower<'a> {
         let node = self.builder.finish()?;
         self.store_nodes()?;
         self.cache.keep(&self.rows);
+        self.problems.tell_counted()?;
         Ok(Some(Grown { attributes, node }))
+    }
+
+    fn enter(&mut self, name: Vec<u8>, attributes: &Attributes) -> Result<(), BackupError> {
+        let wrong = as_far_as_possible(attributes, |fewer| {
+            self.builder.enter(&name, fewer.unwrap_or_else(|| attributes.clone()))
+        })?;
+        self.way.push(name);
+        wrong.map_or(Ok(()), |wrong| self.problems.add(&self.way.join(&b'/'), &simplified(wrong)))
+    }
+
+    /// The folder itself has no entry in the tree; its snapshot takes what an entry would.
+    fn enter_root(&mut self, attributes: Attributes) -> Result<(), BackupError> {
+        let mut taken = attributes.clone();
+        let wrong = as_far_as_possible(&attributes, |fewer| {
+            taken = fewer.unwrap_or_else(|| attributes.clone());
+            TreeBuilder::new(self.store.content).enter(b"root", taken.clone())
+        })?;
+        self.root = Some(taken);
+        wrong.map_or(Ok(()), |wrong| self.problems.add(b"", &simplified(wrong)))
     }
 
     fn file(&mut self, found: &Found, read: &Receiver<Read>) -> Result<(), BackupError> {
         let stored = match read.recv().map_err(|_| BackupError::Stopped)? {
             Read::Stored(stored) => stored,
-            Read::Vanished => return Ok(()),
+            Read::Vanished => {
+                self.problems.vanished.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
             Read::Unreadable(what) => return self.problems.add(&found.path(), &what),
         };
         if stored.is_torn {
@@ -136,10 +161,16 @@ impl<'a> Grower<'a> {
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
-        match self.builder.add(entry) {
-            Ok(()) => {}
+        let added = as_far_as_possible(&entry.attributes, |fewer| match fewer {
+            None => self.builder.add(entry),
+            Some(attributes) => self.builder.add(&Entry { attributes, ..entry.clone() }),
+        });
+        let path = || [self.way.as_slice(), &[entry.name.to_vec()]].concat().join(&b'/');
+        match added {
+            Ok(None) => {}
+            Ok(Some(wrong)) => self.problems.add(&path(), &simplified(wrong))?,
             Err(error @ (TreeError::TooLong(_) | TreeError::Entry(_))) => {
-                return self.problems.add(&entry.name, &error.to_string());
+                return self.problems.add(&path(), &error.to_string());
             }
             Err(error) => return Err(error.into()),
         }
@@ -155,5 +186,67 @@ impl<'a> Grower<'a> {
             self.store.put_named(&mut self.tools, &chunk)?;
         }
         Ok(())
+    }
+}
+
+/// Tries all attributes (`None`), then those that no tree refuses; answers what was wrong before.
+fn as_far_as_possible(
+    attributes: &Attributes,
+    mut attempt: impl FnMut(Option<Attributes>) -> Result<(), TreeError>,
+) -> Result<Option<TreeError>, TreeError> {
+    match attempt(None) {
+        Ok(()) => Ok(None),
+        Err(wrong @ (TreeError::TooLong(_) | TreeError::Entry(_))) => {
+            let FileTime { seconds, nanoseconds } = attributes.modified;
+            let modified = FileTime { seconds, nanoseconds: nanoseconds.min(999_999_999) };
+            attempt(Some(Attributes { modified, xattrs: None, ..attributes.clone() }))?;
+            Ok(Some(wrong))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn simplified(wrong: TreeError) -> String {
+    format!("saved without its extended attributes: {wrong}")
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_protocol::{
+        keys::epoch::{ContentKey, EpochKey},
+        tree::entry::Xattr,
+    };
+
+    use super::*;
+
+    // FILES-39
+    #[test]
+    fn attributes_that_no_tree_takes_are_left_out_and_said() {
+        let mut builder = TreeBuilder::new(&ContentKey::derive(&EpochKey::new(1, [1; 32])));
+        let plain = Attributes {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            modified: FileTime::default(),
+            identity: None,
+            links: 1,
+            xattrs: None,
+        };
+        let xattr =
+            |name: &[u8], bytes| Xattr { name: name.to_vec().into(), value: vec![7; bytes].into() };
+        let large = vec![xattr(b"user.a", 600_000), xattr(b"user.b", 600_000)];
+        let twice = vec![xattr(b"user.a", 1), xattr(b"user.a", 1)];
+        let second = FileTime { seconds: 5, nanoseconds: 1_000_000_000 };
+        for (name, attributes) in [
+            (b"large", Attributes { xattrs: Some(large), ..plain.clone() }),
+            (b"twice", Attributes { xattrs: Some(twice), ..plain.clone() }),
+            (b"watch", Attributes { modified: second, ..plain.clone() }),
+        ] {
+            let enter = |fewer: Option<_>| builder.enter(name, fewer.unwrap_or(attributes.clone()));
+            assert!(as_far_as_possible(&attributes, enter).unwrap().is_some());
+            builder.leave().unwrap();
+        }
+        let enter = |fewer: Option<_>| builder.enter(b"a/b", fewer.unwrap_or(plain.clone()));
+        assert!(as_far_as_possible(&plain, enter).is_err());
     }
 }

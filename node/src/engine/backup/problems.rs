@@ -8,17 +8,25 @@ use std::{
 };
 
 use super::BackupError;
-use crate::command::{Event, EventSink, PathField, Problem};
+use crate::command::{Event, EventSink, Level, PathField, Problem};
 
 pub(super) struct Problems {
     root: PathBuf,
     events: EventSink,
     count: AtomicU64,
+    /// Entries deleted between being listed and being read.
+    pub(super) vanished: AtomicU64,
+    /// Directories on other file systems.
+    mounts: AtomicU64,
 }
+
+/// Mounts named one by one; of more the number is told.
+const MOUNTS_NAMED_MAX: u64 = 20;
 
 impl Problems {
     pub(super) fn new(root: &Path, events: &EventSink) -> Self {
-        Self { root: root.to_owned(), events: events.clone(), count: AtomicU64::new(0) }
+        let (count, vanished, mounts) = Default::default();
+        Self { root: root.to_owned(), events: events.clone(), count, vanished, mounts }
     }
 
     /// `path` is relative to the folder.
@@ -27,6 +35,35 @@ impl Problems {
         let path = PathField::from(self.root.join(OsStr::from_bytes(path)).as_path());
         self.events.blocking_send(Event::Problem(Problem { path, what: what.to_owned() }))?;
         Ok(())
+    }
+
+    /// A directory on another file system, which was saved empty: nothing is wrong, and the person
+    /// may have thought that it is saved.
+    pub(super) fn other_file_system(&self, path: &[u8]) -> Result<(), BackupError> {
+        if self.mounts.fetch_add(1, Ordering::Relaxed) >= MOUNTS_NAMED_MAX {
+            return Ok(());
+        }
+        let path = self.root.join(OsStr::from_bytes(path));
+        let shown = path.as_os_str().as_bytes().escape_ascii();
+        self.tell(format!(
+            "{shown} is another file system and not saved; `larder add` it if it shall be"
+        ))
+    }
+
+    /// Says what was only counted.
+    pub(super) fn tell_counted(&self) -> Result<(), BackupError> {
+        let more = self.mounts.load(Ordering::Relaxed).saturating_sub(MOUNTS_NAMED_MAX);
+        if more > 0 {
+            self.tell(format!("{more} more directories are other file systems and not saved"))?;
+        }
+        match self.vanished.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            vanished => self.tell(format!("{vanished} entries vanished before they were read")),
+        }
+    }
+
+    fn tell(&self, text: String) -> Result<(), BackupError> {
+        Ok(self.events.blocking_send(Event::Notice { level: Level::Normal, text })?)
     }
 
     pub(super) fn count(&self) -> u64 {

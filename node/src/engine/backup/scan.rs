@@ -182,12 +182,15 @@ impl Scanner<'_> {
             }
             Why::TooDeep => self.problems.add(path, "too many directories above it"),
             Why::UnknownType => self.problems.add(path, "of a type that is not known"),
+            Why::OtherFileSystem => self.problems.other_file_system(path),
+            Why::Vanished => {
+                self.problems.vanished.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Why::Excluded
             | Why::Home
             | Why::CacheDirectory
-            | Why::OtherFileSystem
             | Why::Part
-            | Why::Vanished
             | Why::Xattr(..)
             | Why::Xattrs(_) => {
                 debug!("{}: left out: {why:?}", String::from_utf8_lossy(path));

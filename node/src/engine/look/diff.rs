@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_protocol::{
     ids::ChunkId,
     tree::{
-        diff::{self, Change, Comparison},
+        diff::{Change, Comparison},
         entry::{Entry, Kind},
         read::{Fetch, ReadError, Step, Walk},
     },
@@ -47,37 +47,41 @@ pub(crate) async fn diff(
     .await
 }
 
-/// What differs between two snapshots, by their ids. Files whose bytes merely lie in another
-/// bundle now do not differ.
-pub(crate) fn differences(
+/// Counts the files that came and those whose content changed from one snapshot to another, in
+/// memory that does not grow with their number. A file that moved has come.
+pub(crate) fn count_files(
     source: &ChunkSource,
     old: ChunkId,
     new: ChunkId,
-) -> Result<Vec<Change>, EngineError> {
-    let root = |id| -> Result<Entry, EngineError> { Ok(open_snapshot(source, id)?.root) };
-    let (old, new) = (root(old)?, root(new)?);
+) -> Result<(u64, u64), EngineError> {
+    let (old, new) = (open_snapshot(source, old)?.root, open_snapshot(source, new)?.root);
     let (Kind::Directory { node: before }, Kind::Directory { node: after }) =
         (&old.kind, &new.kind)
     else {
-        let path = new.name.to_vec();
-        return Ok(match (&old.kind, &new.kind) {
-            (a, b) if a.is_same_content(b) && old.attributes == new.attributes => Vec::new(),
-            _ => vec![Change::Modified { path, old, new }],
-        });
+        return Ok((0, u64::from(!old.kind.is_same_content(&new.kind))));
     };
+    let is_file = |entry: &Entry| matches!(entry.kind, Kind::File { .. });
+    let mut comparison = Comparison::new(*before, *after);
     let mut fetch = |id, kind| source.chunk(id, kind);
-    let changes = diff::diff(*before, *after, &mut fetch).map_err(|error| match error {
+    let (mut came, mut changed) = (0, 0);
+    loop {
+        match comparison.next_change(&mut fetch).map_err(of_reading)? {
+            None => return Ok((came, changed)),
+            Some(Change::Added { entry, .. }) => came += u64::from(is_file(&entry)),
+            Some(Change::Removed { .. }) => {}
+            Some(Change::Modified { old, new, .. } | Change::Moved { old, new, .. }) => {
+                changed += u64::from(is_file(&new) && !old.kind.is_same_content(&new.kind));
+            }
+        }
+    }
+}
+
+fn of_reading(error: ReadError<EngineError>) -> EngineError {
+    match error {
         ReadError::Fetch(error) => error,
         ReadError::Node(error) => error.into(),
         ReadError::TooDeep => larder_protocol::tree::node::NodeError::Level(u8::MAX).into(),
-    })?;
-    Ok(changes.into_iter().filter(|change| !is_no_change(change)).collect())
-}
-
-/// Whether a change is only in where bytes lie.
-fn is_no_change(change: &Change) -> bool {
-    matches!(change, Change::Modified { old, new, .. }
-        if old.attributes == new.attributes && old.kind.is_same_content(&new.kind))
+    }
 }
 
 /// Rows on their way out.

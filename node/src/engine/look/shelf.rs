@@ -12,7 +12,7 @@ use larder_protocol::{
     placing::Status,
 };
 
-use super::super::{Core, EngineError, Member, commit, names, on_disk, sync};
+use super::super::{Core, EngineError, Member, commit, names, on_disk, settings, sync};
 use crate::command::{
     Failure, Outcome, PathField, RawPath, Safety, Snapshot, SnapshotsOutcome, Time,
 };
@@ -27,16 +27,18 @@ pub(crate) async fn snapshots(
     let wanted = device.map(|text| shelf.devices_called(&text)).transpose()?;
     let reading = Arc::clone(core);
     let all = on_disk(move || names::live_snapshots(&reading)).await?;
-    let path = path.map(|path| -> Vec<u8> {
-        // Counted by components, as `add` and `backup` do.
-        RawPath::from(path.as_path().components().collect::<std::path::PathBuf>())
-            .as_bytes()
-            .to_vec()
+    // As it was typed, or the folder that stands there now.
+    let path = path.map(|path| {
+        let path = path.as_path();
+        let typed: std::path::PathBuf = path.components().collect();
+        [typed, settings::real(path)].map(|path| RawPath::from(path).as_bytes().to_vec())
     });
     let snapshots = all
         .iter()
         .filter(|one| wanted.as_ref().is_none_or(|wanted| wanted.contains(&one.device)))
-        .filter(|one| path.as_ref().is_none_or(|path| *path == *one.root_path))
+        .filter(|one| {
+            path.as_ref().is_none_or(|paths| paths.iter().any(|path| *path == *one.root_path))
+        })
         .map(|one| shelf.line(one))
         .collect();
     Ok(Outcome::Snapshots(SnapshotsOutcome { snapshots }))

@@ -46,10 +46,17 @@ impl Planner<'_, '_> {
         if let (Some(existing), true, false) = (&existing, is_whole, file.is_given_up()) {
             let dir = &file.dir.handle;
             match run.target.keep_content(dir, &file.name, existing, &file.attributes) {
-                Ok(()) => file.settle(),
-                Err(error) => run.give_up_refused(file, &error)?,
+                Ok(true) => {
+                    file.settle();
+                    return self.none_wanted(file, content);
+                }
+                // Right bytes under a name that is not only ours: taken over below.
+                Ok(false) => {}
+                Err(error) => {
+                    run.give_up_refused(file, &error)?;
+                    return self.none_wanted(file, content);
+                }
             }
-            return self.none_wanted(file, content);
         }
         let part = match file.place(&run.target) {
             Ok(Place::Part(part)) => part,

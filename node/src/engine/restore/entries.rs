@@ -273,6 +273,11 @@ impl Links {
         }
     }
 
+    /// Whether the first name was given up.
+    pub(super) fn are_given_up(&self) -> bool {
+        matches!(*self.lock(), LinkState::GivenUp)
+    }
+
     fn lock(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

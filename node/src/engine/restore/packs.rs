@@ -107,19 +107,25 @@ impl Pack {
             Bytes::Fetched(partial) => return Ok(partial.read(range)?),
             Bytes::Here(shard) => shard,
         };
-        match shard.read_range(range.clone()) {
-            Err(DepotError::Corrupt(root)) => {
-                run.core.depot.mark(&root, ShardState::Corrupt)?;
-                let ranges = vec![to_groups(&range, self.shard.bytes)];
-                let want = Want { shard: self.shard, ranges, priority: 1 };
-                let fetched = run.fetch(want).map_err(|error| match error {
-                    EngineError::NoHolder(_) => DepotError::Corrupt(root).into(),
-                    error => error,
-                })?;
-                Ok(fetched.read(range)?)
-            }
-            read => Ok(read?),
+        let damage = match shard.read_range(range.clone()) {
+            Err(error @ (DepotError::Corrupt(_) | DepotError::Disk { .. })) => error,
+            read => return Ok(read?),
+        };
+        // The row says what a scrub would find; a disk that fails may read again tomorrow.
+        if let DepotError::Corrupt(root) = &damage {
+            run.core.depot.mark(root, ShardState::Corrupt)?;
         }
+        let ranges = vec![to_groups(&range, self.shard.bytes)];
+        match run.fetch(Want { shard: self.shard, ranges, priority: 1 }) {
+            Ok(fetched) => Ok(fetched.read(range)?),
+            Err(EngineError::NoHolder(_)) => Err(damage.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether reading less at once may succeed where reading all of it did not.
+    pub(super) const fn is_here(&self) -> bool {
+        matches!(self.bytes, Bytes::Here(_))
     }
 }
 
@@ -131,7 +137,12 @@ fn open_here(run: &Run<'_>, shard: ShardRef) -> Result<Option<Shard>, EngineErro
     }
     match run.core.depot.open_shard(&shard.root) {
         Ok(shard) => Ok(Some(shard)),
-        Err(DepotError::Missing(_) | DepotError::Corrupt(_) | DepotError::Unknown(_)) => Ok(None),
+        Err(
+            DepotError::Missing(_)
+            | DepotError::Corrupt(_)
+            | DepotError::Unknown(_)
+            | DepotError::Disk { .. },
+        ) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

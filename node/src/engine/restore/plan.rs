@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     engine::EngineError,
-    files::{Entered, Made, Plan, Special, TargetError},
+    files::{DirHandle, Entered, Made, Plan, Special, TargetError},
 };
 
 /// The planner of one restore.
@@ -111,9 +111,22 @@ impl<'r, 'a> Planner<'r, 'a> {
                 }
             }
         };
-        count(&self.run.counters.directories, 1);
         let finish = finish(self.selection.standing(b""));
-        Ok(Some(Dir::enter(handle, Some(above), Some(attributes.clone()), finish)))
+        Ok(Some(self.entered(handle, above, attributes, finish)))
+    }
+
+    fn entered(
+        &self,
+        handle: DirHandle,
+        above: &Arc<Dir>,
+        attributes: &Attributes,
+        finish: Finish,
+    ) -> Arc<Dir> {
+        count(&self.run.counters.directories, 1);
+        if finish == Finish::Set {
+            self.run.target.shut(&handle, attributes);
+        }
+        Dir::enter(handle, Some(above), Some(attributes.clone()), finish)
     }
 
     fn walk(&mut self, node: ChunkId, root: Arc<Dir>) -> Result<(), RestoreError> {
@@ -194,9 +207,7 @@ impl<'r, 'a> Planner<'r, 'a> {
         }
         match self.run.target.enter_dir(&above.handle, &entry.name, &entry.attributes) {
             Ok(Entered::Directory(handle)) => {
-                count(&self.run.counters.directories, 1);
-                let attributes = Some(entry.attributes.clone());
-                Ok(Some(Dir::enter(handle, Some(above), attributes, finish(standing))))
+                Ok(Some(self.entered(handle, above, &entry.attributes, finish(standing))))
             }
             Ok(Entered::Kept) => {
                 count(&self.run.counters.files_left, 1);
@@ -249,6 +260,11 @@ impl<'r, 'a> Planner<'r, 'a> {
         };
         let Some((links, left)) = self.links.get_mut(&identity) else { return Ok(Some(entry)) };
         let links = Arc::clone(links);
+        if links.are_given_up() {
+            // The first name cannot be placed; the bytes may well be there. This one is the first.
+            self.links.remove(&identity);
+            return Ok(Some(entry));
+        }
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.links.remove(&identity);

@@ -30,7 +30,7 @@ use crate::{
         ChunkSource, Core, EngineError, Member, chunk_here, contact, error::HostError,
         fetcher::Want, source::is_absence,
     },
-    files::{Begun, Made, Target, TargetError},
+    files::{Begun, Made, PartFile, Placed, Target, TargetError},
     state::index::PackNumber,
 };
 
@@ -174,17 +174,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let is_there = match file.end() {
-            Ended::Part(part) => match part.finish(&file.attributes) {
-                Ok(()) => {
-                    count(&self.counters.files_written, 1);
-                    count(&self.counters.bytes, file.bytes);
-                    true
-                }
-                Err(error) => {
-                    self.refused(&file.path(), &error)?;
-                    false
-                }
-            },
+            Ended::Part(part) => self.finish(file, part)?,
             Ended::Settled(Settled::Unchanged) => {
                 count(&self.counters.files_same, 1);
                 true
@@ -200,6 +190,32 @@ impl<'a> Run<'a> {
             self.settle_links(links, is_there)?;
         }
         self.leave(&file.dir)
+    }
+
+    /// Gives a file that is whole its name; whether it is there then.
+    fn finish(&self, file: &File, part: PartFile) -> Result<bool, RestoreError> {
+        let finished = match part.finish(&file.attributes) {
+            Ok(Placed::Kept(part)) => part.discard().map(|()| None),
+            Ok(Placed::New) => Ok(Some(true)),
+            Ok(Placed::Unchanged) => Ok(Some(false)),
+            Err(error) => Err(error),
+        };
+        match finished {
+            Ok(Some(is_new)) => {
+                let counters = &self.counters;
+                count(if is_new { &counters.files_written } else { &counters.files_same }, 1);
+                count(&counters.bytes, if is_new { file.bytes } else { 0 });
+                Ok(true)
+            }
+            Ok(None) => {
+                count(&self.counters.files_left, 1);
+                Ok(false)
+            }
+            Err(error) => {
+                self.refused(&file.path(), &error)?;
+                Ok(false)
+            }
+        }
     }
 
     /// The first of several names is there, or never will be: deals with the waiting ones.
@@ -258,8 +274,11 @@ impl<'a> Run<'a> {
             Begun::Kept => Ok(Made::Kept),
             Begun::Part(part) => {
                 part.copy_from(&first, 0, bytes)?;
-                part.finish(&link.attributes)?;
-                Ok(Made::New)
+                match part.finish(&link.attributes)? {
+                    Placed::New => Ok(Made::New),
+                    Placed::Unchanged => Ok(Made::Unchanged),
+                    Placed::Kept(part) => part.discard().map(|()| Made::Kept),
+                }
             }
         }
     }
@@ -333,7 +352,10 @@ impl<'a> Run<'a> {
             | EngineError::UnknownEpoch(_)
             | EngineError::Record(_)
             | EngineError::Host(HostError::Depot(
-                DepotError::Unknown(_) | DepotError::Missing(_) | DepotError::Corrupt(_),
+                DepotError::Unknown(_)
+                | DepotError::Missing(_)
+                | DepotError::Corrupt(_)
+                | DepotError::Disk { .. },
             )) => Ok(Lack::Said(one_line(&error))),
             EngineError::Interrupted => {
                 self.check()?;

@@ -88,10 +88,20 @@ impl Selection {
     }
 }
 
-/// The names of a path; empty ones and `.` are none.
+/// The names of a path; empty ones and `.` are none. `..` takes back the name before it, as far as
+/// there is one: earlier versions recorded the paths of folders as they were typed.
 pub(super) fn components(path: &[u8]) -> Vec<&[u8]> {
-    let is_name = |name: &&[u8]| !name.is_empty() && *name != b".";
-    path.split(|byte| *byte == b'/').filter(is_name).collect()
+    let mut names = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    names
 }
 
 fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
@@ -145,9 +155,12 @@ mod tests {
         assert_eq!(Selection::of(Vec::new()).standing(b"any"), Standing::Whole);
     }
 
+    // FILES-37
     #[test]
     fn a_path_is_taken_apart_however_many_slashes_it_has() {
         assert_eq!(components(b"//a/./b//"), [b"a", b"b"]);
         assert!(components(b"/").is_empty());
+        assert_eq!(components(b"/home/a/../b/./c"), [&b"home"[..], b"b", b"c"]);
+        assert!(components(b"/../../etc/..").is_empty());
     }
 }

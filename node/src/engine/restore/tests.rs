@@ -17,7 +17,10 @@ use crate::{
         BackupOutcome, Command, Engine, Event, ExitKind, InitOptions, Launch, OpenOptions, Row,
         Wait,
     },
-    engine::{Launcher, Node},
+    engine::{
+        Launcher, Node,
+        testing::{TestNode, pair},
+    },
     files::{
         part_name,
         testing::{make_odd_tree, set_modified, skipped},
@@ -327,6 +330,40 @@ async fn what_is_damaged_in_the_depot_is_named_and_nothing_wrong_is_written() {
         }
     }
     assert_eq!(restored, done.files_written);
+}
+
+// RESTORE-15
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_own_disk_does_not_give_comes_from_holders() {
+    let (node, holder) = (TestNode::new("here").await, TestNode::new("there").await);
+    let offer = Command::Offer { bytes: Some(crate::command::ByteSize(1 << 30)) };
+    holder.ask(offer).await;
+    pair(&node, &holder).await;
+    let folder = node.folder("folder");
+    make_files(&folder);
+    node.backup(&folder, Wait::Safe).await;
+    let mut broken = 0;
+    for file in files_below(&node.home().join("depot")) {
+        // Data packs alone. A directory opens like a file, and reading it is an error of the disk.
+        if file.file_name().unwrap().len() == 64 && fs::metadata(&file).unwrap().len() > 1 << 20 {
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            broken += 1;
+        }
+    }
+    assert!(broken > 0);
+    let to = node.directory.path().join("to");
+    let restore = Command::Restore {
+        snapshot: SnapshotName::Latest,
+        paths: Vec::new(),
+        to: RawPath::from(to.as_path()),
+        overwrite: Overwrite::Changed,
+        dry_run: false,
+    };
+    let Outcome::Restore(done) = node.ask(restore).await else { panic!() };
+    assert_eq!(done.problems_total, 0, "{done:?}");
+    assert!(done.fetched_bytes > 0);
+    assert_same(&folder, &to.join(folder.strip_prefix("/").unwrap()));
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -3,6 +3,8 @@
 //! **Invariant:** nothing is written that was not opened with the pack's key and then found to
 //! have the chunk's own name.
 
+use std::sync::Arc;
+
 use crossbeam_channel::Receiver;
 use larder_protocol::pack::reader::PackReader;
 
@@ -13,7 +15,7 @@ use super::{
     run::{Lack, Run, count, one_line},
     window::{Piece, Wanted},
 };
-use crate::engine::{EngineError, source::range_of};
+use crate::engine::{EngineError, error::HostError, source::range_of};
 
 /// Does one job after the other.
 pub(super) fn write_files(run: &Run<'_>, jobs: &Receiver<Job>) -> Result<(), RestoreError> {
@@ -24,26 +26,34 @@ pub(super) fn write_files(run: &Run<'_>, jobs: &Receiver<Job>) -> Result<(), Res
                 begin(run, &file)?;
                 run.release(&file)?;
             }
-            Job::Chunks(pack, wanted) => {
-                let number = pack.number;
-                let pieces: usize = wanted.iter().map(|wanted| wanted.pieces.len()).sum();
-                match pack.read(run, span(&wanted)) {
-                    Ok(sealed) => {
-                        write_run(run, &sealed, &wanted)?;
-                        // Before the last use is noted, so that the pack can go then.
-                        drop(pack);
-                        run.used(number, u64::try_from(pieces).unwrap_or(u64::MAX));
-                    }
-                    Err(error) => {
-                        drop::<std::sync::Arc<Pack>>(pack);
-                        let lack = run.lack(error)?;
-                        give_up(run, number, wanted, &lack)?;
-                    }
-                }
-            }
+            Job::Chunks(pack, wanted) => chunks(run, pack, wanted)?,
         }
     }
     Ok(())
+}
+
+/// Reads a run of chunks and writes what is made of them. Where that cannot be read at once each
+/// chunk is tried alone: one bad sector costs no more than what lies on it.
+fn chunks(run: &Run<'_>, pack: Arc<Pack>, wanted: Vec<Wanted>) -> Result<(), RestoreError> {
+    let number = pack.number;
+    match pack.read(run, span(&wanted)) {
+        Ok(sealed) => {
+            let pieces: usize = wanted.iter().map(|wanted| wanted.pieces.len()).sum();
+            write_run(run, &sealed, &wanted)?;
+            // Before the last use is noted, so that the pack can go then.
+            drop(pack);
+            run.used(number, u64::try_from(pieces).unwrap_or(u64::MAX));
+            Ok(())
+        }
+        Err(EngineError::Host(HostError::Depot(_))) if pack.is_here() && wanted.len() > 1 => {
+            wanted.into_iter().try_for_each(|one| chunks(run, Arc::clone(&pack), vec![one]))
+        }
+        Err(error) => {
+            drop(pack);
+            let lack = run.lack(error)?;
+            give_up(run, number, wanted, &lack)
+        }
+    }
 }
 
 /// A file without bytes (or with nothing but holes) is begun, so that it can be finished.

@@ -146,6 +146,12 @@ fn only_files_that_held_still_for_a_while_enter_the_cache() {
     let stamp = reader.stamp();
     read_all(&mut reader);
     assert_eq!(reader.finish().unwrap().cacheable, Some(stamp));
+    // Changed a second before it was opened, and read for longer than that.
+    let mut reader = open(&old).unwrap();
+    let changed = u64::try_from(reader.opened.changed.seconds).unwrap();
+    reader.before = std::time::UNIX_EPOCH + Duration::from_secs(changed + 1);
+    read_all(&mut reader);
+    assert_eq!(reader.finish().unwrap().cacheable, None);
 }
 
 // FILES-17

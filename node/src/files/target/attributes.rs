@@ -99,6 +99,26 @@ impl Target {
     }
 }
 
+/// Whether an object has all these attributes, so that setting them would change nothing.
+pub(super) fn has_attributes(
+    fd: &(impl AsFd + AsRawFd),
+    status: &Status,
+    wanted: &Attributes,
+) -> bool {
+    let has_mode = status.file_type != FileType::Symlink;
+    if (status.uid, status.gid, status.modified) != (wanted.uid, wanted.gid, wanted.modified)
+        || (has_mode && status.mode != wanted.mode)
+    {
+        return false;
+    }
+    let object = Object::of(fd);
+    let present = object.names().unwrap_or_default();
+    let xattrs = wanted.xattrs.as_deref().unwrap_or_default();
+    let is_wanted = |name: &[u8]| xattrs.iter().any(|xattr| *xattr.name == *name);
+    let is_there = |xattr: &Xattr| object.value(&xattr.name).as_deref() == Ok(&*xattr.value);
+    present.iter().all(|name| is_wanted(name) || !is_ours(name)) && xattrs.iter().all(is_there)
+}
+
 /// Sets owner and group as far as allowed, and answers the state afterwards.
 fn apply_owner(fd: impl AsFd, wanted: &Attributes, before: Status) -> Result<Status, Errno> {
     if (before.uid, before.gid) == (wanted.uid, wanted.gid) {

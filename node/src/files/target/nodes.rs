@@ -3,13 +3,13 @@
 use larder_protocol::tree::entry::{Attributes, DeviceNumber};
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, linkat, makedev, mknodat, openat, readlinkat, renameat,
-        symlinkat, unlinkat,
+        AtFlags, FileType, Mode, OFlags, linkat, makedev, mknodat, openat, readlinkat, symlinkat,
+        unlinkat,
     },
     io::Errno,
 };
 
-use super::{DirHandle, Lack, Plan, Target, TargetError};
+use super::{DirHandle, Lack, Plan, Target, TargetError, take_name};
 use crate::files::{
     names::{check_name, part_name},
     status::Status,
@@ -129,11 +129,10 @@ impl Target {
         let is_equal = |existing: &Status| special.equals(directory, name, existing);
         match self.plan(existing.as_ref(), attributes.modified, is_equal) {
             Plan::Keep => return Ok(Made::Kept),
-            Plan::Unchanged => {
-                self.refresh(directory, name, attributes)?;
+            Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 return Ok(Made::Unchanged);
             }
-            Plan::Make => {}
+            Plan::Unchanged | Plan::Make => {}
         }
         let part = part_name(name);
         self.clear_way(directory, name, existing.as_ref())?;
@@ -146,12 +145,13 @@ impl Target {
             }
             Err(source) => return Err(fail(source)),
         }
-        let finished = self.finish_special(directory, name, special, attributes);
-        if finished.is_err() {
+        let may_replace = replaces(existing.as_ref());
+        let finished = self.finish_special(directory, name, (special, may_replace), attributes);
+        if !matches!(finished, Ok(Made::New)) {
             // Nobody would come back for it, unlike for a part of a file.
             let _ = self.remove_part(directory, &part);
         }
-        finished.map(|()| Made::New)
+        finished
     }
 
     /// Gives what was made under the part name of `name` its attributes and its name.
@@ -159,9 +159,9 @@ impl Target {
         &self,
         directory: &DirHandle,
         name: &[u8],
-        special: Special<'_>,
+        (special, may_replace): (Special<'_>, bool),
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Made, TargetError> {
         let (path, part) = (directory.path_of(name), part_name(name));
         let fail = |source| TargetError::new(&path, source);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -171,7 +171,11 @@ impl Target {
             return Err(fail(Errno::STALE));
         }
         self.apply(&node, &path, attributes)?;
-        renameat(&directory.fd, &part, &directory.fd, name).map_err(fail)
+        match take_name(directory, &part, name, may_replace) {
+            Ok(()) => Ok(Made::New),
+            Err(Errno::EXIST) if !may_replace => Ok(Made::Kept),
+            Err(source) => Err(fail(source)),
+        }
     }
 
     /// Makes `name` a hard link to the entry restored earlier at `earlier` (components from the
@@ -212,11 +216,15 @@ impl Target {
             }
             Err(source) => return Err(fail(source)),
         }
-        if let Err(source) = renameat(&directory.fd, &part, &directory.fd, name) {
-            let _ = self.remove_part(directory, &part);
-            return Err(fail(source));
+        let may_replace = replaces(existing.as_ref());
+        match take_name(directory, &part, name, may_replace) {
+            Ok(()) => Ok(Made::New),
+            Err(source) => {
+                let _ = self.remove_part(directory, &part);
+                let came_meanwhile = source == Errno::EXIST && !may_replace;
+                if came_meanwhile { Ok(Made::Kept) } else { Err(fail(source)) }
+            }
         }
-        Ok(Made::New)
     }
 
     /// Removes a leftover of an earlier attempt.
@@ -226,4 +234,9 @@ impl Target {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a name is taken from something: an empty directory has made way already.
+fn replaces(existing: Option<&Status>) -> bool {
+    existing.is_some_and(|existing| existing.file_type != FileType::Directory)
 }

@@ -1,19 +1,23 @@
 //! Files of the target: built up under a part name, renamed when complete.
 
-use std::{num::NonZeroUsize, os::fd::OwnedFd};
+use std::{
+    num::NonZeroUsize,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
 use larder_protocol::tree::entry::Attributes;
 use rustix::{
     fs::{
         AtFlags, FallocateFlags, FileType, Mode, OFlags, copy_file_range, fallocate, fchmod,
-        ftruncate, openat, renameat, unlinkat,
+        fdatasync, ftruncate, openat, unlinkat,
     },
     io::{Errno, pread, pwrite},
     process::geteuid,
 };
 
-use super::{DirHandle, Plan, Target, TargetError};
+use super::{DirHandle, Plan, Policy, Target, TargetError, attributes::has_attributes, take_name};
 use crate::files::{
+    directory::Listing,
     names::{check_name, part_name},
     reader::length,
     status::Status,
@@ -21,6 +25,9 @@ use crate::files::{
 
 /// Buffer for copying and for writing zeros.
 const COPY_BYTES: usize = 256 * 1024;
+
+/// How often a finished file tries for its name while somebody else puts things there.
+const NAME_TRIES_MAX: usize = 8;
 
 /// What came of beginning a file.
 #[derive(Debug)]
@@ -33,6 +40,17 @@ pub enum Begun {
     Kept,
 }
 
+/// What came of finishing a file.
+#[derive(Debug)]
+pub enum Placed {
+    /// It stands under its name.
+    New,
+    /// An equal one came to stand there meanwhile; it has the attributes.
+    Unchanged,
+    /// Another one came to stand there meanwhile, and the policy keeps it: the part still is.
+    Kept(PartFile),
+}
+
 /// A file that is being restored. Dropped unfinished, it stays for the next attempt.
 #[derive(Debug)]
 pub struct PartFile {
@@ -43,13 +61,15 @@ pub struct PartFile {
     fd: OwnedFd,
     bytes: u64,
     is_resumed: bool,
+    /// What stood under the name when it was begun.
+    seen: Option<Box<Status>>,
 }
 
 /// A file that stands in the target, read to find out which of its bytes are right already.
 #[derive(Debug)]
 pub struct ExistingFile {
     fd: OwnedFd,
-    bytes: u64,
+    opened: Status,
 }
 
 impl Target {
@@ -66,7 +86,12 @@ impl Target {
     ) -> Result<Plan, TargetError> {
         check_name(name)?;
         let existing = self.existing(directory, name)?;
-        Ok(self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes)))
+        let plan = self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes));
+        let is_directory = existing.is_some_and(|it| it.file_type == FileType::Directory);
+        if plan == Plan::Make && is_directory && self.has_entries(directory, name) {
+            return Err(TargetError::NotEmpty { path: directory.path_of(name) });
+        }
+        Ok(plan)
     }
 
     /// Begins (or takes up again) the file `name` of so many `bytes`.
@@ -85,20 +110,27 @@ impl Target {
         let is_equal = is_equal(bytes, attributes);
         match self.plan(existing.as_ref(), attributes.modified, is_equal) {
             Plan::Keep => Ok(Begun::Kept),
-            Plan::Unchanged => {
-                self.refresh(directory, name, attributes)?;
+            Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 Ok(Begun::Unchanged)
             }
-            Plan::Make => {
+            Plan::Unchanged | Plan::Make => {
                 self.clear_way(directory, name, existing.as_ref())?;
                 let part = part_name(name);
                 let path = directory.path_of(&part);
-                let (fd, is_resumed) = open_part(directory, &part)
+                let (fd, is_old) = open_part(directory, &part)
                     .map_err(|source| TargetError::new(&path, source))?;
+                // Of a restore whose marker is gone: nobody compares what it holds, so that stale
+                // bytes would show in the holes.
+                if is_old && !self.is_resumed() {
+                    ftruncate(&fd, 0).map_err(|source| TargetError::new(&path, source))?;
+                }
+                let is_resumed = is_old && self.is_resumed();
                 self.parts().insert(path);
                 let (directory, name) = (directory.clone(), name.to_vec());
                 let target = self.clone();
-                Ok(Begun::Part(PartFile { target, directory, name, part, fd, bytes, is_resumed }))
+                let seen = existing.filter(|it| it.file_type != FileType::Directory).map(Box::new);
+                let part = PartFile { target, directory, name, part, fd, bytes, is_resumed, seen };
+                Ok(Begun::Part(part))
             }
         }
     }
@@ -108,25 +140,26 @@ impl Target {
         self.is_resumed() && Status::at(&directory.fd, &part_name(name)).is_ok()
     }
 
-    /// Gives the file at `name`, whose content was compared and is right, its attributes.
+    /// Gives the file at `name`, whose content was compared and is right, its attributes; false if
+    /// a new file has to take its place.
     ///
     /// # Errors
-    /// [`TargetError`], `ESTALE` when another file has taken the name meanwhile.
+    /// [`TargetError`], `ESTALE` when it was written to or another file has taken the name since.
     pub fn keep_content(
         &self,
         directory: &DirHandle,
         name: &[u8],
         compared: &ExistingFile,
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<bool, TargetError> {
         check_name(name)?;
         let path = directory.path_of(name);
         let fail = |source| TargetError::new(&path, source);
         let status = Status::at(&directory.fd, name).map_err(fail)?;
-        if status.object() != Status::of(&compared.fd).map_err(fail)?.object() {
+        if !is_same(Some(&status), Some(&compared.opened)) {
             return Err(fail(Errno::STALE));
         }
-        self.apply(&compared.fd, &path, attributes)
+        self.apply_alone(&compared.fd, &status, &path, attributes)
     }
 
     /// Opens the regular file at `name`, if one stands there and may be read.
@@ -146,31 +179,62 @@ impl Target {
         let Ok(fd) = openat(&directory.fd, name, flags, Mode::empty()) else { return Ok(None) };
         match Status::of(&fd) {
             Ok(status) if status.file_type == FileType::RegularFile => {
-                Ok(Some(ExistingFile { fd, bytes: status.bytes }))
+                Ok(Some(ExistingFile { fd, opened: status }))
             }
             _ => Ok(None),
         }
     }
 
-    /// Gives what stands at `name` the attributes that differ.
+    /// Gives what stands at `name` the attributes that differ, if the policy touches it at all;
+    /// false if a new object has to take its place.
     pub(super) fn refresh(
         &self,
         directory: &DirHandle,
         name: &[u8],
+        seen: Option<&Status>,
         attributes: &Attributes,
-    ) -> Result<(), TargetError> {
+    ) -> Result<bool, TargetError> {
+        if self.inner.policy == Policy::Never {
+            return Ok(true);
+        }
         let path = directory.path_of(name);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let node = openat(&directory.fd, name, flags, Mode::empty())
             .map_err(|source| TargetError::new(&path, source))?;
-        self.apply(&node, &path, attributes)
+        let status = Status::of(&node).map_err(|source| TargetError::new(&path, source))?;
+        if seen.is_none_or(|seen| seen.object() != status.object()) {
+            return Ok(false);
+        }
+        self.apply_alone(&node, &status, &path, attributes)
+    }
+
+    /// Sets attributes on an object that was there before, unless it has other names and would
+    /// change: who may write in the target may have linked another's file to it, which then would
+    /// get this owner and mode.
+    fn apply_alone(
+        &self,
+        fd: &(impl AsFd + AsRawFd),
+        status: &Status,
+        path: &[u8],
+        attributes: &Attributes,
+    ) -> Result<bool, TargetError> {
+        if status.links > 1 && !has_attributes(fd, status, attributes) {
+            return Ok(false);
+        }
+        self.apply(fd, path, attributes).map(|()| true)
+    }
+
+    fn has_entries(&self, directory: &DirHandle, name: &[u8]) -> bool {
+        let opened = self.inner.resolver.open(&directory.fd, &[name]).ok().flatten();
+        // One that cannot be looked into is refused later, with the kernel's reason.
+        opened.is_some_and(|fd| Listing::read(&fd).0.len() > 0)
     }
 }
 
 impl ExistingFile {
     /// Its length.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.opened.bytes
     }
 
     /// Reads at `offset` until `buffer` is full or the file ends; answers how much was read.
@@ -280,20 +344,53 @@ impl PartFile {
         Ok(())
     }
 
-    /// Gives the file its length, attributes and name. Whatever stood there is replaced at once.
+    /// Gives the file its length, attributes and name. What stood there when it was begun is
+    /// replaced at once; what has changed since is treated by the policy anew.
     ///
     /// # Errors
     /// [`TargetError`]; the part file then stays.
-    pub fn finish(self, attributes: &Attributes) -> Result<(), TargetError> {
+    pub fn finish(self, attributes: &Attributes) -> Result<Placed, TargetError> {
         let fail = |source| self.fail(source);
         if Status::of(&self.fd).map_err(fail)?.bytes != self.bytes {
             ftruncate(&self.fd, self.bytes).map_err(fail)?;
         }
         self.target.apply(&self.fd, &self.path(), attributes)?;
-        let dir = &self.directory.fd;
-        renameat(dir, &self.part, dir, &self.name).map_err(fail)?;
-        self.target.parts().remove(&self.directory.path_of(&self.part));
-        Ok(())
+        if self.target.inner.policy == Policy::Never {
+            // After a crash of the machine it would be kept unread, whatever of it is there.
+            fdatasync(&self.fd).map_err(fail)?;
+        }
+        let mut seen = self.seen.as_deref().cloned();
+        for _ in 0..NAME_TRIES_MAX {
+            let now = self.target.existing(&self.directory, &self.name)?;
+            if !is_same(seen.as_ref(), now.as_ref()) {
+                let is_equal = is_equal(self.bytes, attributes);
+                match self.target.plan(now.as_ref(), attributes.modified, is_equal) {
+                    Plan::Keep => return Ok(Placed::Kept(self)),
+                    Plan::Unchanged
+                        if self.target.refresh(
+                            &self.directory,
+                            &self.name,
+                            now.as_ref(),
+                            attributes,
+                        )? =>
+                    {
+                        self.discard()?;
+                        return Ok(Placed::Unchanged);
+                    }
+                    Plan::Unchanged | Plan::Make => seen = now,
+                }
+            }
+            match take_name(&self.directory, &self.part, &self.name, seen.is_some()) {
+                Ok(()) => {
+                    self.target.parts().remove(&self.directory.path_of(&self.part));
+                    return Ok(Placed::New);
+                }
+                // Somebody was quicker than the look above.
+                Err(Errno::EXIST) if seen.is_none() => {}
+                Err(source) => return Err(fail(source)),
+            }
+        }
+        Err(fail(Errno::BUSY))
     }
 
     /// Deletes what was written.
@@ -312,6 +409,16 @@ impl PartFile {
             Errno::ISDIR => TargetError::NotEmpty { path: self.path() },
             source => TargetError::new(&self.path(), source),
         }
+    }
+}
+
+/// Whether what stands at a name is what stood there before, untouched.
+fn is_same(before: Option<&Status>, now: Option<&Status>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => {
+            before.object() == now.object() && before.stamp() == now.stamp()
+        }
+        (before, now) => before.is_none() && now.is_none(),
     }
 }
 

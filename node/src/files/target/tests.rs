@@ -3,7 +3,12 @@
 mod hostile;
 mod resume;
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 use larder_protocol::tree::entry::{DeviceNumber, Identity, Xattr};
 use minicbor::bytes::ByteVec;
@@ -143,6 +148,155 @@ fn existing_files_are_treated_by_policy() {
         let is_new = fs::read(&path).unwrap() == b"SAME";
         assert_eq!(is_new, expected == "written");
     }
+}
+
+// FILES-31
+#[test]
+fn what_was_saved_while_a_file_was_being_restored_is_treated_by_policy_too() {
+    use Policy::{Always, Never, Newer};
+    // Policy; what stood there at the begin (if anything) and what stands there at the end, by
+    // its time; whether a file of time 100 takes its place.
+    let cases = [
+        (Never, None, 300, false),
+        (Newer, None, 300, false),
+        (Newer, Some(50), 300, false),
+        (Newer, Some(50), 60, true),
+        (Always, None, 300, true),
+    ];
+    for (policy, before, after, is_replaced) in cases {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("file");
+        let save = |seconds| {
+            fs::write(&path, format!("saved at {seconds}")).unwrap();
+            set_modified(&path, seconds, 0);
+        };
+        before.into_iter().for_each(save);
+        let target = open(temporary.path(), policy);
+        let begun = target.begin_file(&target.root(), b"file", 3, &plain(100)).unwrap();
+        let Begun::Part(part) = begun else { panic!("{begun:?}") };
+        part.write_at(0, b"old").unwrap();
+        save(after);
+        match part.finish(&plain(100)).unwrap() {
+            Placed::New => assert!(is_replaced, "{policy:?} {before:?} {after}"),
+            Placed::Kept(part) => {
+                part.discard().unwrap();
+                assert!(!is_replaced, "{policy:?} {before:?} {after}");
+            }
+            Placed::Unchanged => panic!("nothing is equal"),
+        }
+        let expected = if is_replaced { "old".to_owned() } else { format!("saved at {after}") };
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        target.sync().unwrap();
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    }
+}
+
+// FILES-31
+#[test]
+fn never_changes_no_attribute_of_what_was_there() {
+    let temporary = shared_dir();
+    if is_root() {
+        // Root needs no usable mode: both ways are gone.
+        run_in_child("target::tests::child_restores_with_never", AS_NOBODY, temporary.path());
+    }
+    let own = tempfile::tempdir().unwrap();
+    restore_with_never(own.path());
+}
+
+#[test]
+#[ignore = "run by never_changes_no_attribute_of_what_was_there"]
+fn child_restores_with_never() {
+    let Some(root) = child_dir() else { return };
+    restore_with_never(&root);
+}
+
+fn restore_with_never(around: &Path) {
+    let root = around.join("target");
+    fs::create_dir(&root).unwrap();
+    let set = |name: &str, mode| {
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = |name: &str| fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o7777;
+    fs::write(root.join("file"), b"same").unwrap();
+    set_modified(&root.join("file"), 100, 5);
+    set("file", 0o600);
+    for name in ["private", "read-only"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    set("private", 0o700);
+    set("read-only", 0o500);
+    let lax = |seconds| Attributes { mode: 0o777, ..plain(seconds) };
+    drop(open(&root, Policy::Never));
+    // The second one is resumed: directories that it finds may be of the first.
+    for is_resumed in [true, true] {
+        let target = open(&root, Policy::Never);
+        assert_eq!(target.is_resumed(), is_resumed);
+        let top = target.root();
+        let begun = target.begin_file(&top, b"file", 4, &lax(100)).unwrap();
+        assert!(matches!(begun, Begun::Unchanged));
+        for name in ["private", "read-only"] {
+            let dir = enter(&target, &top, name);
+            restore(&target, &dir, "new", b"x", 1).unwrap();
+            target.finish_dir(&dir, &lax(1)).unwrap();
+        }
+        // Made by a restore that was killed before it came to the end of it.
+        enter(&target, &top, "of a restore");
+    }
+    let target = open(&root, Policy::Never);
+    let dir = enter(&target, &target.root(), "of a restore");
+    target.finish_dir(&dir, &lax(1)).unwrap();
+    let modes = ["file", "private", "read-only", "of a restore"].map(mode);
+    assert_eq!(modes, [0o600, 0o700, 0o500, 0o777]);
+    assert!(root.join("read-only/new").exists());
+    set("read-only", 0o700);
+}
+
+// FILES-30
+#[test]
+fn others_see_no_more_during_a_restore_than_afterwards() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mode = |name: &str| fs::metadata(temporary.path().join(name)).unwrap().mode() & 0o7777;
+    let target = open(temporary.path(), Policy::Changed);
+    let way = target.pass_dir(&target.root(), b"home").unwrap();
+    assert_eq!((mode("home"), way.path()), (0o700, &b"home"[..]));
+    fs::create_dir(temporary.path().join("lax")).unwrap();
+    fs::set_permissions(temporary.path().join("lax"), fs::Permissions::from_mode(0o777)).unwrap();
+    let recorded = Attributes { mode: 0o1750, ..plain(1) };
+    let dir = enter(&target, &target.root(), "lax");
+    target.shut(&dir, &recorded);
+    assert_eq!(mode("lax"), 0o750);
+    target.finish_dir(&dir, &recorded).unwrap();
+    assert_eq!(mode("lax"), 0o1750);
+    // What it has and will have is left alone.
+    let changed = || fs::metadata(temporary.path().join("lax")).unwrap().ctime_nsec();
+    let before = changed();
+    target.shut(&enter(&target, &target.root(), "lax"), &recorded);
+    assert_eq!(changed(), before);
+}
+
+// FILES-21
+#[test]
+fn a_hard_link_that_looks_equal_gets_no_attributes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (root, shadow) = (temporary.path().join("target"), temporary.path().join("shadow"));
+    fs::create_dir(&root).unwrap();
+    fs::write(&shadow, b"same").unwrap();
+    set_modified(&shadow, 100, 5);
+    fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["by looks", "by content"] {
+        fs::hard_link(&shadow, root.join(name)).unwrap();
+    }
+    let mode = || fs::metadata(&shadow).unwrap().mode() & 0o7777;
+    let target = open(&root, Policy::Changed);
+    assert_eq!(restore(&target, &target.root(), "by looks", b"same", 100).unwrap(), "written");
+    let compared = target.open_existing(&target.root(), b"by content").unwrap().unwrap();
+    let kept = target.keep_content(&target.root(), b"by content", &compared, &plain(100));
+    assert!(!kept.unwrap(), "a new file has to take its place");
+    assert_eq!(mode(), 0o600);
+    assert_eq!(fs::metadata(root.join("by looks")).unwrap().mode() & 0o7777, 0o644);
+    // With the very attributes it is left where it is: links of the snapshot itself are such.
+    fs::hard_link(root.join("by looks"), root.join("second")).unwrap();
+    assert_eq!(restore(&target, &target.root(), "second", b"same", 100).unwrap(), "unchanged");
 }
 
 // FILES-32

@@ -19,7 +19,7 @@ use rustix::{
 
 use super::Why;
 use crate::files::{
-    directory::{Directory, Listing},
+    directory::{Directory, Listing, open_directory},
     exclude::Rules,
     status::Status,
     xattr::{Object, Xattrs},
@@ -69,6 +69,8 @@ pub(super) enum Look {
     Seen(Seen),
     LeftOut(Why),
     Failed(Errno),
+    /// Listed again and again, and never there to be looked at.
+    Phantom,
 }
 
 /// An object as it was seen.
@@ -360,6 +362,14 @@ impl Shared {
             }
             looked.push(Looked { name, look });
         }
+        let is_lost = |one: &Looked| matches!(one.look, Look::Failed(Errno::NOENT));
+        if looked.iter().any(is_lost)
+            // Not the shared descriptor: another thread may be listing through it.
+            && let Ok(again) = open_directory(&fd, b".")
+        {
+            let (fresh, _) = Listing::read(&again);
+            find_phantoms(&mut looked, &fresh, |name| Status::at(&fd, name));
+        }
         (Done::Looked(looked), found)
     }
 
@@ -438,6 +448,22 @@ impl Looked {
     }
 }
 
+/// What was listed and cannot be found was deleted in between, unless a fresh listing has it too.
+fn find_phantoms(
+    looked: &mut [Looked],
+    fresh: &Listing,
+    look: impl Fn(&[u8]) -> Result<Status, Errno>,
+) {
+    for one in looked {
+        if matches!(one.look, Look::Failed(Errno::NOENT))
+            && fresh.contains(&one.name)
+            && look(&one.name) == Err(Errno::NOENT)
+        {
+            one.look = Look::Phantom;
+        }
+    }
+}
+
 /// Closes the board when dropped, which happens while unwinding only.
 struct CloseOnUnwind<'a>(&'a Shared);
 
@@ -457,4 +483,32 @@ fn is_cache_tag(dir: impl AsFd) -> bool {
     let Ok(fd) = openat(dir, CACHE_TAG, flags, Mode::empty()) else { return false };
     let mut start = [0; CACHE_SIGNATURE.len()];
     pread(&fd, &mut start, 0) == Ok(start.len()) && start == *CACHE_SIGNATURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // FILES-13
+    #[test]
+    fn a_name_that_is_listed_and_never_there_is_told_from_one_that_vanished() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["listed still", "back again"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let (directory, _) = Directory::root(dir.path()).unwrap();
+        let fd = directory.fd().unwrap();
+        let lost = |name: &str| Looked {
+            name: name.as_bytes().to_vec(),
+            look: Look::Failed(Errno::NOENT),
+        };
+        let mut looked = ["listed still", "back again", "vanished"].map(lost);
+        find_phantoms(&mut looked, &Listing::read(&fd).0, |name| match name {
+            // No usual file system does that.
+            b"listed still" => Err(Errno::NOENT),
+            name => Status::at(&fd, name),
+        });
+        let is_phantom = looked.map(|one| matches!(one.look, Look::Phantom));
+        assert_eq!(is_phantom, [true, false, false]);
+    }
 }

@@ -160,6 +160,18 @@ fn the_home_is_left_out_by_identity_wherever_it_is_met() {
     assert!(matches!(Walk::new(&home.join("depot"), &options), Err(WalkError::Home)));
 }
 
+// FILES-7
+#[test]
+fn a_home_that_is_named_by_a_symlink_is_left_out_with_the_symlink() {
+    let root = tree(&["a/home/secret", "b"]);
+    let link = root.path().join("c");
+    std::os::unix::fs::symlink(root.path().join("a/home"), &link).unwrap();
+    let options = Options { never: vec![link.clone()], ..Options::default() };
+    let expected = ["+", "+a", "?a/home Home", "-a", "b", "?c Home", "-"];
+    assert_eq!(lines(root.path(), &options), expected);
+    assert!(matches!(Walk::new(&link, &options), Err(WalkError::Home)));
+}
+
 // FILES-8
 #[test]
 fn unfinished_restores_are_not_backed_up() {

@@ -142,3 +142,20 @@ async fn a_dry_run_tells_and_changes_nothing() {
     assert_eq!(said.done().files_written, 2);
     assert_eq!(fs::read(bed.below("to").join("a/small 2")).unwrap(), b"changed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hard_links_are_restored_when_the_first_name_has_no_place() {
+    let bed = Bed::make().await;
+    fs::write(bed.folder.join("1"), "linked").unwrap();
+    for name in ["2", "3"] {
+        fs::hard_link(bed.folder.join("1"), bed.folder.join(name)).unwrap();
+    }
+    bed.backup().await;
+    let at = bed.below("to");
+    fs::create_dir_all(at.join("1/in the way")).unwrap();
+    let said = bed.ask(bed.restore("to"), |_| false).await;
+    assert_eq!(said.problems().len(), 1, "{:?}", said.problems());
+    assert_eq!(fs::read(at.join("2")).unwrap(), b"linked");
+    let inode = |name| fs::metadata(at.join(name)).unwrap().ino();
+    assert_eq!(inode("2"), inode("3"));
+}

@@ -125,9 +125,9 @@ fn nothing_is_written_outside_while_directories_are_swapped_for_symlinks() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (dir, link) = (inside.join("dir"), inside.join("link"));
-                let (cwd, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                let (cwd, exchange) = (rustix::fs::CWD, RenameFlags::EXCHANGE);
                 while !is_over.load(Ordering::Relaxed) {
-                    rustix::fs::renameat_with(cwd, &dir, cwd, &link, exchange).unwrap();
+                    renameat_with(cwd, &dir, cwd, &link, exchange).unwrap();
                 }
             });
             let _over = SetWhenDropped(&is_over);

@@ -46,6 +46,33 @@ fn a_file_goes_on_where_it_was_cut_off() {
     assert_eq!(fs::metadata(temporary.path()).unwrap().mtime(), 7);
 }
 
+// FILES-24
+#[test]
+fn a_part_that_outlived_its_marker_leaves_nothing_in_the_holes_of_the_new_file() {
+    let temporary = tempfile::tempdir().unwrap();
+    {
+        let target = open(temporary.path(), Policy::Changed);
+        let dir = enter(&target, &target.root(), "vm");
+        let Begun::Part(part) = target.begin_file(&dir, b"disk", 30_000, &plain(1)).unwrap() else {
+            panic!("nothing is there yet");
+        };
+        part.write_at(0, &[9; 30_000]).unwrap();
+    }
+    // A restore of something else ends well, takes the marker away and never comes to `vm`.
+    open(temporary.path(), Policy::Changed).sync().unwrap();
+    let target = open(temporary.path(), Policy::Changed);
+    assert!(!target.is_resumed());
+    let dir = enter(&target, &target.root(), "vm");
+    let Begun::Part(part) = target.begin_file(&dir, b"disk", 30_000, &plain(2)).unwrap() else {
+        panic!("nothing is there yet");
+    };
+    part.hole(0, 20_000).unwrap();
+    part.write_at(20_000, &[1; 10_000]).unwrap();
+    part.finish(&plain(2)).unwrap();
+    let content = fs::read(temporary.path().join("vm/disk")).unwrap();
+    assert!(content == [vec![0; 20_000], vec![1; 10_000]].concat());
+}
+
 // FILES-25
 #[test]
 fn parts_that_nobody_takes_up_are_removed() {
@@ -90,6 +117,30 @@ fn after_a_crash_of_the_machine_equal_length_and_time_are_not_believed() {
     assert_eq!(plan(), Plan::Make, "until a restore has ended");
     open(temporary.path(), Policy::Changed).sync().unwrap();
     assert!(!marker.exists());
+}
+
+// FILES-26
+#[test]
+fn every_file_system_that_was_entered_is_made_durable() {
+    let name = "target::tests::resume::child_restores_to_two_file_systems";
+    run_in_child(name, WITH_OWN_MOUNTS, shared_dir().path());
+}
+
+#[test]
+#[ignore = "run by every_file_system_that_was_entered_is_made_durable"]
+fn child_restores_to_two_file_systems() {
+    let Some(root) = child_dir() else { return };
+    fs::create_dir(root.join("mounted")).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(root.join("mounted"));
+    assert!(mount.status().unwrap().success());
+    let target = open(&root, Policy::Never);
+    for name in ["mounted", "beside"] {
+        let dir = enter(&target, &target.root(), name);
+        restore(&target, &dir, "file", b"x", 1).unwrap();
+    }
+    assert_eq!(target.inner.file_systems.lock().unwrap().len(), 2);
+    target.sync().unwrap();
 }
 
 // FILES-27
