@@ -87,7 +87,7 @@ pub fn answer(bytes: &[u8]) {
         let vault = VaultId::from_bytes([1; 32]);
         let questions = [
             Request::Hello { versions: vec![1] },
-            Request::PullHeads { vault },
+            Request::PullHeads { vault, after: None },
             Request::PullLog { vault, have: Vec::new() },
             Request::Offer { vault, shards: Vec::new() },
         ];
