@@ -29,7 +29,10 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member};
-use crate::{depot::ShardState, net::PutError};
+use crate::{
+    depot::{Origin, ShardRow, ShardState},
+    net::PutError,
+};
 
 /// Facts waiting for the machine. Workers wait for room; the machine's task never sends to it.
 const FACTS_MAX: usize = 256;
@@ -136,7 +139,7 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
             Input::PackKnown(KnownPack {
                 shard,
                 class: facts.class,
-                here: here.is_some_and(|row| row.state == ShardState::Ok),
+                here: here.is_some_and(|row| is_to_be_placed(&row, facts.own)),
                 promised_sites: if facts.own { facts.promised_sites } else { 1 },
                 kept_by: kept_by.remove(&shard.root).unwrap_or_default(),
             }),
@@ -151,6 +154,13 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
         machine.handle_input(now, Input::HeadHeld { holder, seq });
     }
     Ok(core.state.published_seq()?)
+}
+
+/// Whether placing may take a shard of the depot for its own local copy. A shard that is held for
+/// another device of the same vault is not: it stays whatever copies there are elsewhere. A pack
+/// that this device made is, also when another device had it kept here.
+fn is_to_be_placed(row: &ShardRow, is_own_pack: bool) -> bool {
+    row.state == ShardState::Ok && (row.origin == Origin::Own || is_own_pack)
 }
 
 struct Task {
@@ -351,7 +361,9 @@ impl Task {
         let vault = self.member.vault;
         let dropped = super::on_disk(move || {
             core.state.promise_sites(&shard.root, sites)?;
-            core.depot.remove(&shard.root, &vault)?;
+            if !core.depot.release_own(&shard.root, &vault)? {
+                debug!("{} stays here: it is held for another device", shard.root.short());
+            }
             Ok::<(), EngineError>(())
         })
         .await;
@@ -438,3 +450,6 @@ const fn describe(fault: Fault) -> &'static str {
         Fault::WrongCount => "answered an offer with a wrong number of verdicts",
     }
 }
+
+#[cfg(test)]
+mod tests;
