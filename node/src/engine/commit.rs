@@ -10,23 +10,26 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use larder_protocol::{
     head::{Claims, HEAD_VERSION, HeadBody, SignedHead},
-    ids::ChunkId,
-    index::{ChunkKind, PackClass, PackRecord, ShardRef, encode_segments},
+    ids::{ChunkId, ShardRoot},
+    index::{ChunkKind, PackClass, PackRecord, Segment, ShardRef, encode_segments},
     manifest::{Manifest, SnapshotSummary},
     pack::PackBuilder,
     peer::PeerRecord,
     placing::Input,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Core, EngineError, Member, clock::wall, custody::Custody};
 use crate::{
     depot::{Origin, Tenure},
     state::{
         commits::CommitRow,
-        index::{PackNumber, Standing},
+        index::{PackFacts, PackNumber, Standing},
     },
 };
+
+/// Note in `meta`, see [`correct_listed`].
+const LISTED_CORRECTED: &str = "listed corrected";
 
 /// What changes with a commit.
 #[derive(Debug, Default)]
@@ -71,15 +74,14 @@ pub(crate) fn commit(
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
     let new = unlisted(core, &change.relied_on)?;
-    let roots: Vec<_> = new.iter().map(|record| record.shard.root).collect();
+    let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
     let store = Store { core, member, custody };
     for record in store.put(ChunkKind::Index, &encode_segments(new))? {
         manifest.segments.extend(record.locations());
     }
     let packs = store.put(ChunkKind::Manifest, &[manifest.encode()])?;
     let shard = packs.first().ok_or(EngineError::CommitTooLarge)?.shard;
-    core.state.mark_listed(&roots)?;
-    let needs = needs_of(core, &manifest, shard)?;
+    let needs = needs_of(core, &manifest, shard, &roots)?;
     let head = SignedHead::sign(
         HeadBody {
             version: HEAD_VERSION,
@@ -97,8 +99,9 @@ pub(crate) fn commit(
     )?;
     let row =
         CommitRow { seq, pack: shard, manifest: manifest.encode(), head: head.bytes().to_vec() };
-    // HOME-4: the number is used up before anybody can see the head.
-    core.state.keep_own_commit(&device, &row)?;
+    // HOME-4: the number is used up before anybody can see the head. HOME-7: what the manifest
+    // lists counts as listed with it, and not before.
+    core.state.keep_own_commit(&device, &row, &roots)?;
     core.vaults.offer_head(member.vault, head)?;
     custody.tell_blocking(Input::HeadCommitted { seq, needs });
     info!("head {seq} committed");
@@ -111,7 +114,9 @@ pub(crate) fn needs(
     member: &Member,
 ) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
     match core.state.commit_of(&member.keys.id())? {
-        Some(commit) => needs_of(core, &Manifest::decode(&commit.manifest)?, commit.pack),
+        Some(commit) => {
+            needs_of(core, &Manifest::decode(&commit.manifest)?, commit.pack, &BTreeSet::new())
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -120,14 +125,35 @@ fn needs_of(
     core: &Core,
     manifest: &Manifest,
     commit_pack: ShardRef,
+    new: &BTreeSet<ShardRoot>,
 ) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
     let segments = manifest.segments.iter().map(|location| location.shard);
     let mut needs: BTreeSet<(ShardRef, PackClass)> =
         segments.chain([commit_pack]).map(|shard| (shard, PackClass::Metadata)).collect();
-    for facts in core.state.pack_facts()?.into_iter().filter(|facts| facts.listed) {
+    let is_listed = |facts: &PackFacts| facts.listed || new.contains(&facts.shard.root);
+    for facts in core.state.pack_facts()?.into_iter().filter(is_listed) {
         needs.insert((facts.shard, facts.class));
     }
     Ok(needs.into_iter().collect())
+}
+
+/// Puts a home in order in which packs were marked as listed by a commit that was cut off: earlier
+/// versions marked them before. Once for each home, since it reads the whole index.
+pub(crate) fn correct_listed(core: &Core, member: &Member) -> Result<(), EngineError> {
+    if core.state.note(LISTED_CORRECTED)?.is_some() {
+        return Ok(());
+    }
+    let manifest = own_manifest(core, member)?;
+    let mut listed = BTreeSet::new();
+    for location in &manifest.segments {
+        let Ok(plain) = super::chunk_here(core, member, location) else {
+            warn!("a part of the index is not here; which packs it lists is not checked now");
+            return Ok(());
+        };
+        listed.extend(Segment::decode(&plain)?.packs.iter().map(|pack| pack.shard.root));
+    }
+    core.state.correct_listed(&listed)?;
+    Ok(core.state.keep_note(LISTED_CORRECTED, &[1])?)
 }
 
 /// Two machines with one key would end in a fork: nothing is published then.
@@ -157,7 +183,7 @@ fn apply(manifest: &mut Manifest, change: &Change) {
 fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Vec<PackRecord>, EngineError> {
     let mut records = Vec::new();
     for facts in core.state.pack_facts()? {
-        let wanted = facts.own || relied_on.contains(&facts.number);
+        let wanted = facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
         if wanted && !facts.listed {
             records.extend(core.state.pack(facts.number)?);
         }

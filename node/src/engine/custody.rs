@@ -79,6 +79,7 @@ impl Custody {
     ) -> Result<Self, EngineError> {
         let (facts, inbox) = mpsc::channel(FACTS_MAX);
         let (show, view) = watch::channel(View::default());
+        super::commit::correct_listed(core, member)?;
         let mut machine = Placing::new(member.vault, policy);
         let published = prime(core, member, &mut machine)?;
         show.send_modify(|view| view.published_seq = published);

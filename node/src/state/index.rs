@@ -5,7 +5,10 @@
 //! *usable* (its chunks may be left out of a new backup): only packs that this device itself
 //! made durable, or for which it has itself seen enough receipts, are usable (HOME-6).
 
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, RwLock},
+};
 
 use larder_protocol::{
     cbor,
@@ -27,6 +30,7 @@ pub type PackNumber = u32;
 /// What is known of a pack beside its chunks: small, so that all packs can be gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, kept as one record")]
 pub struct PackFacts {
     /// Its number here.
     #[n(0)]
@@ -49,6 +53,16 @@ pub struct PackFacts {
     /// On how many sites it was kept when its local copy went; 0 if it never did.
     #[n(6)]
     pub promised_sites: u8,
+    /// Whether the next commit lists it though it was made by another device: a snapshot of this
+    /// device relies on it.
+    #[cbor(n(7), skip_if = "is_false")]
+    pub is_relied_on: bool,
+}
+
+/// Fields that came later are left out of a record while they say nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the encoder calls")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// By what right a pack enters the index.
@@ -152,12 +166,19 @@ impl State {
         Ok(())
     }
 
-    /// Marks packs as listed in an index segment of this device's own manifest.
+    /// Takes the word of this device's manifest for which packs its segments list. A pack that
+    /// was thought to be listed and is not is listed with the next commit.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn mark_listed(&self, roots: &[ShardRoot]) -> Result<(), StateError> {
-        self.change_facts(roots, |facts| facts.listed = true)
+    pub fn correct_listed(&self, listed: &BTreeSet<ShardRoot>) -> Result<(), StateError> {
+        let all = self.pack_facts()?;
+        let wrong = all.iter().filter(|facts| facts.listed && !listed.contains(&facts.shard.root));
+        let wrong: Vec<ShardRoot> = wrong.map(|facts| facts.shard.root).collect();
+        self.change_facts(&wrong, |facts| {
+            facts.listed = false;
+            facts.is_relied_on |= !facts.own;
+        })
     }
 
     /// Notes on how many sites a pack is kept, before its local copy goes.
@@ -188,18 +209,7 @@ impl State {
         roots: &[ShardRoot],
         change: impl Fn(&mut PackFacts),
     ) -> Result<(), StateError> {
-        self.write(|tx| {
-            let mut table = tx.open_table(FACTS)?;
-            for root in roots {
-                let bytes = table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
-                let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
-                if let Some(mut facts) = facts {
-                    change(&mut facts);
-                    table.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
-                }
-            }
-            Ok(())
-        })
+        self.write(|tx| change_facts(tx, roots, change))
     }
 
     /// The pack of a chunk on which a new backup may rely, if there is one.
@@ -284,6 +294,32 @@ impl State {
     }
 }
 
+/// Marks packs as listed in an index segment of this device's own manifest: in the transaction that
+/// makes this manifest the newest one, for a pack that counts as listed is never listed again.
+pub(super) fn mark_listed(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| facts.listed = true)
+}
+
+fn change_facts<'a>(
+    tx: &WriteTransaction,
+    roots: impl IntoIterator<Item = &'a ShardRoot>,
+    change: impl Fn(&mut PackFacts),
+) -> Result<(), redb::Error> {
+    let mut table = tx.open_table(FACTS)?;
+    for root in roots {
+        let bytes = table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
+        let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
+        if let Some(mut facts) = facts {
+            change(&mut facts);
+            table.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
 /// The three tables of the index within one transaction.
 struct Tables<'t> {
     chunks: Table<'t, &'static [u8; 32], (u32, u32)>,
@@ -311,6 +347,7 @@ impl Tables<'_> {
                 own: false,
                 listed: false,
                 promised_sites: 0,
+                is_relied_on: false,
             },
         };
         // Trust only grows.

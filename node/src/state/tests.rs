@@ -1,5 +1,7 @@
 //! What `state.redb` still knows after it was closed and opened again, and whom it trusts.
 
+use std::collections::BTreeSet;
+
 use larder_protocol::{
     ids::{ChunkId, DeviceId, ShardRoot, VaultId},
     index::{ChunkKind, ChunkRecord, PackClass, PackRecord, ShardRef},
@@ -60,11 +62,30 @@ fn a_head_is_there_under_its_number_before_it_is_shown() {
     let home = tempfile::tempdir().unwrap();
     let own = DeviceId::from_bytes([1; 32]);
     let row = CommitRow { seq: 9, pack: shard(1), manifest: vec![1], head: vec![2, 3] };
-    State::open(home.path()).unwrap().keep_own_commit(&own, &row).unwrap();
+    State::open(home.path()).unwrap().keep_own_commit(&own, &row, &BTreeSet::new()).unwrap();
     let state = State::open(home.path()).unwrap();
     assert_eq!(state.commit_of(&own).unwrap(), Some(row));
     assert_eq!(state.own_head(9).unwrap(), Some(vec![2, 3]));
     assert_eq!(state.own_head(8).unwrap(), None);
+}
+
+// HOME-7
+#[test]
+fn a_pack_counts_as_listed_with_the_commit_that_lists_it() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::open(home.path()).unwrap();
+    let listed = |number| state.facts_of(&shard(number).root).unwrap().unwrap().listed;
+    state.add_packs(&[pack(1, 1), pack(2, 2)], Standing::Own).unwrap();
+    state.add_packs(&[pack(3, 3)], Standing::Known).unwrap();
+    let row = CommitRow { seq: 1, pack: shard(9), manifest: vec![1], head: vec![2] };
+    let roots = [1, 2, 3].map(|number| shard(number).root).into();
+    state.keep_own_commit(&DeviceId::from_bytes([1; 32]), &row, &roots).unwrap();
+    assert!(listed(1) && listed(2) && listed(3));
+    // A home in which packs were marked before a commit that never came.
+    state.correct_listed(&BTreeSet::from([shard(1).root])).unwrap();
+    assert_eq!([listed(1), listed(2), listed(3)], [true, false, false]);
+    let relied_on = |number| state.facts_of(&shard(number).root).unwrap().unwrap().is_relied_on;
+    assert_eq!([relied_on(2), relied_on(3)], [false, true], "own packs are listed anyway");
 }
 
 // HOME-6
