@@ -267,7 +267,7 @@ impl Run<'_> {
             .parent
             .and_then(|id| manifest.snapshots.iter().find(|snapshot| snapshot.id == id).cloned());
         let same = match &before {
-            Some(before) => self.is_same(before, &grown)?,
+            Some(before) => self.is_same(before, &grown, store)?,
             None => None,
         };
         let (snapshot, is_unchanged) = match same {
@@ -293,13 +293,19 @@ impl Run<'_> {
         })
     }
 
-    /// The parent, if the folder is exactly as it was and everything could be read.
+    /// The parent, if the folder is exactly as it was, everything could be read, and all of it is
+    /// where the parent's manifest says.
     fn is_same(
         &self,
         before: &SnapshotSummary,
         grown: &Grown,
+        store: &ChunkStore<'_>,
     ) -> Result<Option<SnapshotSummary>, BackupError> {
         let state = &self.core.state;
+        let is_stored_anew = store.new_bytes.load(Ordering::Relaxed) > 0;
+        if is_stored_anew || commit::is_due(self.core, &store.known.relied_on())? {
+            return Ok(None);
+        }
         let Some(location) = state.locate(&before.id)? else { return Ok(None) };
         let Ok(plain) = super::chunk_here(self.core, self.member, &location) else {
             return Ok(None);

@@ -141,20 +141,26 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
                 shard,
                 class: facts.class,
                 here: here.is_some_and(|row| is_to_be_placed(&row, facts.own)),
-                promised_sites: if facts.own { facts.promised_sites } else { 1 },
+                promised_sites: facts.promised_sites,
                 kept_by: kept_by.remove(&shard.root).unwrap_or_default(),
             }),
         );
     }
     let own = member.keys.id();
+    let published = core.state.published_seq()?;
     if let Some(commit) = core.state.commit_of(&own)? {
+        if published < commit.seq
+            && let Some(needs) = super::commit::needs_of_head(core, member, published)
+        {
+            machine.handle_input(now, Input::HeadCommitted { seq: published, needs });
+        }
         let needs = super::commit::needs(core, member)?;
         machine.handle_input(now, Input::HeadCommitted { seq: commit.seq, needs });
     }
     for (holder, seq) in core.state.heads_held()? {
         machine.handle_input(now, Input::HeadHeld { holder, seq });
     }
-    Ok(core.state.published_seq()?)
+    Ok(published)
 }
 
 /// Whether placing may take a shard of the depot for its own local copy. A shard that is held for
@@ -270,9 +276,13 @@ impl Task {
             Output::PushHead { order, holder, seq } => self.push_head(order, holder, seq),
             Output::HeadPublished { seq } => self.published(seq).await,
             Output::CheckLocal { shard } => self.check_local(shard),
-            Output::PackSafe { root } => {
+            Output::PackSafe { root, sites } => {
                 let core = Arc::clone(&self.core);
-                log_failure(super::on_disk(move || core.state.vouch(&root)).await);
+                log_failure(super::on_disk(move || core.state.vouch(&root, sites)).await);
+            }
+            Output::PackNowhere { root } => {
+                let core = Arc::clone(&self.core);
+                log_failure(super::on_disk(move || core.state.revoke(&root)).await);
             }
             Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
             Output::HolderIs { holder, condition } => report(holder, condition),

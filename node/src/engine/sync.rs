@@ -4,7 +4,10 @@
 //! segments, and their records enter the index: known at once, usable only after this device has
 //! itself seen receipts that meet the policy (HOME-6).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use larder_protocol::{
     head::SignedHead,
@@ -24,6 +27,9 @@ use crate::state::{commits::CommitRow, index::Standing};
 const ASK_OTHERS: Duration = Duration::from_secs(5);
 /// How long receipts for other devices' packs are waited for before a backup.
 const AWAIT_RECEIPTS: Duration = Duration::from_secs(5);
+
+/// Packs that some of those asked do not have must not hold up every backup for so long.
+const NO_MORE_RECEIPTS: Duration = Duration::from_secs(2);
 
 /// Begins to follow the vault's other devices.
 pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
@@ -85,16 +91,23 @@ pub(super) async fn refresh(core: &Arc<Core>, member: &Arc<Member>) {
         debug!("other devices of the vault could not be followed: {error}");
         return;
     }
-    let vouched = async {
-        loop {
-            let waits = core.state.pack_facts().is_ok_and(|all| all.iter().any(|f| !f.usable));
-            if !waits {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let _ = timeout(AWAIT_RECEIPTS, await_receipts(core)).await;
+}
+
+/// Waits until all packs are vouched for, or no more come to be.
+async fn await_receipts(core: &Core) {
+    let (mut fewest, mut since) = (usize::MAX, Instant::now());
+    loop {
+        let waiting = core.state.pack_facts().unwrap_or_default();
+        let waiting = waiting.iter().filter(|facts| !facts.usable && !facts.own).count();
+        if waiting < fewest {
+            (fewest, since) = (waiting, Instant::now());
         }
-    };
-    let _ = timeout(AWAIT_RECEIPTS, vouched).await;
+        if waiting == 0 || since.elapsed() >= NO_MORE_RECEIPTS {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Takes in every head of another device that is newer than what is known of it.
@@ -147,7 +160,7 @@ pub(super) async fn take(
                     shard: pack.shard,
                     class: pack.class,
                     here: false,
-                    promised_sites: 1,
+                    promised_sites: 0,
                     kept_by: Vec::new(),
                 }))
                 .await;

@@ -68,8 +68,9 @@ impl State {
         })
     }
 
-    /// Remembers this device's own newest commit and the packs that its segments list beside those
-    /// of the commits before; its head stays available for pushing. All or nothing of it is kept.
+    /// Remembers this device's own newest commit, the packs that its segments list beside those of
+    /// the commits before, and those that it does not need any more because they are lost; its head
+    /// stays available for pushing. All or nothing of it is kept.
     ///
     /// # Errors
     /// [`StateError`].
@@ -78,9 +79,11 @@ impl State {
         device: &DeviceId,
         row: &CommitRow,
         listed: &BTreeSet<ShardRoot>,
+        given_up: &BTreeSet<ShardRoot>,
     ) -> Result<(), StateError> {
         self.write(|tx| {
             index::mark_listed(tx, listed)?;
+            index::mark_given_up(tx, given_up)?;
             let mut table = tx.open_table(MANIFESTS)?;
             table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
             let mut heads = tx.open_table(OWN_HEADS)?;

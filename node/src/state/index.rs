@@ -3,7 +3,8 @@
 //! A cache: every row can be rebuilt from pack footers. Two kinds of trust are kept apart. A pack
 //! may be *known* (its chunks can be restored from it if a holder still has it) without being
 //! *usable* (its chunks may be left out of a new backup): only packs that this device itself
-//! made durable, or for which it has itself seen enough receipts, are usable (HOME-6).
+//! made durable, or for which it has itself seen enough receipts, are usable (HOME-6), and only
+//! until they are found to be nowhere any more (HOME-8).
 
 use std::{
     collections::BTreeSet,
@@ -57,6 +58,10 @@ pub struct PackFacts {
     /// device relies on it.
     #[cbor(n(7), skip_if = "is_false")]
     pub is_relied_on: bool,
+    /// Lost everywhere before the newest commit, which does not need it: the index goes on naming
+    /// it, should a holder turn out to have it.
+    #[cbor(n(8), skip_if = "is_false")]
+    pub is_given_up: bool,
 }
 
 /// Fields that came later are left out of a record while they say nothing.
@@ -189,15 +194,38 @@ impl State {
         self.change_facts(&[*root], |facts| facts.promised_sites = sites)
     }
 
-    /// A pack of another device has receipts that meet the policy: new backups may rely on it.
+    /// A pack has receipts of so many sites, which meet the policy: new backups may rely on it.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn vouch(&self, root: &ShardRoot) -> Result<(), StateError> {
+    pub fn vouch(&self, root: &ShardRoot, sites: u8) -> Result<(), StateError> {
+        let is_promised = |facts: &PackFacts| facts.own || facts.promised_sites > 0;
         match self.facts_of(root)? {
-            Some(facts) if !facts.usable => {
-                self.change_facts(&[*root], |facts| facts.usable = true)?;
+            Some(facts) if !facts.usable || !is_promised(&facts) => {
+                self.change_facts(&[*root], |facts| {
+                    facts.usable = true;
+                    facts.is_given_up = false;
+                    if !is_promised(facts) {
+                        facts.promised_sites = sites;
+                    }
+                })?;
                 self.usable.set(facts.number, true);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A pack is nowhere any more: new backups store its chunks anew. What says where they were
+    /// stays, for a holder may turn out to have them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn revoke(&self, root: &ShardRoot) -> Result<(), StateError> {
+        match self.facts_of(root)? {
+            Some(facts) if facts.usable => {
+                self.change_facts(&[*root], |facts| facts.usable = false)?;
+                self.usable.set(facts.number, false);
                 Ok(())
             }
             Some(_) | None => Ok(()),
@@ -303,6 +331,14 @@ pub(super) fn mark_listed(
     change_facts(tx, roots, |facts| facts.listed = true)
 }
 
+/// Marks packs as given up: in the transaction of the commit that does not need them.
+pub(super) fn mark_given_up(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| facts.is_given_up = true)
+}
+
 fn change_facts<'a>(
     tx: &WriteTransaction,
     roots: impl IntoIterator<Item = &'a ShardRoot>,
@@ -348,9 +384,10 @@ impl Tables<'_> {
                 listed: false,
                 promised_sites: 0,
                 is_relied_on: false,
+                is_given_up: false,
             },
         };
-        // Trust only grows.
+        // To be met again takes no trust away.
         facts.usable |= standing != Standing::Known;
         facts.own |= standing == Standing::Own;
         self.facts.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
