@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member};
 use crate::{
-    depot::{Origin, ShardRow, ShardState},
+    depot::{DepotError, Origin, ShardRow, ShardState},
     net::PutError,
 };
 
@@ -355,7 +355,7 @@ impl Task {
                     if receipt.verify() { Upload::Stored(receipt) } else { Upload::Forged }
                 }
                 Err(PutError::Refused(reason)) => Upload::Refused(reason),
-                Err(PutError::Local(_)) => Upload::Unreadable,
+                Err(PutError::Local(error)) if is_loss(&error) => Upload::Unreadable,
                 Err(error) => {
                     debug!("upload to {}: {error}", holder.short());
                     Upload::Lost
@@ -406,8 +406,13 @@ impl Task {
         let (core, _, facts) = self.worker();
         tokio::spawn(async move {
             let root = shard.root;
-            let bad = super::on_disk(move || core.depot.scrub(&root)).await;
-            if bad.map_or(true, |bad| !bad.is_empty()) {
+            let scrubbed = tokio::task::spawn_blocking(move || core.depot.scrub(&root)).await;
+            let is_lost = match scrubbed {
+                Ok(Ok(bad)) => !bad.is_empty(),
+                Ok(Err(error)) => is_loss(&error),
+                Err(_) => false,
+            };
+            if is_lost {
                 let _ = facts.send(Fact::Input(Input::PackLost { root })).await;
             }
         });
@@ -429,6 +434,12 @@ async fn send(
     let opened = tokio::task::spawn_blocking(move || opening.depot.open_shard(&shard.root)).await;
     let opened = opened.map_err(|_| PutError::Stalled)?.map_err(PutError::Local)?;
     core.net.peer(holder).put(member.vault, class, opened).await
+}
+
+/// Whether an error means that the bytes of a shard are not here any more. Any other one passes: a
+/// full table of files or a full disk must not make a copy count as lost.
+const fn is_loss(error: &DepotError) -> bool {
+    matches!(error, DepotError::Corrupt(_) | DepotError::Missing(_) | DepotError::Unknown(_))
 }
 
 /// The one place where signatures of receipts in verdicts are checked.

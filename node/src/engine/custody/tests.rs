@@ -25,3 +25,17 @@ fn a_shard_held_for_another_device_is_no_local_copy() {
     assert!(!is_to_be_placed(&row(Origin::Own, ShardState::Missing), true));
     assert!(!is_to_be_placed(&row(Origin::Own, ShardState::Corrupt), true));
 }
+
+// PLACE-16
+#[test]
+fn an_error_that_passes_is_no_loss() {
+    let root = ShardRoot::from_bytes([1; 32]);
+    for lost in [DepotError::Corrupt(root), DepotError::Missing(root), DepotError::Unknown(root)] {
+        assert!(is_loss(&lost), "{lost}");
+    }
+    let files = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+    let open = DepotError::Disk { doing: "open a shard", source: Arc::new(files) };
+    for passes in [open, DepotError::NoSpace, DepotError::BadRow] {
+        assert!(!is_loss(&passes), "{passes}");
+    }
+}
