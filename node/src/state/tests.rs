@@ -135,6 +135,40 @@ fn a_chunk_whose_pack_is_nowhere_is_stored_anew() {
     assert!(state.facts_of(&shard(1).root).unwrap().unwrap().usable, "a holder has it after all");
 }
 
+// INDEX-7
+#[test]
+fn a_chunk_has_several_places_and_the_most_trusted_comes_first() {
+    let home = tempfile::tempdir().unwrap();
+    let chunk = ChunkId::from_bytes([1; 32]);
+    let roots = |state: &State| -> Vec<u8> {
+        let places = state.locations(&chunk).unwrap();
+        places.iter().map(|place| place.shard.root.as_bytes()[0]).collect()
+    };
+    {
+        let state = State::open(home.path()).unwrap();
+        state.add_packs(&[pack(1, 1), pack(2, 1)], Standing::Known).unwrap();
+        state.add_packs(&[pack(2, 1)], Standing::Known).unwrap();
+        assert_eq!(roots(&state), [1, 2]);
+        state.vouch(&shard(2).root, 1).unwrap();
+        assert_eq!(roots(&state), [2, 1], "holders say that they have it");
+        state.add_packs(&[pack(3, 1)], Standing::Own).unwrap();
+        assert_eq!(roots(&state), [3, 2, 1], "whoever else claims to have it");
+        // However many more are claimed, the trusted ones are never pushed out.
+        let more: Vec<PackRecord> = (10..30).map(|number| pack(number, 1)).collect();
+        state.add_packs(&more, Standing::Known).unwrap();
+        assert_eq!(roots(&state), [3, 2, 1, 10]);
+        state.add_packs(&[pack(4, 1)], Standing::Own).unwrap();
+        assert_eq!(roots(&state), [3, 4, 2, 1]);
+    }
+    let state = State::open(home.path()).unwrap();
+    assert_eq!(roots(&state), [3, 4, 2, 1], "after a restart too");
+    state.revoke(&shard(3).root).unwrap();
+    state.revoke(&shard(4).root).unwrap();
+    assert_eq!(roots(&state), [2, 1, 3, 4], "lost ones are tried last");
+    let number = state.facts_of(&shard(2).root).unwrap().unwrap().number;
+    assert_eq!(state.usable_pack_of(&chunk).unwrap(), Some(number));
+}
+
 #[test]
 fn a_home_of_a_newer_program_is_refused() {
     let home = tempfile::tempdir().unwrap();
