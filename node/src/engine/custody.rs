@@ -44,6 +44,8 @@ pub(crate) struct View {
     pub(crate) published_seq: u64,
     /// Bytes of shards sent since the node was opened.
     pub(crate) sent_bytes: u64,
+    /// Bytes of data packs that are here, see [`Placing::spool_bytes`].
+    pub(crate) spool_bytes: u64,
     /// Grows with every change that a waiting backup may want to look at.
     pub(crate) turn: u64,
 }
@@ -225,6 +227,10 @@ impl Task {
                     other => self.carry_out(other).await,
                 }
             }
+            let spool_bytes = self.machine.spool_bytes();
+            self.show.send_if_modified(|view| {
+                std::mem::replace(&mut view.spool_bytes, spool_bytes) != spool_bytes
+            });
             if !any {
                 return;
             }
