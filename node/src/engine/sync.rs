@@ -140,11 +140,11 @@ pub(super) async fn take(
     member: &Arc<Member>,
     head: &SignedHead,
 ) -> Result<Manifest, EngineError> {
-    let manifest = fetch_manifest(core, member, head).await?;
+    let (manifest, commit) = fetch_manifest(core, member, head).await?;
     let source = ChunkSource::new(core, member);
     let (taking, segments) = (Arc::clone(core), manifest.segments.clone());
     let packs = on_disk(move || {
-        let mut packs: Vec<PackRecord> = Vec::new();
+        let mut packs: Vec<PackRecord> = vec![commit];
         for location in &segments {
             let segment = Segment::decode(&source.chunk_at(location)?)?;
             taking.state.add_packs(&segment.packs, Standing::Known)?;
@@ -182,7 +182,7 @@ async fn fetch_manifest(
     core: &Arc<Core>,
     member: &Arc<Member>,
     head: &SignedHead,
-) -> Result<Manifest, EngineError> {
+) -> Result<(Manifest, PackRecord), EngineError> {
     let shard = head.body().commit;
     let bytes = match core.depot.read_range(&shard.root, 0..shard.bytes) {
         Ok(bytes) => bytes,
@@ -198,8 +198,9 @@ async fn fetch_manifest(
         }
     };
     let (manifest, record) = open_manifest(member, shard, &bytes)?;
-    core.state.add_packs(&[record], Standing::Known)?;
-    Ok(manifest)
+    manifest.check_author(head.body().device, head.body().seq)?;
+    core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
+    Ok((manifest, record))
 }
 
 /// The manifest in the bytes of a commit pack, and what else the pack holds.
@@ -210,9 +211,10 @@ pub(super) fn open_manifest(
 ) -> Result<(Manifest, PackRecord), EngineError> {
     let epoch = member.epoch(open_header(bytes)?.epoch)?;
     let record = PackReader::read_record(bytes, shard, epoch, member.vault)?;
+    // The manifest comes first; whatever else the pack holds is none.
     let location = record
-        .locations()
-        .find(|location| location.record.kind == ChunkKind::Manifest)
+        .location(0)
+        .filter(|location| location.record.kind == ChunkKind::Manifest)
         .ok_or(EngineError::Lost(shard.root))?;
     let range = super::source::range_of(&location);
     let start = usize::try_from(range.start).unwrap_or(usize::MAX);
