@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use larder_protocol::{
     head::{Claims, HEAD_VERSION, HeadBody, SignedHead},
     ids::{ChunkId, ShardRoot},
-    index::{ChunkKind, PackClass, PackRecord, Segment, ShardRef, encode_segments},
+    index::{ChunkKind, PackClass, PackRecord, Segment, ShardRef, encode_segments, merge},
     manifest::{Manifest, SnapshotSummary},
     pack::PackBuilder,
     peer::PeerRecord,
@@ -78,8 +78,9 @@ pub(crate) fn commit(
     manifest.peers = peer_records(core)?;
     let new = unlisted(core, &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
+    let again = rewritten(core, member, &mut manifest)?;
     let store = Store { core, member, custody };
-    for record in store.put(ChunkKind::Index, &encode_segments(new))? {
+    for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
         manifest.segments.extend(record.locations());
     }
     let packs = store.put(ChunkKind::Manifest, &[manifest.encode()])?;
@@ -276,16 +277,41 @@ fn check_no_clone(
     Ok(known.heads().may_publish(&member.keys.id(), last)?)
 }
 
+/// What is added comes last: a snapshot that is taken again is wanted again.
 fn apply(manifest: &mut Manifest, change: &Change) {
+    manifest.forget(&change.forget);
     manifest.snapshots.retain(|snapshot| !change.replace.contains(&snapshot.id));
     manifest.snapshots.extend(change.add.clone());
-    let mut forgotten: BTreeSet<ChunkId> = manifest.forgotten.iter().copied().collect();
-    forgotten.extend(change.forget.iter().copied());
-    // A snapshot that is taken again is wanted again.
-    if let Some(added) = &change.add {
-        forgotten.remove(&added.id);
+}
+
+/// Takes out of a manifest the segments that are to be written anew, and returns their records:
+/// many small ones, or all of them when one is lost.
+fn rewritten(
+    core: &Core,
+    member: &Member,
+    manifest: &mut Manifest,
+) -> Result<Vec<PackRecord>, EngineError> {
+    let facts = core.state.pack_facts()?;
+    let nowhere: BTreeSet<ShardRoot> =
+        facts.iter().filter(|facts| !facts.usable).map(|facts| facts.shard.root).collect();
+    if manifest.segments.iter().any(|location| nowhere.contains(&location.shard.root)) {
+        let listed = facts.iter().filter(|facts| facts.listed);
+        let records: Result<Vec<_>, _> =
+            listed.map(|facts| core.state.pack(facts.number)).collect();
+        manifest.segments.clear();
+        return Ok(records?.into_iter().flatten().collect());
     }
-    manifest.forgotten = forgotten.into_iter().collect();
+    let small = manifest.segments_to_merge();
+    let mut segments = Vec::with_capacity(small.len());
+    for location in &small {
+        let Ok(plain) = super::chunk_here(core, member, location) else {
+            warn!("a part of the index is not here; it is not merged now");
+            return Ok(Vec::new());
+        };
+        segments.push(Segment::decode(&plain)?);
+    }
+    manifest.segments.retain(|location| !small.contains(location));
+    Ok(merge(segments).into_iter().collect())
 }
 
 /// Packs that no segment of this device lists yet: its own, and others' that it relies on.
@@ -360,3 +386,6 @@ pub(crate) fn peer_records(core: &Core) -> Result<Vec<PeerRecord>, EngineError> 
     let peers = core.state.peers()?;
     Ok(peers.into_iter().map(super::join::record_of).collect())
 }
+
+#[cfg(test)]
+mod tests;
