@@ -200,6 +200,26 @@ impl Depot {
         Ok(known)
     }
 
+    /// Ends `vault`'s tenure of a shard of the spool; one for which a receipt was given stays, even
+    /// if it was given while this runs. Returns whether the tenure has ended.
+    ///
+    /// # Errors
+    /// As [`Depot::remove`].
+    pub fn release_own(&self, root: &ShardRoot, vault: &VaultId) -> Result<bool, DepotError> {
+        let _guard = self.lock(root);
+        // A row that cannot be read is an error here, and never one to delete.
+        if self.row(root, vault)?.is_some_and(|row| row.origin == Origin::Own) {
+            self.inner.table.forget_own(root, vault)?;
+            reached(Step::RowDeleted);
+        }
+        let rows = self.inner.table.rows_of(root)?;
+        if rows.is_empty() {
+            self.inner.layout.unlink(root)?;
+        }
+        self.inner.table.refill_reserve();
+        Ok(rows.iter().all(|row| row.vault != *vault))
+    }
+
     /// Lengthens a tenure, or hands it from the spool to the held shards; never shortens it.
     ///
     /// # Errors

@@ -22,6 +22,11 @@ pub const METADATA_PACK_BYTES: usize = 4 * 1024 * 1024;
 pub const SHARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Verification group of a shard (bao, `chunk_log` 4), as in iroh-blobs; also the padding unit.
 pub const GROUP_BYTES: u64 = 16 * 1024;
+/// Index segments below this length are merged into one when there are too many of them: beyond
+/// it, writing a segment anew costs more than naming it.
+pub const SEGMENT_BYTES_SMALL: u32 = 2 * 1024 * 1024;
+/// Such segments that one manifest names; each takes about 120 bytes of its 4 MiB.
+pub const SEGMENTS_SMALL_MAX: usize = 64;
 /// Chunks in one pack.
 pub const PACK_CHUNKS_MAX: usize = 65_536;
 

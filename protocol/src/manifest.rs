@@ -12,7 +12,7 @@ use crate::{
     cbor::{self, DecodeError},
     ids::{ChunkId, DeviceId},
     index::{ChunkKind, Location, Segment, ShardRef},
-    limits::{CHUNK_BYTES_MAX, PATH_BYTES_MAX},
+    limits::{CHUNK_BYTES_MAX, PATH_BYTES_MAX, SEGMENT_BYTES_SMALL, SEGMENTS_SMALL_MAX},
     peer::PeerRecord,
     snapshot::Snapshot,
     time::Timestamp,
@@ -44,7 +44,8 @@ pub struct Manifest {
     /// The circle as this device knows it.
     #[n(5)]
     pub peers: Vec<PeerRecord>,
-    /// Snapshots that were forgotten, ascending: they are not shown and hold nothing back.
+    /// Snapshots that were forgotten, ascending: they are not shown and hold nothing back. Written
+    /// by earlier versions; this one leaves their summaries out instead.
     #[n(6)]
     pub forgotten: Vec<ChunkId>,
 }
@@ -97,6 +98,9 @@ pub enum ManifestError {
     /// A snapshot of an impossible path.
     #[error("a manifest that names a snapshot of an impossible path")]
     Path,
+    /// Not the one that its head names, or with snapshots of another device.
+    #[error("a manifest of another device, or not the one that its head names")]
+    Author,
     /// Forgotten snapshots out of order or twice the same.
     #[error("forgotten snapshots out of order")]
     Order,
@@ -142,6 +146,35 @@ impl Manifest {
             return Err(ManifestError::Order);
         }
         Ok(manifest)
+    }
+
+    /// Checks that this is the manifest that the head of `device` with number `seq` may name: its
+    /// own, of this number, and with snapshots of this device only. What a device says of another
+    /// one's folders is nobody's to believe.
+    ///
+    /// # Errors
+    /// [`ManifestError::Author`].
+    pub fn check_author(&self, device: DeviceId, seq: u64) -> Result<(), ManifestError> {
+        let is_own = |snapshot: &SnapshotSummary| snapshot.device == device;
+        if self.device == device && self.seq == seq && self.snapshots.iter().all(is_own) {
+            Ok(())
+        } else {
+            Err(ManifestError::Author)
+        }
+    }
+
+    /// Segments that are to be written anew as one: the small ones, once there are more than
+    /// [`SEGMENTS_SMALL_MAX`] of them. Every commit adds one, and a manifest has an end.
+    pub fn segments_to_merge(&self) -> Vec<Location> {
+        let is_small = |location: &&Location| location.record.plain_bytes < SEGMENT_BYTES_SMALL;
+        let small: Vec<Location> = self.segments.iter().filter(is_small).cloned().collect();
+        if small.len() > SEGMENTS_SMALL_MAX { small } else { Vec::new() }
+    }
+
+    /// Leaves out snapshots for good: they are not named any more, by summary or by mark.
+    pub fn forget(&mut self, ids: &[ChunkId]) {
+        let marked = std::mem::take(&mut self.forgotten);
+        self.snapshots.retain(|one| !ids.contains(&one.id) && !marked.contains(&one.id));
     }
 
     /// Encodes. The result must be at most [`CHUNK_BYTES_MAX`] long to be stored as a chunk;

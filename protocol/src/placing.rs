@@ -270,8 +270,18 @@ pub enum Output {
         /// For which shard.
         root: ShardRoot,
     },
-    /// A pack meets the policy.
+    /// A pack meets the policy. Of a pack of another device, write `sites` into its row; it comes
+    /// back as [`KnownPack::promised_sites`].
     PackSafe {
+        /// Which.
+        root: ShardRoot,
+        /// On how many sites it is kept now.
+        sites: u8,
+    },
+    /// A pack is neither here nor known to be at any holder. Nothing new may rely on it: its chunks
+    /// are to be stored anew, if they can be read once more. Said again at every start; taken back
+    /// by `PackSafe`, should it be found after all.
+    PackNowhere {
         /// Which.
         root: ShardRoot,
     },
@@ -371,6 +381,8 @@ pub struct Placing {
     now: Instant,
     packs: BTreeMap<ShardRoot, Pack>,
     packs_seen: u64,
+    /// Bytes of data packs that are here: the spool.
+    spool_bytes: u64,
     holders: BTreeMap<DeviceId, Holder>,
     heads: Heads,
     orders: BTreeMap<OrderId, Order>,
@@ -390,6 +402,7 @@ impl Placing {
             now: Instant::default(),
             packs: BTreeMap::new(),
             packs_seen: 0,
+            spool_bytes: 0,
             holders: BTreeMap::new(),
             heads: Heads::default(),
             orders: BTreeMap::new(),
@@ -449,22 +462,23 @@ impl Placing {
 
     fn pack_stored(&mut self, shard: ShardRef, class: PackClass) {
         let root = shard.root;
-        if let Some(pack) = self.packs.get_mut(&root) {
-            pack.here = true;
-            self.requeue(root);
-        } else {
-            self.insert_pack(shard, class, true);
+        if !self.packs.contains_key(&root) {
+            self.insert_pack(shard, class);
         }
+        self.set_here(root, true);
+        self.requeue(root);
         self.reconsider(root);
     }
 
     fn pack_known(&mut self, known: KnownPack) {
         let root = known.shard.root;
         if !self.packs.contains_key(&root) {
-            self.insert_pack(known.shard, known.class, known.here);
+            self.insert_pack(known.shard, known.class);
+        }
+        if known.here {
+            self.set_here(root, true);
         }
         let Some(pack) = self.packs.get_mut(&root) else { return };
-        pack.here |= known.here;
         pack.promised_sites = pack.promised_sites.max(known.promised_sites);
         for holder_id in known.kept_by {
             let Some(holder) = self.holders.get_mut(&holder_id) else { continue };
@@ -474,17 +488,42 @@ impl Placing {
         }
         self.requeue(root);
         self.reconsider(root);
+        self.note_if_nowhere(root);
     }
 
-    fn insert_pack(&mut self, shard: ShardRef, class: PackClass, here: bool) {
+    fn insert_pack(&mut self, shard: ShardRef, class: PackClass) {
         self.packs_seen += 1;
         let mut pack = Pack::new(shard, class, self.packs_seen);
-        pack.here = here;
         for holder in self.holders.keys() {
             pack.custody.insert(*holder, pack::Custody::Unasked);
         }
         self.packs.insert(shard.root, pack);
         self.requeue(shard.root);
+    }
+
+    /// Notes whether the bytes of a pack are here; returns whether they were.
+    fn set_here(&mut self, root: ShardRoot, here: bool) -> bool {
+        let Some(pack) = self.packs.get_mut(&root) else { return false };
+        let was_here = std::mem::replace(&mut pack.here, here);
+        if pack.class == PackClass::Data {
+            let bytes = pack.shard.bytes;
+            let left = self.spool_bytes.saturating_sub(if was_here { bytes } else { 0 });
+            self.spool_bytes = left.saturating_add(if here { bytes } else { 0 });
+        }
+        was_here
+    }
+
+    /// Says so when nobody is known to have a pack.
+    fn note_if_nowhere(&mut self, root: ShardRoot) {
+        if self.packs.get(&root).is_some_and(Pack::is_nowhere) {
+            self.outputs.push_back(Output::PackNowhere { root });
+        }
+    }
+
+    /// Bytes of data packs that are on this device: those that still have to be placed, and all of
+    /// them where the policy keeps them.
+    pub const fn spool_bytes(&self) -> u64 {
+        self.spool_bytes
     }
 
     /// Whether a pack meets the policy. A head is safe when all of its packs are.

@@ -338,6 +338,13 @@ impl Table {
         self.apply(vec![Change { key: join(root, vault), rule: Box::new(|_| None) }], true)
     }
 
+    /// Deletes a row of the spool; a row of a held shard stays. May use the reserve.
+    pub(super) fn forget_own(&self, root: &ShardRoot, vault: &VaultId) -> Result<(), DepotError> {
+        let stays =
+            |before: Option<&ShardRow>| before.filter(|row| row.origin == Origin::Held).copied();
+        self.apply(vec![Change { key: join(root, vault), rule: Box::new(stays) }], true)
+    }
+
     /// Sets the state in all rows of a shard; writes nothing when they say so already.
     pub(super) fn mark(&self, root: &ShardRoot, state: ShardState) -> Result<(), DepotError> {
         let rows = self.rows_of(root)?;

@@ -102,6 +102,25 @@ fn a_later_tenure_only_lengthens_the_earlier() {
     assert_eq!(row.keep_until, Timestamp(9_999));
 }
 
+// PLACE-11, DEPOT-6
+#[test]
+fn the_spool_lets_go_of_its_own_shards_only() {
+    let home = tempfile::tempdir().unwrap();
+    let depot = open(home.path());
+    let vault = VaultId::from_bytes([1; 32]);
+    let own = depot.import(&bytes(5, 20_000), tenure(1, Origin::Own)).unwrap();
+    let held = depot.import(&bytes(6, 20_000), tenure(1, Origin::Held)).unwrap();
+    let both = depot.import(&bytes(7, 20_000), tenure(1, Origin::Own)).unwrap();
+    depot.import(&bytes(7, 20_000), tenure(1, Origin::Held)).unwrap();
+    assert!(depot.release_own(&own.root, &vault).unwrap());
+    assert!(depot.release_own(&own.root, &vault).unwrap(), "gone already");
+    assert!(matches!(depot.open_shard(&own.root), Err(DepotError::Unknown(_))));
+    for kept in [held, both] {
+        assert!(!depot.release_own(&kept.root, &vault).unwrap(), "a receipt was given");
+        assert!(depot.scrub(&kept.root).unwrap().is_empty());
+    }
+}
+
 #[test]
 fn wrong_bytes_and_wrong_lengths_leave_nothing() {
     let home = tempfile::tempdir().unwrap();

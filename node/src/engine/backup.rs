@@ -52,7 +52,7 @@ use chunks::{ChunkStore, Tools};
 use grow::{Grower, Grown};
 use keeper::Keeper;
 use known::Known;
-use ledger::Ledger;
+use ledger::{CloseOnPanic, Ledger};
 use packer::Packer;
 use problems::Problems;
 use read::{Job, Worker};
@@ -158,6 +158,7 @@ impl Run<'_> {
         std::thread::scope(|scope| {
             let keeper = self.keeper();
             let keeping = scope.spawn(move || {
+                let _guard = CloseOnPanic(keeper.ledger);
                 let kept = keeper.run(&finished_in);
                 keeper.ledger.close();
                 kept
@@ -168,14 +169,18 @@ impl Run<'_> {
             };
             let store = ChunkStore {
                 content: &self.member.content,
-                known: Known::new(&self.core.state),
+                ledger: self.ledger,
+                known: Known::new(&self.core.state, self.ledger),
                 data: packer(PackClass::Data),
                 metadata: packer(PackClass::Metadata),
                 new_bytes: AtomicU64::new(0),
             };
             drop(finished);
             let showing = scope.spawn(|| self.show_progress(&is_over));
-            let made = self.scan_and_grow(&store).and_then(|grown| self.finish(&store, grown));
+            let made = self.part(|| {
+                let grown = self.scan_and_grow(&store)?;
+                self.finish(&store, grown)
+            });
             is_over.store(true, Ordering::Relaxed);
             // The keeper ends when nobody can hand it a pack any more.
             drop(store);
@@ -190,7 +195,8 @@ impl Run<'_> {
         let (steps, steps_in) = bounded(STEPS_MAX);
         let (jobs, jobs_in) = bounded::<Job>(JOBS_MAX);
         let scanner = Scanner {
-            content: &self.member.content,
+            core: self.core,
+            member: self.member,
             store,
             cache: self.core.cache.view(),
             counters: self.counters,
@@ -200,22 +206,31 @@ impl Run<'_> {
         };
         let options = self.options();
         std::thread::scope(|scope| {
-            let mut threads = vec![scope.spawn(|| scanner.scan(&self.plan.root, &options))];
+            let scan = || self.part(|| scanner.scan(&self.plan.root, &options));
+            let mut threads = vec![scope.spawn(scan)];
             for _ in 0..thread_count() {
                 let jobs = jobs_in.clone();
                 let mut worker = Worker::new(store, self.counters, self.plan.level);
-                threads.push(scope.spawn(move || jobs.iter().try_for_each(|job| worker.work(job))));
+                let work = move || self.part(|| jobs.iter().try_for_each(|job| worker.work(job)));
+                threads.push(scope.spawn(work));
             }
             drop(jobs_in);
-            let grown = self.grow(store, &steps_in);
-            if grown.is_err() {
-                self.ledger.close();
-            }
+            let grown = self.part(|| self.grow(store, &steps_in));
             // Wakes whoever still wants to hand something on after a failure.
             drop(steps_in);
             let errors = threads.into_iter().filter_map(|thread| join(thread.join()).err());
             BackupError::first(errors.collect(), grown)
         })
+    }
+
+    /// Does one thread's part of the run. If it fails, nobody waits for what it was to do.
+    fn part<T>(&self, work: impl FnOnce() -> Result<T, BackupError>) -> Result<T, BackupError> {
+        let _guard = CloseOnPanic(self.ledger);
+        work().inspect_err(|_| self.ledger.close())
+    }
+
+    fn check(&self) -> Result<(), BackupError> {
+        Ok(self.events.check()?)
     }
 
     fn keeper(&self) -> Keeper<'_> {
@@ -267,15 +282,12 @@ impl Run<'_> {
             .parent
             .and_then(|id| manifest.snapshots.iter().find(|snapshot| snapshot.id == id).cloned());
         let same = match &before {
-            Some(before) => self.is_same(before, &grown)?,
+            Some(before) => self.is_same(before, &grown, store)?,
             None => None,
         };
         let (snapshot, is_unchanged) = match same {
             Some(same) => {
-                store.flush()?;
-                if !self.ledger.wait_for_all_begun() {
-                    return Err(BackupError::Stopped);
-                }
+                store.settle(|| self.check())?;
                 (same, true)
             }
             None => (self.commit(store, &grown, true)?, false),
@@ -293,13 +305,19 @@ impl Run<'_> {
         })
     }
 
-    /// The parent, if the folder is exactly as it was and everything could be read.
+    /// The parent, if the folder is exactly as it was, everything could be read, and all of it is
+    /// where the parent's manifest says.
     fn is_same(
         &self,
         before: &SnapshotSummary,
         grown: &Grown,
+        store: &ChunkStore<'_>,
     ) -> Result<Option<SnapshotSummary>, BackupError> {
         let state = &self.core.state;
+        let is_stored_anew = store.new_bytes.load(Ordering::Relaxed) > 0;
+        if is_stored_anew || commit::is_due(self.core, &store.known.relied_on())? {
+            return Ok(None);
+        }
         let Some(location) = state.locate(&before.id)? else { return Ok(None) };
         let Ok(plain) = super::chunk_here(self.core, self.member, &location) else {
             return Ok(None);
@@ -321,10 +339,7 @@ impl Run<'_> {
         let snapshot = self.snapshot(grown, is_complete);
         let mut tools = Tools::new(self.plan.level);
         let id = store.put(&mut tools, ChunkKind::Snapshot, &snapshot.encode())?;
-        store.flush()?;
-        if !self.ledger.wait_for_all_begun() {
-            return Err(BackupError::Stopped);
-        }
+        store.settle(|| self.check())?;
         let summary = SnapshotSummary::of(id, &snapshot);
         let manifest = commit::own_manifest(self.core, self.member)?;
         let root = self.plan.root.as_os_str().as_bytes();

@@ -185,11 +185,13 @@ async fn wait_until_safe(
     let mut view = custody.view();
     let mut said = None;
     loop {
-        if view.borrow_and_update().published_seq >= seq {
-            return Ok(Wait::Safe);
-        }
+        let published = view.borrow_and_update().published_seq;
         events.check().map_err(EngineError::from)?;
         let Some(status) = custody.status().await else { return Err(Failure::interrupted()) };
+        // Holders can have lost something of it since it was published.
+        if published >= seq && status.is_whole(published) {
+            return Ok(Wait::Safe);
+        }
         let waiting = status.blocked.is_some();
         events.progress(Progress {
             stage: if waiting { Stage::Waiting } else { Stage::Sending },
@@ -204,7 +206,7 @@ async fn wait_until_safe(
             }
             said = status.blocked;
         }
-        let hopeless = super::report::is_hopeless(said.as_ref());
+        let hopeless = super::report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
         if hopeless || limit.is_some_and(|limit| Instant::now() >= limit) {
             return Ok(Wait::Local);
         }

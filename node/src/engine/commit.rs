@@ -10,23 +10,29 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use larder_protocol::{
     head::{Claims, HEAD_VERSION, HeadBody, SignedHead},
-    ids::ChunkId,
-    index::{ChunkKind, PackClass, PackRecord, ShardRef, encode_segments},
+    ids::{ChunkId, ShardRoot},
+    index::{ChunkKind, PackClass, PackRecord, Segment, ShardRef, encode_segments, merge},
     manifest::{Manifest, SnapshotSummary},
     pack::PackBuilder,
     peer::PeerRecord,
     placing::Input,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Core, EngineError, Member, clock::wall, custody::Custody};
 use crate::{
     depot::{Origin, Tenure},
     state::{
         commits::CommitRow,
-        index::{PackNumber, Standing},
+        index::{PackFacts, PackNumber, Standing},
     },
 };
+
+/// Note in `meta`: ids of own snapshots, see [`in_doubt`].
+const DOUBTFUL: &str = "doubtful snapshots";
+
+/// Note in `meta`, see [`correct_listed`].
+const LISTED_CORRECTED: &str = "listed corrected";
 
 /// What changes with a commit.
 #[derive(Debug, Default)]
@@ -71,15 +77,21 @@ pub(crate) fn commit(
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
     let new = unlisted(core, &change.relied_on)?;
-    let roots: Vec<_> = new.iter().map(|record| record.shard.root).collect();
+    let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
+    let again = rewritten(core, member, &mut manifest)?;
     let store = Store { core, member, custody };
-    for record in store.put(ChunkKind::Index, &encode_segments(new))? {
+    for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
         manifest.segments.extend(record.locations());
     }
     let packs = store.put(ChunkKind::Manifest, &[manifest.encode()])?;
     let shard = packs.first().ok_or(EngineError::CommitTooLarge)?.shard;
-    core.state.mark_listed(&roots)?;
-    let needs = needs_of(core, &manifest, shard)?;
+    let given_up = lost(core, &change.relied_on)?;
+    if !given_up.is_empty() {
+        doubt(core, before.as_ref())?;
+    }
+    let all = claims_of(core, &manifest, shard, &roots)?;
+    let claims = Claims::of(all.iter().map(|claimed| claimed.shard));
+    let needs = needs_of(all, &given_up);
     let head = SignedHead::sign(
         HeadBody {
             version: HEAD_VERSION,
@@ -89,7 +101,7 @@ pub(crate) fn commit(
             prev: last.map(|head| head.hash()),
             log: core.vaults.log_heads(&member.vault),
             commit: shard,
-            claims: Claims::of(needs.iter().map(|(shard, _)| *shard)),
+            claims,
             seen: core.vaults.seen_by(&member.vault, &device),
             time: wall(),
         },
@@ -97,8 +109,9 @@ pub(crate) fn commit(
     )?;
     let row =
         CommitRow { seq, pack: shard, manifest: manifest.encode(), head: head.bytes().to_vec() };
-    // HOME-4: the number is used up before anybody can see the head.
-    core.state.keep_own_commit(&device, &row)?;
+    // HOME-4: the number is used up before anybody can see the head. HOME-7: what the manifest
+    // lists counts as listed with it, and not before.
+    core.state.keep_own_commit(&device, &row, &roots, &given_up)?;
     core.vaults.offer_head(member.vault, head)?;
     custody.tell_blocking(Input::HeadCommitted { seq, needs });
     info!("head {seq} committed");
@@ -111,23 +124,146 @@ pub(crate) fn needs(
     member: &Member,
 ) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
     match core.state.commit_of(&member.keys.id())? {
-        Some(commit) => needs_of(core, &Manifest::decode(&commit.manifest)?, commit.pack),
+        Some(commit) => {
+            let manifest = Manifest::decode(&commit.manifest)?;
+            let all = claims_of(core, &manifest, commit.pack, &BTreeSet::new())?;
+            Ok(needs_of(all, &BTreeSet::new()))
+        }
         None => Ok(Vec::new()),
     }
 }
 
-fn needs_of(
+/// A pack that a manifest claims.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claimed {
+    shard: ShardRef,
+    class: PackClass,
+    /// It was given up before.
+    is_given_up: bool,
+}
+
+/// Everything that the index of a manifest names, the packs of the index and the commit pack.
+fn claims_of(
     core: &Core,
     manifest: &Manifest,
     commit_pack: ShardRef,
-) -> Result<Vec<(ShardRef, PackClass)>, EngineError> {
+    new: &BTreeSet<ShardRoot>,
+) -> Result<BTreeSet<Claimed>, EngineError> {
     let segments = manifest.segments.iter().map(|location| location.shard);
-    let mut needs: BTreeSet<(ShardRef, PackClass)> =
-        segments.chain([commit_pack]).map(|shard| (shard, PackClass::Metadata)).collect();
-    for facts in core.state.pack_facts()?.into_iter().filter(|facts| facts.listed) {
-        needs.insert((facts.shard, facts.class));
+    let of_index: BTreeSet<ShardRef> = segments.chain([commit_pack]).collect();
+    let is_listed = |facts: &PackFacts| {
+        (facts.listed || new.contains(&facts.shard.root)) && !of_index.contains(&facts.shard)
+    };
+    let listed = core.state.pack_facts()?.into_iter().filter(is_listed).map(|facts| Claimed {
+        shard: facts.shard,
+        class: facts.class,
+        is_given_up: facts.is_given_up,
+    });
+    let claimed = |shard: &ShardRef| Claimed {
+        shard: *shard,
+        class: PackClass::Metadata,
+        is_given_up: false,
+    };
+    Ok(listed.chain(of_index.iter().map(claimed)).collect())
+}
+
+/// What is claimed and not given up: what a head waits for.
+fn needs_of(
+    claimed: BTreeSet<Claimed>,
+    given_up: &BTreeSet<ShardRoot>,
+) -> Vec<(ShardRef, PackClass)> {
+    let needed = claimed
+        .into_iter()
+        .filter(|claimed| !claimed.is_given_up && !given_up.contains(&claimed.shard.root));
+    needed.map(|claimed| (claimed.shard, claimed.class)).collect()
+}
+
+/// Packs that earlier commits listed, that are lost, and that the new commit does not rely on.
+fn lost(core: &Core, relied_on: &[PackNumber]) -> Result<BTreeSet<ShardRoot>, EngineError> {
+    let all = core.state.pack_facts()?;
+    let lost = all.iter().filter(|facts| is_lost(facts) && !relied_on.contains(&facts.number));
+    Ok(lost.map(|facts| facts.shard.root).collect())
+}
+
+const fn is_lost(facts: &PackFacts) -> bool {
+    facts.listed && !facts.usable && !facts.is_given_up
+}
+
+/// Whether a new snapshot is needed even if the folder is as it was: what the newest one needs was
+/// lost, or is in packs that no manifest lists.
+pub(crate) fn is_due(core: &Core, relied_on: &[PackNumber]) -> Result<bool, EngineError> {
+    let all = core.state.pack_facts()?;
+    let is_unlisted = |facts: &PackFacts| !facts.listed && relied_on.contains(&facts.number);
+    Ok(all.iter().any(|facts| is_lost(facts) || is_unlisted(facts)))
+}
+
+/// Notes that the snapshots so far may need what is given up now.
+fn doubt(core: &Core, before: Option<&CommitRow>) -> Result<(), EngineError> {
+    let Some(before) = before else { return Ok(()) };
+    let mut all = doubtful(core)?;
+    all.extend(Manifest::decode(&before.manifest)?.snapshots.iter().map(|snapshot| snapshot.id));
+    let bytes: Vec<u8> = all.iter().flat_map(|id| *id.as_bytes()).collect();
+    Ok(core.state.keep_note(DOUBTFUL, &bytes)?)
+}
+
+/// Own snapshots that may need a pack that was given up.
+pub(crate) fn in_doubt(core: &Core) -> Result<BTreeSet<ChunkId>, EngineError> {
+    // Of what was found again nothing is missing.
+    let is_any_given_up = core.state.pack_facts()?.iter().any(|facts| facts.is_given_up);
+    if is_any_given_up { doubtful(core) } else { Ok(BTreeSet::new()) }
+}
+
+fn doubtful(core: &Core) -> Result<BTreeSet<ChunkId>, EngineError> {
+    let bytes = core.state.note(DOUBTFUL)?.unwrap_or_default();
+    let (ids, _) = bytes.as_chunks::<32>();
+    Ok(ids.iter().map(|id| ChunkId::from_bytes(*id)).collect())
+}
+
+/// What an earlier own head needs, as far as its manifest and index are here still.
+pub(crate) fn needs_of_head(
+    core: &Core,
+    member: &Member,
+    seq: u64,
+) -> Option<Vec<(ShardRef, PackClass)>> {
+    let head = SignedHead::decode(&core.state.own_head(seq).ok()??).ok()?;
+    let commit = head.body().commit;
+    let manifest = manifest_of(core, member, commit).ok()?;
+    let mut needs = BTreeSet::from([(commit, PackClass::Metadata)]);
+    for location in &manifest.segments {
+        needs.insert((location.shard, PackClass::Metadata));
+        let segment = Segment::decode(&super::chunk_here(core, member, location).ok()?).ok()?;
+        needs.extend(segment.packs.iter().map(|pack| (pack.shard, pack.class)));
     }
-    Ok(needs.into_iter().collect())
+    Some(needs.into_iter().collect())
+}
+
+/// The manifest in a commit pack that is here.
+pub(crate) fn manifest_of(
+    core: &Core,
+    member: &Member,
+    commit: ShardRef,
+) -> Result<Manifest, EngineError> {
+    let bytes = core.depot.read_range(&commit.root, 0..commit.bytes)?;
+    Ok(super::sync::open_manifest(member, commit, &bytes)?.0)
+}
+
+/// Puts a home in order in which packs were marked as listed by a commit that was cut off: earlier
+/// versions marked them before. Once for each home, since it reads the whole index.
+pub(crate) fn correct_listed(core: &Core, member: &Member) -> Result<(), EngineError> {
+    if core.state.note(LISTED_CORRECTED)?.is_some() {
+        return Ok(());
+    }
+    let manifest = own_manifest(core, member)?;
+    let mut listed = BTreeSet::new();
+    for location in &manifest.segments {
+        let Ok(plain) = super::chunk_here(core, member, location) else {
+            warn!("a part of the index is not here; which packs it lists is not checked now");
+            return Ok(());
+        };
+        listed.extend(Segment::decode(&plain)?.packs.iter().map(|pack| pack.shard.root));
+    }
+    core.state.correct_listed(&listed)?;
+    Ok(core.state.keep_note(LISTED_CORRECTED, &[1])?)
 }
 
 /// Two machines with one key would end in a fork: nothing is published then.
@@ -141,23 +277,48 @@ fn check_no_clone(
     Ok(known.heads().may_publish(&member.keys.id(), last)?)
 }
 
+/// What is added comes last: a snapshot that is taken again is wanted again.
 fn apply(manifest: &mut Manifest, change: &Change) {
+    manifest.forget(&change.forget);
     manifest.snapshots.retain(|snapshot| !change.replace.contains(&snapshot.id));
     manifest.snapshots.extend(change.add.clone());
-    let mut forgotten: BTreeSet<ChunkId> = manifest.forgotten.iter().copied().collect();
-    forgotten.extend(change.forget.iter().copied());
-    // A snapshot that is taken again is wanted again.
-    if let Some(added) = &change.add {
-        forgotten.remove(&added.id);
+}
+
+/// Takes out of a manifest the segments that are to be written anew, and returns their records:
+/// many small ones, or all of them when one is lost.
+fn rewritten(
+    core: &Core,
+    member: &Member,
+    manifest: &mut Manifest,
+) -> Result<Vec<PackRecord>, EngineError> {
+    let facts = core.state.pack_facts()?;
+    let nowhere: BTreeSet<ShardRoot> =
+        facts.iter().filter(|facts| !facts.usable).map(|facts| facts.shard.root).collect();
+    if manifest.segments.iter().any(|location| nowhere.contains(&location.shard.root)) {
+        let listed = facts.iter().filter(|facts| facts.listed);
+        let records: Result<Vec<_>, _> =
+            listed.map(|facts| core.state.pack(facts.number)).collect();
+        manifest.segments.clear();
+        return Ok(records?.into_iter().flatten().collect());
     }
-    manifest.forgotten = forgotten.into_iter().collect();
+    let small = manifest.segments_to_merge();
+    let mut segments = Vec::with_capacity(small.len());
+    for location in &small {
+        let Ok(plain) = super::chunk_here(core, member, location) else {
+            warn!("a part of the index is not here; it is not merged now");
+            return Ok(Vec::new());
+        };
+        segments.push(Segment::decode(&plain)?);
+    }
+    manifest.segments.retain(|location| !small.contains(location));
+    Ok(merge(segments).into_iter().collect())
 }
 
 /// Packs that no segment of this device lists yet: its own, and others' that it relies on.
 fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Vec<PackRecord>, EngineError> {
     let mut records = Vec::new();
     for facts in core.state.pack_facts()? {
-        let wanted = facts.own || relied_on.contains(&facts.number);
+        let wanted = facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
         if wanted && !facts.listed {
             records.extend(core.state.pack(facts.number)?);
         }
@@ -225,3 +386,6 @@ pub(crate) fn peer_records(core: &Core) -> Result<Vec<PeerRecord>, EngineError> 
     let peers = core.state.peers()?;
     Ok(peers.into_iter().map(super::join::record_of).collect())
 }
+
+#[cfg(test)]
+mod tests;

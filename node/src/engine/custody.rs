@@ -29,7 +29,10 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member};
-use crate::{depot::ShardState, net::PutError};
+use crate::{
+    depot::{DepotError, Origin, ShardRow, ShardState},
+    net::PutError,
+};
 
 /// Facts waiting for the machine. Workers wait for room; the machine's task never sends to it.
 const FACTS_MAX: usize = 256;
@@ -41,6 +44,8 @@ pub(crate) struct View {
     pub(crate) published_seq: u64,
     /// Bytes of shards sent since the node was opened.
     pub(crate) sent_bytes: u64,
+    /// Bytes of data packs that are here, see [`Placing::spool_bytes`].
+    pub(crate) spool_bytes: u64,
     /// Grows with every change that a waiting backup may want to look at.
     pub(crate) turn: u64,
 }
@@ -76,6 +81,7 @@ impl Custody {
     ) -> Result<Self, EngineError> {
         let (facts, inbox) = mpsc::channel(FACTS_MAX);
         let (show, view) = watch::channel(View::default());
+        super::commit::correct_listed(core, member)?;
         let mut machine = Placing::new(member.vault, policy);
         let published = prime(core, member, &mut machine)?;
         show.send_modify(|view| view.published_seq = published);
@@ -136,21 +142,34 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
             Input::PackKnown(KnownPack {
                 shard,
                 class: facts.class,
-                here: here.is_some_and(|row| row.state == ShardState::Ok),
-                promised_sites: if facts.own { facts.promised_sites } else { 1 },
+                here: here.is_some_and(|row| is_to_be_placed(&row, facts.own)),
+                promised_sites: facts.promised_sites,
                 kept_by: kept_by.remove(&shard.root).unwrap_or_default(),
             }),
         );
     }
     let own = member.keys.id();
+    let published = core.state.published_seq()?;
     if let Some(commit) = core.state.commit_of(&own)? {
+        if published < commit.seq
+            && let Some(needs) = super::commit::needs_of_head(core, member, published)
+        {
+            machine.handle_input(now, Input::HeadCommitted { seq: published, needs });
+        }
         let needs = super::commit::needs(core, member)?;
         machine.handle_input(now, Input::HeadCommitted { seq: commit.seq, needs });
     }
     for (holder, seq) in core.state.heads_held()? {
         machine.handle_input(now, Input::HeadHeld { holder, seq });
     }
-    Ok(core.state.published_seq()?)
+    Ok(published)
+}
+
+/// Whether placing may take a shard of the depot for its own local copy. A shard that is held for
+/// another device of the same vault is not: it stays whatever copies there are elsewhere. A pack
+/// that this device made is, also when another device had it kept here.
+fn is_to_be_placed(row: &ShardRow, is_own_pack: bool) -> bool {
+    row.state == ShardState::Ok && (row.origin == Origin::Own || is_own_pack)
 }
 
 struct Task {
@@ -208,6 +227,10 @@ impl Task {
                     other => self.carry_out(other).await,
                 }
             }
+            let spool_bytes = self.machine.spool_bytes();
+            self.show.send_if_modified(|view| {
+                std::mem::replace(&mut view.spool_bytes, spool_bytes) != spool_bytes
+            });
             if !any {
                 return;
             }
@@ -259,9 +282,13 @@ impl Task {
             Output::PushHead { order, holder, seq } => self.push_head(order, holder, seq),
             Output::HeadPublished { seq } => self.published(seq).await,
             Output::CheckLocal { shard } => self.check_local(shard),
-            Output::PackSafe { root } => {
+            Output::PackSafe { root, sites } => {
                 let core = Arc::clone(&self.core);
-                log_failure(super::on_disk(move || core.state.vouch(&root)).await);
+                log_failure(super::on_disk(move || core.state.vouch(&root, sites)).await);
+            }
+            Output::PackNowhere { root } => {
+                let core = Arc::clone(&self.core);
+                log_failure(super::on_disk(move || core.state.revoke(&root)).await);
             }
             Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
             Output::HolderIs { holder, condition } => report(holder, condition),
@@ -334,7 +361,7 @@ impl Task {
                     if receipt.verify() { Upload::Stored(receipt) } else { Upload::Forged }
                 }
                 Err(PutError::Refused(reason)) => Upload::Refused(reason),
-                Err(PutError::Local(_)) => Upload::Unreadable,
+                Err(PutError::Local(error)) if is_loss(&error) => Upload::Unreadable,
                 Err(error) => {
                     debug!("upload to {}: {error}", holder.short());
                     Upload::Lost
@@ -351,7 +378,9 @@ impl Task {
         let vault = self.member.vault;
         let dropped = super::on_disk(move || {
             core.state.promise_sites(&shard.root, sites)?;
-            core.depot.remove(&shard.root, &vault)?;
+            if !core.depot.release_own(&shard.root, &vault)? {
+                debug!("{} stays here: it is held for another device", shard.root.short());
+            }
             Ok::<(), EngineError>(())
         })
         .await;
@@ -383,8 +412,13 @@ impl Task {
         let (core, _, facts) = self.worker();
         tokio::spawn(async move {
             let root = shard.root;
-            let bad = super::on_disk(move || core.depot.scrub(&root)).await;
-            if bad.map_or(true, |bad| !bad.is_empty()) {
+            let scrubbed = tokio::task::spawn_blocking(move || core.depot.scrub(&root)).await;
+            let is_lost = match scrubbed {
+                Ok(Ok(bad)) => !bad.is_empty(),
+                Ok(Err(error)) => is_loss(&error),
+                Err(_) => false,
+            };
+            if is_lost {
                 let _ = facts.send(Fact::Input(Input::PackLost { root })).await;
             }
         });
@@ -406,6 +440,12 @@ async fn send(
     let opened = tokio::task::spawn_blocking(move || opening.depot.open_shard(&shard.root)).await;
     let opened = opened.map_err(|_| PutError::Stalled)?.map_err(PutError::Local)?;
     core.net.peer(holder).put(member.vault, class, opened).await
+}
+
+/// Whether an error means that the bytes of a shard are not here any more. Any other one passes: a
+/// full table of files or a full disk must not make a copy count as lost.
+const fn is_loss(error: &DepotError) -> bool {
+    matches!(error, DepotError::Corrupt(_) | DepotError::Missing(_) | DepotError::Unknown(_))
 }
 
 /// The one place where signatures of receipts in verdicts are checked.
@@ -438,3 +478,6 @@ const fn describe(fault: Fault) -> &'static str {
         Fault::WrongCount => "answered an offer with a wrong number of verdicts",
     }
 }
+
+#[cfg(test)]
+mod tests;

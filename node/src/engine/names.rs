@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use larder_protocol::{
     ids::{ChunkId, DeviceId},
     manifest::{Manifest, SnapshotSummary},
+    time::Timestamp,
 };
 
-use super::{Core, EngineError};
+use super::{Core, EngineError, clock::wall};
 use crate::command::{Failure, SnapshotName};
 
 /// Candidates named when a prefix is not unique.
 const CANDIDATES_MAX: usize = 5;
+
+/// Days by which the clocks of two devices may differ: a wrong time zone, and then some.
+const CLOCK_DAYS_OFF_MAX: u64 = 1;
 
 /// The newest manifests of all devices of the vault, as far as known here.
 pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, EngineError> {
@@ -25,17 +29,39 @@ pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, Engine
 
 /// All snapshots that are not forgotten, of all devices, oldest first.
 pub(crate) fn live_snapshots(core: &Core) -> Result<Vec<SnapshotSummary>, EngineError> {
-    let manifests = manifests(core)?;
+    Ok(in_order(&manifests(core)?, &core.keys.id(), wall()))
+}
+
+/// The live snapshots of these manifests, oldest first. Of each device in the order of its
+/// manifest; among devices by the time at which they were begun. A time that has not come yet says
+/// nothing: such a snapshot counts as begun with the one before it.
+fn in_order(
+    manifests: &[(DeviceId, Manifest)],
+    own: &DeviceId,
+    now: Timestamp,
+) -> Vec<SnapshotSummary> {
+    let starts = |manifest: &Manifest| manifest.snapshots.iter().map(|one| one.started).max();
+    // A clock that stands before what this device has done itself is of no use.
+    let done = manifests.iter().find(|(device, _)| device == own).and_then(|(_, own)| starts(own));
+    let now = done.map_or(now, |done| now.max(done)).after_days(CLOCK_DAYS_OFF_MAX);
     let mut seen: BTreeSet<ChunkId> = BTreeSet::new();
-    let mut all: Vec<SnapshotSummary> = manifests
-        .iter()
-        .flat_map(|(_, manifest)| manifest.live_snapshots())
-        .filter(|one| seen.insert(one.id))
-        .cloned()
-        .collect();
-    // Of two begun in one second, the one that its device lists later is the newer one.
-    all.sort_by_key(|snapshot| snapshot.started);
-    Ok(all)
+    let mut all: Vec<(Timestamp, &SnapshotSummary)> = Vec::new();
+    // What this device lists itself is believed first.
+    let (mine, others): (Vec<_>, Vec<_>) = manifests.iter().partition(|(id, _)| id == own);
+    for (device, manifest) in mine.into_iter().chain(others) {
+        let mut begun = Timestamp(0);
+        // Nobody lists another device's snapshots (MANIFEST-5).
+        for one in manifest.live_snapshots().filter(|one| one.device == *device) {
+            if one.started <= now {
+                begun = begun.max(one.started);
+            }
+            if seen.insert(one.id) {
+                all.push((begun, one));
+            }
+        }
+    }
+    all.sort_by_key(|(begun, _)| *begun);
+    all.into_iter().map(|(_, one)| one.clone()).collect()
 }
 
 /// The snapshot of this name.
@@ -100,8 +126,6 @@ fn ambiguous(prefix: &str, meant: &[SnapshotSummary]) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use larder_protocol::time::Timestamp;
-
     use super::*;
 
     fn snapshot(first: u8, started: u64, complete: bool) -> SnapshotSummary {
@@ -117,6 +141,56 @@ mod tests {
             complete,
             tags: Vec::new(),
         }
+    }
+
+    fn manifest(device: u8, snapshots: &[(u8, u64)]) -> (DeviceId, Manifest) {
+        let device = DeviceId::from_bytes([device; 32]);
+        let summary = |(first, started): &(u8, u64)| SnapshotSummary {
+            device,
+            ..snapshot(*first, *started, true)
+        };
+        let snapshots = snapshots.iter().map(summary).collect();
+        (device, Manifest { snapshots, ..Manifest::new(device, 1) })
+    }
+
+    fn order(manifests: &[(DeviceId, Manifest)], now: u64) -> Vec<u8> {
+        let own = DeviceId::from_bytes([1; 32]);
+        let all = in_order(manifests, &own, Timestamp(now));
+        all.iter().map(|one| one.id.as_bytes()[0]).collect()
+    }
+
+    // SNAPSHOT-4
+    #[test]
+    fn a_clock_far_ahead_does_not_make_a_snapshot_the_latest() {
+        let day = 86_400;
+        let wrong = manifest(2, &[(20, 5 * day), (21, 9_000 * day), (22, 9_001 * day)]);
+        let right = manifest(1, &[(10, 4 * day), (11, 6 * day)]);
+        assert_eq!(order(&[wrong.clone(), right.clone()], 7 * day), [10, 20, 21, 22, 11]);
+        let off = manifest(3, &[(30, 7 * day + 3_600)]);
+        let all = [right.clone(), off, wrong.clone()];
+        assert_eq!(order(&all, 7 * day).last(), Some(&30), "an hour ahead is nothing");
+        // The reader's own clock has been set back to 1970.
+        assert_eq!(order(&[wrong, right], 0), [10, 20, 21, 22, 11]);
+    }
+
+    // SNAPSHOT-4
+    #[test]
+    fn the_snapshots_of_a_device_are_in_its_own_order() {
+        let jumped = manifest(1, &[(10, 50), (11, 20), (12, 20), (13, 60)]);
+        assert_eq!(order(&[jumped], 100), [10, 11, 12, 13]);
+    }
+
+    // MANIFEST-5
+    #[test]
+    fn nobody_lists_the_snapshots_of_another_device() {
+        let own = manifest(1, &[(10, 5)]);
+        let (device, mut other) = manifest(2, &[(10, 9), (20, 6)]);
+        other.snapshots.extend(own.1.snapshots.clone());
+        other.snapshots[2].root_path = b"/elsewhere".to_vec().into();
+        let all = [(device, other), own.clone()];
+        let listed = in_order(&all, &own.0, Timestamp(100));
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed[0], own.1.snapshots[0], "as the own manifest says");
     }
 
     fn prefix(text: &str) -> SnapshotName {

@@ -32,11 +32,24 @@ impl ChunkSource {
 
     /// The plaintext of a chunk, verified.
     pub(crate) fn chunk(&self, id: ChunkId, kind: ChunkKind) -> Result<Vec<u8>, EngineError> {
-        let location = self.core.state.locate(&id)?.ok_or(EngineError::UnknownChunk(id))?;
-        if location.record.kind != kind {
-            return Err(EngineError::UnknownChunk(id));
+        let mut places = self.core.state.locations(&id)?;
+        places.retain(|place| place.record.kind == kind);
+        let here = |place| chunk_here(&self.core, &self.member, place).ok();
+        if let Some(plain) = places.iter().find_map(here) {
+            return Ok(plain);
         }
-        self.chunk_at(&location)
+        // A pack of another device may not hold what that device says: then the next one is tried.
+        let mut failed = None;
+        for place in &places {
+            match self.chunk_at(place) {
+                Ok(plain) => return Ok(plain),
+                Err(error @ (EngineError::Interrupted | EngineError::Stopped)) => {
+                    return Err(error);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        Err(failed.unwrap_or(EngineError::UnknownChunk(id)))
     }
 
     /// The same when its place is known.
@@ -58,7 +71,7 @@ impl ChunkSource {
             priority: u8::from(!is_metadata),
         };
         let partial = self.runtime.block_on(self.member.fetcher.fetch(&self.core, want))?;
-        let sealed = partial.read(needed)?;
+        let plain = open(&self.member, location, &partial.read(needed)?)?;
         if is_metadata {
             let stored = wall();
             let adopted = self.core.depot.adopt(
@@ -76,7 +89,7 @@ impl ChunkSource {
                 warn!("pack {} was fetched and could not be kept: {error}", shard.root.short());
             }
         }
-        open(&self.member, location, &sealed)
+        Ok(plain)
     }
 }
 

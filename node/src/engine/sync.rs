@@ -4,7 +4,10 @@
 //! segments, and their records enter the index: known at once, usable only after this device has
 //! itself seen receipts that meet the policy (HOME-6).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use larder_protocol::{
     head::SignedHead,
@@ -24,6 +27,9 @@ use crate::state::{commits::CommitRow, index::Standing};
 const ASK_OTHERS: Duration = Duration::from_secs(5);
 /// How long receipts for other devices' packs are waited for before a backup.
 const AWAIT_RECEIPTS: Duration = Duration::from_secs(5);
+
+/// Packs that some of those asked do not have must not hold up every backup for so long.
+const NO_MORE_RECEIPTS: Duration = Duration::from_secs(2);
 
 /// Begins to follow the vault's other devices.
 pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
@@ -85,16 +91,23 @@ pub(super) async fn refresh(core: &Arc<Core>, member: &Arc<Member>) {
         debug!("other devices of the vault could not be followed: {error}");
         return;
     }
-    let vouched = async {
-        loop {
-            let waits = core.state.pack_facts().is_ok_and(|all| all.iter().any(|f| !f.usable));
-            if !waits {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let _ = timeout(AWAIT_RECEIPTS, await_receipts(core)).await;
+}
+
+/// Waits until all packs are vouched for, or no more come to be.
+async fn await_receipts(core: &Core) {
+    let (mut fewest, mut since) = (usize::MAX, Instant::now());
+    loop {
+        let waiting = core.state.pack_facts().unwrap_or_default();
+        let waiting = waiting.iter().filter(|facts| !facts.usable && !facts.own).count();
+        if waiting < fewest {
+            (fewest, since) = (waiting, Instant::now());
         }
-    };
-    let _ = timeout(AWAIT_RECEIPTS, vouched).await;
+        if waiting == 0 || since.elapsed() >= NO_MORE_RECEIPTS {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Takes in every head of another device that is newer than what is known of it.
@@ -127,11 +140,11 @@ pub(super) async fn take(
     member: &Arc<Member>,
     head: &SignedHead,
 ) -> Result<Manifest, EngineError> {
-    let manifest = fetch_manifest(core, member, head).await?;
+    let (manifest, commit) = fetch_manifest(core, member, head).await?;
     let source = ChunkSource::new(core, member);
     let (taking, segments) = (Arc::clone(core), manifest.segments.clone());
     let packs = on_disk(move || {
-        let mut packs: Vec<PackRecord> = Vec::new();
+        let mut packs: Vec<PackRecord> = vec![commit];
         for location in &segments {
             let segment = Segment::decode(&source.chunk_at(location)?)?;
             taking.state.add_packs(&segment.packs, Standing::Known)?;
@@ -147,7 +160,7 @@ pub(super) async fn take(
                     shard: pack.shard,
                     class: pack.class,
                     here: false,
-                    promised_sites: 1,
+                    promised_sites: 0,
                     kept_by: Vec::new(),
                 }))
                 .await;
@@ -169,7 +182,7 @@ async fn fetch_manifest(
     core: &Arc<Core>,
     member: &Arc<Member>,
     head: &SignedHead,
-) -> Result<Manifest, EngineError> {
+) -> Result<(Manifest, PackRecord), EngineError> {
     let shard = head.body().commit;
     let bytes = match core.depot.read_range(&shard.root, 0..shard.bytes) {
         Ok(bytes) => bytes,
@@ -185,8 +198,9 @@ async fn fetch_manifest(
         }
     };
     let (manifest, record) = open_manifest(member, shard, &bytes)?;
-    core.state.add_packs(&[record], Standing::Known)?;
-    Ok(manifest)
+    manifest.check_author(head.body().device, head.body().seq)?;
+    core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
+    Ok((manifest, record))
 }
 
 /// The manifest in the bytes of a commit pack, and what else the pack holds.
@@ -197,9 +211,10 @@ pub(super) fn open_manifest(
 ) -> Result<(Manifest, PackRecord), EngineError> {
     let epoch = member.epoch(open_header(bytes)?.epoch)?;
     let record = PackReader::read_record(bytes, shard, epoch, member.vault)?;
+    // The manifest comes first; whatever else the pack holds is none.
     let location = record
-        .locations()
-        .find(|location| location.record.kind == ChunkKind::Manifest)
+        .location(0)
+        .filter(|location| location.record.kind == ChunkKind::Manifest)
         .ok_or(EngineError::Lost(shard.root))?;
     let range = super::source::range_of(&location);
     let start = usize::try_from(range.start).unwrap_or(usize::MAX);

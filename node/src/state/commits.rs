@@ -4,11 +4,16 @@
 //! The own head's number is raised here, durably, before the head leaves this device: two heads
 //! with one number are proof of a clone, so a number is never used twice.
 
-use larder_protocol::{ids::DeviceId, index::ShardRef};
+use std::collections::BTreeSet;
+
+use larder_protocol::{
+    ids::{DeviceId, ShardRoot},
+    index::ShardRef,
+};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{META, State, StateError, record};
+use super::{META, State, StateError, index, record};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
@@ -63,12 +68,22 @@ impl State {
         })
     }
 
-    /// Remembers this device's own newest commit; its head stays available for pushing.
+    /// Remembers this device's own newest commit, the packs that its segments list beside those of
+    /// the commits before, and those that it does not need any more because they are lost; its head
+    /// stays available for pushing. All or nothing of it is kept.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn keep_own_commit(&self, device: &DeviceId, row: &CommitRow) -> Result<(), StateError> {
+    pub fn keep_own_commit(
+        &self,
+        device: &DeviceId,
+        row: &CommitRow,
+        listed: &BTreeSet<ShardRoot>,
+        given_up: &BTreeSet<ShardRoot>,
+    ) -> Result<(), StateError> {
         self.write(|tx| {
+            index::mark_listed(tx, listed)?;
+            index::mark_given_up(tx, given_up)?;
             let mut table = tx.open_table(MANIFESTS)?;
             table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
             let mut heads = tx.open_table(OWN_HEADS)?;

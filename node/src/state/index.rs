@@ -3,9 +3,14 @@
 //! A cache: every row can be rebuilt from pack footers. Two kinds of trust are kept apart. A pack
 //! may be *known* (its chunks can be restored from it if a holder still has it) without being
 //! *usable* (its chunks may be left out of a new backup): only packs that this device itself
-//! made durable, or for which it has itself seen enough receipts, are usable (HOME-6).
+//! made durable, or for which it has itself seen enough receipts, are usable (HOME-6), and only
+//! until they are found to be nowhere any more (HOME-8).
 
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, RwLock},
+};
 
 use larder_protocol::{
     cbor,
@@ -13,20 +18,32 @@ use larder_protocol::{
     index::{Location, PackClass, PackRecord, ShardRef},
 };
 use minicbor::{Decode, Encode};
-use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
 
 use super::{State, StateError, record, values};
 
 const CHUNKS: TableDefinition<'_, &[u8; 32], (u32, u32)> = TableDefinition::new("chunks");
+/// Further places of chunks that are in several packs, beside the one in `chunks`: pack number and
+/// position, little endian, one after the other.
+const SPARES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("chunk_spares");
 const PACKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("packs");
 const FACTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("pack_facts");
 
 /// Number of a pack in this node's own tables.
 pub type PackNumber = u32;
 
+/// A pack and the position of a chunk in it.
+pub type Place = (PackNumber, u32);
+
+/// Places kept of one chunk. Any one will do, unless its pack does not hold what its device says.
+const PLACES_MAX: usize = 4;
+
 /// What is known of a pack beside its chunks: small, so that all packs can be gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, kept as one record")]
 pub struct PackFacts {
     /// Its number here.
     #[n(0)]
@@ -49,6 +66,20 @@ pub struct PackFacts {
     /// On how many sites it was kept when its local copy went; 0 if it never did.
     #[n(6)]
     pub promised_sites: u8,
+    /// Whether the next commit lists it though it was made by another device: a snapshot of this
+    /// device relies on it.
+    #[cbor(n(7), skip_if = "is_false")]
+    pub is_relied_on: bool,
+    /// Lost everywhere before the newest commit, which does not need it: the index goes on naming
+    /// it, should a holder turn out to have it.
+    #[cbor(n(8), skip_if = "is_false")]
+    pub is_given_up: bool,
+}
+
+/// Fields that came later are left out of a record while they say nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the encoder calls")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// By what right a pack enters the index.
@@ -62,25 +93,54 @@ pub enum Standing {
     Known,
 }
 
-/// `usable` by pack number, in memory: asked once per chunk of every backup.
+/// How far a pack is trusted to hold a chunk, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Trust {
+    /// Nobody has it any more, as far as is known.
+    #[default]
+    Lost,
+    /// Another device says what is in it.
+    Known,
+    /// And enough holders say that they have it.
+    Usable,
+    /// This device made it and put the chunk in.
+    Own,
+}
+
+impl Trust {
+    const fn of(facts: &PackFacts) -> Self {
+        match (facts.usable, facts.own) {
+            (true, true) => Self::Own,
+            (true, false) => Self::Usable,
+            (false, false) if !facts.is_given_up => Self::Known,
+            (false, _) => Self::Lost,
+        }
+    }
+}
+
+/// Trust by pack number, in memory: asked once per chunk of every backup.
 #[derive(Debug, Default)]
-pub(super) struct UsablePacks(RwLock<Vec<bool>>);
+pub(super) struct UsablePacks(RwLock<Vec<Trust>>);
 
 impl UsablePacks {
-    fn set(&self, number: PackNumber, usable: bool) {
+    fn set(&self, facts: &PackFacts) {
         let mut all = self.0.write().expect("no code panics while holding this lock");
-        let at = usize::try_from(number).expect("a u32 fits");
+        let at = usize::try_from(facts.number).expect("a u32 fits");
         if all.len() <= at {
-            all.resize(at + 1, false);
+            all.resize(at + 1, Trust::default());
         }
         if let Some(slot) = all.get_mut(at) {
-            *slot = usable;
+            *slot = Trust::of(facts);
         }
     }
 
-    fn is(&self, number: PackNumber) -> bool {
+    fn trust(&self, number: PackNumber) -> Trust {
         let all = self.0.read().expect("no code panics while holding this lock");
-        usize::try_from(number).ok().and_then(|at| all.get(at).copied()).unwrap_or(false)
+        usize::try_from(number).ok().and_then(|at| all.get(at).copied()).unwrap_or_default()
+    }
+
+    fn is(&self, number: PackNumber) -> bool {
+        self.trust(number) >= Trust::Usable
     }
 }
 
@@ -118,6 +178,7 @@ impl RecentPacks {
 
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(CHUNKS)?;
+    tx.open_table(SPARES)?;
     tx.open_table(PACKS)?;
     tx.open_table(FACTS)?;
     Ok(())
@@ -126,38 +187,41 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
 impl State {
     pub(super) fn load_usable_packs(&self) -> Result<(), StateError> {
         for facts in self.pack_facts()? {
-            self.usable.set(facts.number, facts.usable);
+            self.usable.set(&facts);
         }
         Ok(())
     }
 
     /// Adds packs to the index. A pack that is known keeps its row, except that it may gain
-    /// trust; a chunk that is known in a usable pack keeps its place.
+    /// trust; of a chunk that is in several packs, the places in those most trusted are kept.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn add_packs(&self, records: &[PackRecord], standing: Standing) -> Result<(), StateError> {
-        let changed = self.write(|tx| {
+        self.write(|tx| {
             let mut tables = Tables {
                 chunks: tx.open_table(CHUNKS)?,
+                spares: tx.open_table(SPARES)?,
                 packs: tx.open_table(PACKS)?,
                 facts: tx.open_table(FACTS)?,
             };
-            records.iter().map(|pack| tables.add(pack, standing, &self.usable)).collect()
-        })?;
-        let changed: Vec<PackFacts> = changed;
-        for facts in changed {
-            self.usable.set(facts.number, facts.usable);
-        }
-        Ok(())
+            records.iter().try_for_each(|pack| tables.add(pack, standing, &self.usable))
+        })
     }
 
-    /// Marks packs as listed in an index segment of this device's own manifest.
+    /// Takes the word of this device's manifest for which packs its segments list. A pack that
+    /// was thought to be listed and is not is listed with the next commit.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn mark_listed(&self, roots: &[ShardRoot]) -> Result<(), StateError> {
-        self.change_facts(roots, |facts| facts.listed = true)
+    pub fn correct_listed(&self, listed: &BTreeSet<ShardRoot>) -> Result<(), StateError> {
+        let all = self.pack_facts()?;
+        let wrong = all.iter().filter(|facts| facts.listed && !listed.contains(&facts.shard.root));
+        let wrong: Vec<ShardRoot> = wrong.map(|facts| facts.shard.root).collect();
+        self.change_facts(&wrong, |facts| {
+            facts.listed = false;
+            facts.is_relied_on |= !facts.own;
+        })
     }
 
     /// Notes on how many sites a pack is kept, before its local copy goes.
@@ -168,15 +232,38 @@ impl State {
         self.change_facts(&[*root], |facts| facts.promised_sites = sites)
     }
 
-    /// A pack of another device has receipts that meet the policy: new backups may rely on it.
+    /// A pack has receipts of so many sites, which meet the policy: new backups may rely on it.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn vouch(&self, root: &ShardRoot) -> Result<(), StateError> {
+    pub fn vouch(&self, root: &ShardRoot, sites: u8) -> Result<(), StateError> {
+        let is_promised = |facts: &PackFacts| facts.own || facts.promised_sites > 0;
         match self.facts_of(root)? {
-            Some(facts) if !facts.usable => {
-                self.change_facts(&[*root], |facts| facts.usable = true)?;
-                self.usable.set(facts.number, true);
+            Some(facts) if !facts.usable || !is_promised(&facts) => {
+                self.change_facts(&[*root], |facts| {
+                    facts.usable = true;
+                    facts.is_given_up = false;
+                    if !is_promised(facts) {
+                        facts.promised_sites = sites;
+                    }
+                })?;
+                self.usable.set(&PackFacts { usable: true, is_given_up: false, ..facts });
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A pack is nowhere any more: new backups store its chunks anew. What says where they were
+    /// stays, for a holder may turn out to have them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn revoke(&self, root: &ShardRoot) -> Result<(), StateError> {
+        match self.facts_of(root)? {
+            Some(facts) if facts.usable => {
+                self.change_facts(&[*root], |facts| facts.usable = false)?;
+                self.usable.set(&PackFacts { usable: false, ..facts });
                 Ok(())
             }
             Some(_) | None => Ok(()),
@@ -188,18 +275,7 @@ impl State {
         roots: &[ShardRoot],
         change: impl Fn(&mut PackFacts),
     ) -> Result<(), StateError> {
-        self.write(|tx| {
-            let mut table = tx.open_table(FACTS)?;
-            for root in roots {
-                let bytes = table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
-                let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
-                if let Some(mut facts) = facts {
-                    change(&mut facts);
-                    table.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
-                }
-            }
-            Ok(())
-        })
+        self.write(|tx| change_facts(tx, roots, change))
     }
 
     /// The pack of a chunk on which a new backup may rely, if there is one.
@@ -211,15 +287,27 @@ impl State {
         Ok(place.map(|(number, _)| number).filter(|number| self.usable.is(*number)))
     }
 
-    /// Where a chunk is.
+    /// Where a chunk is: in the pack that is trusted most, should it be in several.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn locate(&self, chunk: &ChunkId) -> Result<Option<Location>, StateError> {
-        let Some((number, position)) = self.place_of(chunk)? else { return Ok(None) };
-        let pack = self.recent_pack(number)?.ok_or(StateError::Damaged { table: "chunks" })?;
-        let position = usize::try_from(position).expect("a u32 fits");
-        Ok(pack.locations().nth(position))
+        self.place_of(chunk)?.map(|place| self.location(place)).transpose()
+    }
+
+    /// All places of a chunk that are known, the most trusted pack first: another device may say
+    /// of a pack what is not true, and then the next place is tried.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn locations(&self, chunk: &ChunkId) -> Result<Vec<Location>, StateError> {
+        self.places_of(chunk)?.into_iter().map(|place| self.location(place)).collect()
+    }
+
+    fn location(&self, (number, position): Place) -> Result<Location, StateError> {
+        let pack = self.recent_pack(number)?;
+        let location = pack.and_then(|pack| pack.location(position));
+        location.ok_or(StateError::Damaged { table: "chunks" })
     }
 
     /// The pack number and position of a chunk: the cheap half of [`Self::locate`], for sorting
@@ -227,8 +315,26 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn place_of(&self, chunk: &ChunkId) -> Result<Option<(PackNumber, u32)>, StateError> {
-        self.read(|tx| Ok(tx.open_table(CHUNKS)?.get(chunk.as_bytes())?.map(|row| row.value())))
+    pub fn place_of(&self, chunk: &ChunkId) -> Result<Option<Place>, StateError> {
+        let first = |tx: &ReadTransaction| {
+            Ok(tx.open_table(CHUNKS)?.get(chunk.as_bytes())?.map(|row| row.value()))
+        };
+        match self.read(first)? {
+            // Nothing is trusted more: no need to look for others.
+            Some(place) if self.usable.trust(place.0) == Trust::Own => Ok(Some(place)),
+            Some(_) => Ok(self.places_of(chunk)?.into_iter().next()),
+            None => Ok(None),
+        }
+    }
+
+    fn places_of(&self, chunk: &ChunkId) -> Result<Vec<Place>, StateError> {
+        let mut places = self.read(|tx| {
+            let (chunks, spares) = (tx.open_table(CHUNKS)?, tx.open_table(SPARES)?);
+            places(&chunks, &spares, chunk)
+        })?;
+        // Trust changes after a place was written down.
+        places.sort_by_key(|(number, _)| Reverse(self.usable.trust(*number)));
+        Ok(places)
     }
 
     /// The same as [`Self::pack`], kept decoded for a while.
@@ -284,8 +390,63 @@ impl State {
     }
 }
 
-/// The three tables of the index within one transaction.
+/// Marks packs as listed in an index segment of this device's own manifest: in the transaction that
+/// makes this manifest the newest one, for a pack that counts as listed is never listed again.
+pub(super) fn mark_listed(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| facts.listed = true)
+}
+
+/// Marks packs as given up: in the transaction of the commit that does not need them.
+pub(super) fn mark_given_up(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| facts.is_given_up = true)
+}
+
+fn change_facts<'a>(
+    tx: &WriteTransaction,
+    roots: impl IntoIterator<Item = &'a ShardRoot>,
+    change: impl Fn(&mut PackFacts),
+) -> Result<(), redb::Error> {
+    let mut table = tx.open_table(FACTS)?;
+    for root in roots {
+        let bytes = table.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
+        let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
+        if let Some(mut facts) = facts {
+            change(&mut facts);
+            table.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// The places of a chunk as they were written down.
+fn places(
+    chunks: &impl ReadableTable<&'static [u8; 32], Place>,
+    spares: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
+    chunk: &ChunkId,
+) -> Result<Vec<Place>, redb::Error> {
+    let Some(first) = chunks.get(chunk.as_bytes())?.map(|row| row.value()) else {
+        return Ok(Vec::new());
+    };
+    let mut places = vec![first];
+    if let Some(row) = spares.get(chunk.as_bytes())? {
+        let (numbers, _) = row.value().as_chunks::<4>();
+        let mut numbers = numbers.iter().map(|bytes| u32::from_le_bytes(*bytes));
+        while let (Some(number), Some(position)) = (numbers.next(), numbers.next()) {
+            places.push((number, position));
+        }
+    }
+    Ok(places)
+}
+
+/// The tables of the index within one transaction.
 struct Tables<'t> {
+    spares: Table<'t, &'static [u8; 32], &'static [u8]>,
     chunks: Table<'t, &'static [u8; 32], (u32, u32)>,
     packs: Table<'t, u32, &'static [u8]>,
     facts: Table<'t, &'static [u8; 32], &'static [u8]>,
@@ -297,7 +458,7 @@ impl Tables<'_> {
         pack: &PackRecord,
         standing: Standing,
         usable: &UsablePacks,
-    ) -> Result<PackFacts, redb::Error> {
+    ) -> Result<(), redb::Error> {
         let root = pack.shard.root;
         let known = self.facts.get(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
         let known = known.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
@@ -311,21 +472,50 @@ impl Tables<'_> {
                 own: false,
                 listed: false,
                 promised_sites: 0,
+                is_relied_on: false,
+                is_given_up: false,
             },
         };
-        // Trust only grows.
+        // To be met again takes no trust away.
         facts.usable |= standing != Standing::Known;
         facts.own |= standing == Standing::Own;
         self.facts.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
         if known.is_none() {
             self.packs.insert(facts.number, cbor::encode(pack).as_slice())?;
         }
+        // For the packs after it in the same transaction. Should that fail, all is as before with
+        // the next start, and until then a pack without a row is asked about by nobody.
+        usable.set(&facts);
         for (position, chunk) in (0_u32..).zip(&pack.chunks) {
-            let place = self.chunks.get(chunk.id.as_bytes())?.map(|place| place.value());
-            if place.is_none_or(|(old, _)| facts.usable && !usable.is(old)) {
-                self.chunks.insert(chunk.id.as_bytes(), (facts.number, position))?;
-            }
+            self.place(&chunk.id, (facts.number, position), usable)?;
         }
-        Ok(facts)
+        Ok(())
+    }
+
+    /// Notes one more place of a chunk; the least trusted one goes when there are too many.
+    fn place(
+        &mut self,
+        chunk: &ChunkId,
+        place: Place,
+        usable: &UsablePacks,
+    ) -> Result<(), redb::Error> {
+        let before = places(&self.chunks, &self.spares, chunk)?;
+        if before.iter().any(|(number, _)| *number == place.0) {
+            return Ok(());
+        }
+        let mut all = before.clone();
+        all.push(place);
+        all.sort_by_key(|(number, _)| Reverse(usable.trust(*number)));
+        all.truncate(PLACES_MAX);
+        let Some((first, spares)) = all.split_first() else { return Ok(()) };
+        if before.first() != Some(first) {
+            self.chunks.insert(chunk.as_bytes(), *first)?;
+        }
+        if before.get(1..) != Some(spares) && !spares.is_empty() {
+            let numbers = spares.iter().flat_map(|(number, position)| [*number, *position]);
+            let bytes: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
+            self.spares.insert(chunk.as_bytes(), bytes.as_slice())?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What `state.redb` still knows after it was closed and opened again, and whom it trusts.
 
+use std::collections::BTreeSet;
+
 use larder_protocol::{
     ids::{ChunkId, DeviceId, ShardRoot, VaultId},
     index::{ChunkKind, ChunkRecord, PackClass, PackRecord, ShardRef},
@@ -68,11 +70,33 @@ fn a_head_is_there_under_its_number_before_it_is_shown() {
     let home = tempfile::tempdir().unwrap();
     let own = DeviceId::from_bytes([1; 32]);
     let row = CommitRow { seq: 9, pack: shard(1), manifest: vec![1], head: vec![2, 3] };
-    State::open(home.path()).unwrap().keep_own_commit(&own, &row).unwrap();
+    State::open(home.path())
+        .unwrap()
+        .keep_own_commit(&own, &row, &BTreeSet::new(), &BTreeSet::new())
+        .unwrap();
     let state = State::open(home.path()).unwrap();
     assert_eq!(state.commit_of(&own).unwrap(), Some(row));
     assert_eq!(state.own_head(9).unwrap(), Some(vec![2, 3]));
     assert_eq!(state.own_head(8).unwrap(), None);
+}
+
+// HOME-7
+#[test]
+fn a_pack_counts_as_listed_with_the_commit_that_lists_it() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::open(home.path()).unwrap();
+    let listed = |number| state.facts_of(&shard(number).root).unwrap().unwrap().listed;
+    state.add_packs(&[pack(1, 1), pack(2, 2)], Standing::Own).unwrap();
+    state.add_packs(&[pack(3, 3)], Standing::Known).unwrap();
+    let row = CommitRow { seq: 1, pack: shard(9), manifest: vec![1], head: vec![2] };
+    let roots = [1, 2, 3].map(|number| shard(number).root).into();
+    state.keep_own_commit(&DeviceId::from_bytes([1; 32]), &row, &roots, &BTreeSet::new()).unwrap();
+    assert!(listed(1) && listed(2) && listed(3));
+    // A home in which packs were marked before a commit that never came.
+    state.correct_listed(&BTreeSet::from([shard(1).root])).unwrap();
+    assert_eq!([listed(1), listed(2), listed(3)], [true, false, false]);
+    let relied_on = |number| state.facts_of(&shard(number).root).unwrap().unwrap().is_relied_on;
+    assert_eq!([relied_on(2), relied_on(3)], [false, true], "own packs are listed anyway");
 }
 
 // HOME-6
@@ -91,10 +115,66 @@ fn only_what_this_device_vouches_for_lets_a_backup_leave_a_chunk_out() {
 
     let state = State::open(home.path()).unwrap();
     assert!(state.usable_pack_of(&other).unwrap().is_some(), "known again after a restart");
-    state.vouch(&shard(1).root).unwrap();
-    assert!(state.facts_of(&shard(1).root).unwrap().unwrap().usable);
+    state.vouch(&shard(1).root, 2).unwrap();
+    let vouched = state.facts_of(&shard(1).root).unwrap().unwrap();
+    assert!(vouched.usable && vouched.promised_sites == 2);
     state.add_packs(&[pack(2, 1)], Standing::Known).unwrap();
     assert!(state.facts_of(&shard(2).root).unwrap().unwrap().own, "trust only grows");
+}
+
+// HOME-8
+#[test]
+fn a_chunk_whose_pack_is_nowhere_is_stored_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let chunk = ChunkId::from_bytes([1; 32]);
+    {
+        let state = State::open(home.path()).unwrap();
+        state.add_packs(&[pack(1, 1)], Standing::Own).unwrap();
+        state.revoke(&shard(1).root).unwrap();
+        assert_eq!(state.usable_pack_of(&chunk).unwrap(), None);
+        assert_eq!(state.locate(&chunk).unwrap().unwrap().shard, shard(1), "named all the same");
+    }
+    let state = State::open(home.path()).unwrap();
+    assert_eq!(state.usable_pack_of(&chunk).unwrap(), None, "after a restart too");
+    state.add_packs(&[pack(2, 1)], Standing::Own).unwrap();
+    assert!(state.usable_pack_of(&chunk).unwrap().is_some());
+    assert_eq!(state.locate(&chunk).unwrap().unwrap().shard, shard(2), "in its new place");
+    state.vouch(&shard(1).root, 1).unwrap();
+    assert!(state.facts_of(&shard(1).root).unwrap().unwrap().usable, "a holder has it after all");
+}
+
+// INDEX-7
+#[test]
+fn a_chunk_has_several_places_and_the_most_trusted_comes_first() {
+    let home = tempfile::tempdir().unwrap();
+    let chunk = ChunkId::from_bytes([1; 32]);
+    let roots = |state: &State| -> Vec<u8> {
+        let places = state.locations(&chunk).unwrap();
+        places.iter().map(|place| place.shard.root.as_bytes()[0]).collect()
+    };
+    {
+        let state = State::open(home.path()).unwrap();
+        state.add_packs(&[pack(1, 1), pack(2, 1)], Standing::Known).unwrap();
+        state.add_packs(&[pack(2, 1)], Standing::Known).unwrap();
+        assert_eq!(roots(&state), [1, 2]);
+        state.vouch(&shard(2).root, 1).unwrap();
+        assert_eq!(roots(&state), [2, 1], "holders say that they have it");
+        state.add_packs(&[pack(3, 1)], Standing::Own).unwrap();
+        assert_eq!(roots(&state), [3, 2, 1], "whoever else claims to have it");
+        // However many more are claimed, the trusted ones are never pushed out.
+        let more: Vec<PackRecord> = (10..30).map(|number| pack(number, 1)).collect();
+        state.add_packs(&more, Standing::Known).unwrap();
+        assert_eq!(roots(&state), [3, 2, 1, 10]);
+        state.add_packs(&[pack(4, 1)], Standing::Own).unwrap();
+        assert_eq!(roots(&state), [3, 4, 2, 1]);
+    }
+    let state = State::open(home.path()).unwrap();
+    assert_eq!(roots(&state), [3, 4, 2, 1], "after a restart too");
+    state.revoke(&shard(3).root).unwrap();
+    state.revoke(&shard(4).root).unwrap();
+    assert_eq!(roots(&state), [2, 1, 3, 4], "lost ones are tried last");
+    let number = state.facts_of(&shard(2).root).unwrap().unwrap().number;
+    assert_eq!(state.usable_pack_of(&chunk).unwrap(), Some(number));
 }
 
 #[test]

@@ -73,6 +73,50 @@ fn manifests_round_trip_and_hide_what_is_forgotten() {
     assert_eq!(Manifest::decode(&empty.encode()), Ok(empty));
 }
 
+// MANIFEST-5
+#[test]
+fn a_manifest_is_believed_only_of_its_own_device() {
+    let manifest = sample();
+    let (device, other) = (manifest.device, DeviceId::from_bytes([6; 32]));
+    assert_eq!(manifest.check_author(device, 5), Ok(()));
+    assert_eq!(manifest.check_author(device, 4), Err(ManifestError::Author), "an older one");
+    assert_eq!(manifest.check_author(other, 5), Err(ManifestError::Author), "of somebody else");
+    let mut foreign = sample();
+    foreign.snapshots[1].device = other;
+    assert_eq!(foreign.check_author(device, 5), Err(ManifestError::Author));
+}
+
+// MANIFEST-6
+#[test]
+fn small_segments_are_merged_when_there_are_too_many() {
+    let mut manifest = sample();
+    let segment = |plain_bytes| {
+        let mut location = sample().segments[0].clone();
+        location.record.plain_bytes = plain_bytes;
+        location
+    };
+    manifest.segments = vec![segment(50); SEGMENTS_SMALL_MAX];
+    manifest.segments.extend(vec![segment(SEGMENT_BYTES_SMALL); 100]);
+    assert_eq!(manifest.segments_to_merge(), []);
+    manifest.segments.push(segment(SEGMENT_BYTES_SMALL - 1));
+    let merged = manifest.segments_to_merge();
+    assert_eq!(merged.len(), SEGMENTS_SMALL_MAX + 1, "and none of the long ones");
+}
+
+// MANIFEST-7
+#[test]
+fn what_is_forgotten_leaves_no_trace() {
+    let mut manifest = sample();
+    manifest.forget(&[]);
+    let ids = |manifest: &Manifest| -> Vec<u8> {
+        manifest.snapshots.iter().map(|one| one.id.as_bytes()[0]).collect()
+    };
+    assert_eq!(ids(&manifest), [2], "the mark of an earlier version");
+    assert_eq!(manifest.forgotten, []);
+    manifest.forget(&[ChunkId::from_bytes([2; 32])]);
+    assert!(ids(&manifest).is_empty());
+}
+
 // MANIFEST-2
 #[test]
 fn claims_are_every_pack_once_in_order() {

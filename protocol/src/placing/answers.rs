@@ -43,10 +43,17 @@ impl Placing {
             }
         }
         self.holders.remove(&id);
-        for pack in self.packs.values_mut() {
-            pack.custody.remove(&id);
+        let mut forsaken = Vec::new();
+        for (root, pack) in &mut self.packs {
+            let had = pack.custody.remove(&id);
+            if had.is_some_and(|custody| custody.covers()) {
+                forsaken.push(*root);
+            }
         }
         self.reconsider_all();
+        for root in forsaken {
+            self.note_if_nowhere(root);
+        }
     }
 
     fn orders_of(&self, id: DeviceId) -> Vec<OrderId> {
@@ -157,7 +164,8 @@ impl Placing {
     }
 
     fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim, kept: bool) {
-        if kept && matches!(claim, Claim::Wanted | Claim::Refused(_)) {
+        let has_lost = kept && matches!(claim, Claim::Wanted | Claim::Refused(_));
+        if has_lost {
             self.outputs.push_back(Output::ForgetReceipt { holder: id, root });
             self.blame(id, Fault::LostShard, Some(root));
             if let Some(holder) = self.holders.get_mut(&id) {
@@ -187,6 +195,9 @@ impl Placing {
             Claim::Forged => self.blame(id, Fault::ForgedReceipt, Some(root)),
         }
         self.reconsider(root);
+        if has_lost {
+            self.note_if_nowhere(root);
+        }
     }
 
     /// Moves a pack to the queue of a holder that fits its new custody.
@@ -258,10 +269,9 @@ impl Placing {
     }
 
     pub(super) fn local_lost(&mut self, root: ShardRoot) {
-        if let Some(pack) = self.packs.get_mut(&root)
-            && std::mem::take(&mut pack.here)
-        {
+        if self.set_here(root, false) {
             self.outputs.push_back(Output::LocalLost { root });
+            self.note_if_nowhere(root);
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Heads {
     published_seq: u64,
     /// Number of the newest head, and the packs that it needs: for counts only.
     newest: (u64, Vec<ShardRoot>),
+    /// What the heads need that became safe, from the published one on: packs can be lost later.
+    settled: BTreeMap<u64, BTreeSet<ShardRoot>>,
 }
 
 /// A head that waits for its packs. `missing` is the part of `needs` that is not safe.
@@ -43,16 +45,31 @@ impl Heads {
         &self.newest.1
     }
 
-    /// Notes that a pack is safe; returns the heads that lack nothing more.
-    pub(super) fn pack_safe(&mut self, root: ShardRoot) -> Vec<u64> {
+    /// What every head that is still of interest needs.
+    pub(super) fn needs(&self) -> impl Iterator<Item = (u64, &BTreeSet<ShardRoot>)> {
+        let waiting = self.waiting.iter().map(|(seq, head)| (*seq, &head.needs));
+        self.settled.iter().map(|(seq, needs)| (*seq, needs)).chain(waiting)
+    }
+
+    /// Notes that a pack is safe; returns the newest head that lacks nothing more because of it.
+    pub(super) fn pack_safe(&mut self, root: ShardRoot) -> Option<u64> {
         for head in self.waiting.values_mut() {
             head.missing.remove(&root);
         }
-        let done = |head: &Waiting| head.missing.is_empty();
-        let seqs =
-            self.waiting.iter().filter(|(_, head)| done(head)).map(|(seq, _)| *seq).collect();
-        self.waiting.retain(|_, head| !done(head));
-        seqs
+        let done = self.waiting.iter().rfind(|(_, head)| head.missing.is_empty());
+        let seq = done.map(|(seq, _)| *seq)?;
+        if let Some(head) = self.waiting.remove(&seq) {
+            self.settled.insert(seq, head.needs);
+        }
+        Some(seq)
+    }
+
+    /// A head is safe: those before it are superseded, whatever they lack.
+    fn settle(&mut self, seq: u64) {
+        self.safe_seq = self.safe_seq.max(seq);
+        self.waiting.retain(|waiting, _| *waiting > seq);
+        let (published, safe) = (self.published_seq, self.safe_seq);
+        self.settled.retain(|settled, _| *settled == published || *settled == safe);
     }
 
     pub(super) fn pack_unsafe(&mut self, root: ShardRoot) {
@@ -68,7 +85,7 @@ impl Placing {
     pub(super) fn head_committed(&mut self, seq: u64, needs: Vec<(ShardRef, PackClass)>) {
         for (shard, class) in &needs {
             if !self.packs.contains_key(&shard.root) {
-                self.insert_pack(*shard, *class, false);
+                self.insert_pack(*shard, *class);
             }
         }
         let needs: BTreeSet<ShardRoot> = needs.into_iter().map(|(shard, _)| shard.root).collect();
@@ -78,7 +95,7 @@ impl Placing {
         let missing: BTreeSet<ShardRoot> =
             needs.iter().filter(|root| !self.is_safe(root)).copied().collect();
         if missing.is_empty() {
-            self.heads.waiting.remove(&seq);
+            self.heads.settled.insert(seq, needs);
             return self.head_safe(seq);
         }
         self.heads.waiting.insert(seq, Waiting { needs, missing });
@@ -90,7 +107,7 @@ impl Placing {
 
     // PLACE-5: the only place from which a head becomes one to be pushed.
     pub(super) fn head_safe(&mut self, seq: u64) {
-        self.heads.safe_seq = self.heads.safe_seq.max(seq);
+        self.heads.settle(seq);
         self.outputs.push_back(Output::HeadSafe { seq });
         self.publish_if_held();
     }
@@ -147,6 +164,7 @@ impl Placing {
             .collect();
         if seq > self.heads.published_seq && sites.len() >= self.copies {
             self.heads.published_seq = seq;
+            self.heads.settled.retain(|settled, _| *settled >= seq);
             self.outputs.push_back(Output::HeadPublished { seq });
         }
     }

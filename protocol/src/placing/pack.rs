@@ -20,8 +20,8 @@ pub struct KnownPack {
     pub class: PackClass,
     /// Whether its bytes are durable on this device.
     pub here: bool,
-    /// On how many sites it was when its local copy went, from `DropLocal`; 0 if it never was.
-    /// For a pack of another device, 1: that device's head vouches for the rest.
+    /// On how many sites it was when its local copy went, from `DropLocal`, or, for a pack of
+    /// another device, when it was found to meet the policy, from `PackSafe`; 0 before that.
     pub promised_sites: u8,
     /// Holders whose receipts are durable here.
     pub kept_by: Vec<DeviceId>,
@@ -101,6 +101,11 @@ impl Pack {
     /// Whether asking a holder about this pack can still change anything.
     pub(super) fn matters(&self) -> bool {
         !self.safe || (self.here && self.class == PackClass::Metadata)
+    }
+
+    /// Whether its bytes are neither here nor known to be, or about to be, at any holder.
+    pub(super) fn is_nowhere(&self) -> bool {
+        !self.here && !self.custody.values().any(Custody::covers)
     }
 
     pub(super) fn is_uploading(&self) -> bool {

@@ -59,8 +59,8 @@ impl Placing {
         }
     }
 
-    /// Sites on which this pack must be. A pack whose bytes have gone cannot be placed anew, so
-    /// it is held to what was true when they went.
+    /// Sites on which this pack must be. A pack whose bytes are not here cannot be placed anew, so
+    /// it is held to what was true when they went, or when it was first found to meet the policy.
     pub(super) fn bar(&self, pack: &Pack) -> usize {
         if pack.here || pack.promised_sites == 0 {
             self.copies
@@ -90,11 +90,15 @@ impl Placing {
         let enough = sites >= self.bar(pack);
         let awaited = !pack.safe && pack.class == PackClass::Metadata && self.is_awaited(pack);
         let (was_safe, is_safe) = (pack.safe, enough && (pack.safe || !awaited));
+        let kept_on = u8::try_from(sites).unwrap_or(u8::MAX);
         if let Some(pack) = self.packs.get_mut(&root) {
             pack.safe = is_safe;
+            if is_safe && !pack.here && pack.promised_sites == 0 {
+                pack.promised_sites = kept_on;
+            }
         }
         if is_safe && !was_safe {
-            self.became_safe(root);
+            self.became_safe(root, kept_on);
         } else if was_safe && !is_safe {
             self.became_unsafe(root);
         }
@@ -111,9 +115,9 @@ impl Placing {
         })
     }
 
-    fn became_safe(&mut self, root: ShardRoot) {
-        self.outputs.push_back(Output::PackSafe { root });
-        for seq in self.heads.pack_safe(root) {
+    fn became_safe(&mut self, root: ShardRoot, sites: u8) {
+        self.outputs.push_back(Output::PackSafe { root, sites });
+        if let Some(seq) = self.heads.pack_safe(root) {
             self.head_safe(seq);
         }
     }
@@ -129,9 +133,9 @@ impl Placing {
         let Some(pack) = self.packs.get_mut(&root) else { return };
         let may_go = pack.safe && pack.here && pack.class == PackClass::Data;
         if may_go && !keep_own && !pack.is_uploading() {
-            pack.here = false;
             pack.promised_sites = u8::try_from(sites).unwrap_or(u8::MAX);
             let (shard, sites) = (pack.shard, pack.promised_sites);
+            self.set_here(root, false);
             self.outputs.push_back(Output::DropLocal { shard, sites });
         }
     }

@@ -1,13 +1,16 @@
 //! Counts for `larder status`: how safe, what is pending, what stands in the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Condition, Placing, Site,
     holder::Link,
     pack::{Custody, Pack},
 };
-use crate::{ids::DeviceId, limits::COPIES_AUTO_MAX};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    limits::COPIES_AUTO_MAX,
+};
 
 /// Why unsafe packs do not get on. Named in this order when several hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +76,11 @@ pub struct Status {
     pub copies_least: usize,
     /// Packs of the newest head that do not meet the policy now.
     pub newest_lacks: u64,
+    /// Those of them that are neither here nor at any holder: waiting cannot help.
+    pub newest_lost: u64,
+    /// How many of the packs that it needs do not meet the policy now, for every head that waits,
+    /// is the newest safe one, or the published one.
+    pub heads_lack: BTreeMap<u64, u64>,
     /// Packs that are neither here nor at any holder: lost, or of a device not heard of yet.
     pub nowhere_packs: u64,
     /// Those of them that every holder known has been asked about.
@@ -93,6 +101,14 @@ pub struct Status {
     pub holders: BTreeMap<DeviceId, HolderStatus>,
 }
 
+impl Status {
+    /// Whether everything that a head needs meets the policy now. A head was once published and
+    /// can have lost something since; of one that nothing is known of, nothing is claimed.
+    pub fn is_whole(&self, seq: u64) -> bool {
+        self.heads_lack.get(&seq) == Some(&0)
+    }
+}
+
 impl Placing {
     /// Counts everything. Takes time proportional to packs times holders: for people, not for
     /// every input.
@@ -106,6 +122,8 @@ impl Placing {
             below_policy_packs: 0,
             copies_least: 0,
             newest_lacks: 0,
+            newest_lost: 0,
+            heads_lack: self.heads_lack(),
             nowhere_packs: 0,
             lost_packs: 0,
             copies: self.copies,
@@ -146,10 +164,18 @@ impl Placing {
         let sites_of = |pack| self.sites_where(pack, Custody::counts).len();
         status.copies_least = newest().map(sites_of).min().unwrap_or(0);
         status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
+        status.newest_lost = newest().map(|pack| u64::from(pack.is_nowhere())).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
             status.blocked = self.blocked(sites);
         }
         status
+    }
+
+    fn heads_lack(&self) -> BTreeMap<u64, u64> {
+        let lack = |needs: &BTreeSet<ShardRoot>| {
+            needs.iter().map(|root| u64::from(!self.is_safe(root))).sum()
+        };
+        self.heads.needs().map(|(seq, needs)| (seq, lack(needs))).collect()
     }
 
     fn is_unasked(&self, holder: &DeviceId, pack: &Pack) -> bool {

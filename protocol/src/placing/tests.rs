@@ -134,7 +134,7 @@ fn a_data_pack_is_safe_and_dropped_when_the_last_receipt_is_durable() {
     let first = driven.finish_upload();
     driven.keep(first.0, first.1);
     let second = driven.finish_upload();
-    let safe = Output::PackSafe { root: shard(9).root };
+    let safe = Output::PackSafe { root: shard(9).root, sites: 2 };
     assert!(!driven.has_said(&safe), "the second receipt is not durable yet");
     driven.keep(second.0, second.1);
     assert!(driven.has_said(&safe));
@@ -244,7 +244,7 @@ fn refusals_and_losses_are_nobodys_fault() {
         driven.answer_offers(|by, shard| Claim::Kept(receipt(by, shard)));
         assert!(driven.uploads.is_empty());
         driven.keep(holder(1), shard(9));
-        assert!(driven.has_said(&Output::PackSafe { root: shard(9).root }));
+        assert!(driven.has_said(&Output::PackSafe { root: shard(9).root, sites: 1 }));
     }
 }
 
@@ -376,6 +376,136 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
     let (by, shard) = driven.finish_upload();
     driven.keep(by, shard);
     assert!(driven.machine.is_safe(&root));
+}
+
+// PLACE-12
+#[test]
+fn a_pack_that_is_nowhere_is_told_so_that_nothing_new_relies_on_it() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.store(9, PackClass::Data);
+    let needs = vec![(shard(9), PackClass::Data)];
+    driven.give(Input::HeadCommitted { seq: 1, needs });
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert!(driven.has_said(&Output::DropLocal { shard: kept, sites: 1 }));
+    let nowhere = Output::PackNowhere { root: kept.root };
+    assert!(!driven.has_said(&nowhere));
+    driven.give(Input::AskAgain { holder: by });
+    driven.want_all();
+    assert!(driven.has_said(&nowhere));
+    assert_eq!(driven.machine.status().newest_lost, 1);
+
+    // The backup after that stores the chunks anew: its head does not wait for what is lost.
+    driven.store(8, PackClass::Data);
+    driven.give(Input::HeadCommitted { seq: 2, needs: vec![(shard(8), PackClass::Data)] });
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert!(driven.has_said(&Output::HeadSafe { seq: 2 }));
+    assert!(driven.machine.status().waiting_heads.is_empty(), "the older one is superseded");
+}
+
+// PLACE-12
+#[test]
+fn a_pack_is_nowhere_when_the_last_copy_goes_wherever_it_was() {
+    let nowhere = Output::PackNowhere { root: shard(9).root };
+    let mut driven = Driven::new(&[(1, "a")], fixed(2));
+    driven.store(9, PackClass::Data);
+    driven.give(Input::PackLost { root: shard(9).root });
+    assert!(driven.has_said(&nowhere), "the local copy");
+
+    let known = |kept_by: &[u8]| {
+        Input::PackKnown(KnownPack {
+            shard: shard(9),
+            class: PackClass::Data,
+            here: false,
+            promised_sites: 1,
+            kept_by: kept_by.iter().map(|seed| holder(*seed)).collect(),
+        })
+    };
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
+    driven.give(known(&[1, 2]));
+    driven.give(Input::HolderRemoved { holder: holder(1) });
+    assert!(!driven.has_said(&nowhere), "one is left");
+    driven.give(Input::HolderRemoved { holder: holder(2) });
+    assert!(driven.has_said(&nowhere), "the last holder");
+
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.give(known(&[]));
+    assert!(driven.has_said(&nowhere), "at the start");
+    driven.answer_offers(|by, shard| Claim::Kept(receipt(by, shard)));
+    driven.keep(holder(1), shard(9));
+    assert!(driven.has_said(&Output::PackSafe { root: shard(9).root, sites: 1 }), "found again");
+}
+
+// PLACE-13
+#[test]
+fn a_published_head_that_lost_a_pack_is_whole_no_more() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
+    driven.store(9, PackClass::Data);
+    driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
+    driven.want_all();
+    for _ in 0..2 {
+        let (by, shard) = driven.finish_upload();
+        driven.keep(by, shard);
+    }
+    for seed in [1, 2] {
+        driven.give(Input::HeadHeld { holder: holder(seed), seq: 1 });
+    }
+    driven.store(8, PackClass::Data);
+    let needs = vec![(shard(9), PackClass::Data), (shard(8), PackClass::Data)];
+    driven.give(Input::HeadCommitted { seq: 2, needs });
+    let status = driven.machine.status();
+    assert_eq!((status.published_seq, status.heads_lack[&2]), (1, 1));
+    assert!(status.is_whole(1) && !status.is_whole(2) && !status.is_whole(3));
+    driven.give(Input::AskAgain { holder: holder(1) });
+    driven.want_all();
+    let status = driven.machine.status();
+    assert_eq!((status.published_seq, status.heads_lack[&2]), (1, 2));
+    assert!(!status.is_whole(1), "published, and on one site only now");
+}
+
+// PLACE-14
+#[test]
+fn what_another_device_stored_is_safe_with_the_copies_of_the_policy() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
+    let known = KnownPack {
+        shard: shard(9),
+        class: PackClass::Data,
+        here: false,
+        promised_sites: 0,
+        kept_by: vec![holder(1)],
+    };
+    driven.give(Input::PackKnown(known));
+    assert!(!driven.machine.is_safe(&shard(9).root), "one receipt, and the policy asks for two");
+    driven.answer_offers(|by, shard| Claim::Kept(receipt(by, shard)));
+    driven.keep(holder(2), shard(9));
+    assert!(driven.has_said(&Output::PackSafe { root: shard(9).root, sites: 2 }));
+    driven.give(Input::PolicyChanged(fixed(3)));
+    assert!(driven.machine.is_safe(&shard(9).root), "held to what was true then");
+    driven.give(Input::HolderRemoved { holder: holder(2) });
+    assert!(!driven.machine.is_safe(&shard(9).root));
+}
+
+// PLACE-15
+#[test]
+fn the_spool_is_what_still_has_to_be_placed() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.store(9, PackClass::Data);
+    driven.store(9, PackClass::Data);
+    driven.store(8, PackClass::Metadata);
+    assert_eq!(driven.machine.spool_bytes(), shard(9).bytes, "metadata stays and does not count");
+    driven.want_all();
+    while !driven.uploads.is_empty() {
+        let (by, kept) = driven.finish_upload();
+        driven.keep(by, kept);
+    }
+    assert_eq!(driven.machine.spool_bytes(), 0);
+    driven.store(7, PackClass::Data);
+    driven.give(Input::PackLost { root: shard(7).root });
+    driven.give(Input::PackLost { root: shard(7).root });
+    assert_eq!(driven.machine.spool_bytes(), 0);
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl SourceNode {
             Output::ForgetReceipt { holder, root } => {
                 self.receipts.remove(&(holder_of(holder), root));
             }
-            Output::PackSafe { root } => {
+            Output::PackSafe { root, .. } => {
                 self.safe.insert(root);
             }
             Output::DropLocal { shard, sites } => self.drop_local(shared, shard, sites),
@@ -288,7 +288,7 @@ impl SourceNode {
             }
             Output::HeadPublished { seq } => self.published = self.published.max(seq),
             Output::Blame { holder, fault, .. } => shared.blame(holder, &fault),
-            Output::CheckLocal { .. } | Output::LocalLost { .. } => {
+            Output::CheckLocal { .. } | Output::LocalLost { .. } | Output::PackNowhere { .. } => {
                 shared.violation("the source's own disk is sound here");
             }
             Output::HeadSafe { .. } | Output::HolderIs { .. } => {}

@@ -14,6 +14,7 @@ use larder_protocol::{
 use super::{
     BackupError,
     known::Known,
+    ledger::{Ledger, Ticket},
     packer::{Packable, Packer},
 };
 
@@ -32,6 +33,7 @@ impl Tools {
 /// The way of every chunk into a pack; shared by all threads of one backup.
 pub(super) struct ChunkStore<'a> {
     pub(super) content: &'a ContentKey,
+    pub(super) ledger: &'a Ledger,
     pub(super) known: Known<'a>,
     pub(super) data: Packer<'a>,
     pub(super) metadata: Packer<'a>,
@@ -57,10 +59,16 @@ impl ChunkStore<'_> {
         self.put_as(tools, chunk.id, chunk.kind, &chunk.plain)
     }
 
-    /// Closes all open packs.
-    pub(super) fn flush(&self) -> Result<(), BackupError> {
-        self.data.flush()?;
-        self.metadata.flush()
+    /// Waits until every chunk that was put so far is in a durable pack; `check` ends the wait.
+    pub(super) fn settle(
+        &self,
+        check: impl Fn() -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        let flush = || {
+            self.data.flush()?;
+            self.metadata.flush()
+        };
+        self.ledger.settle_all(flush, check)
     }
 
     fn put_as(
@@ -70,15 +78,28 @@ impl ChunkStore<'_> {
         kind: ChunkKind,
         plain: &[u8],
     ) -> Result<(), BackupError> {
-        if !self.known.take(id)? {
-            return Ok(());
+        let Some(ticket) = self.known.take(id)? else { return Ok(()) };
+        let stored = self.store(tools, (id, &ticket), kind, plain);
+        if stored.is_err() {
+            // Others rely on this chunk already.
+            self.ledger.close();
         }
+        stored
+    }
+
+    fn store(
+        &self,
+        tools: &mut Tools,
+        (id, ticket): (ChunkId, &Ticket),
+        kind: ChunkKind,
+        plain: &[u8],
+    ) -> Result<(), BackupError> {
         let frame = tools.compressor.compress(plain);
         let packer = match kind.class() {
             PackClass::Data => &self.data,
             PackClass::Metadata => &self.metadata,
         };
-        packer.add(Packable { id, kind, plain, frame }, &mut tools.verifier)?;
+        packer.add(Packable { id, kind, plain, frame, ticket }, &mut tools.verifier)?;
         let bytes = u64::try_from(plain.len()).unwrap_or(u64::MAX);
         self.new_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())

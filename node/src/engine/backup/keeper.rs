@@ -1,7 +1,10 @@
 //! The keeper: puts finished packs into the depot and the index, one after the other, and holds
 //! the backup back while the spool is full.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::Receiver;
 use larder_protocol::{index::PackClass, placing::Input};
@@ -16,6 +19,10 @@ use crate::{
 
 /// How often a full spool is looked at again.
 const SPOOL_LOOK: Duration = Duration::from_millis(200);
+/// A full disk is tried again after so long, doubling, unless holders have taken something before:
+/// every attempt writes a whole pack.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+const DISK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What the keeper needs.
 pub(super) struct Keeper<'a> {
@@ -54,17 +61,23 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// A full disk is waited out like a full spool: holders may take packs meanwhile.
+    /// A full disk is waited out like a full spool while there is anything that holders may take
+    /// meanwhile. Otherwise only the user can make room.
     fn import(
         &self,
         bytes: &[u8],
         tenure: Tenure,
     ) -> Result<larder_protocol::index::ShardRef, BackupError> {
-        let mut said = false;
+        let (mut said, mut pause) = (false, DISK_PAUSE);
         loop {
             match self.core.depot.import(bytes, tenure) {
-                Err(DepotError::NoSpace) if self.spool_bytes() > 0 => {
-                    self.wait("the disk is full", &mut said)?;
+                Err(DepotError::NoSpace) if self.can_drain() => {
+                    self.say("the disk is full", &mut said);
+                    let (before, since) = (self.spool_bytes(), Instant::now());
+                    while self.spool_bytes() >= before && since.elapsed() < pause {
+                        self.wait()?;
+                    }
+                    pause = DISK_PAUSE_MAX.min(pause * 2);
                 }
                 other => return Ok(other?),
             }
@@ -77,23 +90,36 @@ impl Keeper<'_> {
         };
         let mut said = false;
         while self.spool_bytes() >= max {
-            self.wait("the spool is full", &mut said)?;
+            self.say("the spool is full", &mut said);
+            self.wait()?;
         }
         Ok(())
     }
 
-    fn wait(&self, why: &str, said: &mut bool) -> Result<(), BackupError> {
+    fn say(&self, why: &str, said: &mut bool) {
         if !*said {
             let text = format!("{why}: waiting for holders to take what is there");
             self.events.notice(Level::Warning, text);
             *said = true;
         }
+    }
+
+    fn wait(&self) -> Result<(), BackupError> {
         self.events.check()?;
+        if self.ledger.is_closed() {
+            return Err(BackupError::Stopped);
+        }
         std::thread::sleep(SPOOL_LOOK);
         Ok(())
     }
 
+    /// Whether packs leave this device and there are any that will.
+    fn can_drain(&self) -> bool {
+        self.spool_bytes_max.is_some() && self.spool_bytes() > 0
+    }
+
+    /// Data packs that still have to be placed: metadata packs never leave (PLACE-15).
     fn spool_bytes(&self) -> u64 {
-        self.core.depot.totals().of(&self.member.vault, Origin::Own).bytes
+        self.custody.view().borrow().spool_bytes
     }
 }

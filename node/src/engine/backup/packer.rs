@@ -14,7 +14,10 @@ use larder_protocol::{
     pack::{PackBuilder, SealedPack, Slot, Verifier},
 };
 
-use super::{BackupError, ledger::Ledger};
+use super::{
+    BackupError,
+    ledger::{Ledger, Ticket},
+};
 
 /// One class of packs being filled.
 pub(super) struct Packer<'a> {
@@ -53,6 +56,7 @@ pub(super) struct Packable<'a> {
     pub(super) kind: ChunkKind,
     pub(super) plain: &'a [u8],
     pub(super) frame: Frame,
+    pub(super) ticket: &'a Ticket,
 }
 
 impl<'a> Packer<'a> {
@@ -109,6 +113,7 @@ impl<'a> Packer<'a> {
             if let Some(slot) = slot {
                 open.outstanding += 1;
                 let number = open.number;
+                self.ledger.place(chunk.ticket);
                 packs.open = Some(open);
                 return Ok((number, slot, full));
             }

@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use larder_protocol::{
     chunk::bundle::BundlePlanner,
     ids::ChunkId,
-    keys::epoch::ContentKey,
     tree::entry::{Attributes, Content, Entry, Extent, Kind},
 };
 use rustix::io::Errno;
@@ -21,6 +20,7 @@ use super::{
     read::{Job, Read, Stored, Wanted},
 };
 use crate::{
+    engine::{Core, EngineError, chunk_here},
     files::{Event, Found, Walk, WalkOptions, What, Why},
     state::scan_cache::ScanView,
 };
@@ -43,7 +43,8 @@ pub(super) enum Step {
 
 /// What one scan needs.
 pub(super) struct Scanner<'a> {
-    pub(super) content: &'a ContentKey,
+    pub(super) core: &'a Core,
+    pub(super) member: &'a crate::engine::Member,
     pub(super) store: &'a ChunkStore<'a>,
     pub(super) cache: ScanView,
     pub(super) counters: &'a Counters,
@@ -67,7 +68,7 @@ struct Bundle {
 impl Scanner<'_> {
     pub(super) fn scan(self, root: &Path, options: &WalkOptions) -> Result<(), BackupError> {
         let walk = Walk::new(root, options)?;
-        let mut planner = BundlePlanner::new(self.content);
+        let mut planner = BundlePlanner::new(&self.member.content);
         let mut bundle = Bundle::default();
         for event in walk {
             bundle.entries += 1;
@@ -153,17 +154,16 @@ impl Scanner<'_> {
         let Some(content) = self.cache.find(&identity, &found.stamp.to_bytes()) else {
             return Ok(None);
         };
-        let is_stored = match &content {
-            Content::Listed(list) => self.store.known.has(list)?,
-            Content::Inline(extents) => {
-                let mut all = true;
-                for chunk in extents.iter().filter_map(chunk_of) {
-                    all = all && self.store.known.has(&chunk)?;
-                }
-                all
-            }
-        };
+        let read = |id| self.list_node(id);
+        let is_stored = self.store.known.has_all(&content, found.stamp.bytes(), read)?;
         Ok(is_stored.then_some(content))
+    }
+
+    /// A node of a list of extents, if its pack is here.
+    fn list_node(&self, id: ChunkId) -> Result<Vec<u8>, EngineError> {
+        let places = self.core.state.locations(&id)?;
+        let mut read = places.iter().map(|place| chunk_here(self.core, self.member, place));
+        read.find(Result::is_ok).unwrap_or(Err(EngineError::UnknownChunk(id)))
     }
 
     fn reuse(&self, found: &Found, content: Content) -> Result<(), BackupError> {

@@ -12,7 +12,7 @@ use larder_protocol::{
     placing::Status,
 };
 
-use super::super::{Core, EngineError, Member, commit, names, on_disk, settings, sync};
+use super::super::{Core, EngineError, Member, commit, names, on_disk, settings};
 use crate::command::{
     Failure, Outcome, PathField, RawPath, Safety, Snapshot, SnapshotsOutcome, Time,
 };
@@ -73,14 +73,13 @@ impl Shelf {
         status: &Status,
     ) -> Result<Self, EngineError> {
         let (reading, looking) = (Arc::clone(core), Arc::clone(member));
-        let (published, is_newest) = on_disk(move || published(&reading, &looking)).await?;
+        let (published, seq) = on_disk(move || published(&reading, &looking)).await?;
         let so_far = if status.copies_least > 0 { Safety::Partly } else { Safety::Local };
-        let is_whole = !is_newest || status.newest_lacks == 0;
         Ok(Self {
             own: member.keys.id(),
             names: device_names(core, member),
             published,
-            published_safety: if is_whole { Safety::Safe } else { so_far },
+            published_safety: if status.is_whole(seq) { Safety::Safe } else { so_far },
             unpublished_safety: so_far,
         })
     }
@@ -142,9 +141,8 @@ pub(crate) fn device_names(core: &Core, member: &Member) -> BTreeMap<DeviceId, S
     known.log().devices().map(|device| name(device.public.id)).collect()
 }
 
-/// The own snapshots that the newest published head names, and whether that head is the newest
-/// of all.
-fn published(core: &Core, member: &Member) -> Result<(BTreeSet<ChunkId>, bool), EngineError> {
+/// The own snapshots that the newest published head names and that can be whole, and its number.
+fn published(core: &Core, member: &Member) -> Result<(BTreeSet<ChunkId>, u64), EngineError> {
     let published_seq = core.state.published_seq()?;
     let newest = core.state.commit_of(&member.keys.id())?;
     let is_newest = newest.is_none_or(|commit| commit.seq <= published_seq);
@@ -153,14 +151,15 @@ fn published(core: &Core, member: &Member) -> Result<(BTreeSet<ChunkId>, bool), 
     } else {
         match core.state.own_head(published_seq)? {
             Some(head) => {
-                let shard = SignedHead::decode(&head)?.body().commit;
-                let bytes = core.depot.read_range(&shard.root, 0..shard.bytes)?;
-                Some(sync::open_manifest(member, shard, &bytes)?.0)
+                let commit = SignedHead::decode(&head)?.body().commit;
+                Some(commit::manifest_of(core, member, commit)?)
             }
             // Too many heads have been written since: nothing is claimed then.
             None => None,
         }
     };
     let snapshots = manifest.map(|manifest| manifest.snapshots).unwrap_or_default();
-    Ok((snapshots.into_iter().map(|snapshot| snapshot.id).collect(), is_newest))
+    let in_doubt = commit::in_doubt(core)?;
+    let ids = snapshots.into_iter().map(|snapshot| snapshot.id);
+    Ok((ids.filter(|id| !in_doubt.contains(id)).collect(), published_seq))
 }

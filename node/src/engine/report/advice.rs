@@ -269,6 +269,8 @@ mod tests {
             below_policy_packs: 0,
             copies_least: 2,
             newest_lacks: 0,
+            newest_lost: 0,
+            heads_lack: BTreeMap::new(),
             nowhere_packs: 0,
             lost_packs: 0,
             copies: 2,
