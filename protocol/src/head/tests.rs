@@ -263,8 +263,8 @@ fn a_head_has_seen_devices_of_the_vault_alone() {
     assert_eq!(stuffed.verify(&log), Err(HeadError::Stranger { device }));
 }
 
-fn hash_of(number: u8) -> crate::ids::HeadHash {
-    crate::ids::HeadHash::from_bytes([number; 32])
+fn hash_of(number: u8) -> HeadHash {
+    HeadHash::from_bytes([number; 32])
 }
 
 // HEAD-9
