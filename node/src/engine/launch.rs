@@ -296,7 +296,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        command::{Command, Outcome},
+        command::{Command, Engine, Outcome},
         engine::testing::TestNode,
     };
 
