@@ -5,6 +5,8 @@
 //! vaults/<vault hex>/heads/<device hex>-<head hash hex>
 //!                                              the highest valid head of a device, verbatim;
 //!                                              more than one only if the device is forked
+//! vaults/<vault hex>/past/<device hex>-<arrived, 16 hex>-<head hash hex>
+//!                                              a superseded head, see larder_protocol::head::past
 //! ```
 //! Plain files, so that a holder's disk and the phrase are enough to restore, with any program.
 //! Everything read back is verified like what comes from the network.
@@ -16,6 +18,7 @@
 
 use std::{
     borrow::Cow,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -326,6 +329,30 @@ fn share(one: &DeviceLog, other: &DeviceLog) -> bool {
         log.devices().map(|device| device.public.id).chain([log.recovery().access_id()]).collect()
     };
     !keys(one).is_disjoint(&keys(other))
+}
+
+impl Vaults {
+    /// Superseded heads of a device that are kept here and valid, from the highest number down.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn past_heads(
+        &self,
+        vault: &VaultId,
+        device: &DeviceId,
+    ) -> Result<Vec<SignedHead>, VaultError> {
+        let (log, folder) = {
+            let all = self.read();
+            let known = all.get(vault).ok_or(VaultError::Unknown(*vault))?;
+            (Arc::clone(&known.log), known.folder.clone())
+        };
+        let mut heads: Vec<SignedHead> =
+            folder.past(device)?.into_iter().map(|(_, _, head)| head).collect();
+        heads.retain(|head| head.verify(&log).is_ok());
+        heads.sort_by_key(|head| Reverse(head.body().seq));
+        Ok(heads)
+    }
 }
 
 /// Puts entries into an order in which each finds its parents.

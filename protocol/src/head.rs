@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub mod book;
+pub mod past;
 
 pub use book::{CloneError, HeadBook, Offered};
 

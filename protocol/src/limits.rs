@@ -74,6 +74,8 @@ pub const LOG_DEVICES_MAX: usize = 320;
 const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);
 /// Heads kept of one device as its newest: one, or the proof of a fork and what came after it.
 pub const HEADS_OF_DEVICE_MAX: usize = 8;
+/// Superseded heads kept of one device: the first and the last of 24 hours and 30 days.
+pub const HEADS_PAST_MAX: usize = 108;
 /// Heads in one answer.
 pub const HEADS_ANSWER_MAX: usize = 512;
 

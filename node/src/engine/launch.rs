@@ -6,7 +6,7 @@ use std::{
 };
 
 use larder_protocol::{
-    ids::DeviceId,
+    ids::{DeviceId, VaultId},
     keys::{
         device::DeviceKeys,
         epoch::{ContentKey, EpochKey},
@@ -34,7 +34,7 @@ use crate::{
     home::{Config, Copies as WantedCopies, Home, KeepOwn},
     net::{Admission, Entry, Listen, Net, Protocol, Settings},
     state::{State, circle::GrantRow, scan_cache::ScanCache},
-    vaults::Vaults,
+    vaults::{Relation, Vaults},
 };
 
 /// Note in `state.redb`: the UDP port of last time.
@@ -65,6 +65,12 @@ impl Launch for Launcher {
             return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
         }
         let keys = device_keys(home)?;
+        // HOME-7: `state.redb` may be lost; the log still says whose device this is.
+        let vaults = Vaults::open(&home.vaults_directory()).map_err(EngineError::from)?;
+        if vault_of(&vaults, &keys).is_some() {
+            return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
+        }
+        drop(vaults);
         let mut entropy = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *entropy).map_err(|_| EngineError::Randomness)?;
         let phrase = Phrase::from_entropy(*entropy);
@@ -114,8 +120,16 @@ pub(super) fn remember_names(home: &Home, label: &Label) -> Result<(), EngineErr
     Ok(())
 }
 
+/// The vault whose log names this device's key: nobody enters it there without the key's consent.
+fn vault_of(vaults: &Vaults, keys: &DeviceKeys) -> Option<VaultId> {
+    match vaults.relation(&keys.id()) {
+        Some((vault, Relation::Device)) => Some(vault),
+        Some((_, Relation::Recovery)) | None => None,
+    }
+}
+
 /// Makes this home one of the vault of `log`. The log is durable before the note that points to
-/// it: a crash in between leaves a home without a vault.
+/// it; what a crash in between leaves is found again by the key (HOME-7).
 pub(super) fn keep_vault(home: &Home, log: &DeviceLog) -> Result<(), EngineError> {
     let vaults = Vaults::open(&home.vaults_directory())?;
     vaults.add(log)?;
@@ -169,7 +183,15 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
 
 /// This home as a device of its vault, as far as it is one.
 pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError> {
-    let Some(vault) = core.state.own_vault()? else { return Ok(None) };
+    let vault = match (core.state.own_vault()?, vault_of(&core.vaults, &core.keys)) {
+        (Some(vault), _) => vault,
+        (None, Some(vault)) => {
+            warn!("the log of vault {} says that this is one of its devices", vault.short());
+            core.state.keep_note(OWN_VAULT, vault.as_bytes())?;
+            vault
+        }
+        (None, None) => return Ok(None),
+    };
     let epochs = {
         let vaults = core.vaults.read();
         let known = vaults.get(&vault).ok_or(crate::vaults::VaultError::Unknown(vault))?;
@@ -250,13 +272,9 @@ impl Admission for Door {
 
 impl State {
     /// The vault that this device belongs to.
-    pub(super) fn own_vault(
-        &self,
-    ) -> Result<Option<larder_protocol::ids::VaultId>, crate::state::StateError> {
+    pub(super) fn own_vault(&self) -> Result<Option<VaultId>, crate::state::StateError> {
         let bytes = self.note(OWN_VAULT)?;
-        Ok(bytes
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .map(larder_protocol::ids::VaultId::from_bytes))
+        Ok(bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(VaultId::from_bytes))
     }
 
     fn port(&self) -> Result<Option<u16>, crate::state::StateError> {
@@ -269,5 +287,42 @@ impl State {
             return Ok(());
         }
         self.keep_note(PORT, &port.to_le_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        command::{Command, Engine, Outcome},
+        engine::testing::TestNode,
+    };
+
+    // HOME-7
+    #[tokio::test]
+    async fn a_home_that_lost_its_state_is_still_a_device_of_its_vault() {
+        let node = TestNode::new("laptop").await;
+        let before = node.node.core.member().unwrap().vault;
+        let home = node.home();
+        node.node.close().await;
+        let TestNode { node, directory } = node;
+        drop(node);
+        let home = loop {
+            match Home::open(&home, "test") {
+                Ok(home) => break home,
+                Err(crate::home::HomeError::Busy { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        fs::remove_file(home.state_file()).unwrap();
+        let options = InitOptions { name: "again".to_owned(), site: "again".to_owned() };
+        assert!(Launcher.init(&home, options, &mut |_| Ok(())).await.is_err());
+        drop(home);
+        let node = crate::engine::testing::open(&directory.path().join("home")).await;
+        let node = TestNode { node, directory };
+        assert_eq!(node.node.core.member().unwrap().vault, before);
+        assert!(matches!(node.ask(Command::Status).await, Outcome::Status(_)));
     }
 }

@@ -154,6 +154,10 @@ impl Server {
                 let heads = shown_heads(&core, &vault, is_asked)?;
                 Ok(Answer::Heads { heads: fitting_devices(heads) })
             }
+            Request::PullPast { vault, device, below } => {
+                caller.permit(Action::ReadRecords, vault)?;
+                past_heads(core, vault, device, below).await
+            }
             Request::Offer { vault, shards } => {
                 measure(&core);
                 let mut machine = core.holding.lock();
@@ -379,6 +383,26 @@ fn shown_heads(
         }
     }
     Ok(shown)
+}
+
+/// INV-2 holds for these as well: what a newer head of this very device has superseded before it
+/// was published never was a head that others may see.
+async fn past_heads(
+    core: Arc<Core>,
+    vault: VaultId,
+    device: DeviceId,
+    below: Option<u64>,
+) -> Result<Answer, Refusal> {
+    let reading = Arc::clone(&core);
+    let heads = on_disk(move || reading.vaults.past_heads(&vault, &device)).await;
+    let heads = heads.map_err(|_| Refusal::Internal)?;
+    let published = core.state.published_seq().map_err(|_| Refusal::Internal)?;
+    let is_shown = |head: &&SignedHead| {
+        let seq = head.body().seq;
+        below.is_none_or(|below| seq < below) && (device != core.keys.id() || seq <= published)
+    };
+    let shown = heads.iter().filter(is_shown).map(|head| head.bytes().to_vec());
+    Ok(Answer::Heads { heads: fitting(shown.collect()) })
 }
 
 fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusal> {

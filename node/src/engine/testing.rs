@@ -152,7 +152,7 @@ pub(crate) fn named(id: &str) -> SnapshotName {
     SnapshotName::Prefix(id.to_owned())
 }
 
-async fn open(path: &Path) -> Node {
+pub(crate) async fn open(path: &Path) -> Node {
     let home = Home::open(path, "test").unwrap();
     Launcher.open(home, options()).await.unwrap()
 }

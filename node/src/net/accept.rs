@@ -26,8 +26,8 @@ use super::{
     shards,
     tuning::{
         CODE_BROKEN, CODE_BUSY, CODE_DONE, CONNECTIONS, CONNECTIONS_PER_PEER, DOWNLOADS,
-        DOWNLOADS_PER_PEER, HANDSHAKE, HANDSHAKES, HANDSHAKES_UNPROVEN, REQUEST, UNUSED_INCOMING,
-        UPLOADS, UPLOADS_PER_PEER,
+        DOWNLOADS_PER_PEER, HANDSHAKE, HANDSHAKES, HANDSHAKES_UNPROVEN, PAIRING_IDLE, PAIRINGS,
+        PAIRINGS_PER_PEER, REQUEST, UNUSED_INCOMING, UPLOADS, UPLOADS_PER_PEER,
     },
 };
 use crate::depot::{Depot, Tenure};
@@ -96,6 +96,8 @@ pub(super) struct Shared<S> {
     pub(super) depot: Depot,
     pub(super) serve: Arc<S>,
     connections: Quota,
+    /// Strangers: they never take a place that a known device needs.
+    pairings: Quota,
     pub(super) downloads: Quota,
     uploads: Quota,
 }
@@ -107,6 +109,7 @@ impl Net {
             depot,
             serve,
             connections: Quota::new(CONNECTIONS_PER_PEER, CONNECTIONS),
+            pairings: Quota::new(PAIRINGS_PER_PEER, PAIRINGS),
             downloads: Quota::new(DOWNLOADS_PER_PEER, DOWNLOADS),
             uploads: Quota::new(UPLOADS_PER_PEER, UPLOADS),
         });
@@ -160,11 +163,18 @@ async fn connection<S: Serve>(
     let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
     drop(handshaking);
     let from = DeviceId::from_bytes(*connection.remote_id().as_bytes());
-    let Some(_place) = shared.connections.take(from) else {
+    let Some(protocol) = Protocol::of_alpn(connection.alpn()) else { return };
+    let quota = match protocol {
+        Protocol::Pairing => &shared.pairings,
+        Protocol::Control | Protocol::Shards => &shared.connections,
+    };
+    let Some(_place) = quota.take(from) else {
         return connection.close(CODE_BUSY.into(), b"too many connections");
     };
     let _listed = net.inner.links.list(from, &connection);
-    let Some(protocol) = Protocol::of_alpn(connection.alpn()) else { return };
+    if matches!(protocol, Protocol::Pairing) {
+        return pairing(&shared, connection, from).await;
+    }
     if let (Protocol::Control, IncomingAddr::Ip(address)) = (protocol, seen_at) {
         // It calls from the port that it listens at. Only devices that are known come this far.
         net.inner.addresses.met_at(from, address);
@@ -190,6 +200,14 @@ async fn connection<S: Serve>(
     }
 }
 
+/// A stranger's connection: one stream, soon.
+async fn pairing<S: Serve>(shared: &Shared<S>, connection: Connection, from: DeviceId) {
+    if let Ok(Ok((send, recv))) = timeout(PAIRING_IDLE, connection.accept_bi()).await {
+        shared.serve.pair(from, FrameStream::new(connection.clone(), send, recv)).await;
+    }
+    connection.close(CODE_DONE.into(), b"over");
+}
+
 async fn stream<S: Serve>(
     shared: Arc<Shared<S>>,
     connection: Connection,
@@ -209,9 +227,8 @@ async fn stream<S: Serve>(
             }
         }
         Protocol::Shards => shards::answer(shared, from, send, recv).await,
-        Protocol::Pairing => {
-            shared.serve.pair(from, FrameStream::new(connection, send, recv)).await;
-        }
+        // Has one stream and is answered where the connection is.
+        Protocol::Pairing => {}
     }
 }
 

@@ -45,6 +45,12 @@ pub(super) const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 pub(super) const CONNECTIONS_PER_PEER: usize = 8;
 /// Connections of all peers.
 pub(super) const CONNECTIONS: usize = 256;
+/// Connections of strangers who pair, apart from all others.
+pub(super) const PAIRINGS: usize = 8;
+/// Connections on which one stranger pairs: one, and one that was lost without a word.
+pub(super) const PAIRINGS_PER_PEER: usize = 2;
+/// A stranger opens its stream in this time or goes.
+pub(super) const PAIRING_IDLE: Duration = waited_for(10);
 /// Handshakes at once; beyond it, newcomers are turned away and try again.
 pub(super) const HANDSHAKES: usize = 64;
 /// Handshakes at once from which on a newcomer must prove its address first.

@@ -4,13 +4,18 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use larder_protocol::{
-    head::SignedHead,
+    head::{
+        SignedHead,
+        past::{Superseded, worth_keeping},
+    },
     ids::{DeviceId, VaultId},
     limits::{HEAD_BYTES_MAX, LOG_ENTRY_BYTES_MAX},
     log::LogEntry,
+    time::Timestamp,
 };
 use tracing::warn;
 
@@ -25,6 +30,7 @@ pub(super) struct Folder {
     vault: VaultId,
     log: PathBuf,
     heads: PathBuf,
+    past: PathBuf,
 }
 
 /// The folders of all vaults below `directory`.
@@ -44,8 +50,9 @@ impl Folder {
     /// Makes the folder durable if it is new.
     pub(super) fn create(directory: &Path, vault: VaultId) -> Result<Self, VaultError> {
         let own = directory.join(vault.to_string());
-        let folder = Self { vault, log: own.join("log"), heads: own.join("heads") };
-        for path in [&folder.log, &folder.heads] {
+        let (log, heads, past) = (own.join("log"), own.join("heads"), own.join("past"));
+        let folder = Self { vault, log, heads, past };
+        for path in [&folder.log, &folder.heads, &folder.past] {
             fs::create_dir_all(path).map_err(|source| disk(path, source))?;
             remove_unfinished(path)?;
         }
@@ -71,7 +78,8 @@ impl Folder {
         sync_directory(&self.log)
     }
 
-    /// Makes exactly these heads of a device durable. New ones come before old ones go.
+    /// Makes exactly these heads of a device durable as its newest. New ones come before old ones
+    /// go to the past.
     pub(super) fn keep_heads<'h>(
         &self,
         device: &DeviceId,
@@ -88,11 +96,59 @@ impl Folder {
         let prefix = format!("{device}-");
         for name in names(&self.heads)? {
             if name.starts_with(&prefix) && !kept.contains(&name) {
-                let path = self.heads.join(name);
-                fs::remove_file(&path).map_err(|source| disk(&path, source))?;
+                self.supersede(&name)?;
             }
         }
-        Ok(())
+        self.thin_past(device)
+    }
+
+    /// Moves a head to the past. When it came is the time of its file, by this node's clock.
+    fn supersede(&self, name: &str) -> Result<(), VaultError> {
+        let path = self.heads.join(name);
+        let arrived = fs::metadata(&path).and_then(|file| file.modified());
+        let arrived = arrived.map_err(|source| disk(&path, source))?;
+        let since = arrived.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (device, hash) = name.split_once('-').unwrap_or((name, ""));
+        let past = self.past.join(format!("{device}-{since:016x}-{hash}"));
+        fs::rename(&path, &past).map_err(|source| disk(&past, source))
+    }
+
+    /// Removes superseded heads that are not worth keeping. One that cannot be read stays.
+    fn thin_past(&self, device: &DeviceId) -> Result<(), VaultError> {
+        let all = self.past(device)?;
+        let stay = worth_keeping(all.iter().map(|(superseded, _, _)| *superseded));
+        for (superseded, path, _) in &all {
+            if !stay.contains(&superseded.head) {
+                fs::remove_file(path).map_err(|source| disk(path, source))?;
+            }
+        }
+        sync_directory(&self.past)?;
+        sync_directory(&self.heads)
+    }
+
+    /// The superseded heads of a device that are kept, as far as they can be read.
+    pub(super) fn past(
+        &self,
+        device: &DeviceId,
+    ) -> Result<Vec<(Superseded, PathBuf, SignedHead)>, VaultError> {
+        let prefix = format!("{device}-");
+        let mut all = Vec::new();
+        for name in names(&self.past)? {
+            let Some(rest) = name.strip_prefix(&prefix) else { continue };
+            let path = self.past.join(&name);
+            let arrived = rest.split_once('-').map(|(arrived, _)| u64::from_str_radix(arrived, 16));
+            let Some(Ok(arrived)) = arrived else { continue };
+            let bytes = read_bounded(&path, HEAD_BYTES_MAX)?.unwrap_or_default();
+            match SignedHead::decode(&bytes) {
+                Ok(head) => {
+                    let arrived = Timestamp(arrived);
+                    let (seq, hash) = (head.body().seq, head.hash());
+                    all.push((Superseded { arrived, seq, head: hash }, path, head));
+                }
+                Err(error) => warn!("{}: {error}", path.display()),
+            }
+        }
+        Ok(all)
     }
 
     pub(super) fn log_entries(&self) -> Result<Vec<Vec<u8>>, VaultError> {
@@ -124,15 +180,19 @@ fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), VaultEr
 fn read_all(directory: &Path, bytes_max: usize) -> Result<Vec<Vec<u8>>, VaultError> {
     let mut all = Vec::new();
     for name in names(directory)? {
-        let path = directory.join(&name);
-        let length = fs::metadata(&path).map_err(|source| disk(&path, source))?.len();
-        if usize::try_from(length).is_ok_and(|length| length <= bytes_max) {
-            all.push(fs::read(&path).map_err(|source| disk(&path, source))?);
-        } else {
-            warn!("{}: too long for a record, left alone", path.display());
-        }
+        all.extend(read_bounded(&directory.join(&name), bytes_max)?);
     }
     Ok(all)
+}
+
+/// The bytes of a file, unless it is too long for what it should be.
+fn read_bounded(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, VaultError> {
+    let length = fs::metadata(path).map_err(|source| disk(path, source))?.len();
+    if usize::try_from(length).is_ok_and(|length| length <= bytes_max) {
+        return fs::read(path).map(Some).map_err(|source| disk(path, source));
+    }
+    warn!("{}: too long for a record, left alone", path.display());
+    Ok(None)
 }
 
 /// The names in a directory, ascending.

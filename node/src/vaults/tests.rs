@@ -79,6 +79,28 @@ fn what_was_taken_is_there_after_a_restart_and_nothing_unfinished_is() {
     assert_eq!(vaults.heads_of(&vault).unwrap(), [second.bytes().to_vec()]);
     assert_eq!(vaults.log_heads(&vault), founder.log.heads());
     assert_eq!(vaults.relation(&founder.keys.id()), Some((vault, Relation::Device)));
+    // HEAD-12
+    assert_eq!(vaults.past_heads(&vault, &founder.keys.id()).unwrap(), [first]);
+}
+
+// HEAD-12: whoever has the key publishes heads that lead to nothing, as many as he likes.
+#[test]
+fn a_superseded_head_outlives_a_flood_of_newer_ones() {
+    let (directory, founder) = (tempfile::tempdir().unwrap(), founder());
+    let vault = founder.log.vault();
+    let vaults = opened(&directory);
+    vaults.add(&founder.log).unwrap();
+    let honest = founder.head(1, None, 10);
+    vaults.offer_head(vault, honest.clone()).unwrap();
+    let mut last = honest.clone();
+    for seq in 2..40 {
+        last = founder.head(seq, Some(&last), 20);
+        assert_eq!(vaults.offer_head(vault, last.clone()).unwrap(), Offered::Taken);
+    }
+    drop(vaults);
+    let past = opened(&directory).past_heads(&vault, &founder.keys.id()).unwrap();
+    assert!(past.contains(&honest));
+    assert!(past.len() <= 8, "{}", past.len());
 }
 
 #[test]

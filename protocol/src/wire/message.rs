@@ -87,6 +87,20 @@ pub enum Request {
         #[n(2)]
         class: PackClass,
     },
+    /// Asks for superseded heads of one device that the callee still keeps, from the highest
+    /// number down. An answer may be cut at the end; an empty one says that there are no more.
+    #[n(7)]
+    PullPast {
+        /// Whose heads.
+        #[n(0)]
+        vault: VaultId,
+        /// Of which device.
+        #[n(1)]
+        device: DeviceId,
+        /// The lowest number of the answer before; `None` to begin.
+        #[n(2)]
+        below: Option<u64>,
+    },
 }
 
 /// One shard of an offer.
@@ -130,7 +144,7 @@ pub enum Answer {
     /// To [`Request::PushHead`]: taken, or already known.
     #[n(3)]
     HeadTaken,
-    /// To [`Request::PullHeads`], and to a [`Request::PushHead`] below or beside what the callee
+    /// To [`Request::PullHeads`] and [`Request::PullPast`], and to a [`Request::PushHead`] below or beside what the callee
     /// has: the highest head it knows of each device, and both of a fork.
     #[n(4)]
     Heads {

@@ -64,7 +64,7 @@ impl Request {
             }
             Self::PullLog { have, .. } => count(have.len(), 0, LOG_TIPS_MAX),
             Self::PushHead { head, .. } => record(head, HEAD_BYTES_MAX),
-            Self::PullHeads { .. } => Ok(()),
+            Self::PullHeads { .. } | Self::PullPast { .. } => Ok(()),
             Self::Offer { shards, .. } => {
                 count(shards.len(), 1, OFFER_SHARDS_MAX)?;
                 let mut met = BTreeSet::new();
@@ -87,9 +87,10 @@ impl Request {
         match self {
             Self::Hello { .. } | Self::Put { .. } => 1024,
             Self::PushLog { .. } => 64 * LOG_TIPS_MAX,
-            Self::PullLog { .. } | Self::PushHead { .. } | Self::PullHeads { .. } => {
-                FRAME_BYTES_MAX
-            }
+            Self::PullLog { .. }
+            | Self::PushHead { .. }
+            | Self::PullHeads { .. }
+            | Self::PullPast { .. } => FRAME_BYTES_MAX,
             Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
         }
     }
@@ -110,9 +111,10 @@ impl Answer {
             (Self::Log { entries }, Request::PullLog { .. }) => {
                 records(entries, 0, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
             }
-            (Self::Heads { heads }, Request::PushHead { .. } | Request::PullHeads { .. }) => {
-                records(heads, 0, HEADS_ANSWER_MAX, HEAD_BYTES_MAX)
-            }
+            (
+                Self::Heads { heads },
+                Request::PushHead { .. } | Request::PullHeads { .. } | Request::PullPast { .. },
+            ) => records(heads, 0, HEADS_ANSWER_MAX, HEAD_BYTES_MAX),
             (Self::Verdicts { verdicts }, Request::Offer { shards, .. }) => {
                 count(verdicts.len(), shards.len(), shards.len())?;
                 for verdict in verdicts {

@@ -32,6 +32,7 @@ fn receipt() -> Receipt {
 
 fn requests() -> Vec<(&'static str, Request)> {
     let vault = VAULT;
+    let device = DeviceId::from_bytes([0x33; 32]);
     let entry: ByteVec = vec![1, 2, 3].into();
     let have = vec![EntryHash::from_bytes([0x55; 32])];
     let shards = [PackClass::Data, PackClass::Metadata]
@@ -43,13 +44,12 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("PullLog", Request::PullLog { vault, have }),
         ("PushHead", Request::PushHead { vault, head: entry }),
         ("PullHeads", Request::PullHeads { vault, after: None }),
-        (
-            "PullHeads, the rest",
-            Request::PullHeads { vault, after: Some(DeviceId::from_bytes([0x33; 32])) },
-        ),
+        ("PullHeads, the rest", Request::PullHeads { vault, after: Some(device) }),
         ("Offer, one shard", Request::Offer { vault, shards: shards[..1].to_vec() }),
         ("Offer, refused: one shard twice", Request::Offer { vault, shards }),
         ("Put", Request::Put { vault, shard: shard(), class: PackClass::Metadata }),
+        ("PullPast", Request::PullPast { vault, device, below: None }),
+        ("PullPast, the rest", Request::PullPast { vault, device, below: Some(7) }),
     ]
 }
 
