@@ -1,6 +1,8 @@
 //! The promise itself: the device is gone, the phrase and any one holder bring everything back.
 
-use larder_tests::{circle::Circle, compare, tree};
+use std::{fs, process::Command};
+
+use larder_tests::{circle::Circle, compare, node::Node, skipped, tree};
 
 // FILES-1, INV-2, INV-3
 #[test]
@@ -118,4 +120,28 @@ fn what_is_there_already_is_treated_as_asked() {
         assert_eq!(read() != saved, stays, "with --overwrite {policy}");
     }
     compare::assert_same_tree(&folder, &below);
+}
+
+// FILES-41
+#[test]
+fn a_restore_needs_few_open_files() {
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        skipped("few open files", "there is no prlimit here");
+        return;
+    }
+    let circle = Circle::new(0);
+    let folder = circle.folder("folder");
+    for number in 0_u32..600 {
+        let dir = folder.join(format!("dir {number}"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("file"), number.to_le_bytes().repeat(100)).unwrap();
+    }
+    let words = ["prlimit", "--nofile=256:256", "--"];
+    let node = Node::new(&circle.path(""), "few").behind(words.map(Into::into).to_vec());
+    node.init();
+    node.cli(["backup", "--wait", "local"], [&folder]).ok();
+    let target = circle.path("target");
+    let done = node.cli(["restore", "latest", "--to"], [&target]).ok().json();
+    assert_eq!(done["files_written"], 600, "{done:#}");
+    compare::assert_same_tree(&folder, &compare::below(&target, &folder));
 }

@@ -26,7 +26,6 @@ use crossbeam_channel::bounded;
 use larder_protocol::{
     ids::DeviceId, index::ChunkKind, manifest::SnapshotSummary, snapshot::Snapshot,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Handle;
 
 use super::{Blamed, ChunkSource, Core, EngineError, Member, names};
@@ -44,6 +43,7 @@ mod error;
 mod estimate;
 mod packs;
 mod plan;
+mod room;
 mod run;
 mod selection;
 mod shortfalls;
@@ -189,7 +189,6 @@ impl Work {
             let target = Target::survey(&to, options).map_err(fail)?;
             return self.survey(target.as_ref(), &snapshot, &selection);
         }
-        raise_open_files();
         let target = Target::open(&to, options).map_err(fail)?;
         self.restore(to, target, &snapshot, &selection)
     }
@@ -334,15 +333,5 @@ fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
             files_done: counted(&counters.done_files),
             files_total: Some(total.files),
         });
-    }
-}
-
-/// Directories stay open until they are done, as deep as they are nested. The usual soft limit is
-/// for programs of the time of `select`.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        // Refused in some sandboxes; the soft limit is enough for most trees.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
