@@ -231,7 +231,8 @@ impl Work {
             let shown = showing.join().map_err(|_| RestoreError::Panicked);
             written.and(shown)
         })?;
-        let synced = run.target.sync();
+        let is_all = selection.is_everything();
+        let synced = if is_all { run.target.sync() } else { run.target.sync_some() };
         synced.map_err(|error| match error {
             TargetError::Full => RestoreError::Full(run.to.clone()),
             error => RestoreError::Target(run.to.clone(), error),
