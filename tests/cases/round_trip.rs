@@ -1,6 +1,8 @@
 //! The promise itself: the device is gone, the phrase and any one holder bring everything back.
 
-use larder_tests::{circle::Circle, compare, tree};
+use std::{fs, process::Command};
+
+use larder_tests::{circle::Circle, compare, node::Node, skipped, tree};
 
 // FILES-1, INV-2, INV-3
 #[test]
@@ -68,14 +70,14 @@ fn a_part_of_a_snapshot_can_be_seen_and_restored_alone() {
     let words: Vec<_> = shown.get_args().filter(|word| *word != "--json").collect();
     let mut plain = std::process::Command::new(shown.get_program());
     let bytes = larder_tests::process::run(plain.args(words), larder_tests::node::COMMAND_LIMIT);
-    assert_eq!(bytes.ok().stdout, std::fs::read(folder.join("contents/text")).unwrap());
+    assert_eq!(bytes.ok().stdout, fs::read(folder.join("contents/text")).unwrap());
     let found = source.ask(["find", "twin.*"]);
     assert_eq!(found["matches"].as_array().unwrap().len(), 2, "{found:#}");
     let target = circle.path("part");
     source.cli(["restore", "latest", "attributes", "--to"], [&target]).ok();
     let restored = compare::below(&target, &folder);
     compare::assert_same_tree(&folder.join("attributes"), &restored.join("attributes"));
-    assert_eq!(std::fs::read_dir(&restored).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&restored).unwrap().count(), 1);
 }
 
 // FILES-31, FILES-35, FILES-36
@@ -95,7 +97,7 @@ fn what_is_there_already_is_treated_as_asked() {
 
     let changed = |path: &std::path::Path| {
         use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::symlink_metadata(path).unwrap();
+        let metadata = fs::symlink_metadata(path).unwrap();
         (path.to_owned(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
     };
     let stamps = |root| tree::bottom_up(root).iter().map(|p| changed(p)).collect::<Vec<_>>();
@@ -107,9 +109,9 @@ fn what_is_there_already_is_treated_as_asked() {
     assert!(touched.is_empty(), "a restore of what is there touched {touched:?}");
 
     let mine = below.join("contents/text");
-    let write = || std::fs::write(&mine, b"changed by the person since").unwrap();
-    let read = || std::fs::read(&mine).unwrap();
-    let saved = std::fs::read(folder.join("contents/text")).unwrap();
+    let write = || fs::write(&mine, b"changed by the person since").unwrap();
+    let read = || fs::read(&mine).unwrap();
+    let saved = fs::read(folder.join("contents/text")).unwrap();
     for (policy, stays) in [("never", true), ("newer", true), ("changed", false), ("always", false)]
     {
         write();
@@ -118,4 +120,28 @@ fn what_is_there_already_is_treated_as_asked() {
         assert_eq!(read() != saved, stays, "with --overwrite {policy}");
     }
     compare::assert_same_tree(&folder, &below);
+}
+
+// FILES-41
+#[test]
+fn a_restore_needs_few_open_files() {
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        skipped("few open files", "there is no prlimit here");
+        return;
+    }
+    let circle = Circle::new(0);
+    let folder = circle.folder("folder");
+    for number in 0_u32..600 {
+        let dir = folder.join(format!("dir {number}"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("file"), number.to_le_bytes().repeat(100)).unwrap();
+    }
+    let words = ["prlimit", "--nofile=256:256", "--"];
+    let node = Node::new(&circle.path(""), "few").behind(words.map(Into::into).to_vec());
+    node.init();
+    node.cli(["backup", "--wait", "local"], [&folder]).ok();
+    let target = circle.path("target");
+    let done = node.cli(["restore", "latest", "--to"], [&target]).ok().json();
+    assert_eq!(done["files_written"], 600, "{done:#}");
+    compare::assert_same_tree(&folder, &compare::below(&target, &folder));
 }

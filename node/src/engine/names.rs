@@ -1,6 +1,6 @@
 //! Which snapshot a person means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
     ids::{ChunkId, DeviceId},
@@ -68,6 +68,24 @@ fn in_order(
 pub(crate) fn resolve(core: &Core, name: &SnapshotName) -> Result<SnapshotSummary, Failure> {
     core.member()?;
     choose(live_snapshots(core)?, name)
+}
+
+/// The newest complete snapshot of each folder of each device but that of `chosen`: what a person
+/// who says `latest` does not get.
+pub(crate) fn newest_of_others(
+    core: &Core,
+    chosen: &SnapshotSummary,
+) -> Result<Vec<SnapshotSummary>, EngineError> {
+    Ok(others(live_snapshots(core)?, chosen))
+}
+
+fn others(all: Vec<SnapshotSummary>, chosen: &SnapshotSummary) -> Vec<SnapshotSummary> {
+    let folder = |one: &SnapshotSummary| (one.root_path.to_vec(), one.device);
+    let complete = all.into_iter().filter(|one| one.complete);
+    // Oldest first: the newest takes the place of those before it.
+    let mut newest: BTreeMap<_, _> = complete.map(|one| (folder(&one), one)).collect();
+    newest.remove(&folder(chosen));
+    newest.into_values().collect()
 }
 
 /// The same among `all`, oldest first.
@@ -205,6 +223,25 @@ mod tests {
         let hint = choose(begun.clone(), &SnapshotName::Latest).unwrap_err().hint.unwrap();
         assert!(hint.contains("03111111"), "{hint}");
         assert_eq!(choose(begun.clone(), &prefix("03")).unwrap(), begun[0]);
+    }
+
+    // FILES-40
+    #[test]
+    fn latest_knows_what_it_leaves_out() {
+        let other = |first, started, path: &[u8]| SnapshotSummary {
+            root_path: path.to_vec().into(),
+            ..snapshot(first, started, true)
+        };
+        let all = vec![
+            other(1, 1, b"/photos"),
+            other(2, 2, b"/photos"),
+            snapshot(3, 3, true),
+            other(4, 4, b"/mail"),
+            SnapshotSummary { complete: false, ..other(5, 5, b"/mail") },
+            snapshot(6, 6, true),
+        ];
+        assert_eq!(others(all.clone(), &all[5]), [all[3].clone(), all[1].clone()]);
+        assert_eq!(others(vec![all[5].clone()], &all[5]), []);
     }
 
     #[test]

@@ -26,13 +26,12 @@ use crossbeam_channel::bounded;
 use larder_protocol::{
     ids::DeviceId, index::ChunkKind, manifest::SnapshotSummary, snapshot::Snapshot,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Handle;
 
-use super::{Blamed, ChunkSource, Core, Member, names};
+use super::{Blamed, ChunkSource, Core, EngineError, Member, names};
 use crate::{
     command::{
-        Blame, EventSink, Failure, Outcome, Overwrite, PathField, Progress, RawPath,
+        Blame, EventSink, Failure, Level, Outcome, Overwrite, PathField, Progress, RawPath,
         RestoreOutcome, SnapshotName, Stage,
     },
     files::{Policy, Target, TargetError, TargetOptions},
@@ -44,6 +43,7 @@ mod error;
 mod estimate;
 mod packs;
 mod plan;
+mod room;
 mod run;
 mod selection;
 mod shortfalls;
@@ -72,6 +72,9 @@ const PACKS_MAX: usize = 4;
 /// Runs of chunks between packs and writers.
 const JOBS_MAX: usize = 64;
 
+/// Other folders that `latest` names one by one.
+const OTHERS_NAMED_MAX: usize = 20;
+
 /// What was asked for.
 pub(crate) struct Wish {
     pub(crate) snapshot: SnapshotName,
@@ -90,6 +93,9 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let member = core.member()?;
     let snapshot = names::resolve(core, &wish.snapshot)?;
+    if wish.snapshot == SnapshotName::Latest {
+        say_others(core, &snapshot, events)?;
+    }
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
@@ -109,6 +115,29 @@ pub(crate) async fn run(
     done.blamed = new.map(|blame| told(core, blame)).collect();
     done.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Outcome::Restore(done))
+}
+
+/// `latest` is of one folder: whoever has several may think that all come back.
+fn say_others(
+    core: &Core,
+    chosen: &SnapshotSummary,
+    events: &EventSink,
+) -> Result<(), EngineError> {
+    let others = names::newest_of_others(core, chosen)?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let shown = |one: &SnapshotSummary| String::from_utf8_lossy(&one.root_path).into_owned();
+    let named = others.iter().take(OTHERS_NAMED_MAX);
+    let mut list: Vec<String> =
+        named.map(|one| format!("{} ({})", shown(one), one.id.short())).collect();
+    if let Some(more @ 1..) = others.len().checked_sub(OTHERS_NAMED_MAX) {
+        list.push(format!("{more} more, see `larder snapshots`"));
+    }
+    let (folder, list) = (shown(chosen), list.join(", "));
+    let text = format!("latest is of {folder} alone; restore by their ids as well: {list}");
+    events.notice(Level::Warning, text);
+    Ok(())
 }
 
 fn told(core: &Core, blame: Blamed) -> Blame {
@@ -160,7 +189,6 @@ impl Work {
             let target = Target::survey(&to, options).map_err(fail)?;
             return self.survey(target.as_ref(), &snapshot, &selection);
         }
-        raise_open_files();
         let target = Target::open(&to, options).map_err(fail)?;
         self.restore(to, target, &snapshot, &selection)
     }
@@ -203,7 +231,8 @@ impl Work {
             let shown = showing.join().map_err(|_| RestoreError::Panicked);
             written.and(shown)
         })?;
-        let synced = run.target.sync();
+        let is_all = selection.is_everything();
+        let synced = if is_all { run.target.sync() } else { run.target.sync_some() };
         synced.map_err(|error| match error {
             TargetError::Full => RestoreError::Full(run.to.clone()),
             error => RestoreError::Target(run.to.clone(), error),
@@ -305,15 +334,5 @@ fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
             files_done: counted(&counters.done_files),
             files_total: Some(total.files),
         });
-    }
-}
-
-/// Directories stay open until they are done, as deep as they are nested. The usual soft limit is
-/// for programs of the time of `select`.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        // Refused in some sandboxes; the soft limit is enough for most trees.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }

@@ -435,18 +435,34 @@ impl Target {
     /// # Errors
     /// [`TargetError`] when the file system reports that writing failed.
     pub fn sync(&self) -> Result<(), TargetError> {
+        self.sync_data()?;
         let root = &self.inner.root.fd;
         let fail = |source| TargetError::new(b".", source);
-        syncfs(root).map_err(fail)?;
-        let others = self.inner.file_systems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for fd in others.values() {
-            syncfs(fd).map_err(fail)?;
-        }
         if let (Some(marker), true) = (&self.inner.marker, self.parts().is_empty()) {
             // Taking the marker away must not show in the root's own time.
             let modified = Status::of(root).map_err(fail)?.modified;
             marker.remove(root).map_err(fail)?;
             attributes::set_modified(root, modified);
+        }
+        Ok(())
+    }
+
+    /// The same after restoring some paths only: after a crash of the machine the marker stays, for
+    /// what the earlier restore wrote elsewhere has not been compared.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub fn sync_some(&self) -> Result<(), TargetError> {
+        let is_after_crash = self.inner.marker.as_ref().is_some_and(|it| it.is_after_crash);
+        if is_after_crash { self.sync_data() } else { self.sync() }
+    }
+
+    fn sync_data(&self) -> Result<(), TargetError> {
+        let fail = |source| TargetError::new(b".", source);
+        syncfs(&self.inner.root.fd).map_err(fail)?;
+        let others = self.inner.file_systems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for fd in others.values() {
+            syncfs(fd).map_err(fail)?;
         }
         Ok(())
     }

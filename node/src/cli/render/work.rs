@@ -1,13 +1,13 @@
 //! What long commands report when they are done.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{count, line, lists, plain, short, visible};
 use crate::{
     cli::progress::span,
     command::{
         BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, FindOutcome, ForgetOutcome,
-        RecoverOutcome, RestoreOutcome, VerifyOutcome, Wait,
+        RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait,
     },
 };
 
@@ -112,8 +112,32 @@ pub(super) fn recover(text: &mut String, done: &RecoverOutcome) {
         line(text, "holders that did not answer may know newer snapshots");
     }
     lists::snapshots(text, &done.snapshots);
-    if !done.snapshots.is_empty() {
-        line(text, "next: larder restore latest --to DIR");
+    next_steps(text, &done.snapshots);
+}
+
+/// `latest` is of one folder: with several, each has a command of its own.
+fn next_steps(text: &mut String, snapshots: &[Snapshot]) {
+    let folder = |one: &Snapshot| (one.path.to_bytes(), one.device.clone());
+    // Oldest first: the newest takes the place of those before it, a complete one for good.
+    let mut newest: BTreeMap<_, &Snapshot> = BTreeMap::new();
+    for one in snapshots {
+        let kept = newest.entry(folder(one)).or_insert(one);
+        if one.complete || !kept.complete {
+            *kept = one;
+        }
+    }
+    match newest.len() {
+        0 => {}
+        1 if newest.values().all(|one| one.complete) => {
+            line(text, "next: larder restore latest --to DIR");
+        }
+        _ => {
+            line(text, "next, for each folder:");
+            for ((path, _), one) in &newest {
+                let (id, path, of) = (short(&one.snapshot), visible(path), plain(&one.device_name));
+                line(text, &format!("  larder restore {id} --to DIR    {path} of {of}"));
+            }
+        }
     }
 }
 
@@ -148,5 +172,42 @@ pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
     if !done.forgotten.is_empty() {
         lists::snapshots(text, &done.forgotten);
         line(text, "holders keep what they have: this version deletes nothing and frees no space");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{PathField, Safety};
+
+    fn snapshot(id: &str, path: &[u8], complete: bool) -> Snapshot {
+        Snapshot {
+            snapshot: id.repeat(32),
+            time: larder_protocol::time::Timestamp(1).into(),
+            device: "dd".to_owned(),
+            device_name: "laptop".to_owned(),
+            path: PathField::new(path),
+            files: 1,
+            bytes: 1,
+            complete,
+            safety: Safety::Safe,
+        }
+    }
+
+    // FILES-40
+    #[test]
+    fn recover_names_the_next_step_for_each_folder() {
+        let mut text = String::new();
+        let one = [snapshot("a1", b"/docs", true), snapshot("a2", b"/docs", true)];
+        next_steps(&mut text, &one);
+        assert_eq!(text, "next: larder restore latest --to DIR\n");
+        let mut text = String::new();
+        let [first, second] = one;
+        let mail = [snapshot("b1", b"/mail", true), snapshot("b2", b"/mail", false)];
+        next_steps(&mut text, &[first, second].into_iter().chain(mail).collect::<Vec<_>>());
+        let expected = "next, for each folder:\n  \
+            larder restore a2a2a2a2 --to DIR    /docs of laptop\n  \
+            larder restore b1b1b1b1 --to DIR    /mail of laptop\n";
+        assert_eq!(text, expected);
     }
 }

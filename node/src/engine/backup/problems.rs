@@ -44,9 +44,9 @@ impl Problems {
             return Ok(());
         }
         let path = self.root.join(OsStr::from_bytes(path));
-        let shown = path.as_os_str().as_bytes().escape_ascii();
         self.tell(format!(
-            "{shown} is another file system and not saved; `larder add` it if it shall be"
+            "{} is another file system and not saved; `larder add` it if it shall be",
+            path.display()
         ))
     }
 

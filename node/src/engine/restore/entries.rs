@@ -15,6 +15,7 @@ use std::sync::{
 
 use larder_protocol::tree::entry::Attributes;
 
+use super::room::Seat;
 use crate::files::{Begun, DirHandle, PartFile, Target, TargetError};
 
 /// What becomes of a directory's attributes in the end.
@@ -37,6 +38,7 @@ pub(super) struct Dir {
     pub(super) finish: Finish,
     /// Entries not done, and one for the planner while it is in here.
     pending: AtomicU64,
+    seat: Seat,
 }
 
 impl Dir {
@@ -46,12 +48,13 @@ impl Dir {
         parent: Option<&Arc<Self>>,
         attributes: Option<Attributes>,
         finish: Finish,
+        seat: Seat,
     ) -> Arc<Self> {
         if let Some(parent) = parent {
             parent.hold();
         }
         let (parent, pending) = (parent.cloned(), AtomicU64::new(1));
-        Arc::new(Self { handle, parent, attributes, finish, pending })
+        Arc::new(Self { handle, parent, attributes, finish, pending, seat })
     }
 
     /// One more entry that is not done.
@@ -117,6 +120,8 @@ pub(super) struct File {
     state: Mutex<State>,
     /// Pieces not written, and one for the planner while it adds more.
     pending: AtomicU64,
+    /// Held for its room.
+    _seat: Seat,
 }
 
 impl File {
@@ -130,8 +135,8 @@ impl File {
     ) -> Arc<Self> {
         dir.hold();
         let (dir, state) = (Arc::clone(dir), Mutex::new(State::Waiting));
-        let pending = AtomicU64::new(1);
-        Arc::new(Self { dir, name, bytes, attributes, links, state, pending })
+        let (pending, _seat) = (AtomicU64::new(1), dir.seat.file());
+        Arc::new(Self { dir, name, bytes, attributes, links, state, pending, _seat })
     }
 
     /// One more piece that is not written.

@@ -54,7 +54,7 @@ impl<'r, 'a> Planner<'r, 'a> {
     /// Plans everything. When it returns, all work is handed on.
     pub(super) fn plan(mut self, snapshot: &Snapshot) -> Result<(), RestoreError> {
         let names = components(&snapshot.root_path);
-        let mut way = vec![Dir::enter(self.run.target.root(), None, None, Finish::Leave)];
+        let mut way = vec![self.passed(self.run.target.root(), None)];
         let (last, parents) = match names.split_last() {
             Some((last, parents)) => (Some(*last), parents),
             None => (None, names.as_slice()),
@@ -63,7 +63,7 @@ impl<'r, 'a> Planner<'r, 'a> {
             let above = way.last().cloned().ok_or(RestoreError::Stopped)?;
             let passed = self.run.target.pass_dir(&above.handle, name);
             let handle = passed.map_err(|error| self.no_way(error))?;
-            way.push(Dir::enter(handle, Some(&above), None, Finish::Leave));
+            way.push(self.passed(handle, Some(&above)));
         }
         let above = way.last().cloned().ok_or(RestoreError::Stopped)?;
         match (&snapshot.root.kind, last) {
@@ -126,7 +126,23 @@ impl<'r, 'a> Planner<'r, 'a> {
         if finish == Finish::Set {
             self.run.target.shut(&handle, attributes);
         }
-        Dir::enter(handle, Some(above), Some(attributes.clone()), finish)
+        let seat = self.run.room.directory();
+        Dir::enter(handle, Some(above), Some(attributes.clone()), finish, seat)
+    }
+
+    /// A directory above the folder.
+    fn passed(&self, handle: DirHandle, above: Option<&Arc<Dir>>) -> Arc<Dir> {
+        Dir::enter(handle, above, None, Finish::Leave, self.run.room.directory())
+    }
+
+    /// Waits, when too much is open, until some of it is done.
+    fn make_room(&mut self) -> Result<(), RestoreError> {
+        if self.run.room.is_free() {
+            return Ok(());
+        }
+        // Whatever is waited for must be on its way.
+        self.send_off()?;
+        self.run.room.wait(|| self.run.check())
     }
 
     fn walk(&mut self, node: ChunkId, root: Arc<Dir>) -> Result<(), RestoreError> {
@@ -196,7 +212,7 @@ impl<'r, 'a> Planner<'r, 'a> {
     }
 
     fn enter(
-        &self,
+        &mut self,
         above: &Arc<Dir>,
         path: &[u8],
         entry: &Entry,
@@ -205,6 +221,7 @@ impl<'r, 'a> Planner<'r, 'a> {
         if standing == Standing::Outside {
             return Ok(None);
         }
+        self.make_room()?;
         match self.run.target.enter_dir(&above.handle, &entry.name, &entry.attributes) {
             Ok(Entered::Directory(handle)) => {
                 Ok(Some(self.entered(handle, above, &entry.attributes, finish(standing))))
@@ -314,6 +331,7 @@ impl<'r, 'a> Planner<'r, 'a> {
             }
             Ok(plan) => plan,
         };
+        self.make_room()?;
         let links = self.first_of_links(dir, &name, &attributes);
         let file = File::begin(dir, name, bytes, attributes, links);
         if plan == Plan::Unchanged {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RestoreError,
     entries::{Dir, Ended, File, Finish, Link, Links, Next, Settled},
+    room::Room,
     uses::Uses,
 };
 use crate::{
@@ -84,6 +85,7 @@ pub(super) struct Run<'a> {
     pub(super) target: Target,
     pub(super) counters: Counters,
     pub(super) uses: Uses,
+    pub(super) room: Arc<Room>,
     /// Cancelled when a thread fails.
     pub(super) stop: CancellationToken,
     pub(super) runtime: Handle,
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
             target,
             counters: Counters::default(),
             uses: Uses::default(),
+            room: Room::of_process(),
             stop: CancellationToken::new(),
             runtime,
             holders_away: AtomicBool::new(false),

@@ -115,6 +115,8 @@ fn after_a_crash_of_the_machine_equal_length_and_time_are_not_believed() {
     fs::write(&marker, b"another boot").unwrap();
     assert_eq!(plan(), Plan::Make);
     assert_eq!(plan(), Plan::Make, "until a restore has ended");
+    open(temporary.path(), Policy::Changed).sync_some().unwrap();
+    assert_eq!(plan(), Plan::Make, "and not one of other paths alone");
     open(temporary.path(), Policy::Changed).sync().unwrap();
     assert!(!marker.exists());
 }
