@@ -132,15 +132,23 @@ impl Placing {
         if !self.lacks_head(id) {
             return;
         }
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        if holder.push.is_some() || !holder.is_available(now) {
+        let Some(holder) = self.holders.get(&id) else { return };
+        let seq = self.heads.safe_seq;
+        if holder.push.is_some() || !holder.is_available(now) || !self.is_still_safe(seq) {
             return;
         }
         let order = self.numbers.take();
+        let Some(holder) = self.holders.get_mut(&id) else { return };
         holder.push = Some(order);
-        let (seq, deadline) = (self.heads.safe_seq, now.after_ms(OFFER_MS_MAX));
+        let deadline = now.after_ms(OFFER_MS_MAX);
         self.orders.insert(order, Order::Push { holder: id, seq, deadline });
         self.outputs.push_back(Output::PushHead { order, holder: id, seq });
+    }
+
+    /// Whether a head that was found safe is so now: a pack may have been lost since.
+    fn is_still_safe(&self, seq: u64) -> bool {
+        let needs = self.heads.settled.get(&seq);
+        needs.is_none_or(|needs| needs.iter().all(|root| self.is_safe(root)))
     }
 
     pub(super) fn head_pushed(&mut self, order: OrderId, taken: bool) {

@@ -466,6 +466,31 @@ fn a_published_head_that_lost_a_pack_is_whole_no_more() {
     assert!(!status.is_whole(1), "published, and on one site only now");
 }
 
+// PLACE-5
+#[test]
+fn a_head_that_lost_a_pack_is_pushed_to_nobody_more_until_it_is_safe_again() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });
+    driven.store(9, PackClass::Data);
+    driven.want_all();
+    for _ in 0..2 {
+        let (by, shard) = driven.finish_upload();
+        driven.keep(by, shard);
+    }
+    driven.give(Input::HolderLost { holder: holder(2) });
+    driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
+    driven.give(Input::AskAgain { holder: holder(1) });
+    driven.want_all();
+    driven.connect(2);
+    let pushed = |driven: &Driven| {
+        let to = |o: &Output| matches!(o, Output::PushHead { holder: by, .. } if *by == holder(2));
+        driven.said.iter().any(to)
+    };
+    assert!(!pushed(&driven), "holder 1 has lost the pack");
+    let (by, shard) = driven.finish_upload();
+    driven.keep(by, shard);
+    assert!(pushed(&driven));
+}
+
 // PLACE-14
 #[test]
 fn what_another_device_stored_is_safe_with_the_copies_of_the_policy() {
