@@ -68,7 +68,7 @@ fn a_part_of_a_snapshot_can_be_seen_and_restored_alone() {
     assert!(listed["entries"].as_array().unwrap().len() > 16, "{listed:#}");
     let shown = source.command(["cat", "latest", "contents/text"], [""; 0]);
     let words: Vec<_> = shown.get_args().filter(|word| *word != "--json").collect();
-    let mut plain = std::process::Command::new(shown.get_program());
+    let mut plain = Command::new(shown.get_program());
     let bytes = larder_tests::process::run(plain.args(words), larder_tests::node::COMMAND_LIMIT);
     assert_eq!(bytes.ok().stdout, fs::read(folder.join("contents/text")).unwrap());
     let found = source.ask(["find", "twin.*"]);

@@ -65,7 +65,7 @@ impl Launch for Launcher {
             return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
         }
         let keys = device_keys(home)?;
-        // HOME-7: `state.redb` may be lost; the log still says whose device this is.
+        // HOME-14: `state.redb` may be lost; the log still says whose device this is.
         let vaults = Vaults::open(&home.vaults_directory()).map_err(EngineError::from)?;
         if vault_of(&vaults, &keys).is_some() {
             return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
@@ -129,7 +129,7 @@ fn vault_of(vaults: &Vaults, keys: &DeviceKeys) -> Option<VaultId> {
 }
 
 /// Makes this home one of the vault of `log`. The log is durable before the note that points to
-/// it; what a crash in between leaves is found again by the key (HOME-7).
+/// it; what a crash in between leaves is found again by the key (HOME-14).
 pub(super) fn keep_vault(home: &Home, log: &DeviceLog) -> Result<(), EngineError> {
     let vaults = Vaults::open(&home.vaults_directory())?;
     vaults.add(log)?;
@@ -300,7 +300,7 @@ mod tests {
         engine::testing::TestNode,
     };
 
-    // HOME-7
+    // HOME-14
     #[tokio::test]
     async fn a_home_that_lost_its_state_is_still_a_device_of_its_vault() {
         let node = TestNode::new("laptop").await;
