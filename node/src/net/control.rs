@@ -60,8 +60,17 @@ impl Peer {
             // Not even an acknowledgement: the peer is gone, or came back elsewhere.
             None => self.net.forget_connections(&self.id),
         }
-        let (mut stream, _lease) = self.open(Protocol::Control).await?;
+        let (mut stream, _lease) = self.reopen().await?;
         ask(request, &mut stream).await
+    }
+
+    /// Opens a stream to a peer whose kept connection has just died. iroh may hold on to the old
+    /// path for a while (iroh #3602), so silence is no answer yet: it is dialled once more.
+    async fn reopen(&self) -> Result<(FrameStream, Lease), NetError> {
+        match self.open(Protocol::Control).await {
+            Err(NetError::Unreachable(None)) => self.open(Protocol::Control).await,
+            opened => opened,
+        }
     }
 
     /// Stores a shard with the peer and returns its receipt, which the caller has to verify.
