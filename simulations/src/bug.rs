@@ -34,6 +34,8 @@ pub enum Bug {
     DropOnFirstReceipt,
     /// A device that was set back to an old image goes on as if it were current.
     TrustRolledBackDisk,
+    /// The same, but it looks before it commits a head; only not before it pushes one.
+    CheckClonesAtCommitOnly,
     /// A source that was suspended does not look at its timers again.
     ForgetTimers,
     /// A restorer reports stripes done without verifying them.
@@ -58,8 +60,15 @@ impl Bug {
         Self::ShowUnsafeHead,
         Self::DropOnFirstReceipt,
         Self::TrustRolledBackDisk,
+        Self::CheckClonesAtCommitOnly,
         Self::ForgetTimers,
         Self::StripeUnverified,
         Self::LossAsWrongBytes,
     ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value().expect("no bug is hidden");
+        value.get_name().to_owned()
+    }
 }

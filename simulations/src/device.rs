@@ -31,7 +31,7 @@ pub(crate) mod source;
 mod word;
 
 use holder::Holder;
-use restorer::Restorer;
+use restorer::{Proof, Restorer};
 use source::Source;
 
 /// Whether it runs.
@@ -62,6 +62,9 @@ pub(crate) struct Device {
     pub(crate) asleep_until: Option<Instant>,
     /// Crashes after so many more things have happened to it, and stays down for so many seconds.
     pub(crate) crash_in: Option<(u64, u64)>,
+    /// After so many more messages the line of the last one is cut for so many seconds, one way
+    /// or both.
+    pub(crate) sever_in: Option<(u64, u64, bool)>,
     pub(crate) clock_off_s: i64,
     pub(crate) disk: Disk,
     boots: u64,
@@ -128,6 +131,7 @@ impl Device {
             was_set_back: false,
             asleep_until: None,
             crash_in: None,
+            sever_in: None,
             clock_off_s: 0,
             disk: Disk::default(),
             boots: 0,
@@ -148,10 +152,15 @@ impl Device {
     }
 
     /// A new device that recovers the backup of `of`.
-    pub(crate) fn recovering(shared: &Shared, number: usize, of: usize, kills: u64) -> Self {
+    pub(crate) fn recovering(
+        shared: &Shared,
+        number: usize,
+        (of, kills): (usize, u64),
+        proof: Proof,
+    ) -> Self {
         let vault = shared.circle.devices[of].vault;
         let published = shared.model.published.get(&of).copied().unwrap_or(0);
-        let restorer = Box::new(Restorer::new(of, published, kills));
+        let restorer = Box::new(Restorer::new(of, published, kills, proof));
         Self::new(shared.seed, number, vault, Role::Recovering(restorer))
     }
 

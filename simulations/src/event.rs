@@ -217,6 +217,14 @@ impl Event {
         }
     }
 
+    /// The connection that a message came by.
+    pub(crate) const fn line(&self) -> Option<Line> {
+        match self {
+            Self::ToHolder { line, .. } | Self::ToClient { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
+
     /// The device whose process takes it, if it is for a process.
     pub(crate) const fn taker(&self) -> Option<usize> {
         match self {

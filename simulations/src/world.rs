@@ -224,7 +224,7 @@ impl World {
         if self.verbose {
             println!("{:>14} {event:?}", self.shared.now().0 / 1_000_000);
         }
-        let taker = event.taker();
+        let (taker, line) = (event.taker(), event.line());
         if let Some(device) = taker
             && let Some(until) = self.devices[device].asleep_until
         {
@@ -237,6 +237,9 @@ impl World {
         self.run_checks();
         if let Some(device) = taker {
             self.count_step(device);
+            if let Some(line) = line {
+                self.count_message(device, line);
+            }
             self.devices[device].check_bounds(&mut self.shared);
         }
         let digest = taker.map_or(0, |device| self.devices[device].digest());
@@ -289,6 +292,7 @@ impl World {
                 let now = shared.now();
                 let cut = |from, to| shared.network.is_cut(now, from, to);
                 if cut(client, holder) || cut(holder, client) {
+                    shared.saw("silent line given up");
                     self.hang_up(line);
                 }
             }
@@ -329,6 +333,9 @@ impl World {
         }
         if let Some(until) = self.devices[link.client].asleep_until {
             return self.shared.queue.at(until, Event::DialFailed { link });
+        }
+        if cut {
+            shared.saw("partition: nobody reached");
         }
         if cut || stalls || !awake(&self.devices[link.holder]) {
             return shared.network.no_answer(&mut shared.queue, link);

@@ -35,6 +35,13 @@ struct Stripe {
     received: u64,
 }
 
+/// What holders have signed for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Proof {
+    pub(crate) receipts: BTreeMap<ShardRoot, BTreeSet<usize>>,
+    pub(crate) held: BTreeMap<usize, u64>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Restorer {
     /// Whose backup.
@@ -55,11 +62,14 @@ pub(crate) struct Restorer {
     /// What is wanted of each pack.
     wants: BTreeMap<ShardRoot, (ShardRef, Ranges)>,
     verified: BTreeSet<HeadHash>,
+    /// Receipts of the device that it stands for, and heads that holders acknowledged to it: a
+    /// device that lost only its data still has them.
+    proof: Proof,
     out_of_holders: bool,
 }
 
 impl Restorer {
-    pub(crate) fn new(of: usize, published: u64, kills: u64) -> Self {
+    pub(crate) fn new(of: usize, published: u64, kills: u64, proof: Proof) -> Self {
         Self {
             of,
             published,
@@ -74,6 +84,7 @@ impl Restorer {
             ready: BTreeSet::new(),
             wants: BTreeMap::new(),
             verified: BTreeSet::new(),
+            proof,
             out_of_holders: false,
         }
     }
@@ -86,7 +97,14 @@ impl Restorer {
 
     /// Begins anew, with nothing but verified groups.
     pub(crate) fn start(&mut self, here: &mut Here<'_>) {
-        *self = Self::new(self.of, self.published, self.kills);
+        let proof = std::mem::take(&mut self.proof);
+        *self = Self::new(self.of, self.published, self.kills, proof);
+        let device = here.shared.circle.devices[self.of].id;
+        for (holder, seq) in self.proof.held.clone() {
+            let holder = here.shared.circle.devices[holder].id;
+            let known = recovering::Input::HeadAcknowledged { holder, device, seq };
+            self.give_recovering(here, known);
+        }
         let devices: Vec<_> = here.shared.circle.devices.iter().map(|device| device.id).collect();
         for (number, holder) in devices.into_iter().enumerate() {
             if number != self.of {
@@ -244,9 +262,15 @@ impl Restorer {
         let done = bytes >= range.bytes();
         self.give_fetching(here, fetching::Input::StripeProgressed { order, bytes });
         if good < last {
-            self.stripes.remove(&order);
+            let holder = self.stripes.remove(&order).map(|stripe| stripe.holder);
             let failure = StripeFailure::WrongBytes;
             self.give_fetching(here, fetching::Input::StripeFailed { order, failure });
+            // RESTORE-8: who serves wrong bytes is named.
+            let names =
+                |it: &Check| matches!(it, Check::Blamed { holder: of, .. } if Some(*of) == holder);
+            if !here.shared.model.checks.iter().any(names) {
+                here.shared.violation(Property::Blame, "wrong bytes came, and nobody is named");
+            }
         } else if done {
             self.stripes.remove(&order);
             self.give_fetching(here, fetching::Input::StripeDone { order });
@@ -315,6 +339,10 @@ impl Restorer {
         self.ready.remove(&root);
         let priority = u8::from(class == PackClass::Data);
         self.give_fetching(here, fetching::Input::Want { shard, ranges, present, priority });
+        for holder in self.proof.receipts.get(&root).cloned().unwrap_or_default() {
+            let holder = here.shared.circle.devices[holder].id;
+            self.give_fetching(here, fetching::Input::HolderHas { holder, root });
+        }
     }
 
     fn give_fetching(&mut self, here: &mut Here<'_>, input: fetching::Input) {

@@ -260,6 +260,7 @@ impl Source {
             }
             Synced::OwnHead { seq } => {
                 here.commit(ticket);
+                check_committed(here, seq);
                 if here.shared.has(Bug::ShowUnsafeHead) {
                     show_head(here, seq);
                 }
@@ -369,7 +370,9 @@ impl Source {
                 }
             }
         }
-        self.look_for_clones(here);
+        if !here.shared.has(Bug::CheckClonesAtCommitOnly) {
+            self.look_for_clones(here);
+        }
     }
 
     // Uploads.
@@ -485,7 +488,9 @@ impl Source {
     }
 
     fn push(&mut self, here: &mut Here<'_>, order: OrderId, holder: usize, seq: u64) {
-        self.look_for_clones(here);
+        if !here.shared.has(Bug::CheckClonesAtCommitOnly) {
+            self.look_for_clones(here);
+        }
         let head = here.disk.image.own_heads.get(&seq).cloned();
         let Some(head) = head.filter(|_| !self.frozen) else {
             return self.give(here, Input::HeadPushed { order, taken: false });
@@ -496,6 +501,16 @@ impl Source {
         here.shared.check(Check::Pushed { source, holder, seq, new });
         self.pushes.insert(order, (holder, seq));
         tell(here, holder, ToHolder::PushHead { order, head: Box::new(head) });
+    }
+}
+
+/// INV-1: when a head is durable, everything that it leads to is.
+fn check_committed(here: &mut Here<'_>, seq: u64) {
+    let image = &here.disk.image;
+    let needs = image.needs.get(&seq).into_iter().flatten();
+    if needs.into_iter().any(|root| !image.packs.contains_key(root)) {
+        let text = format!("head {seq} of {} is durable, a pack is not", here.number);
+        here.shared.violation(Property::HeadPlaced, text);
     }
 }
 

@@ -99,6 +99,12 @@ impl Maker {
             for_s: dice.tail(5, 2 * DAY_S),
             one_way: dice.chance(50),
         });
+        self.some("sever", 60, |dice, it| What::Sever {
+            device: any(dice, it),
+            messages: dice.tail(1, 300),
+            for_s: if dice.chance(50) { 0 } else { dice.tail(1, 3_600) },
+            one_way: dice.chance(50),
+        });
         self.some("isolate", 6, |dice, it| What::Isolate {
             device: any(dice, it),
             for_s: dice.tail(5, 7 * DAY_S),

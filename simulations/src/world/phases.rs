@@ -40,7 +40,7 @@ impl World {
     fn note_network(&mut self) {
         let counts = self.shared.network.counts;
         let noted = [
-            ("partition", counts.swallowed),
+            ("partition: message swallowed", counts.swallowed),
             ("loss", counts.lost),
             ("delay", counts.delayed),
             ("duplicate", counts.doubled),
@@ -63,6 +63,7 @@ impl World {
         self.shared.network.heal();
         for device in 0..self.devices.len() {
             self.devices[device].crash_in = None;
+            self.devices[device].sever_in = None;
             self.devices[device].disk.noise_bytes = 0;
             if self.devices[device].asleep_until.is_some() {
                 // Woken by the power button.
@@ -84,6 +85,9 @@ impl World {
                 self.shared.violation(Property::Converges, text);
             }
             self.shared.saw("healed");
+            if (0..self.scenario.devices).any(|device| self.needs_repair(device)) {
+                self.shared.saw("excused: needs repair");
+            }
         }
     }
 

@@ -4,9 +4,9 @@ use larder_protocol::placing::Copies;
 
 use super::World;
 use crate::{
-    device::{Device, Power},
+    device::{Device, Power, restorer::Proof},
     dice::Dice,
-    event::{Event, Link},
+    event::{Event, Line, Link},
     network::{IDLE_MS, Weather},
     schedule::{Hostility, What},
 };
@@ -34,6 +34,7 @@ impl World {
             | What::Grant { .. } => self.people(step, what),
             What::Reset { .. }
             | What::Partition { .. }
+            | What::Sever { .. }
             | What::Isolate { .. }
             | What::Slow { .. }
             | What::Loss { .. }
@@ -100,7 +101,13 @@ impl World {
         shared.saw("recovery began");
         let vault = shared.circle.devices[device].vault;
         shared.model.recovering.insert(number, vault);
-        self.devices.push(Device::recovering(shared, number, device, kills));
+        let image = &self.devices[device].disk.image;
+        let proof = if dice.chance(50) {
+            Proof { receipts: image.receipts.clone(), held: image.held.clone() }
+        } else {
+            Proof::default()
+        };
+        self.devices.push(Device::recovering(shared, number, (device, kills), proof));
         self.devices[number].boot(shared);
     }
 
@@ -123,6 +130,9 @@ impl World {
                     shared.network.cut(other, device, until(for_s));
                 }
                 self.watch_idle(device);
+            }
+            What::Sever { device, messages, for_s, one_way } => {
+                self.devices[device].sever_in = Some((messages.max(1), for_s, one_way));
             }
             What::Isolate { device, for_s } => {
                 for other in 0..self.devices.len() {
@@ -200,6 +210,26 @@ impl World {
                 self.crash(device, down_s);
             }
         }
+    }
+
+    pub(super) fn count_message(&mut self, device: usize, line: Line) {
+        let Some((messages, for_s, one_way)) = self.devices[device].sever_in else { return };
+        self.devices[device].sever_in = (messages > 1).then_some((messages - 1, for_s, one_way));
+        if messages > 1 || !self.shared.network.is_open(line) {
+            return;
+        }
+        if for_s == 0 {
+            self.shared.saw("reset in mid-transfer");
+            return self.hang_up(line);
+        }
+        self.shared.saw("cut in mid-transfer");
+        let until = self.shared.now().after_ms(for_s * 1_000);
+        let Link { client, holder } = line.link;
+        self.shared.network.cut(client, holder, until);
+        if !one_way {
+            self.shared.network.cut(holder, client, until);
+        }
+        self.watch_idle(device);
     }
 
     pub(super) fn crash(&mut self, device: usize, down_s: u64) {
