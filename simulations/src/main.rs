@@ -261,8 +261,9 @@ fn line(seed: u64, scenario: &Scenario, outcome: &Outcome) {
     let events = outcome.events;
     match &outcome.violation {
         Some(violation) => println!("seed {seed} BROKE {violation}"),
-        None => println!(
-            "seed {seed} ok: {devices} devices, {days} days, {steps} steps, {events} events, {trace}"
-        ),
+        None => {
+            print!("seed {seed} ok: {devices} devices, {days} days, {steps} steps, ");
+            println!("{events} events, {trace}");
+        }
     }
 }

@@ -59,8 +59,8 @@ pub enum What {
     Reset { device: usize, other: usize },
     /// Nothing passes from one device to the other, nor back unless `one_way`.
     Partition { device: usize, other: usize, for_s: u64, one_way: bool },
-    /// In mid-transfer: at the n-th message that reaches the device from now on, the connection that
-    /// it came by breaks (`for_s` 0), or nothing passes there any more for so long.
+    /// In mid-transfer: at the n-th message that reaches the device from now on, the connection
+    /// that it came by breaks (`for_s` 0), or nothing passes there any more for so long.
     Sever { device: usize, messages: u64, for_s: u64, one_way: bool },
     /// A device reaches nobody.
     Isolate { device: usize, for_s: u64 },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_protocol::{head::HeadBook, ids::ShardRoot};
+use larder_protocol::{head::Offered, ids::ShardRoot};
 
 use super::World;
 use crate::{
@@ -23,7 +23,7 @@ impl World {
                 Check::Pushed { source, holder, seq, new } => {
                     self.check_pushed(source, seq);
                     if new {
-                        self.check_clone(source, holder);
+                        self.check_clone(source, holder, seq);
                     }
                 }
                 Check::Blamed { by, holder, fault } => {
@@ -75,17 +75,18 @@ impl World {
         }
     }
 
-    /// HEAD-7: a device that was set back publishes nothing new where it could have learnt that.
-    fn check_clone(&mut self, source: usize, holder: usize) {
+    /// HEAD-7: a device that was set back forks nothing where it could have learnt that.
+    fn check_clone(&mut self, source: usize, holder: usize, seq: u64) {
         if !self.devices[source].was_set_back || self.devices[holder].broken {
             return;
         }
-        let device = &self.shared.circle.devices[source];
-        let last = self.devices[source].disk.image.own_heads.values().last();
-        let book = self.devices[holder].disk.image.books.get(&device.vault);
-        let may = |book: &HeadBook| book.may_publish(&device.id, last).is_ok();
-        if !book.is_none_or(may) {
-            let text = format!("device {source} was set back and pushes to {holder}, which knows");
+        let vault = self.shared.circle.devices[source].vault;
+        let log = &self.shared.circle.vaults[vault].log;
+        let book = self.devices[holder].disk.image.books.get(&vault).cloned();
+        let head = self.devices[source].disk.image.own_heads.get(&seq).cloned();
+        let (Some(mut book), Some(head)) = (book, head) else { return };
+        if matches!(book.offer(log, head), Offered::Forked(_)) {
+            let text = format!("device {source} was set back; its head {seq} forks at {holder}");
             self.shared.violation(Property::Head, text);
         }
     }
