@@ -419,7 +419,11 @@ impl Source {
         match output {
             Output::Connect { holder } => {
                 let link = Link { client: here.number, holder: here.shared.number(holder) };
-                here.shared.wanted.push(link);
+                match here.shared.network.line(link) {
+                    // The greeting or its answer was lost: it is sent again.
+                    Some(line) => here.shared.tell_holder(line, ToHolder::Greet),
+                    None => here.shared.wanted.push(link),
+                }
             }
             Output::Offer { order, holder, shards } => {
                 let holder = here.shared.number(holder);
