@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** the steps are the whole difference between a quiet world and a bad one. What the
 //! seed alone decides (who lives where, how fast, how messages are delayed) is drawn from streams
-//! of its own, see [`crate::dice`].
+//! of its own, see `dice.rs`.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -26,8 +26,8 @@ use crate::{
 };
 
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
-/// The shell gives up an upload that takes longer: nothing else would end one that stalls.
-const PUT_MS_MAX: u64 = 1_800_000;
+/// The shell gives up an upload without progress for so long: nothing else would end it.
+const PUT_STALL_MS_MAX: u64 = 600_000;
 
 /// An upload, or an offer, under way.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ struct Receiving {
     shard: ShardRef,
     /// Bytes that have not come yet.
     left: u64,
+    /// The same when the shell last looked.
+    left_then: u64,
     /// All bytes so far are those of the root.
     sound: bool,
     /// The machine said `Go`: this much counts as used.
@@ -164,6 +166,7 @@ impl Holder {
             order,
             shard,
             left: shard.bytes,
+            left_then: shard.bytes,
             sound: true,
             reserved: false,
             ticket: None,
@@ -281,9 +284,16 @@ impl Holder {
     }
 
     pub(crate) fn put_over(&mut self, here: &mut Here<'_>, request: OrderId) {
-        if self.receiving.get(&request).is_some_and(|it| it.ticket.is_none()) {
-            self.fail(here, request, PutFailure::Aborted);
+        let Some(receiving) = self.receiving.get_mut(&request) else { return };
+        if receiving.ticket.is_some() {
+            return;
         }
+        if receiving.left == receiving.left_then {
+            return self.fail(here, request, PutFailure::Aborted);
+        }
+        receiving.left_then = receiving.left;
+        let (device, boot) = (here.number, here.boot);
+        here.shared.queue.after(PUT_STALL_MS_MAX, Event::PutOver { device, boot, request });
     }
 
     fn fail(&mut self, here: &mut Here<'_>, request: OrderId, failure: PutFailure) {
@@ -448,7 +458,7 @@ impl Holder {
         }
         here.shared.tell_client(line, ToClient::Go { order });
         let (device, boot) = (here.number, here.boot);
-        here.shared.queue.after(PUT_MS_MAX, Event::PutOver { device, boot, request });
+        here.shared.queue.after(PUT_STALL_MS_MAX, Event::PutOver { device, boot, request });
     }
 
     fn answer(
