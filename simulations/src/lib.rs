@@ -1,17 +1,43 @@
-//! Simulations: whole circles over years, in one thread, in seconds.
+//! Simulations: a whole circle over weeks and years, in one thread, in seconds.
 //!
-//! **State: its purpose, written down. This crate exports nothing yet.** What exists today is the
-//! smaller world test in the protocol crate, which drives a source, holders and a restorer through
-//! the same machines with a virtual clock and faults.
+//! A world (clock, lines, disks, people, disasters) around the very machines that run in a
+//! device: placing, holding, recovering, fetching, and the book of heads. They take every fact as
+//! an input and give every order as an output, so a run is a seed and a list of steps: it replays
+//! exactly, and a failing one shrinks to what matters.
 //!
-//! What will stand here: a world (clock, links, disks, people who forget and houses that burn)
-//! around the very machines that run in a device, because those take every fact as an input and
-//! give every order as an output. A run is a seed and a list of inputs, so it replays exactly and
-//! shrinks to what matters. Two phases, after TigerBeetle's VOPR: safety under any faults within a
-//! written budget; then the faults stop in a core of the circle, and it must converge.
+//! ```text
+//!  seed ──> circle (who lives where)          schedule: steps, from the seed or a file
+//!              │                                  │
+//!              v                                  v
+//!  queue ──> world ──> device ──> shells ──> [ the machines of protocol/ ]
+//!              │         └──> disk (durable, pending)    network (delays, cuts, weather)
+//!              └──> model: compares what is said with what is so
+//! ```
+//! Two phases, after TigerBeetle's VOPR: safety under any faults within a written budget; then the
+//! faults stop and whatever is healthy must converge, and every backup must come back from the
+//! phrase. What is modelled and what is not: specs/simulation.md.
 //!
-//! **Invariant:** no clock, socket, file, thread or global randomness, as in the protocol crate:
-//! two runs of one seed give one trace.
+//! **Invariant:** no clock, socket, thread or global randomness, no order that depends on a hash:
+//! two runs of one scenario give one trace.
 //!
 //! **Invariant:** a simulation never re-implements a decision. What it cannot drive through the
 //! protocol crate's machines, it does not simulate.
+
+mod bug;
+mod circle;
+mod device;
+mod dice;
+mod disk;
+mod event;
+mod model;
+mod network;
+mod run;
+pub mod schedule;
+mod shrink;
+mod world;
+
+pub use bug::Bug;
+pub use model::{Property, Violation};
+pub use run::{Outcome, run};
+pub use schedule::{Scenario, ScenarioError};
+pub use shrink::shrink;

@@ -1,0 +1,178 @@
+//! What devices said, compared with what is on all disks.
+
+use std::collections::BTreeSet;
+
+use larder_protocol::{head::Offered, ids::ShardRoot};
+
+use super::World;
+use crate::{
+    device::Power,
+    model::{Check, Property},
+};
+
+impl World {
+    pub(super) fn run_checks(&mut self) {
+        for check in std::mem::take(&mut self.shared.model.checks) {
+            match check {
+                Check::Receipt { holder, root, vault } => self.check_receipt(holder, root, vault),
+                Check::HeadTaken { holder, source, seq } => {
+                    let taken = self.shared.model.taken.entry((holder, source)).or_default();
+                    *taken = seq.max(*taken);
+                    self.check_taken(holder, source, seq);
+                }
+                Check::Pushed { source, holder, seq, new } => {
+                    self.check_pushed(source, seq);
+                    if new {
+                        self.check_clone(source, holder, seq);
+                    }
+                }
+                Check::Blamed { by, holder, fault } => {
+                    self.shared.saw("blame");
+                    if !self.devices[holder].broken {
+                        let text = format!("device {by} blames {holder}, which is honest: {fault}");
+                        self.shared.violation(Property::Blame, text);
+                    }
+                }
+                Check::Shown { source, seq } => self.check_pushed(source, seq),
+                Check::Dropped { source, root } => self.check_dropped(source, root),
+                Check::Published { source, seq } => self.check_published(source, seq),
+                Check::Back { holder } => self.check_back(holder),
+            }
+        }
+    }
+
+    /// HOLD-1: whatever is receipted is durable at that moment.
+    fn check_receipt(&mut self, holder: usize, root: ShardRoot, vault: usize) {
+        self.shared.model.receipted.entry(holder).or_default().insert((root, vault));
+        if !self.devices[holder].broken && !self.devices[holder].disk.keeps(root, vault) {
+            let text = format!("device {holder} gave a receipt for {root:?} and has it not");
+            self.shared.violation(Property::Word, text);
+        }
+    }
+
+    fn check_taken(&mut self, holder: usize, source: usize, seq: u64) {
+        if self.devices[holder].broken {
+            return;
+        }
+        let device = &self.shared.circle.devices[source];
+        let book = self.devices[holder].disk.image.books.get(&device.vault);
+        let highest = book.and_then(|book| book.highest(&device.id));
+        let highest = highest.map_or(0, |head| head.body().seq);
+        if highest < seq {
+            let text = format!("device {holder} took head {seq} of {source} and has {highest}");
+            self.shared.violation(Property::Head, text);
+        }
+    }
+
+    /// PLACE-5.
+    fn check_pushed(&mut self, source: usize, seq: u64) {
+        let needs = self.devices[source].disk.image.needs.get(&seq).cloned().unwrap_or_default();
+        for root in needs {
+            if !self.check_placed(source, root) {
+                let text = format!("device {source} let head {seq} out, {root:?} is not placed");
+                return self.shared.violation(Property::HeadPlaced, text);
+            }
+        }
+    }
+
+    /// HEAD-7: a device that was set back forks nothing where it could have learnt that.
+    fn check_clone(&mut self, source: usize, holder: usize, seq: u64) {
+        if !self.devices[source].was_set_back || self.devices[holder].broken {
+            return;
+        }
+        let vault = self.shared.circle.devices[source].vault;
+        let log = &self.shared.circle.vaults[vault].log;
+        let book = self.devices[holder].disk.image.books.get(&vault).cloned();
+        let head = self.devices[source].disk.image.own_heads.get(&seq).cloned();
+        let (Some(mut book), Some(head)) = (book, head) else { return };
+        if matches!(book.offer(log, head), Offered::Forked(_)) {
+            let text = format!("device {source} was set back; its head {seq} forks at {holder}");
+            self.shared.violation(Property::Head, text);
+        }
+    }
+
+    /// Whether a pack is at enough sites; asked of the disks until it is.
+    fn check_placed(&mut self, source: usize, root: ShardRoot) -> bool {
+        let placed = self.shared.model.placed.entry(source).or_default();
+        if placed.contains(&root) {
+            return true;
+        }
+        let enough = self.sites_of(source, root) >= self.shared.circle.copies;
+        if enough {
+            self.shared.model.placed.entry(source).or_default().insert(root);
+        }
+        enough
+    }
+
+    /// PLACE-1 and PLACE-4: durable receipts here, and the truth elsewhere.
+    fn check_dropped(&mut self, source: usize, root: ShardRoot) {
+        let receipts = self.devices[source].disk.image.receipts.get(&root);
+        let site = |holder: &usize| self.shared.circle.devices[*holder].site;
+        let sites: BTreeSet<usize> = receipts.into_iter().flatten().map(site).collect();
+        let (durable, copies) = (sites.len(), self.shared.circle.copies);
+        if durable < copies || !self.check_placed(source, root) {
+            let text = format!("device {source} dropped {root:?}, {durable} receipts are durable");
+            self.shared.violation(Property::LocalCopy, text);
+        }
+    }
+
+    fn check_published(&mut self, source: usize, seq: u64) {
+        let published = self.shared.model.published.entry(source).or_default();
+        *published = seq.max(*published);
+        let needs = self.devices[source].disk.image.needs.get(&seq).cloned().unwrap_or_default();
+        for root in &needs {
+            if !self.is_kept(source, *root) {
+                let text = format!("device {source} calls head {seq} safe, {root:?} is not");
+                return self.shared.violation(Property::Kept, text);
+            }
+        }
+        self.shared.model.promised.entry(source).or_default().extend(needs);
+    }
+
+    /// Whether healthy holders other than the source keep this pack, on as many sites as the
+    /// budget leaves.
+    fn is_kept(&self, source: usize, root: ShardRoot) -> bool {
+        let circle = &self.shared.circle;
+        let vault = circle.devices[source].vault;
+        let (mut good, mut bad) = (BTreeSet::new(), BTreeSet::new());
+        for (number, device) in self.devices.iter().enumerate().take(self.scenario.devices) {
+            let site = circle.devices[number].site;
+            if device.broken {
+                bad.insert(site);
+            } else if number != source && device.disk.keeps(root, vault) {
+                good.insert(site);
+            }
+        }
+        good.union(&bad).count() >= circle.copies && !good.is_empty()
+    }
+
+    /// Everything that was ever called safe. After every destruction, and at the end.
+    pub(super) fn check_all_kept(&mut self) {
+        let lost = self.shared.model.promised.iter().find_map(|(source, roots)| {
+            let root = roots.iter().find(|root| !self.is_kept(*source, **root))?;
+            Some(format!("{root:?} of device {source} was called safe and is lost"))
+        });
+        if let Some(text) = lost {
+            self.shared.violation(Property::Kept, text);
+        }
+    }
+
+    /// After a crash a healthy holder has everything that it gave its word for.
+    fn check_back(&mut self, holder: usize) {
+        let device = &self.devices[holder];
+        if device.broken || device.power != Power::Up {
+            return;
+        }
+        let words = self.shared.model.receipted.get(&holder);
+        let kept = |(root, vault): &&(ShardRoot, usize)| device.disk.keeps(*root, *vault);
+        if let Some((root, _)) = words.into_iter().flatten().find(|word| !kept(word)) {
+            let text = format!("device {holder} lost {root:?} in a crash after its receipt");
+            self.shared.violation(Property::Word, text);
+        }
+        let taken = self.shared.model.taken.range((holder, 0)..=(holder, usize::MAX));
+        let taken: Vec<(usize, u64)> = taken.map(|((_, source), seq)| (*source, *seq)).collect();
+        for (source, seq) in taken {
+            self.check_taken(holder, source, seq);
+        }
+    }
+}
