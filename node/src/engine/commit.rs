@@ -71,7 +71,7 @@ pub(crate) fn commit(
         Some(commit) => Manifest::decode(&commit.manifest)?,
         None => Manifest::new(device, 0),
     };
-    check_no_clone(core, member, last.as_ref())?;
+    check_no_clone(core, member)?;
     let seq = last.as_ref().map_or(0, |head| head.body().seq) + 1;
     manifest.seq = seq;
     apply(&mut manifest, &change);
@@ -266,15 +266,14 @@ pub(crate) fn correct_listed(core: &Core, member: &Member) -> Result<(), EngineE
     Ok(core.state.keep_note(LISTED_CORRECTED, &[1])?)
 }
 
-/// Two machines with one key would end in a fork: nothing is published then.
-fn check_no_clone(
-    core: &Core,
-    member: &Member,
-    last: Option<&SignedHead>,
-) -> Result<(), EngineError> {
+/// HEAD-7: two machines with one key would end in a fork. Nothing is published then.
+pub(super) fn check_no_clone(core: &Core, member: &Member) -> Result<(), EngineError> {
+    let own = member.keys.id();
+    let last = core.state.commit_of(&own)?;
+    let last = last.map(|commit| SignedHead::decode(&commit.head)).transpose()?;
     let vaults = core.vaults.read();
     let Some(known) = vaults.get(&member.vault) else { return Ok(()) };
-    Ok(known.heads().may_publish(&member.keys.id(), last)?)
+    Ok(known.heads().may_publish(&own, last.as_ref())?)
 }
 
 /// What is added comes last: a snapshot that is taken again is wanted again.

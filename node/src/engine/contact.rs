@@ -211,6 +211,8 @@ pub(crate) async fn push_head(
     seq: u64,
 ) -> Result<bool, EngineError> {
     let Some(head) = core.state.own_head(seq)? else { return Ok(false) };
+    // Another machine with this key may have come to light since the commit, in the greeting even.
+    super::commit::check_no_clone(core, member)?;
     let request = Request::PushHead { vault: member.vault, head: head.into() };
     let mut answer = core.net.peer(peer).request(&request).await?;
     if answer == (Answer::Refused { reason: Refusal::Invalid }) {
