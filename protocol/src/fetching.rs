@@ -81,6 +81,12 @@ pub enum Input {
         /// Which.
         root: ShardRoot,
     },
+    /// A holder exists and is being connected: until that has failed for a while, it may have what
+    /// others lack.
+    HolderKnown {
+        /// Who.
+        holder: DeviceId,
+    },
     /// A holder can be asked.
     HolderUp {
         /// Who.
@@ -270,6 +276,9 @@ impl Fetching {
                 self.want(shard, &ranges, &present, priority);
             }
             Input::Cancel { root } => self.forget(root),
+            Input::HolderKnown { holder } => {
+                self.sources.entry(holder).or_insert_with(Source::new);
+            }
             Input::HolderUp { holder } => self.holder_up(holder),
             Input::HolderDown { holder } => self.holder_down(holder),
             Input::HolderHas { holder, root } => {

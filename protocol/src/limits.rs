@@ -90,10 +90,14 @@ pub const HEADS_WAITING_MAX: usize = 64;
 pub const UPLOADS_PER_HOLDER_MAX: usize = 4;
 /// Uploads under way to all holders: bounds the bytes in memory and in kernel buffers.
 pub const UPLOADS_TOTAL_MAX: usize = 12;
+/// Packs that are here only to be placed anew, after a holder lost its copy: 256 MiB at the most.
+pub const BROUGHT_BACK_MAX: usize = 4;
 /// An attempt to connect, hole punching included.
 pub const CONNECT_MS_MAX: u64 = 30_000;
 /// An answer to an offer: a holder looks up 512 rows and signs.
 pub const OFFER_MS_MAX: u64 = 60_000;
+/// A pack that is brought back to be placed anew: 64 MiB at 20 kB/s.
+pub const BRING_BACK_MS_MAX: u64 = 3_600_000;
 /// An upload without progress, the holder's fsync of 64 MiB on a slow disk included.
 pub const UPLOAD_STALL_MS_MAX: u64 = 120_000;
 

@@ -4,6 +4,9 @@
 //! what they answered; it orders offers and uploads and says when policy is met. It moves no
 //! bytes, signs nothing and never deletes anything at a holder.
 //!
+//! A pack that met the policy once and is on too few sites now, because a holder lost it or was
+//! removed, is brought back from another holder and placed anew: see `bringing`.
+//!
 //! A pack as one holder has it:
 //! ```text
 //!            offer                  upload               receipt          ReceiptKept
@@ -41,6 +44,7 @@ use crate::{
 };
 
 mod answers;
+mod bringing;
 mod heads;
 mod holder;
 mod pack;
@@ -53,6 +57,7 @@ pub use pack::KnownPack;
 pub use policy::{Copies, Policy};
 pub use status::{Blocked, HolderStatus, Status};
 
+use bringing::Bringing;
 use heads::Heads;
 use holder::Holder;
 use pack::{Key, Pack};
@@ -203,6 +208,13 @@ pub enum Input {
     },
     /// The user changed the policy.
     PolicyChanged(Policy),
+    /// Answer to [`Output::BringBack`].
+    BroughtBack {
+        /// Which order.
+        order: OrderId,
+        /// Whether the pack is durable on this device now.
+        came: bool,
+    },
     /// The user wants to know whether a holder still has what it receipted.
     AskAgain {
         /// Whom.
@@ -284,6 +296,16 @@ pub enum Output {
     PackNowhere {
         /// Which.
         root: ShardRoot,
+    },
+    /// A pack that met the policy once is on too few sites and not here: fetch it from whoever has
+    /// it, make it durable here, and answer with `BroughtBack`. It is placed anew then.
+    BringBack {
+        /// Number for the answer.
+        order: OrderId,
+        /// What.
+        shard: ShardRef,
+        /// By which rules it is placed.
+        class: PackClass,
     },
     /// Every pack that this head needs is safe. Orders to push it follow.
     HeadSafe {
@@ -385,6 +407,7 @@ pub struct Placing {
     spool_bytes: u64,
     holders: BTreeMap<DeviceId, Holder>,
     heads: Heads,
+    bringing: Bringing,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
     outputs: VecDeque<Output>,
@@ -405,6 +428,7 @@ impl Placing {
             spool_bytes: 0,
             holders: BTreeMap::new(),
             heads: Heads::default(),
+            bringing: Bringing::default(),
             orders: BTreeMap::new(),
             numbers: OrderNumbers::default(),
             outputs: VecDeque::new(),
@@ -440,6 +464,7 @@ impl Placing {
                 self.policy = policy;
                 self.reconsider_all();
             }
+            Input::BroughtBack { order, came } => self.brought_back(order, came),
             Input::AskAgain { holder } => self.ask_again(holder),
             Input::TimePassed => {}
         }
@@ -457,7 +482,7 @@ impl Placing {
 
     /// How many orders wait for their answers: bounded by offers and uploads.
     pub fn orders_pending(&self) -> usize {
-        self.orders.len()
+        self.orders.len() + self.bringing.orders_pending()
     }
 
     fn pack_stored(&mut self, shard: ShardRef, class: PackClass) {

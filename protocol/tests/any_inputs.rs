@@ -118,7 +118,7 @@ impl Draw {
     fn placing_input(&mut self) -> placing::Input {
         use placing::Input;
         let (holder, order) = (self.device(), self.order());
-        match self.below(18) {
+        match self.below(19) {
             0 => Input::PackStored { shard: self.shard(), class: self.class() },
             1 => Input::PackLost { root: self.root() },
             2 => Input::PackKnown(KnownPack {
@@ -149,6 +149,7 @@ impl Draw {
                 keep_own: self.yes(),
             }),
             17 if self.yes() => Input::AskAgain { holder },
+            18 => Input::BroughtBack { order, came: self.yes() },
             _ => Input::TimePassed,
         }
     }
@@ -239,7 +240,8 @@ impl Draw {
                 priority: u8::try_from(self.below(3)).unwrap(),
             },
             2 => Input::Cancel { root: self.root() },
-            3..5 => Input::HolderUp { holder },
+            3 => Input::HolderKnown { holder },
+            4 => Input::HolderUp { holder },
             5 => Input::HolderDown { holder },
             6 => Input::HolderHas { holder, root: self.root() },
             7 => Input::StripeProgressed { order, bytes: self.number() },
@@ -318,7 +320,7 @@ fn placing_keeps_its_bounds() {
                     assert!((1..=OFFER_SHARDS_MAX).contains(&shards.len()));
                 }
             }
-            assert!(machine.orders_pending() <= UPLOADS_TOTAL_MAX + 2 * 6);
+            assert!(machine.orders_pending() <= UPLOADS_TOTAL_MAX + 2 * 6 + 1);
             let status = machine.status();
             assert!(status.safe_packs <= status.packs);
         }

@@ -166,15 +166,13 @@ fn scenarios_that_were_found_once_are_clean_without_their_bug() {
     }
 }
 
-// What this version cannot do yet: the day that this fails, take the excuse out of
-// specs/simulation.md and of `needs_repair`.
+// PLACE-17, SIM-10
 #[test]
-fn a_source_whose_copies_a_holder_lost_waits_for_repair() {
+fn what_a_holder_lost_comes_back_and_is_placed_anew() {
     let scenarios: BTreeMap<String, Scenario> = scenarios().into_iter().collect();
-    let sometimes = outcome(&scenarios["needs-repair"]).sometimes;
-    assert_eq!(sometimes.get("backup"), Some(&2));
-    assert_eq!(sometimes.get("head published"), Some(&1));
-    assert_eq!(sometimes.get("excused: needs repair"), Some(&1));
+    let sometimes = outcome(&scenarios["lost-copy"]).sometimes;
+    assert!(sometimes.contains_key("pack brought back"), "{sometimes:?}");
+    assert_eq!(sometimes.get("head published"), Some(&2));
 }
 
 // SIM-14

@@ -22,6 +22,7 @@ mod idle;
 mod killed_restore;
 mod kills;
 mod looking;
+mod lost_copy;
 mod memory;
 mod older_head;
 mod ordinary_user;

@@ -28,9 +28,9 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member};
+use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
 use crate::{
-    depot::{DepotError, Origin, ShardRow, ShardState},
+    depot::{DepotError, Origin, ShardRow, ShardState, Tenure},
     net::PutError,
 };
 
@@ -52,6 +52,9 @@ pub(crate) struct View {
 
 /// How often the machine hears that an upload is under way.
 const UPLOAD_BEAT: Duration = Duration::from_secs(5);
+
+/// Fetches for repair come after what somebody waits for: 0 is metadata, 1 a restore.
+const FOR_LATER: u8 = 2;
 
 enum Fact {
     Input(Input),
@@ -290,6 +293,7 @@ impl Task {
                 let core = Arc::clone(&self.core);
                 log_failure(super::on_disk(move || core.state.revoke(&root)).await);
             }
+            Output::BringBack { order, shard, class } => self.bring_back(order, shard, class),
             Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
             Output::HolderIs { holder, condition } => report(holder, condition),
             Output::Blame { holder, fault, root } => {
@@ -297,6 +301,18 @@ impl Task {
             }
             Output::KeepReceipt { .. } => unreachable!("gathered by the caller"),
         }
+    }
+
+    fn bring_back(&self, order: OrderId, shard: ShardRef, class: PackClass) {
+        let (core, member, facts) = self.worker();
+        tokio::spawn(async move {
+            let brought = fetch_back(&core, &member, shard, class).await;
+            if let Err(error) = &brought {
+                debug!("{} was not brought back: {error}", shard.root.short());
+            }
+            let came = brought.is_ok();
+            let _ = facts.send(Fact::Input(Input::BroughtBack { order, came })).await;
+        });
     }
 
     fn connect(&self, holder: DeviceId) {
@@ -446,6 +462,23 @@ async fn send(
 /// full table of files or a full disk must not make a copy count as lost.
 const fn is_loss(error: &DepotError) -> bool {
     matches!(error, DepotError::Corrupt(_) | DepotError::Missing(_) | DepotError::Unknown(_))
+}
+
+/// Fetches a whole pack from whoever keeps it; durable here when this returns.
+async fn fetch_back(
+    core: &Arc<Core>,
+    member: &Member,
+    shard: ShardRef,
+    class: PackClass,
+) -> Result<(), EngineError> {
+    let ranges = std::iter::once(0..shard.bytes).collect();
+    let want = Want { shard, ranges, priority: FOR_LATER };
+    let partial = member.fetcher.fetch(core, want).await?;
+    let stored = wall();
+    let (vault, origin) = (member.vault, Origin::Own);
+    let tenure = Tenure { vault, class, origin, stored, keep_until: stored };
+    let core = Arc::clone(core);
+    super::on_disk(move || core.depot.adopt(&partial, tenure)).await
 }
 
 /// The one place where signatures of receipts in verdicts are checked.

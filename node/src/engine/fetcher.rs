@@ -245,6 +245,10 @@ impl Task {
         self.waiting.entry(root).or_default().push(done);
         let present = ranges_of(partial.present());
         self.partials.insert(root, partial);
+        let peers = core.state.peers().unwrap_or_default();
+        for peer in &peers {
+            self.machine.handle_input(now, Input::HolderKnown { holder: peer.device });
+        }
         self.machine.handle_input(
             now,
             Input::Want {
@@ -258,7 +262,7 @@ impl Task {
             let holder = receipt.body.holder;
             self.machine.handle_input(now, Input::HolderHas { holder, root });
         }
-        for peer in core.state.peers().unwrap_or_default() {
+        for peer in peers {
             self.connect(peer.device, Duration::ZERO);
         }
     }

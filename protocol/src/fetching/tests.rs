@@ -152,6 +152,16 @@ fn nobody_left_is_said_at_once_and_nobody_reachable_after_a_while() {
     driven.give(2, Input::HolderUp { holder: holder(2) });
     assert_eq!(driven.of(2).len(), 1);
 
+    // One that is still being connected may have it.
+    let mut driven = Driven::new(&[1]);
+    driven.give(0, Input::HolderKnown { holder: holder(2) });
+    driven.want(wanted, 0);
+    let order = driven.of(1)[0];
+    driven.fail(1, order, StripeFailure::NotFound);
+    assert!(driven.said.is_empty());
+    driven.give(2, Input::HolderUp { holder: holder(2) });
+    assert_eq!(driven.of(2).len(), 1);
+
     let mut driven = Driven::new(&[1]);
     driven.want(wanted, 0);
     driven.give(1, Input::HolderDown { holder: holder(1) });

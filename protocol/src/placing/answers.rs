@@ -78,6 +78,7 @@ impl Placing {
         if changed {
             self.reconsider_all();
         }
+        self.look_at_short_packs();
     }
 
     pub(super) fn holder_lost(&mut self, id: DeviceId) {
@@ -146,6 +147,7 @@ impl Placing {
             self.claimed(id, root, claim, kept);
         }
         self.settle_condition(id);
+        self.look_at_short_packs();
     }
 
     /// Says that a holder is fine again, when nothing is held against it any more.
@@ -270,7 +272,11 @@ impl Placing {
 
     pub(super) fn local_lost(&mut self, root: ShardRoot) {
         if self.set_here(root, false) {
+            if let Some(pack) = self.packs.get_mut(&root) {
+                pack.missed = true;
+            }
             self.outputs.push_back(Output::LocalLost { root });
+            self.note_if_short(root);
             self.note_if_nowhere(root);
         }
     }

@@ -80,6 +80,8 @@ pub(super) struct Pack {
     /// Its bytes are on this device and may be read.
     pub(super) here: bool,
     pub(super) promised_sites: u8,
+    /// Its bytes were on this device and were lost.
+    pub(super) missed: bool,
     pub(super) safe: bool,
     /// One entry for each known holder.
     pub(super) custody: BTreeMap<DeviceId, Custody>,
@@ -93,6 +95,7 @@ impl Pack {
             seq,
             here: false,
             promised_sites: 0,
+            missed: false,
             safe: false,
             custody: BTreeMap::new(),
         }
@@ -106,6 +109,12 @@ impl Pack {
     /// Whether its bytes are neither here nor known to be, or about to be, at any holder.
     pub(super) fn is_nowhere(&self) -> bool {
         !self.here && !self.custody.values().any(Custody::covers)
+    }
+
+    /// Whether it met the policy once, or was here, and is neither now: nobody but this device sees
+    /// to it that there are enough copies again.
+    pub(super) fn is_short(&self) -> bool {
+        !self.safe && !self.here && (self.promised_sites > 0 || self.missed)
     }
 
     pub(super) fn is_uploading(&self) -> bool {

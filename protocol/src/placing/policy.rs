@@ -103,6 +103,7 @@ impl Placing {
             self.became_unsafe(root);
         }
         self.drop_if_allowed(root, sites);
+        self.note_if_short(root);
     }
 
     /// Whether a holder that can be reached now is still expected to take this metadata pack.

@@ -38,7 +38,7 @@ impl Placing {
             };
             [link, holder.ask_refused_at.filter(|_| !holder.refused.is_empty())]
         });
-        orders.chain(holders.flatten()).min()
+        orders.chain(holders.flatten()).chain(self.bring_back_at()).min()
     }
 
     /// Gives up what is overdue: orders without an answer, attempts to connect.
@@ -61,6 +61,7 @@ impl Placing {
                 None => {}
             }
         }
+        self.end_overdue_fetch();
         let silent: Vec<DeviceId> = self
             .holders
             .iter()
@@ -76,6 +77,7 @@ impl Placing {
 
     /// Orders all that can be ordered now.
     pub(super) fn schedule(&mut self) {
+        self.bring_one_back();
         let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
         for holder in &holders {
             self.ask_refused_again(*holder);

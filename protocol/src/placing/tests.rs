@@ -627,3 +627,5 @@ fn a_receipt_that_could_not_be_kept_is_asked_for_again() {
     driven.keep(by, kept);
     assert!(driven.machine.is_safe(&kept.root));
 }
+
+mod bringing;

@@ -14,6 +14,9 @@ use larder_protocol::{
 };
 
 use super::{Here, groups_of, rotten_between, word};
+
+mod bringing;
+
 use crate::{
     bug::Bug,
     dice::Dice,
@@ -21,6 +24,7 @@ use crate::{
     event::{Event, Line, Link, Synced, ToClient, ToHolder},
     model::{Check, Commit, Property},
 };
+use bringing::Bringing;
 
 /// Own data packs kept here at once: the bounded spool.
 const SPOOL_PACKS: usize = 24;
@@ -54,6 +58,7 @@ pub(crate) struct Source {
     /// Packs whose bytes are damaged here or nowhere at all: the next backup makes them again from
     /// the user's files. (A node stores their chunks in packs of other names.)
     spoilt: BTreeSet<ShardRoot>,
+    bringing: Bringing,
 }
 
 impl Source {
@@ -67,6 +72,7 @@ impl Source {
             making: None,
             frozen: false,
             spoilt: BTreeSet::new(),
+            bringing: Bringing::default(),
         }
     }
 
@@ -290,6 +296,7 @@ impl Source {
     pub(crate) fn lost(&mut self, here: &mut Here<'_>, holder: usize) {
         self.uploads.retain(|_, sending| sending.holder != holder);
         self.pushes.retain(|_, (of, _)| *of != holder);
+        self.fetch_lost(here, holder);
         let holder = here.shared.circle.devices[holder].id;
         self.give(here, Input::HolderLost { holder });
     }
@@ -347,7 +354,11 @@ impl Source {
                 self.pushes.remove(&order);
                 self.give(here, Input::HeadPushed { order, taken: false });
             }
-            ToClient::Heads { .. } | ToClient::Groups { .. } | ToClient::ReadFailed { .. } => {}
+            ToClient::Groups { order, last, wrong, .. } => {
+                self.groups_came(here, order, last, wrong);
+            }
+            ToClient::ReadFailed { order, .. } => self.reading_failed(here, order),
+            ToClient::Heads { .. } => {}
         }
     }
 
@@ -469,6 +480,9 @@ impl Source {
                     here.shared.saw("own copy found damaged");
                     self.give(here, Input::PackLost { root: shard.root });
                 }
+            }
+            Output::BringBack { order, shard, class } => {
+                self.bring_back(here, order, (shard, class));
             }
             Output::LocalLost { root } | Output::PackNowhere { root } => {
                 self.spoilt.insert(root);

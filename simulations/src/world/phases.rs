@@ -85,17 +85,13 @@ impl World {
                 self.shared.violation(Property::Converges, text);
             }
             self.shared.saw("healed");
-            if (0..self.scenario.devices).any(|device| self.needs_repair(device)) {
-                self.shared.saw("excused: needs repair");
-            }
         }
     }
 
     /// A healthy source that could be safe and is not, or a recovery that is not over.
     fn unconverged(&self) -> Option<String> {
         for (number, device) in self.devices.iter().enumerate() {
-            let can = self.can_be_safe(number) && !self.needs_repair(number);
-            if let Some(text) = device.unconverged(can) {
+            if let Some(text) = device.unconverged(self.can_be_safe(number)) {
                 return Some(format!("device {number}: {text}"));
             }
         }
@@ -110,22 +106,6 @@ impl World {
         let sites: std::collections::BTreeSet<usize> =
             healthy.map(|(number, _)| self.shared.circle.devices[number].site).collect();
         sites.len() >= self.shared.circle.copies
-    }
-
-    /// Whether the newest head needs a pack that broken holders have lost and whose local copy is
-    /// gone. Nothing in this version makes a copy from another holder's copy: it waits for ever.
-    fn needs_repair(&self, source: usize) -> bool {
-        if !self.devices.iter().any(|device| device.broken) {
-            return false;
-        }
-        let image = &self.devices[source].disk.image;
-        let needs = image.needs.values().last().into_iter().flatten();
-        needs.into_iter().any(|root| {
-            let receipts = image.receipts.get(root).into_iter().flatten();
-            let site = |holder: &usize| self.shared.circle.devices[*holder].site;
-            let sites: std::collections::BTreeSet<usize> = receipts.map(site).collect();
-            sites.len() < self.shared.circle.copies && !image.files.contains_key(root)
-        })
     }
 
     /// Each source in turn is gone, and comes back from the phrase.

@@ -1,0 +1,146 @@
+//! Bringing back: packs that are on too few sites and not here are fetched from whoever has them, and
+//! placed anew.
+//!
+//! The source's own repair, over its own line: a holder lost what it kept, or was removed, long after
+//! the local copy had gone. Only packs that met the policy once, or were here: of others the device
+//! that made them still has the bytes.
+//! ```text
+//!  short ──BringBack──> fetching ──came──> here ──placed, safe──> dropped as any other
+//!    ^                     └── failed: rest, longer each time
+//! ```
+//! Nothing is fetched that could not be placed: somebody has to keep it, and somebody at another site
+//! has to want it. So a pack that nobody can help costs no traffic and no wake-up.
+//!
+//! Invariants: one fetch at a time, at most [`BROUGHT_BACK_MAX`] packs here for this reason.
+//! Source: specs/placing.md, "Bringing back".
+
+use std::collections::BTreeSet;
+
+use super::{
+    Output, Placing,
+    pack::{Custody, Key, Pack},
+};
+use crate::{
+    ids::{DeviceId, ShardRoot},
+    limits::{BRING_BACK_MS_MAX, BROUGHT_BACK_MAX},
+    order::{Backoff, OrderId},
+    time::Instant,
+};
+
+/// After a fetch that failed: whoever has the pack may be away for a night.
+const BACKOFF: Backoff = Backoff { first_ms: 60_000, most_ms: 3_600_000 };
+
+/// What is short, what is on its way, what is here because of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bringing {
+    short: BTreeSet<Key>,
+    fetching: Option<Fetch>,
+    here: BTreeSet<ShardRoot>,
+    failures: u32,
+    rest_until: Instant,
+    /// Something changed that may make a pack worth fetching.
+    is_due: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fetch {
+    order: OrderId,
+    root: ShardRoot,
+    deadline: Instant,
+}
+
+impl Bringing {
+    pub(super) const fn orders_pending(&self) -> usize {
+        if self.fetching.is_some() { 1 } else { 0 }
+    }
+}
+
+impl Placing {
+    /// Keeps the lists up to date after anything about a pack changed.
+    pub(super) fn note_if_short(&mut self, root: ShardRoot) {
+        let Some(pack) = self.packs.get(&root) else { return };
+        let key = (pack.seq, root);
+        if pack.safe || !pack.here {
+            self.bringing.is_due |= self.bringing.here.remove(&root);
+        }
+        if pack.is_short() {
+            self.bringing.short.insert(key);
+            self.bringing.is_due = true;
+        } else {
+            self.bringing.short.remove(&key);
+        }
+    }
+
+    /// Somebody came who may keep or want what is short.
+    pub(super) fn look_at_short_packs(&mut self) {
+        self.bringing.is_due = !self.bringing.short.is_empty();
+    }
+
+    /// Orders the oldest short pack that can be helped.
+    pub(super) fn bring_one_back(&mut self) {
+        let bringing = &self.bringing;
+        let is_busy = bringing.fetching.is_some() || bringing.here.len() >= BROUGHT_BACK_MAX;
+        if !bringing.is_due || is_busy || bringing.rest_until > self.now {
+            return;
+        }
+        let helps = |(_, root): &&Key| self.packs.get(root).is_some_and(|pack| self.can_help(pack));
+        let Some((_, root)) = bringing.short.iter().find(helps).copied() else {
+            self.bringing.is_due = false;
+            return;
+        };
+        let Some(pack) = self.packs.get(&root) else { return };
+        let (shard, class) = (pack.shard, pack.class);
+        let order = self.numbers.take();
+        let deadline = self.now.after_ms(BRING_BACK_MS_MAX);
+        self.bringing.fetching = Some(Fetch { order, root, deadline });
+        self.outputs.push_back(Output::BringBack { order, shard, class });
+    }
+
+    /// Whether somebody keeps this pack, and somebody else would take it who counts.
+    fn can_help(&self, pack: &Pack) -> bool {
+        let wants = |(id, custody): (&DeviceId, &Custody)| {
+            *custody == Custody::Wanted && self.is_planned(pack, *id)
+        };
+        pack.custody.values().any(Custody::counts) && pack.custody.iter().any(wants)
+    }
+
+    /// The fetch has ended.
+    pub(super) fn brought_back(&mut self, order: OrderId, came: bool) {
+        let Some(Fetch { root, .. }) = self.bringing.fetching.filter(|it| it.order == order) else {
+            return;
+        };
+        self.bringing.fetching = None;
+        self.bringing.is_due = true;
+        if !came {
+            self.bringing.failures = self.bringing.failures.saturating_add(1);
+            let seed = DeviceId::from_bytes(*root.as_bytes());
+            let wait_ms = BACKOFF.wait_ms(self.bringing.failures, &seed);
+            self.bringing.rest_until = self.now.after_ms(wait_ms);
+            return;
+        }
+        self.bringing.failures = 0;
+        self.bringing.here.insert(root);
+        self.set_here(root, true);
+        self.requeue(root);
+        self.reconsider(root);
+    }
+
+    /// Gives up a fetch without an answer.
+    pub(super) fn end_overdue_fetch(&mut self) {
+        let overdue = self.bringing.fetching.filter(|it| it.deadline <= self.now);
+        if let Some(Fetch { order, .. }) = overdue {
+            self.brought_back(order, false);
+        }
+    }
+
+    /// When to come back because of a fetch, or a rest after one.
+    pub(super) fn bring_back_at(&self) -> Option<Instant> {
+        let bringing = &self.bringing;
+        match &bringing.fetching {
+            Some(fetch) => Some(fetch.deadline),
+            None => {
+                (bringing.is_due && bringing.rest_until > self.now).then_some(bringing.rest_until)
+            }
+        }
+    }
+}

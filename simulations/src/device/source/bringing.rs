@@ -1,0 +1,103 @@
+//! How the source's shell brings a pack back: from one holder after the other, whole, verified.
+
+use std::collections::BTreeSet;
+
+use larder_protocol::{
+    fetching::ByteRange,
+    ids::ShardRoot,
+    index::{PackClass, ShardRef},
+    order::OrderId,
+    placing::Input,
+};
+
+use super::{Here, Source, groups_of, tell};
+use crate::{
+    disk::{File, PackRow, Write},
+    event::{Link, ToHolder},
+};
+
+/// A pack on its way back.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    order: OrderId,
+    shard: ShardRef,
+    class: PackClass,
+    holder: usize,
+}
+
+/// What is on its way, and who was asked for it in vain.
+#[derive(Debug, Default)]
+pub(super) struct Bringing {
+    fetch: Option<Fetch>,
+    in_vain: BTreeSet<(ShardRoot, usize)>,
+}
+
+impl Source {
+    pub(super) fn bring_back(
+        &mut self,
+        here: &mut Here<'_>,
+        order: OrderId,
+        (shard, class): (ShardRef, PackClass),
+    ) {
+        here.shared.saw("pack brought back: asked");
+        let kept_by = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
+        let in_vain = &self.bringing.in_vain;
+        let fresh = kept_by.iter().find(|holder| !in_vain.contains(&(shard.root, **holder)));
+        let Some(holder) = fresh.copied() else {
+            // Everybody was asked: from the beginning, the next time.
+            self.bringing.in_vain.retain(|(root, _)| *root != shard.root);
+            return self.give(here, Input::BroughtBack { order, came: false });
+        };
+        let link = Link { client: here.number, holder };
+        if here.shared.network.line(link).is_none() {
+            here.shared.wanted.push(link);
+            return self.give(here, Input::BroughtBack { order, came: false });
+        }
+        self.bringing.fetch = Some(Fetch { order, shard, class, holder });
+        let range = ByteRange::new(0, shard.bytes);
+        tell(here, holder, ToHolder::Read { order, shard, range });
+    }
+
+    /// Verified groups came; with the last one the pack is here, durably.
+    pub(super) fn groups_came(
+        &mut self,
+        here: &mut Here<'_>,
+        order: OrderId,
+        last: u64,
+        wrong: Option<u64>,
+    ) {
+        let Some(fetch) = self.bringing.fetch.take_if(|fetch| fetch.order == order) else { return };
+        if wrong.is_some() {
+            return self.fetch_failed(here, fetch);
+        }
+        if last < groups_of(fetch.shard) {
+            self.bringing.fetch = Some(fetch);
+            return;
+        }
+        let (shard, class) = (fetch.shard, fetch.class);
+        let before = here.disk.image.packs.get(&shard.root).copied();
+        let row = before.unwrap_or(PackRow { shard, class, here: true, promised_sites: 0 });
+        here.write_now(Write::File(shard.root, File::sound(shard.bytes)));
+        here.write_now(Write::Pack(PackRow { here: true, ..row }));
+        here.shared.saw("pack brought back");
+        self.give(here, Input::BroughtBack { order, came: true });
+    }
+
+    pub(super) fn reading_failed(&mut self, here: &mut Here<'_>, order: OrderId) {
+        if let Some(fetch) = self.bringing.fetch.take_if(|fetch| fetch.order == order) {
+            self.fetch_failed(here, fetch);
+        }
+    }
+
+    /// The connection to a holder is lost.
+    pub(super) fn fetch_lost(&mut self, here: &mut Here<'_>, holder: usize) {
+        if let Some(fetch) = self.bringing.fetch.take_if(|fetch| fetch.holder == holder) {
+            self.fetch_failed(here, fetch);
+        }
+    }
+
+    fn fetch_failed(&mut self, here: &mut Here<'_>, fetch: Fetch) {
+        self.bringing.in_vain.insert((fetch.shard.root, fetch.holder));
+        self.give(here, Input::BroughtBack { order: fetch.order, came: false });
+    }
+}
