@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest that an ordinary command may take.
-pub const COMMAND_LIMIT: Duration = Duration::from_secs(900);
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 /// Longest that a node may take to say that it is ready, and to stop when asked.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 

@@ -3,6 +3,24 @@
 use super::*;
 use crate::limits::BROUGHT_BACK_MAX;
 
+/// Two holders of two households that keep these packs; their local copies are gone.
+fn placed(seeds: std::ops::RangeInclusive<u8>) -> Driven {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
+    for seed in seeds.clone() {
+        driven.store(seed, PackClass::Data);
+    }
+    driven.want_all();
+    while !driven.uploads.is_empty() {
+        let (by, shard) = driven.finish_upload();
+        driven.keep(by, shard);
+    }
+    for seed in seeds {
+        assert!(driven.has_said(&Output::DropLocal { shard: shard(seed), sites: 2 }));
+    }
+    driven.said.clear();
+    driven
+}
+
 /// The order to bring something back, if one was given.
 fn brings(driven: &Driven) -> Option<OrderId> {
     driven.said.iter().rev().find_map(|output| match output {
@@ -14,14 +32,7 @@ fn brings(driven: &Driven) -> Option<OrderId> {
 // PLACE-17
 #[test]
 fn a_pack_that_a_holder_lost_is_brought_back_and_placed_anew() {
-    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
-    driven.store(9, PackClass::Data);
-    driven.want_all();
-    for _ in 0..2 {
-        let (by, shard) = driven.finish_upload();
-        driven.keep(by, shard);
-    }
-    assert!(driven.has_said(&Output::DropLocal { shard: shard(9), sites: 2 }));
+    let mut driven = placed(9..=9);
     driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
     driven.give(Input::AskAgain { holder: holder(1) });
     assert!(brings(&driven).is_none(), "nobody said that it is lost");
@@ -47,13 +58,7 @@ fn a_pack_that_a_holder_lost_is_brought_back_and_placed_anew() {
 // PLACE-17
 #[test]
 fn a_short_pack_that_nobody_would_take_costs_nothing() {
-    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
-    driven.store(9, PackClass::Data);
-    driven.want_all();
-    for _ in 0..2 {
-        let (by, shard) = driven.finish_upload();
-        driven.keep(by, shard);
-    }
+    let mut driven = placed(9..=9);
     driven.give(Input::HolderRemoved { holder: holder(1) });
     assert!(!driven.machine.is_safe(&shard(9).root));
     assert!(brings(&driven).is_none());
@@ -68,15 +73,7 @@ fn a_short_pack_that_nobody_would_take_costs_nothing() {
 // PLACE-17
 #[test]
 fn only_a_few_packs_are_here_to_be_placed_anew() {
-    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
-    for seed in 1..=9 {
-        driven.store(seed, PackClass::Data);
-    }
-    driven.want_all();
-    while !driven.uploads.is_empty() {
-        let (by, shard) = driven.finish_upload();
-        driven.keep(by, shard);
-    }
+    let mut driven = placed(1..=9);
     driven.give(Input::AskAgain { holder: holder(1) });
     driven.want_all();
     let mut fetched = 0;
