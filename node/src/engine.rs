@@ -66,7 +66,6 @@ const BLAMES_MAX: usize = 64;
 /// What every home has, member of a vault or not.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) home: Home,
     pub(crate) keys: DeviceKeys,
     pub(crate) state: State,
     pub(crate) cache: ScanCache,
@@ -90,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) config: RwLock<Config>,
     blames: Mutex<Vec<Blamed>>,
     member: RwLock<Option<Arc<Member>>>,
+    // Last, for fields are dropped in order: the lock of the home outlives the files that it guards.
+    pub(crate) home: Home,
 }
 
 /// What a device of a vault has beside.

@@ -118,6 +118,24 @@ fn two_processes_on_one_home_do_no_harm() {
     circle.source.ask(["status"]);
 }
 
+// CLI-8
+#[test]
+fn a_node_that_is_stopping_is_waited_for() {
+    let mut circle = Circle::new(1);
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 74, 5, 1000);
+    circle.backup(&folder);
+    let directory = circle.path("");
+    for _ in 0..8 {
+        circle.source.ask(["down"]);
+        // The next one starts while the first still closes its files.
+        let mut next = Node::new(&directory, "source");
+        next.up();
+        circle.source.kill();
+        circle.source = next;
+    }
+}
+
 #[test]
 fn garbage_on_the_control_socket_and_on_the_udp_port_is_survived() {
     let mut circle = Circle::new(1);
