@@ -11,6 +11,7 @@
 //! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
 //! | [`disk`], [`network`] | small disks that fill up; a network with counters |
 //! | [`dice`] | seeded choices |
+//! | [`tools`] | programs of others, installed when they are missing |
 //! | [`fuzz_targets`] | every decoder as a function of bytes |
 
 pub mod binary;
@@ -22,6 +23,7 @@ pub mod fuzz_targets;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod tools;
 pub mod tree;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ pub fn skipped(case: &str, why: &str) -> bool {
 
 /// A temporary directory with a short name: paths of nearly 4,096 bytes must fit below it.
 pub fn short_directory() -> tempfile::TempDir {
+    tools::ensure();
     tempfile::Builder::new()
         .prefix("ld")
         .rand_bytes(5)

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use clap::{Command as Clap, CommandFactory, Parser};
@@ -403,10 +404,14 @@ fn a_running_node_serves_commands_and_a_second_one_is_refused() {
         let (pipe, path) = (pipe.clone(), path.clone());
         std::thread::spawn(move || larder_to(&pipe, &path, &["up", "--json"]))
     };
-    // The first command waits for a node that is about to listen, as long as the lock is held.
-    while !path.join("lock").exists() || Home::open(&path, "test").is_ok() {
-        std::thread::yield_now();
+    // Only the note is read: whoever takes the lock to see if it is free keeps the node out.
+    let started = Instant::now();
+    while !fs::read_to_string(path.join("lock")).unwrap().ends_with(" up\n") {
+        assert!(!up.is_finished(), "the node gave up");
+        assert!(started.elapsed() < Duration::from_secs(60), "the node does not start");
+        std::thread::sleep(Duration::from_millis(1));
     }
+    // The first command waits for a node that is about to listen.
     let (code, document) = json(&path, &["offer", "5"]);
     assert_eq!((code, &document["offered_bytes"]), (0, &5.into()));
     let (code, document) = json(&path, &["up"]);

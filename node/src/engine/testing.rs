@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -17,6 +18,9 @@ use crate::{
     },
     home::Home,
 };
+
+/// What should happen at once is waited for this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open node; its home goes with it.
 pub(crate) struct TestNode {
@@ -73,10 +77,14 @@ impl TestNode {
         drop(node);
         let path = directory.path().join("home");
         // Tasks that end with the node may hold the home for a moment.
+        let started = Instant::now();
         let node = loop {
             match Home::open(&path, "test") {
                 Ok(home) => break Launcher.open(home, options()).await.unwrap(),
-                Err(crate::home::HomeError::Busy { .. }) => tokio::task::yield_now().await,
+                Err(crate::home::HomeError::Busy { .. }) => {
+                    assert!(started.elapsed() < PATIENCE, "the home stays busy");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 Err(error) => panic!("{error}"),
             }
         };

@@ -1,8 +1,12 @@
 //! What status, peers and doctor say, against the engine in this process.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use super::super::testing::{TestNode, admit, pair, raw};
+use super::super::testing::{PATIENCE, TestNode, admit, pair, raw};
 use crate::command::{
     ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Keep, Outcome, PeerState, Safety,
     SnapshotName, StatusOutcome, Wait,
@@ -292,11 +296,15 @@ async fn a_second_device_sees_everything_and_forgets_nothing_of_the_first() {
     fs::write(folder.join("a"), vec![2; 70_000]).unwrap();
     let newest = first.backup(&folder, Wait::Safe).await;
     let list = Command::Snapshots { device: Some("first".into()), path: None };
+    let started = Instant::now();
     let snapshots = loop {
         // It follows the head that it was given by and by.
         match second.ask(list.clone()).await {
             Outcome::Snapshots(all) if all.snapshots.len() == 2 => break all.snapshots,
-            Outcome::Snapshots(_) => tokio::task::yield_now().await,
+            Outcome::Snapshots(_) => {
+                assert!(started.elapsed() < PATIENCE, "it does not follow");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             other => panic!("{other:?}"),
         }
     };
