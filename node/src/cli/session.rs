@@ -20,10 +20,14 @@ use crate::{
     home::{Home, HomeError, default_directory},
 };
 
-/// A home that another command is about to leave, or a node that is about to listen, is waited
-/// for this long.
+/// A home that another command is about to leave is waited for this long, and so is the node that a
+/// script has just started, where nothing can be done without one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A node that starts or stops is waited for this long.
+const NODE_TIMEOUT: Duration = Duration::from_secs(30);
 const BUSY_POLL: Duration = Duration::from_millis(50);
+/// What the lock file says of a node.
+pub(super) const NODE: &str = "up";
 
 /// One run of the program: which home, and how engines are made.
 pub(super) struct Session<L> {
@@ -109,7 +113,8 @@ impl<L: Launch + 'static> Session<L> {
     async fn target(&self, command: &Command) -> Result<Target, Failure> {
         let purpose = purpose(command);
         let makes_home = matches!(command, Command::Recover { .. } | Command::Join { .. });
-        let give_up = Instant::now() + BUSY_TIMEOUT;
+        let needs_node = matches!(command, Command::Invite { .. });
+        let started = Instant::now();
         loop {
             let client = Client::connect(&self.directory).await.map_err(|error| {
                 Failure::from_error("cannot talk to the node that runs on this home", &error)
@@ -123,10 +128,15 @@ impl<L: Launch + 'static> Session<L> {
             } else {
                 Home::open(&self.directory, purpose)
             };
-            match opened {
-                Err(HomeError::Busy { .. }) if Instant::now() < give_up => {}
-                opened => return Ok(Target::Here(opened?)),
+            let patience = match &opened {
+                Ok(_) if needs_node => BUSY_TIMEOUT,
+                opened => patience(opened, false),
+            };
+            if started.elapsed() >= patience {
+                return Ok(Target::Here(opened?));
             }
+            // Given back, or the node that is about to start would find it taken.
+            drop(opened);
             tokio::time::sleep(BUSY_POLL).await;
         }
     }
@@ -136,14 +146,27 @@ impl<L: Launch + 'static> Session<L> {
         &self,
         open: impl Fn(&Path) -> Result<Home, HomeError>,
     ) -> Result<Home, Failure> {
-        let give_up = Instant::now() + BUSY_TIMEOUT;
+        let started = Instant::now();
         loop {
-            match open(&self.directory) {
-                Err(HomeError::Busy { .. }) if Instant::now() < give_up => {}
-                opened => return Ok(opened?),
+            let opened = open(&self.directory);
+            let listens = matches!(Client::connect(&self.directory).await, Ok(Some(_)));
+            if started.elapsed() >= patience(&opened, listens) {
+                return Ok(opened?);
             }
             tokio::time::sleep(BUSY_POLL).await;
         }
+    }
+}
+
+/// How long it is worth trying again to open a home, given what the last try said.
+fn patience(opened: &Result<Home, HomeError>, a_node_listens: bool) -> Duration {
+    match opened {
+        // It has the home and does not listen: it is about to, or has just stopped to.
+        Err(HomeError::Busy { note, .. }) if note.purpose == NODE && !a_node_listens => {
+            NODE_TIMEOUT
+        }
+        Err(HomeError::Busy { .. }) => BUSY_TIMEOUT,
+        _ => Duration::ZERO,
     }
 }
 

@@ -425,6 +425,28 @@ fn a_running_node_serves_commands_and_a_second_one_is_refused() {
     assert_eq!(larder(&path, &["down"]).0, 1);
 }
 
+// CLI-8
+#[test]
+fn an_invitation_waits_for_the_node_that_a_script_has_just_started() {
+    let home = made();
+    let path = home.path().to_owned();
+    let (code, document) = json(&path, &["invite"]);
+    assert!(document["error"]["message"].as_str().unwrap().contains("no node"), "{document}");
+    assert_eq!(code, 1);
+    let invite = {
+        let path = path.clone();
+        std::thread::spawn(move || json(&path, &["invite"]))
+    };
+    let up = {
+        let path = path.clone();
+        std::thread::spawn(move || larder(&path, &["up"]).0)
+    };
+    // The stand-in answers for the node that it has no invitations.
+    assert_eq!(invite.join().unwrap().1["error"]["message"], "cannot");
+    assert_eq!(larder(&path, &["down"]).0, 0);
+    assert_eq!(up.join().unwrap(), 0);
+}
+
 #[test]
 fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -6,7 +6,11 @@ use clap::{Args, ValueEnum};
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
-use super::{output::Output, session::Session, signals};
+use super::{
+    output::Output,
+    session::{NODE, Session},
+    signals,
+};
 use crate::{
     command::{Engine, ExitKind, Failure, Launch, OpenOptions, Outcome},
     control::Server,
@@ -57,7 +61,7 @@ pub(super) async fn run<L: Launch + 'static>(
 ) -> Result<ExitKind, Failure> {
     let options = arguments.options()?;
     let home =
-        session.own_home(|directory| Home::open(directory, "up")).await.map_err(|failure| {
+        session.own_home(|directory| Home::open(directory, NODE)).await.map_err(|failure| {
             let running = session.directory().join(crate::home::SOCKET).exists();
             match running {
                 true if failure.message.contains("`up`") => {
