@@ -36,6 +36,7 @@ use std::{
 use larder_protocol::{
     ids::{ShardRoot, VaultId},
     index::ShardRef,
+    proof::Challenge,
 };
 
 pub use error::DepotError;
@@ -167,6 +168,19 @@ impl Depot {
         let bad = self.open_shard(root)?.bad_ranges()?;
         self.note(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt });
         Ok(bad)
+    }
+
+    /// Shows one chunk of a shard. The row says when it cannot be shown because it is damaged.
+    ///
+    /// # Errors
+    /// As [`Depot::open_shard`]; [`DepotError::Corrupt`] when the bytes do not have their hash.
+    pub fn prove(&self, challenge: &Challenge) -> Result<Vec<u8>, DepotError> {
+        let root = challenge.shard.root;
+        let proof = self.open_shard(&root)?.prove(challenge);
+        if let Err(DepotError::Corrupt(_)) = &proof {
+            self.note(&root, ShardState::Corrupt);
+        }
+        proof
     }
 
     /// Notes what is known of a shard's bytes in all its rows.

@@ -79,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) closing: CancellationToken,
     /// Invitations that are open, see `join`.
     pub(crate) invitations: Arc<join::Invitations>,
+    /// Which shards are asked of whom just now.
+    pub(crate) examined: custody::Examined,
     /// What this device decides as a holder.
     pub(crate) holding: serve::Holder,
     /// Held during a commit: heads are numbered one after the other.

@@ -40,7 +40,7 @@ mod caller;
 mod room;
 mod uploads;
 
-pub use caller::{Action, Caller, ReadVerdict};
+pub use caller::{Action, Caller, ReadVerdict, ShowVerdict};
 pub use room::{Room, Terms};
 
 use uploads::Put;
@@ -313,6 +313,17 @@ impl Holding {
         match self.kept.get(&(root, vault)) {
             Some(Keeping::Kept(row)) if !row.lost => ReadVerdict::Allowed(row.shard),
             Some(Keeping::Kept(_) | Keeping::Erasing(_)) | None => ReadVerdict::Absent,
+        }
+    }
+
+    /// What a challenge about a shard comes to. A pure question; who asks was let in before, as one
+    /// who may read.
+    pub fn may_show(&self, vault: VaultId, shard: ShardRef) -> ShowVerdict {
+        match self.kept.get(&(shard.root, vault)) {
+            Some(Keeping::Kept(row)) if row.shard != shard => ShowVerdict::Absent,
+            Some(Keeping::Kept(row)) if row.lost => ShowVerdict::Damaged,
+            Some(Keeping::Kept(_)) => ShowVerdict::Look,
+            Some(Keeping::Erasing(_)) | None => ShowVerdict::Absent,
         }
     }
 

@@ -15,11 +15,13 @@
 //! | [`tree`], [`snapshot`], [`manifest`], [`head`] | what was backed up, and the one commit point |
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
-//! | [`placing`], [`holding`], [`recovering`], [`fetching`] | the machines that decide |
+//! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
+//! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
 //!
 //! Source of every format: the page of the same name in `specs/`.
 
+pub mod auditing;
 pub mod cbor;
 pub mod chunk;
 pub mod fetching;
@@ -36,6 +38,7 @@ pub mod pack;
 pub mod pairing;
 pub mod peer;
 pub mod placing;
+pub mod proof;
 pub mod receipt;
 pub mod recovering;
 pub mod retention;

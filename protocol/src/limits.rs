@@ -101,6 +101,15 @@ pub const BRING_BACK_MS_MAX: u64 = 3_600_000;
 /// An upload without progress, the holder's fsync of 64 MiB on a slow disk included.
 pub const UPLOAD_STALL_MS_MAX: u64 = 120_000;
 
+/// Chunks that one audit asks for: one of them at least misses with 99 % when a hundredth of what a
+/// holder keeps is gone. Their proofs, at most 1.5 KiB each, fit one frame.
+pub const AUDIT_CHALLENGES_MAX: usize = 459;
+/// From one audit of a holder to the next.
+pub const AUDIT_EVERY_MS: u64 = 86_400_000;
+/// From the first receipt of a holder to its first audit.
+pub const AUDIT_FIRST_MS: u64 = 600_000;
+/// An answer to an audit: 459 reads of a disk that was asleep.
+pub const AUDIT_MS_MAX: u64 = 120_000;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

@@ -13,7 +13,7 @@
 //!  Unasked ────────> Asked ──> Wanted ────> Uploading ──────────> Keeping ───────────> Kept
 //!     ^                │ └─────────────────────────────────────────^                    │
 //!     │<── refused, failed, lost, time over ───────────────┘                            │
-//!     └<─────────────────────────── the holder says it has lost it (blame) ─────────────┘
+//!     └<──────────────────────────── an audit finds that it is not there ───────────────┘
 //! ```
 //! **A receipt counts only in `Kept`**: after the shell has said that it is durable here.
 //!
@@ -215,10 +215,14 @@ pub enum Input {
         /// Whether the pack is durable on this device now.
         came: bool,
     },
-    /// The user wants to know whether a holder still has what it receipted.
-    AskAgain {
-        /// Whom.
+    /// An audit found that a copy is none: see [`auditing`](crate::auditing).
+    CopyFailed {
+        /// Whose.
         holder: DeviceId,
+        /// Of which pack.
+        root: ShardRoot,
+        /// What it is blamed for; nothing when it owned up to damage.
+        fault: Option<Fault>,
     },
     /// The time named by [`Placing::poll_timeout`] has come.
     TimePassed,
@@ -233,6 +237,8 @@ pub enum Fault {
     WrongReceipt,
     /// It gave a receipt and says now that it does not have the shard.
     LostShard,
+    /// It gave a receipt and shows other bytes.
+    WrongProof,
     /// Another number of verdicts than shards offered.
     WrongCount,
 }
@@ -465,7 +471,7 @@ impl Placing {
                 self.reconsider_all();
             }
             Input::BroughtBack { order, came } => self.brought_back(order, came),
-            Input::AskAgain { holder } => self.ask_again(holder),
+            Input::CopyFailed { holder, root, fault } => self.copy_failed(holder, root, fault),
             Input::TimePassed => {}
         }
         if frees_nothing {

@@ -5,15 +5,17 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 use larder_protocol::{
+    auditing::{self, Auditing, Finding},
     fetching::{self, ByteRange, Fetching, Ranges, StripeFailure},
     holding::{self, Caller, Holding, PutFailure, Row, Terms},
     ids::{DeviceId, HeadHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     limits::{
-        FETCH_BYTES_TOTAL_MAX, OFFER_SHARDS_MAX, PUTS_TOTAL_MAX, SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
+        AUDIT_CHALLENGES_MAX, FETCH_BYTES_TOTAL_MAX, OFFER_SHARDS_MAX, PUTS_TOTAL_MAX,
+        SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
     },
     order::OrderId,
-    placing::{self, Claim, Copies, KnownPack, Placing, Policy, Site, Upload},
+    placing::{self, Claim, Copies, Fault, KnownPack, Placing, Policy, Site, Upload},
     receipt::{Receipt, ReceiptBody},
     recovering::{self, HeadSeen, Recovering},
     time::{Instant, Timestamp},
@@ -148,7 +150,11 @@ impl Draw {
                 copies: Copies::Fixed(u8::try_from(self.below(4)).unwrap()),
                 keep_own: self.yes(),
             }),
-            17 if self.yes() => Input::AskAgain { holder },
+            17 => Input::CopyFailed {
+                holder,
+                root: self.root(),
+                fault: self.yes().then_some(Fault::WrongProof),
+            },
             18 => Input::BroughtBack { order, came: self.yes() },
             _ => Input::TimePassed,
         }
@@ -227,6 +233,32 @@ impl Draw {
         let all =
             [PutFailure::Aborted, PutFailure::WrongBytes, PutFailure::DiskFull, PutFailure::Disk];
         all[usize::try_from(self.below(4)).unwrap()]
+    }
+
+    fn finding(&mut self) -> Finding {
+        match self.below(5) {
+            0 => Finding::Wrong,
+            1 => Finding::Absent,
+            2 => Finding::Damaged,
+            3 => Finding::Unable(self.refusal()),
+            _ => Finding::Proven,
+        }
+    }
+
+    fn auditing_input(&mut self) -> auditing::Input {
+        use auditing::Input;
+        let (holder, order) = (self.device(), self.order());
+        match self.below(12) {
+            0..3 => Input::Kept { holder, shard: self.shard() },
+            3 => Input::Forgotten { holder, root: self.root() },
+            4 => Input::ProvenBefore { holder, age_ms: self.number() },
+            5 => Input::HolderConnected { holder },
+            6 if self.below(4) == 0 => Input::HolderRemoved { holder },
+            7 => Input::Failed { order },
+            8 => Input::AskAll { holder },
+            9 => Input::Answered { order, findings: self.many(4, Self::finding) },
+            _ => Input::TimePassed,
+        }
     }
 
     fn fetching_input(&mut self) -> fetching::Input {
@@ -323,6 +355,38 @@ fn placing_keeps_its_bounds() {
             assert!(machine.orders_pending() <= UPLOADS_TOTAL_MAX + 2 * 6 + 1);
             let status = machine.status();
             assert!(status.safe_packs <= status.packs);
+        }
+    });
+}
+
+#[test]
+fn auditing_keeps_its_bounds_and_takes_copies_away_by_answers_only() {
+    with_seeds(|draw, clock| {
+        let mut machine = Auditing::new(draw.id());
+        let mut asked = Vec::new();
+        for _ in 0..INPUTS {
+            let mut input = draw.auditing_input();
+            // Now and then a sound answer, so that more than the first question is reached.
+            if draw.yes()
+                && let Some((order, count)) = asked.pop()
+            {
+                let findings = (0..count).map(|_| draw.finding()).collect();
+                input = auditing::Input::Answered { order, findings };
+            }
+            let is_answer = matches!(input, auditing::Input::Answered { .. });
+            machine.handle_input(clock(draw), input);
+            while let Some(output) = machine.poll_output() {
+                match output {
+                    auditing::Output::Challenge { order, challenges, .. } => {
+                        assert!((1..=AUDIT_CHALLENGES_MAX).contains(&challenges.len()));
+                        asked.push((order, challenges.len()));
+                    }
+                    auditing::Output::CopyFailed { .. } | auditing::Output::NoteProven { .. } => {
+                        assert!(is_answer);
+                    }
+                }
+            }
+            assert!(machine.orders_pending() <= 6, "one for each holder");
         }
     });
 }

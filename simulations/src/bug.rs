@@ -38,6 +38,8 @@ pub enum Bug {
     CheckClonesAtCommitOnly,
     /// A source that was suspended does not look at its timers again.
     ForgetTimers,
+    /// A source takes whatever a holder shows for a proof.
+    AcceptAnyProof,
     /// A restorer reports stripes done without verifying them.
     StripeUnverified,
     /// A restorer reports a lost connection as wrong bytes.
@@ -62,6 +64,7 @@ impl Bug {
         Self::TrustRolledBackDisk,
         Self::CheckClonesAtCommitOnly,
         Self::ForgetTimers,
+        Self::AcceptAnyProof,
         Self::StripeUnverified,
         Self::LossAsWrongBytes,
     ];

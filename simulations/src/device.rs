@@ -7,6 +7,7 @@
 //! [`crate::bug::Bug`], and only there.
 
 use larder_protocol::{
+    fetching::StripeFailure,
     ids::ShardRoot,
     index::ShardRef,
     limits::{FETCH_BYTES_TOTAL_MAX, PUTS_TOTAL_MAX, UPLOADS_TOTAL_MAX},
@@ -238,7 +239,15 @@ impl Device {
             return;
         }
         let mut here = here!(self, shared);
-        if let Role::Member { holder, .. } = &mut self.role {
+        if let Role::Member { holder, source } = &mut self.role {
+            if let ToHolder::Read { order, shard, .. } = &message
+                && source.has_to_show(line.link.client, shard.root)
+            {
+                let failure = StripeFailure::Forbidden;
+                return here
+                    .shared
+                    .tell_client(line, ToClient::ReadFailed { order: *order, failure });
+            }
             holder.asked(&mut here, line, message);
         }
     }
@@ -411,7 +420,7 @@ impl Device {
         let broken = match &self.role {
             Role::Member { source, holder } => {
                 let holders = shared.circle.devices.len();
-                source.orders_pending() > UPLOADS_TOTAL_MAX + 2 * holders
+                source.orders_pending() > UPLOADS_TOTAL_MAX + 3 * holders
                     || holder.puts_pending() > PUTS_TOTAL_MAX
             }
             Role::Recovering(restorer) => restorer.bytes_in_flight() > FETCH_BYTES_TOTAL_MAX,

@@ -1,10 +1,12 @@
 //! What can happen in the world, and what devices say to each other.
 
 use larder_protocol::{
+    auditing::Finding,
     fetching::{ByteRange, StripeFailure},
     head::SignedHead,
     index::{PackClass, ShardRef},
     order::OrderId,
+    proof::Challenge,
     receipt::Receipt,
     wire::message::{OfferedShard, Refusal, Verdict},
 };
@@ -64,6 +66,10 @@ pub(crate) enum ToHolder {
     StopRead {
         order: OrderId,
     },
+    Audit {
+        order: OrderId,
+        challenges: Vec<Challenge>,
+    },
 }
 
 /// From whoever was dialled.
@@ -110,6 +116,11 @@ pub(crate) enum ToClient {
     ReadFailed {
         order: OrderId,
         failure: StripeFailure,
+    },
+    /// What is shown for each challenge, checked already, and whether it was really there.
+    Shown {
+        order: OrderId,
+        shown: Vec<(Finding, bool)>,
     },
 }
 
@@ -257,6 +268,7 @@ impl ToHolder {
             Self::PullHeads { order } => 7 + (order.0 << 8),
             Self::Read { order, range, .. } => 8 + ((order.0 ^ (range.start << 16)) << 8),
             Self::StopRead { order } => 9 + (order.0 << 8),
+            Self::Audit { order, .. } => 10 + (order.0 << 8),
         }
     }
 }
@@ -274,6 +286,7 @@ impl ToClient {
             Self::Heads { order, .. } => 8 + (order.0 << 8),
             Self::Groups { order, first, .. } => 9 + ((order.0 ^ (*first << 16)) << 8),
             Self::ReadFailed { order, .. } => 10 + (order.0 << 8),
+            Self::Shown { order, .. } => 11 + (order.0 << 8),
         }
     }
 }

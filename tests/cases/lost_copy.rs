@@ -23,7 +23,7 @@ fn what_a_holder_lost_is_placed_anew_without_a_new_backup() {
     }
     circle.holders[0].up();
 
-    // Asking is what brings it to light; the exit code says that something is lacking.
+    // It owns up when it is asked to show them; the exit code says that something is lacking.
     circle.source.cli(["verify"], [""; 0]).expect_code(1);
     eventually("everything is safe again", Duration::from_secs(120), || {
         circle.source.ask(["snapshots"])["snapshots"][0]["safety"] == "safe"

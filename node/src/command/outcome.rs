@@ -441,6 +441,10 @@ pub struct Peer {
     pub holds_bytes: u64,
     /// Shards it has signed for.
     pub holds_shards: u64,
+    /// Those of them of which it has shown a chunk at least once.
+    pub proven_shards: u64,
+    /// When it last showed one; `null` for never.
+    pub last_proof: Option<Time>,
     /// Bytes that we keep for its vault.
     pub kept_bytes: u64,
     /// Its addresses as far as known.
@@ -523,7 +527,7 @@ pub struct VerifyOutcome {
     pub holders: Vec<AskedHolder>,
 }
 
-/// A holder that was asked whether it still has what it signed for.
+/// A holder that had to show what it signed for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedHolder {
     /// Id of its device.
@@ -534,7 +538,7 @@ pub struct AskedHolder {
     pub answered: bool,
     /// Shards it has signed for.
     pub shards: u64,
-    /// Those of them that it does not have any more. Exit code 1 when not 0.
+    /// Those of them that it could not show. Exit code 1 when not 0.
     pub lacking: u64,
 }
 

@@ -169,6 +169,8 @@ fn about_nodes() -> Vec<Outcome> {
         granted_bytes: Some(1_000_000),
         holds_bytes: 2048,
         holds_shards: 2,
+        proven_shards: 1,
+        last_proof: Some(time(1_700_000_000)),
         kept_bytes: 4096,
         addresses: vec!["192.0.2.1:4242".to_owned()],
     };

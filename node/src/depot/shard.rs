@@ -14,7 +14,7 @@ use bao_tree::{
         sync::{Outboard, ReadAt, encode_ranges_validated, valid_ranges},
     },
 };
-use larder_protocol::{index::ShardRef, limits::GROUP_BYTES};
+use larder_protocol::{index::ShardRef, limits::GROUP_BYTES, proof::Challenge};
 
 use super::{DepotError, ShardHasher, disk::Layout, error::is_damage};
 
@@ -120,6 +120,25 @@ impl Shard {
             }
             Err(_) => Err(EncodeFault::Corrupt),
         }
+    }
+
+    /// Shows one chunk of this shard to somebody who doubts that it is here.
+    ///
+    /// # Errors
+    /// [`DepotError::Corrupt`] when the bytes do not have their hash: then nothing is shown.
+    pub fn prove(&self, challenge: &Challenge) -> Result<Vec<u8>, DepotError> {
+        let (root, range) = (self.shard.root, challenge.group());
+        let mut group = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
+        match FileExt::read_exact_at(&self.data, &mut group, range.start) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(DepotError::Corrupt(root));
+            }
+            other => other.map_err(DepotError::reading("read a shard", root))?,
+        }
+        let pairs = challenge.pairs().into_iter().map(|at| self.outboard.pair(at));
+        let pairs: Vec<[u8; 64]> =
+            pairs.collect::<io::Result<_>>().map_err(DepotError::reading("read a shard", root))?;
+        challenge.prove(&group, &pairs).map_err(|_| DepotError::Corrupt(root))
     }
 
     /// The byte ranges that do not have their hash, joined and in order.
@@ -243,6 +262,21 @@ pub(super) struct OutboardFile {
     pub(super) file: Option<File>,
 }
 
+impl OutboardFile {
+    /// Both hashes of one inner node, by its number in pre-order.
+    fn pair(&self, number: u64) -> io::Result<[u8; 64]> {
+        // Missing, cut short or unreadable: hashes that verify nothing.
+        let mut pair = [0; 64];
+        let Some(file) = &self.file else { return Ok(pair) };
+        match FileExt::read_exact_at(file, &mut pair, number * 64) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_damage(&error) => {
+                Ok([0; 64])
+            }
+            other => other.map(|()| pair),
+        }
+    }
+}
+
 impl Outboard for OutboardFile {
     fn root(&self) -> blake3::Hash {
         self.root
@@ -253,17 +287,10 @@ impl Outboard for OutboardFile {
     }
 
     fn load(&self, node: TreeNode) -> io::Result<Option<(blake3::Hash, blake3::Hash)>> {
-        let (Some(file), Some(offset)) = (&self.file, self.tree.pre_order_offset(node)) else {
+        let (Some(_), Some(offset)) = (&self.file, self.tree.pre_order_offset(node)) else {
             return Ok(None);
         };
-        let mut pair = [0; 64];
-        match FileExt::read_exact_at(file, &mut pair, offset * 64) {
-            // Cut short or unreadable: hashes that verify nothing.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_damage(&error) => {
-                pair = [0; 64];
-            }
-            other => other?,
-        }
+        let pair = self.pair(offset)?;
         let (left, right) = pair.split_at(32);
         let hash = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).expect("half of 64 bytes").into();
         Ok(Some((hash(left), hash(right))))

@@ -12,6 +12,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use larder_protocol::{
+    auditing::{self, Auditing, HolderAudits},
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
     order::OrderId,
@@ -29,10 +30,17 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
+
 use crate::{
     depot::{DepotError, Origin, ShardRow, ShardState, Tenure},
     net::PutError,
 };
+
+mod audits;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use audits::Examined;
 
 /// Facts waiting for the machine. Workers wait for room; the machine's task never sends to it.
 const FACTS_MAX: usize = 256;
@@ -58,6 +66,8 @@ const FOR_LATER: u8 = 2;
 
 enum Fact {
     Input(Input),
+    Audit(auditing::Input),
+    AskAudits(oneshot::Sender<BTreeMap<DeviceId, HolderAudits>>),
     Sent(u64),
     AskStatus(oneshot::Sender<Status>),
 }
@@ -87,11 +97,13 @@ impl Custody {
         super::commit::correct_listed(core, member)?;
         let mut machine = Placing::new(member.vault, policy);
         let published = prime(core, member, &mut machine)?;
+        let auditing = audits::prime(core)?;
         show.send_modify(|view| view.published_seq = published);
         let task = Task {
             core: Arc::clone(core),
             member: Arc::clone(member),
             machine,
+            auditing,
             facts: facts.clone(),
             uploads: BTreeMap::new(),
             show,
@@ -116,6 +128,18 @@ impl Custody {
         let (answer, status) = oneshot::channel();
         self.facts.send(Fact::AskStatus(answer)).await.ok()?;
         status.await.ok()
+    }
+
+    /// Has everything that a holder keeps asked for.
+    pub(crate) async fn audit(&self, holder: DeviceId) {
+        let _ = self.facts.send(Fact::Audit(auditing::Input::AskAll { holder })).await;
+    }
+
+    /// How the audits of each holder stand.
+    pub(crate) async fn audits(&self) -> Option<BTreeMap<DeviceId, HolderAudits>> {
+        let (answer, audits) = oneshot::channel();
+        self.facts.send(Fact::AskAudits(answer)).await.ok()?;
+        audits.await.ok()
     }
 
     /// What changes as things become safe.
@@ -179,6 +203,7 @@ struct Task {
     core: Arc<Core>,
     member: Arc<Member>,
     machine: Placing,
+    auditing: Auditing,
     facts: mpsc::Sender<Fact>,
     uploads: BTreeMap<OrderId, AbortHandle>,
     show: watch::Sender<View>,
@@ -188,7 +213,8 @@ impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Fact>) {
         loop {
             self.drain().await;
-            let timeout = self.machine.poll_timeout();
+            let timeouts = [self.machine.poll_timeout(), self.auditing.poll_timeout()];
+            let timeout = timeouts.into_iter().flatten().min();
             let wake = async {
                 match timeout {
                     Some(instant) => sleep_until(self.core.clock.moment(instant)).await,
@@ -199,13 +225,20 @@ impl Task {
                 fact = inbox.recv() => match fact {
                     None => return,
                     Some(Fact::Input(input)) => self.take(input),
+                    Some(Fact::Audit(input)) => self.audit(input),
+                    Some(Fact::AskAudits(answer)) => {
+                        let _ = answer.send(self.auditing.status());
+                    }
                     Some(Fact::Sent(bytes)) => self.show.send_modify(|v| v.sent_bytes += bytes),
                     Some(Fact::AskStatus(answer)) => {
                         // Whoever asked may be gone.
                         let _ = answer.send(self.machine.status());
                     }
                 },
-                () = wake => self.take(Input::TimePassed),
+                () = wake => {
+                    self.take(Input::TimePassed);
+                    self.audit(auditing::Input::TimePassed);
+                }
                 () = self.core.closing.cancelled() => return,
             }
         }
@@ -214,6 +247,9 @@ impl Task {
     fn take(&mut self, input: Input) {
         if let Input::UploadEnded { order, .. } = &input {
             self.uploads.remove(order);
+        }
+        if let Some(input) = audits::heard(&input) {
+            self.audit(input);
         }
         self.machine.handle_input(self.core.clock.now(), input);
     }
@@ -229,6 +265,10 @@ impl Task {
                     Output::KeepReceipt { receipt } => receipts.push(receipt),
                     other => self.carry_out(other).await,
                 }
+            }
+            while let Some(output) = self.auditing.poll_output() {
+                any = true;
+                self.carry_out_audit(output).await;
             }
             let spool_bytes = self.machine.spool_bytes();
             self.show.send_if_modified(|view| {
@@ -259,8 +299,9 @@ impl Task {
             return;
         }
         for receipt in receipts {
-            let (holder, root) = (receipt.body.holder, receipt.body.shard.root);
-            self.take(Input::ReceiptKept { holder, root });
+            let (holder, shard) = (receipt.body.holder, receipt.body.shard);
+            self.take(Input::ReceiptKept { holder, root: shard.root });
+            self.audit(auditing::Input::Kept { holder, shard });
         }
     }
 
@@ -277,6 +318,7 @@ impl Task {
                 }
             }
             Output::ForgetReceipt { holder, root } => {
+                self.audit(auditing::Input::Forgotten { holder, root });
                 let core = Arc::clone(&self.core);
                 log_failure(super::on_disk(move || core.state.drop_receipt(&root, &holder)).await);
             }
@@ -508,9 +550,7 @@ const fn describe(fault: Fault) -> &'static str {
         Fault::ForgedReceipt => "gave a receipt with a wrong signature",
         Fault::WrongReceipt => "gave a receipt for something else",
         Fault::LostShard => "lost a shard for which it had given a receipt",
+        Fault::WrongProof => "showed other bytes than those for which it had given a receipt",
         Fault::WrongCount => "answered an offer with a wrong number of verdicts",
     }
 }
-
-#[cfg(test)]
-mod tests;

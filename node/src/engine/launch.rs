@@ -156,6 +156,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
     let core = Arc::new(Core {
+        examined: super::custody::Examined::default(),
         home,
         keys,
         state,

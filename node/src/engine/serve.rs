@@ -8,22 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use larder_protocol::{
     head::{Offered, SignedHead},
     holding::{
-        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row, Terms,
+        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row,
+        ShowVerdict, Terms,
     },
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     keys::device::DeviceKeys,
     limits::{FRAME_BYTES_MAX, HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
+    proof::Challenge,
     receipt::{Receipt, ReceiptBody},
-    wire::message::{Answer, Refusal, Request, Standing, VERSION, Verdict},
+    wire::message::{Answer, Refusal, Request, Shown, Standing, VERSION, Verdict},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, clock::wall, join, on_disk};
 use crate::{
-    depot::{Depot, Origin, ShardRow, ShardState, Tenure},
+    depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
     state::State,
     vaults::{Relation, Vaults},
@@ -81,6 +83,11 @@ impl Holder {
     /// What a vault is told of its place here.
     pub(crate) fn standing(&self, vault: VaultId) -> Standing {
         self.lock().holding.standing(vault)
+    }
+
+    /// What a challenge about a shard comes to, before it is looked at.
+    fn may_show(&self, vault: VaultId, shard: ShardRef) -> ShowVerdict {
+        self.lock().holding.may_show(vault, shard)
     }
 
     /// The bytes of a kept shard are damaged or gone.
@@ -165,6 +172,14 @@ impl Server {
                 let orders = machine.tell(Input::Offered { request, caller, vault, shards });
                 drop(machine);
                 offer_answer(&core.keys, orders)
+            }
+            Request::Audit { vault, challenges } => {
+                caller.permit(Action::Read, vault)?;
+                let shown = on_disk(move || {
+                    let show = |challenge| show(&core, vault, challenge);
+                    Ok::<_, EngineError>(challenges.iter().map(show).collect())
+                });
+                Ok(Answer::Shown { shown: shown.await.map_err(|_| Refusal::Internal)? })
             }
             Request::Put { .. } => Err(Refusal::Malformed),
         }
@@ -267,6 +282,10 @@ impl Serve for Server {
 
     fn may_read(&self, from: &DeviceId, root: &ShardRoot) -> bool {
         let Ok(core) = self.core() else { return false };
+        // AUDIT-8: who has to show a shard does not get it here.
+        if core.examined.has_to_show(from, root) {
+            return false;
+        }
         let caller = caller(&core.vaults, *from);
         match core.holding.lock().holding.may_read(&caller, *root) {
             ReadVerdict::Allowed(_) => true,
@@ -287,6 +306,28 @@ impl Serve for Server {
             && let Err(error) = join::answer_stranger(&core, from, stream).await
         {
             warn!("a pairing did not succeed: {error}");
+        }
+    }
+}
+
+/// Shows one chunk, or says why not. Damage that is met is owned up to from then on.
+fn show(core: &Core, vault: VaultId, challenge: &Challenge) -> Shown {
+    let root = challenge.shard.root;
+    match core.holding.may_show(vault, challenge.shard) {
+        ShowVerdict::Absent => return Shown::Absent,
+        ShowVerdict::Damaged => return Shown::Damaged,
+        ShowVerdict::Look => {}
+    }
+    match core.depot.prove(challenge) {
+        Ok(proof) => Shown::Proof(proof.into()),
+        Err(DepotError::Corrupt(_) | DepotError::Missing(_)) => {
+            warn!("shard {} was found damaged when it had to be shown", root.short());
+            core.holding.bytes_lost(root);
+            Shown::Damaged
+        }
+        Err(error) => {
+            warn!("shard {} could not be shown: {error}", root.short());
+            Shown::Unable(Refusal::Internal)
         }
     }
 }

@@ -1,19 +1,30 @@
-//! Receipts: which holder has signed for which shard. Durable before it counts.
+//! Receipts: which holder has signed for which shard, durable before it counts; and when it last
+//! showed that it has it.
+
+use std::collections::BTreeMap;
 
 use larder_protocol::{
     cbor,
     ids::{DeviceId, ShardRoot},
     receipt::Receipt,
+    time::Timestamp,
 };
-use redb::{TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{State, StateError, record, values};
 
 /// Key: shard root, then holder.
 const RECEIPTS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("receipts");
 
+/// When a holder last showed a chunk of what it signed for: seconds since 1970. Keys as above.
+const PROVEN: TableDefinition<'_, &[u8; 64], u64> = TableDefinition::new("proven");
+
+/// When what was last shown, by holder.
+pub type Proofs = BTreeMap<DeviceId, BTreeMap<ShardRoot, Timestamp>>;
+
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(RECEIPTS)?;
+    tx.open_table(PROVEN)?;
     Ok(())
 }
 
@@ -48,7 +59,46 @@ impl State {
     pub fn drop_receipt(&self, root: &ShardRoot, holder: &DeviceId) -> Result<(), StateError> {
         self.write(|tx| {
             tx.open_table(RECEIPTS)?.remove(&key(root, holder))?;
+            tx.open_table(PROVEN)?.remove(&key(root, holder))?;
             Ok(())
+        })
+    }
+
+    /// Remembers that a holder showed a chunk of each of these.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn note_proven(
+        &self,
+        holder: &DeviceId,
+        roots: &[ShardRoot],
+        at: Timestamp,
+    ) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(PROVEN)?;
+            for root in roots {
+                table.insert(&key(root, holder), at.0)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Everything that was shown, and when.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn proofs(&self) -> Result<Proofs, StateError> {
+        self.read(|tx| {
+            let mut proofs = Proofs::new();
+            for row in tx.open_table(PROVEN)?.iter()? {
+                let (key, at) = row?;
+                let (root, holder) = key.value().split_at(32);
+                let id = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).expect("half of 64 bytes");
+                let (root, holder) =
+                    (ShardRoot::from_bytes(id(root)), DeviceId::from_bytes(id(holder)));
+                proofs.entry(holder).or_default().insert(root, Timestamp(at.value()));
+            }
+            Ok(proofs)
         })
     }
 

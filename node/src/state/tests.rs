@@ -60,6 +60,15 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     let state = State::open(home.path()).unwrap();
     assert_eq!(state.receipts_for(&shard(1).root).unwrap(), [receipt]);
     assert_eq!(state.receipts_for(&shard(2).root).unwrap(), []);
+    assert!(state.proofs().unwrap().is_empty());
+    let holder = keys.id();
+    let (roots, at) = ([shard(1).root, shard(2).root], Timestamp(7));
+    state.note_proven(&holder, &roots, at).unwrap();
+    state.note_proven(&holder, &roots[..1], Timestamp(9)).unwrap();
+    let proven = state.proofs().unwrap().remove(&holder).unwrap();
+    assert_eq!(proven.into_iter().collect::<Vec<_>>(), [(roots[0], Timestamp(9)), (roots[1], at)]);
+    state.drop_receipt(&roots[0], &holder).unwrap();
+    assert_eq!(state.proofs().unwrap()[&holder].len(), 1);
     assert_eq!(state.grants().unwrap(), [grant]);
     assert_eq!(state.published_seq().unwrap(), 4, "never goes back");
 }

@@ -82,6 +82,17 @@ impl Caller {
     }
 }
 
+/// What a challenge comes to before any byte is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowVerdict {
+    /// It is kept: look and show.
+    Look,
+    /// It is not kept for this vault, or has another length.
+    Absent,
+    /// It is kept, and its bytes are known to be lost.
+    Damaged,
+}
+
 /// Answer to "may this caller read this shard?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadVerdict {

@@ -209,3 +209,18 @@ fn the_user_may_delete_and_the_row_goes_before_the_file() {
     assert_eq!(dropped, [Output::DropFile { root }]);
     assert_eq!(holding.kept_for(VAULT), (0, 0));
 }
+
+// HOLD-10
+#[test]
+fn what_has_to_be_shown_is_looked_at_only_if_it_is_kept_for_that_vault_and_well() {
+    let mut holding = holding(10_000, 10_000, 10_000);
+    store(&mut holding, 1, shard(1, 500));
+    assert_eq!(holding.may_show(VAULT, shard(1, 500)), ShowVerdict::Look);
+    assert_eq!(holding.may_show(VAULT, shard(1, 501)), ShowVerdict::Absent);
+    assert_eq!(holding.may_show(OTHER, shard(1, 500)), ShowVerdict::Absent);
+    assert_eq!(holding.may_show(VAULT, shard(2, 500)), ShowVerdict::Absent);
+    give(&mut holding, Input::BytesLost { root: shard(1, 500).root });
+    assert_eq!(holding.may_show(VAULT, shard(1, 500)), ShowVerdict::Damaged);
+    give(&mut holding, Input::DeleteAsked { vault: VAULT, root: shard(1, 500).root });
+    assert_eq!(holding.may_show(VAULT, shard(1, 500)), ShowVerdict::Absent);
+}

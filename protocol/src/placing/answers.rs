@@ -116,12 +116,11 @@ impl Placing {
         for root in &roots {
             let Some(pack) = self.packs.get_mut(root) else { continue };
             let Some(custody) = pack.custody.get_mut(&id) else { continue };
-            *custody = if custody.counts() {
-                Custody::Kept
-            } else {
+            // A receipt may have become known from elsewhere meanwhile.
+            if !custody.counts() {
                 holder.unasked.insert((pack.seq, *root));
-                Custody::Unasked
-            };
+                *custody = Custody::Unasked;
+            }
         }
         Some((id, roots))
     }
@@ -138,13 +137,12 @@ impl Placing {
     pub(super) fn offer_answered(&mut self, order: OrderId, claims: Vec<Claim>) {
         let Some(Order::Offer { roots, .. }) = self.orders.get(&order) else { return };
         let right_count = roots.len() == claims.len();
-        let kept_before: Vec<bool> = roots.iter().map(|root| self.was_kept(order, *root)).collect();
         let Some((id, roots)) = self.end_order(order) else { return };
         if !right_count {
             return self.blame(id, Fault::WrongCount, None);
         }
-        for ((root, claim), kept) in roots.into_iter().zip(claims).zip(kept_before) {
-            self.claimed(id, root, claim, kept);
+        for (root, claim) in roots.into_iter().zip(claims) {
+            self.claimed(id, root, claim);
         }
         self.settle_condition(id);
         self.look_at_short_packs();
@@ -159,29 +157,13 @@ impl Placing {
         }
     }
 
-    fn was_kept(&self, order: OrderId, root: ShardRoot) -> bool {
-        let Some(Order::Offer { holder, .. }) = self.orders.get(&order) else { return false };
-        let custody = self.packs.get(&root).and_then(|pack| pack.custody.get(holder));
-        custody.is_some_and(Custody::counts)
-    }
-
-    fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim, kept: bool) {
-        let has_lost = kept && matches!(claim, Claim::Wanted | Claim::Refused(_));
-        if has_lost {
-            self.outputs.push_back(Output::ForgetReceipt { holder: id, root });
-            self.blame(id, Fault::LostShard, Some(root));
-            if let Some(holder) = self.holders.get_mut(&id) {
-                holder.lost = holder.lost.saturating_add(1);
-            }
-            self.set_custody(id, root, Custody::Unasked);
+    fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim) {
+        let custody = self.packs.get(&root).and_then(|pack| pack.custody.get(&id));
+        if custody.is_some_and(Custody::counts) {
+            return;
         }
         match claim {
             Claim::Wanted => self.set_custody(id, root, Custody::Wanted),
-            Claim::Kept(receipt) if kept => {
-                if !self.receipt_is_right(id, root, &receipt) {
-                    self.blame(id, Fault::WrongReceipt, Some(root));
-                }
-            }
             Claim::Kept(receipt) => self.receipt_came(id, root, receipt),
             Claim::Refused(Refusal::Quota) => self.no_room(id, root, Condition::QuotaUsed),
             Claim::Refused(Refusal::Full) => self.no_room(id, root, Condition::Full),
@@ -197,9 +179,24 @@ impl Placing {
             Claim::Forged => self.blame(id, Fault::ForgedReceipt, Some(root)),
         }
         self.reconsider(root);
-        if has_lost {
-            self.note_if_nowhere(root);
+    }
+
+    /// What was a copy is none: the holder is offered the pack anew, if that matters.
+    pub(super) fn copy_failed(&mut self, id: DeviceId, root: ShardRoot, fault: Option<Fault>) {
+        let custody = self.packs.get(&root).and_then(|pack| pack.custody.get(&id));
+        if !custody.is_some_and(Custody::counts) {
+            return;
         }
+        self.outputs.push_back(Output::ForgetReceipt { holder: id, root });
+        if let Some(fault) = fault {
+            self.blame(id, fault, Some(root));
+        }
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.lost = holder.lost.saturating_add(1);
+        }
+        self.set_custody(id, root, Custody::Unasked);
+        self.reconsider(root);
+        self.note_if_nowhere(root);
     }
 
     /// Moves a pack to the queue of a holder that fits its new custody.
@@ -326,15 +323,6 @@ impl Placing {
         self.outputs.push_back(Output::Blame { holder: id, fault, root });
         if fault != Fault::LostShard {
             self.rest(id, DISTRUST_BACKOFF, Condition::Distrusted);
-        }
-    }
-
-    pub(super) fn ask_again(&mut self, id: DeviceId) {
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        for (root, pack) in &self.packs {
-            if pack.custody.get(&id) == Some(&Custody::Kept) {
-                holder.unasked.insert((pack.seq, *root));
-            }
         }
     }
 }

@@ -32,8 +32,8 @@ pub struct KnownPack {
 pub(super) enum Custody {
     /// To be offered, when it matters.
     Unasked,
-    /// In an offer that is under way. `kept`: it has a receipt already and is only asked again.
-    Asked { kept: bool },
+    /// In an offer that is under way.
+    Asked,
     /// The holder would take it.
     Wanted,
     /// The holder had no room; asked again later.
@@ -49,7 +49,7 @@ pub(super) enum Custody {
 impl Custody {
     /// Whether a durable receipt stands behind it.
     pub(super) const fn counts(&self) -> bool {
-        matches!(self, Self::Kept | Self::Asked { kept: true })
+        matches!(self, Self::Kept)
     }
 
     /// Whether bytes are or may soon be at the holder: its site needs no other copy.
@@ -61,11 +61,7 @@ impl Custody {
     pub(super) const fn is_open(&self) -> bool {
         matches!(
             self,
-            Self::Unasked
-                | Self::Asked { kept: false }
-                | Self::Wanted
-                | Self::Uploading(_)
-                | Self::Keeping
+            Self::Unasked | Self::Asked | Self::Wanted | Self::Uploading(_) | Self::Keeping
         )
     }
 }

@@ -110,7 +110,7 @@ impl Placing {
     fn is_awaited(&self, pack: &Pack) -> bool {
         pack.custody.iter().any(|(id, custody)| {
             let holder = self.holders.get(id);
-            let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked { .. });
+            let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked);
             here && custody.is_open()
                 && holder.is_some_and(|holder| holder.has_granted && holder.is_available(self.now))
         })
@@ -161,10 +161,7 @@ impl Placing {
                 Custody::Unasked => holder.unasked.insert(key),
                 Custody::Wanted => pack.here && holder.wanted.insert(key),
                 Custody::Refused => holder.refused.insert(key),
-                Custody::Asked { .. }
-                | Custody::Uploading(_)
-                | Custody::Keeping
-                | Custody::Kept => false,
+                Custody::Asked | Custody::Uploading(_) | Custody::Keeping | Custody::Kept => false,
             };
         }
     }
@@ -212,7 +209,7 @@ impl Placing {
             .filter(|(id, _)| {
                 matches!(
                     pack.custody.get(id),
-                    Some(Custody::Unasked | Custody::Asked { kept: false } | Custody::Wanted)
+                    Some(Custody::Unasked | Custody::Asked | Custody::Wanted)
                 )
             })
             .map(|(id, _)| *id)

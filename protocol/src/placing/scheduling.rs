@@ -132,9 +132,7 @@ impl Placing {
     fn prune(&mut self, id: DeviceId) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
         while let Some((_, root)) = holder.unasked.first() {
-            let asks =
-                |pack: &Pack| pack.matters() || pack.custody.get(&id).is_some_and(Custody::counts);
-            if self.packs.get(root).is_some_and(asks) {
+            if self.packs.get(root).is_some_and(Pack::matters) {
                 break;
             }
             holder.unasked.pop_first();
@@ -158,11 +156,10 @@ impl Placing {
         while shards.len() < OFFER_SHARDS_MAX {
             let Some((_, root)) = holder.unasked.pop_first() else { break };
             let Some(pack) = self.packs.get_mut(&root) else { continue };
-            let kept = pack.custody.get(&id).is_some_and(Custody::counts);
-            if !kept && !pack.matters() {
+            if !pack.matters() {
                 continue;
             }
-            pack.custody.insert(id, Custody::Asked { kept });
+            pack.custody.insert(id, Custody::Asked);
             shards.push(OfferedShard { shard: pack.shard, class: pack.class });
             roots.push(root);
         }

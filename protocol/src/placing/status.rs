@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Condition, Placing, Site,
-    holder::Link,
-    pack::{Custody, Pack},
-};
+use super::{Condition, Placing, Site, holder::Link, pack::Custody};
 use crate::{
     ids::{DeviceId, ShardRoot},
     limits::COPIES_AUTO_MAX,
@@ -47,10 +43,7 @@ pub struct HolderStatus {
     pub kept_bytes: u64,
     /// Packs it is known to lack or was not asked about, and that should be offered to it.
     pub pending_packs: u64,
-    /// Packs with a receipt about which it is being asked again, see
-    /// [`Input::AskAgain`](super::Input::AskAgain).
-    pub asked_again_packs: u64,
-    /// How often, since start, it said that it does not have what it had signed for.
+    /// How many copies, since start, were found to be none.
     pub lost_packs: u64,
     /// Uploads under way.
     pub uploads: usize,
@@ -152,9 +145,6 @@ impl Placing {
                 if custody.counts() {
                     holder.kept_packs += 1;
                     holder.kept_bytes = holder.kept_bytes.saturating_add(pack.shard.bytes);
-                    let is_queued = self.is_unasked(id, pack);
-                    let is_asked = *custody == Custody::Asked { kept: true };
-                    holder.asked_again_packs += u64::from(is_asked || is_queued);
                 } else if pack.matters() {
                     holder.pending_packs += 1;
                 }
@@ -178,11 +168,6 @@ impl Placing {
         self.heads.needs().map(|(seq, needs)| (seq, lack(needs))).collect()
     }
 
-    fn is_unasked(&self, holder: &DeviceId, pack: &Pack) -> bool {
-        let queue = self.holders.get(holder).map(|holder| &holder.unasked);
-        queue.is_some_and(|queue| queue.contains(&(pack.seq, pack.shard.root)))
-    }
-
     fn holder_statuses(&self) -> BTreeMap<DeviceId, HolderStatus> {
         let of = |holder: &super::Holder| HolderStatus {
             site: holder.site.clone(),
@@ -191,7 +176,6 @@ impl Placing {
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
-            asked_again_packs: 0,
             lost_packs: holder.lost,
             uploads: holder.uploads,
             failures: holder.failures,

@@ -91,6 +91,13 @@ impl Driven {
         self.answer_offers(|_, _| Claim::Wanted);
     }
 
+    /// An audit finds that a holder does not have a pack, and it says itself that it would take it.
+    fn lose(&mut self, by: u8, seed: u8) {
+        let (holder, root) = (holder(by), shard(seed).root);
+        self.give(Input::CopyFailed { holder, root, fault: Some(Fault::LostShard) });
+        self.want_all();
+    }
+
     fn finish_upload(&mut self) -> (DeviceId, ShardRef) {
         let (order, (by, shard)) = self.uploads.pop_first().expect("an upload is under way");
         self.give(Input::UploadEnded { order, upload: Upload::Stored(receipt(by, shard)) });
@@ -350,7 +357,7 @@ fn what_was_a_copy_before_a_restart_is_not_sent_again() {
 
 // PLACE-9
 #[test]
-fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
+fn a_copy_that_an_audit_found_to_be_none_is_placed_again() {
     let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });
     driven.store(9, PackClass::Data);
     driven.want_all();
@@ -360,13 +367,8 @@ fn a_lost_receipted_shard_is_found_by_asking_and_placed_again() {
     }
     assert!(driven.machine.is_safe(&shard(9).root));
     driven.said.clear();
-    let asked_again =
-        |driven: &Driven| driven.machine.status().holders[&holder(1)].asked_again_packs;
-    assert_eq!(asked_again(&driven), 0);
-    driven.give(Input::AskAgain { holder: holder(1) });
-    assert_eq!(asked_again(&driven), 1);
-    driven.want_all();
-    assert_eq!(asked_again(&driven), 0);
+    driven.lose(1, 9);
+    driven.lose(1, 9);
     assert_eq!(driven.machine.status().holders[&holder(1)].lost_packs, 1);
     let (by, root) = (holder(1), shard(9).root);
     assert!(driven.has_said(&Output::ForgetReceipt { holder: by, root }));
@@ -391,8 +393,7 @@ fn a_pack_that_is_nowhere_is_told_so_that_nothing_new_relies_on_it() {
     assert!(driven.has_said(&Output::DropLocal { shard: kept, sites: 1 }));
     let nowhere = Output::PackNowhere { root: kept.root };
     assert!(!driven.has_said(&nowhere));
-    driven.give(Input::AskAgain { holder: by });
-    driven.want_all();
+    driven.lose(1, 9);
     assert!(driven.has_said(&nowhere));
     assert_eq!(driven.machine.status().newest_lost, 1);
 
@@ -459,8 +460,7 @@ fn a_published_head_that_lost_a_pack_is_whole_no_more() {
     let status = driven.machine.status();
     assert_eq!((status.published_seq, status.heads_lack[&2]), (1, 1));
     assert!(status.is_whole(1) && !status.is_whole(2) && !status.is_whole(3));
-    driven.give(Input::AskAgain { holder: holder(1) });
-    driven.want_all();
+    driven.lose(1, 9);
     let status = driven.machine.status();
     assert_eq!((status.published_seq, status.heads_lack[&2]), (1, 2));
     assert!(!status.is_whole(1), "published, and on one site only now");
@@ -478,8 +478,7 @@ fn a_head_that_lost_a_pack_is_pushed_to_nobody_more_until_it_is_safe_again() {
     }
     driven.give(Input::HolderLost { holder: holder(2) });
     driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
-    driven.give(Input::AskAgain { holder: holder(1) });
-    driven.want_all();
+    driven.lose(1, 9);
     driven.connect(2);
     let pushed = |driven: &Driven| {
         let to = |o: &Output| matches!(o, Output::PushHead { holder: by, .. } if *by == holder(2));

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use crate::{
     ids::{DeviceId, EntryHash, VaultId},
     index::{PackClass, ShardRef},
+    proof::Challenge,
     receipt::Receipt,
 };
 
@@ -101,6 +102,16 @@ pub enum Request {
         #[n(2)]
         below: Option<u64>,
     },
+    /// Asks the callee to show that it has these chunks.
+    #[n(8)]
+    Audit {
+        /// For whom they are kept.
+        #[n(0)]
+        vault: VaultId,
+        /// At most [`AUDIT_CHALLENGES_MAX`](crate::limits::AUDIT_CHALLENGES_MAX).
+        #[n(1)]
+        challenges: Vec<Challenge>,
+    },
 }
 
 /// One shard of an offer.
@@ -176,6 +187,30 @@ pub enum Answer {
         #[n(0)]
         reason: Refusal,
     },
+    /// To [`Request::Audit`]: one for each challenge, in the order asked.
+    #[n(9)]
+    Shown {
+        /// As many as challenges.
+        #[n(0)]
+        shown: Vec<Shown>,
+    },
+}
+
+/// What a holder shows for one challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Shown {
+    /// The chunk, and the way to it: see [`proof`](crate::proof).
+    #[n(0)]
+    Proof(#[n(0)] ByteVec),
+    /// It does not keep this shard for that vault.
+    #[n(1)]
+    Absent,
+    /// Its copy is damaged or gone.
+    #[n(2)]
+    Damaged,
+    /// It could not look now.
+    #[n(3)]
+    Unable(#[n(0)] Refusal),
 }
 
 /// What a node does for the vault of the device that called it.

@@ -11,9 +11,10 @@ use super::message::{Answer, Request, Verdict};
 use crate::{
     index::ShardRef,
     limits::{
-        FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
-        LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
+        AUDIT_CHALLENGES_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX,
+        LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
     },
+    proof::PROOF_BYTES_MAX,
 };
 
 /// A limit that a well-formed message broke. Always the sender's fault.
@@ -42,6 +43,12 @@ pub enum Breach {
     ShardBytes {
         /// Length met.
         bytes: u64,
+    },
+    /// The shard has no such chunk.
+    #[error("chunk {chunk} of a shard that has no such chunk")]
+    Chunk {
+        /// Its number.
+        chunk: u32,
     },
     /// One shard named twice in an offer.
     #[error("a shard named twice in one offer")]
@@ -77,6 +84,11 @@ impl Request {
                 Ok(())
             }
             Self::Put { shard, .. } => plausible(shard),
+            Self::Audit { challenges, .. } => {
+                count(challenges.len(), 1, AUDIT_CHALLENGES_MAX)?;
+                let implausible = challenges.iter().find(|challenge| !challenge.is_plausible());
+                implausible.map_or(Ok(()), |it| Err(Breach::Chunk { chunk: it.chunk }))
+            }
         }
     }
 
@@ -92,6 +104,7 @@ impl Request {
             | Self::PullHeads { .. }
             | Self::PullPast { .. } => FRAME_BYTES_MAX,
             Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
+            Self::Audit { challenges, .. } => 1024 + (PROOF_BYTES_MAX + 8) * challenges.len(),
         }
     }
 }
@@ -124,6 +137,9 @@ impl Answer {
                 }
                 Ok(())
             }
+            (Self::Shown { shown }, Request::Audit { challenges, .. }) => {
+                count(shown.len(), challenges.len(), challenges.len())
+            }
             // Also without a Go before: the callee kept the shard already.
             (Self::Stored { receipt }, Request::Put { .. }) => plausible(&receipt.body.shard),
             (
@@ -134,7 +150,8 @@ impl Answer {
                 | Self::Heads { .. }
                 | Self::Verdicts { .. }
                 | Self::Go
-                | Self::Stored { .. },
+                | Self::Stored { .. }
+                | Self::Shown { .. },
                 _,
             ) => Err(Breach::WrongAnswer),
         }

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     frame::{FrameError, decode_body, encode_frame},
-    message::{Answer, OfferedShard, Refusal, Request, Standing, Verdict},
+    message::{Answer, OfferedShard, Refusal, Request, Shown, Standing, Verdict},
 };
 use crate::{
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
+    proof::Challenge,
     receipt::{Receipt, ReceiptBody},
     time::Timestamp,
     vectors::{self, hex},
@@ -18,8 +19,12 @@ use crate::{
 
 const VAULT: VaultId = VaultId::from_bytes([0x11; 32]);
 
-fn shard() -> ShardRef {
+const fn shard() -> ShardRef {
     ShardRef { root: ShardRoot::from_bytes([0x22; 32]), bytes: 49_152 }
+}
+
+const fn challenge(chunk: u32) -> Challenge {
+    Challenge { shard: shard(), chunk }
 }
 
 fn receipt() -> Receipt {
@@ -50,6 +55,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("Put", Request::Put { vault, shard: shard(), class: PackClass::Metadata }),
         ("PullPast", Request::PullPast { vault, device, below: None }),
         ("PullPast, the rest", Request::PullPast { vault, device, below: Some(7) }),
+        ("Audit", Request::Audit { vault, challenges: vec![challenge(47)] }),
+        (
+            "Audit, refused: no such chunk",
+            Request::Audit { vault, challenges: vec![challenge(48)] },
+        ),
     ]
 }
 
@@ -58,6 +68,12 @@ fn answers() -> Vec<(&'static str, Answer)> {
         Standing { vault: VAULT, granted_bytes: 1 << 40, used_bytes: 49_152, free_bytes: 1 << 30 };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
+    let shown = vec![
+        Shown::Proof(vec![7, 8, 9].into()),
+        Shown::Absent,
+        Shown::Damaged,
+        Shown::Unable(Refusal::Internal),
+    ];
     vec![
         ("Welcome", Answer::Welcome { version: 1, standing: Some(standing) }),
         ("Welcome, no vault", Answer::Welcome { version: 1, standing: None }),
@@ -69,6 +85,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Go", Answer::Go),
         ("Stored", Answer::Stored { receipt: receipt() }),
         ("Refused", Answer::Refused { reason: Refusal::Internal }),
+        ("Shown", Answer::Shown { shown }),
     ]
 }
 
@@ -129,7 +146,7 @@ proptest! {
     // CTRL-7
     #[test]
     fn any_bytes_are_refused_or_are_what_they_decode_to(
-        which in 0_usize..18,
+        which in 0_usize..25,
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
         noise in prop::collection::vec(any::<u8>(), 0..64),
@@ -139,7 +156,7 @@ proptest! {
             .map(|(_, request)| encode_frame(request).unwrap())
             .chain(answers().iter().map(|(_, answer)| encode_frame(answer).unwrap()))
             .collect();
-        let mut body = frames[which][4..].to_vec();
+        let mut body = frames[which % frames.len()][4..].to_vec();
         for (at, byte) in flips {
             let at = at.index(body.len());
             body[at] = byte;

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use larder_protocol::{
+    auditing::Finding,
     fetching::{ByteRange, StripeFailure},
     head::{HeadBook, Offered, SignedHead},
     holding::{
-        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row, Terms,
+        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row,
+        ShowVerdict, Terms,
     },
-    ids::ShardRoot,
+    ids::{ShardRoot, VaultId},
     index::ShardRef,
     limits::GROUP_BYTES,
     order::OrderId,
+    proof::Challenge,
     receipt::{Receipt, ReceiptBody},
     wire::message::{Refusal, Verdict},
 };
@@ -221,6 +224,11 @@ impl Holder {
             }
             ToHolder::StopRead { order } => {
                 self.reading.remove(&(line, order));
+            }
+            ToHolder::Audit { order, challenges } => {
+                let shown =
+                    challenges.iter().map(|challenge| self.show(here, vault, *challenge)).collect();
+                here.shared.tell_client(line, ToClient::Shown { order, shown });
             }
         }
         self.drain(here);
@@ -480,6 +488,34 @@ impl Holder {
     fn bytes_lost(&mut self, here: &mut Here<'_>, root: ShardRoot) {
         self.machine.handle_input(Input::BytesLost { root });
         self.drain(here);
+    }
+
+    /// One chunk, and whether it is really there.
+    fn show(
+        &mut self,
+        here: &mut Here<'_>,
+        vault: VaultId,
+        challenge: Challenge,
+    ) -> (Finding, bool) {
+        let root = challenge.shard.root;
+        match self.machine.may_show(vault, challenge.shard) {
+            ShowVerdict::Absent => return (Finding::Absent, false),
+            ShowVerdict::Damaged => return (Finding::Damaged, false),
+            ShowVerdict::Look => {}
+        }
+        let group = challenge.group().start / GROUP_BYTES;
+        let gone = !here.disk.image.files.contains_key(&root);
+        let rotten = rotten_between(here.disk, root, (group, group + 1)).is_some();
+        match here.hostile {
+            Some(Hostility::Drops) if gone || rotten => (Finding::Wrong, false),
+            Some(Hostility::Lies) if here.dice.chance(30) => (Finding::Wrong, false),
+            _ if gone || rotten => {
+                here.shared.saw("audit: damage met");
+                self.bytes_lost(here, root);
+                (Finding::Damaged, false)
+            }
+            _ => (Finding::Proven, true),
+        }
     }
 
     // Downloads.

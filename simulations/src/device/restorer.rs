@@ -214,7 +214,8 @@ impl Restorer {
             | ToClient::Go { .. }
             | ToClient::Stored { .. }
             | ToClient::HeadTaken { .. }
-            | ToClient::OtherHeads { .. } => {}
+            | ToClient::OtherHeads { .. }
+            | ToClient::Shown { .. } => {}
         }
     }
 

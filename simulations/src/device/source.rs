@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
+    auditing,
     head::{Claims, HEAD_VERSION, HeadBody, Offered, SignedHead},
-    ids::{ShardRoot, VaultId},
+    ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
     order::OrderId,
@@ -15,6 +16,7 @@ use larder_protocol::{
 
 use super::{Here, groups_of, rotten_between, word};
 
+mod audits;
 mod bringing;
 
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
     event::{Event, Line, Link, Synced, ToClient, ToHolder},
     model::{Check, Commit, Property},
 };
+use audits::Audits;
 use bringing::Bringing;
 
 /// Own data packs kept here at once: the bounded spool.
@@ -59,6 +62,7 @@ pub(crate) struct Source {
     /// the user's files. (A node stores their chunks in packs of other names.)
     spoilt: BTreeSet<ShardRoot>,
     bringing: Bringing,
+    audits: Audits,
 }
 
 impl Source {
@@ -73,12 +77,14 @@ impl Source {
             frozen: false,
             spoilt: BTreeSet::new(),
             bringing: Bringing::default(),
+            audits: Audits::new([0; 32]),
         }
     }
 
     /// Tells the machine everything that is durable, as after every start.
     pub(crate) fn start(&mut self, here: &mut Here<'_>) {
         *self = Self::new(self.vault, self.policy);
+        self.audits = Audits::new(here.dice.bytes());
         let holders: Vec<_> = here.shared.circle.devices.iter().enumerate().collect();
         let known = holders.into_iter().filter(|(number, _)| *number != here.number);
         let known = known.map(|(_, it)| (it.id, Site(format!("site {}", it.site))));
@@ -87,12 +93,13 @@ impl Source {
         }
         for row in here.disk.image.packs.clone().into_values() {
             let PackRow { shard, class, here: is_here, promised_sites } = row;
-            let receipts = here.disk.image.receipts.get(&shard.root);
-            let id = |number: &usize| here.shared.circle.devices[*number].id;
-            let kept_by = receipts.into_iter().flatten().map(id).collect();
+            let kept_by = receipts_of(here, shard);
             let is_here = is_here && here.disk.image.files.contains_key(&shard.root);
             let known = KnownPack { shard, class, here: is_here, promised_sites, kept_by };
             self.give(here, Input::PackKnown(known));
+            for holder in receipts_of(here, shard) {
+                self.audit(here, auditing::Input::Kept { holder, shard });
+            }
         }
         if let Some(seq) = here.disk.image.own_heads.keys().last().copied() {
             self.head_committed(here, seq);
@@ -104,19 +111,21 @@ impl Source {
     }
 
     pub(crate) fn orders_pending(&self) -> usize {
-        self.machine.orders_pending()
+        self.machine.orders_pending() + self.audits.machine().orders_pending()
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.machine.poll_timeout()
+        let timeouts = [self.machine.poll_timeout(), self.audits.machine().poll_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     pub(crate) fn time_passed(&mut self, here: &mut Here<'_>) {
         self.give(here, Input::TimePassed);
+        self.audit(here, auditing::Input::TimePassed);
     }
 
     pub(crate) fn digest(&self) -> u64 {
-        let numbers = [self.machine.orders_pending(), self.uploads.len(), self.pushes.len()];
+        let numbers = [self.orders_pending(), self.uploads.len(), self.pushes.len()];
         numbers.iter().fold(u64::from(self.frozen), |sum, number| {
             (sum << 8) ^ u64::try_from(*number).expect("few orders")
         })
@@ -133,11 +142,16 @@ impl Source {
         Some(format!("head {newest}, published {published}, lacks {lacks}, {blocked:?}"))
     }
 
+    /// AUDIT-8: who has to show a shard does not get it here.
+    pub(crate) fn has_to_show(&self, holder: usize, root: ShardRoot) -> bool {
+        self.audits.has_to_show(holder, root)
+    }
+
     pub(crate) fn verify(&mut self, here: &mut Here<'_>) {
         here.shared.saw("verify");
         let ids: Vec<_> = here.shared.circle.devices.iter().map(|device| device.id).collect();
         for holder in ids {
-            self.give(here, Input::AskAgain { holder });
+            self.audit(here, auditing::Input::AskAll { holder });
         }
     }
 
@@ -289,6 +303,7 @@ impl Source {
     fn receipt_kept(&mut self, here: &mut Here<'_>, holder: usize, shard: ShardRef) {
         let holder = here.shared.circle.devices[holder].id;
         self.give(here, Input::ReceiptKept { holder, root: shard.root });
+        self.audit(here, auditing::Input::Kept { holder, shard });
     }
 
     // What holders say.
@@ -297,6 +312,7 @@ impl Source {
         self.uploads.retain(|_, sending| sending.holder != holder);
         self.pushes.retain(|_, (of, _)| *of != holder);
         self.fetch_lost(here, holder);
+        self.audits_lost(here, holder);
         let holder = here.shared.circle.devices[holder].id;
         self.give(here, Input::HolderLost { holder });
     }
@@ -307,6 +323,7 @@ impl Source {
                 self.take_heads(here, heads);
                 let holder = here.shared.circle.devices[line.link.holder].id;
                 self.give(here, Input::HolderConnected { holder, granted_bytes });
+                self.audit(here, auditing::Input::HolderConnected { holder });
             }
             ToClient::Verdicts { order, verdicts } => {
                 let seed = here.shared.seed;
@@ -358,6 +375,7 @@ impl Source {
                 self.groups_came(here, order, last, wrong);
             }
             ToClient::ReadFailed { order, .. } => self.reading_failed(here, order),
+            ToClient::Shown { order, shown } => self.shown(here, order, &shown),
             ToClient::Heads { .. } => {}
         }
     }
@@ -454,6 +472,7 @@ impl Source {
             }
             Output::KeepReceipt { receipt } => self.keep_receipt(here, &receipt),
             Output::ForgetReceipt { holder, root } => {
+                self.audit(here, auditing::Input::Forgotten { holder, root });
                 let holder = here.shared.number(holder);
                 if let Some(holders) = here.disk.image.receipts.get_mut(&root) {
                     holders.remove(&holder);
@@ -521,6 +540,12 @@ impl Source {
         self.pushes.insert(order, (holder, seq));
         tell(here, holder, ToHolder::PushHead { order, head: Box::new(head) });
     }
+}
+
+/// Whose receipts for this shard are durable here.
+fn receipts_of(here: &Here<'_>, shard: ShardRef) -> Vec<DeviceId> {
+    let id = |number: &usize| here.shared.circle.devices[*number].id;
+    here.disk.image.receipts.get(&shard.root).into_iter().flatten().map(id).collect()
 }
 
 /// INV-1: when a head is durable, everything that it leads to is.

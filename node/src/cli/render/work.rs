@@ -157,8 +157,8 @@ pub(super) fn verify(text: &mut String, done: &VerifyOutcome) {
         let (name, device) = (plain(&asked.name), short(&asked.device));
         let shards = count(asked.shards, "shard");
         let said = match (asked.answered, asked.lacking) {
-            (_, 1..) => format!("LACKS {} of {shards} that it signed for", asked.lacking),
-            (true, 0) => format!("says that it has all {shards} that it signed for"),
+            (_, 1..) => format!("CANNOT SHOW {} of {shards} that it signed for", asked.lacking),
+            (true, 0) => format!("has shown that it has all {shards} that it signed for"),
             (false, 0) => format!("signed for {shards} and did not answer now"),
         };
         line(text, &format!("holder {name} ({device}) {said}"));

@@ -26,6 +26,10 @@ pub(super) struct Facts {
     pub(super) cloned: bool,
     /// Who broke its word: name and deed.
     pub(super) blames: Vec<(String, String)>,
+    /// Holders that lost copies without breaking their word, and how many.
+    pub(super) ailing: Vec<(String, u64)>,
+    /// Holders that have shown nothing for long, and for how many days.
+    pub(super) unproven: Vec<(String, u64)>,
     /// Damaged or missing shards of this device's own packs, and of others'.
     pub(super) damaged_own: u64,
     pub(super) damaged_held: u64,
@@ -100,6 +104,21 @@ impl Facts {
                 all,
                 format!("{name} {what}"),
                 "new copies go elsewhere; ask its owner to run `larder doctor` there",
+            );
+        }
+        for (name, lost) in &self.ailing {
+            say(
+                all,
+                format!("{name} lost {} that it had signed for", count(*lost, "shard")),
+                "its disk may be failing: ask its owner to run `larder doctor` there. What is lost \
+                 is sent to it again, or brought back from others first",
+            );
+        }
+        for (name, days) in &self.unproven {
+            say(
+                all,
+                format!("{name} has not shown for {days} days that it still has your data"),
+                "it has not been met since, or does not answer: ask its owner whether it still runs",
             );
         }
         let lost = self.placing.as_ref().map_or(0, |status| status.lost_packs);
@@ -338,9 +357,15 @@ mod tests {
             (Facts { damaged_own: 1, ..well() }, "1 shard of this vault", "larder doctor"),
             (Facts { damaged_held: 2, ..well() }, "2 shards kept for others", "larder doctor"),
             (
-                Facts { blames: vec![("nas".into(), "lost a shard".into())], ..well() },
-                "nas lost a shard",
+                Facts { blames: vec![("nas".into(), "lied".into())], ..well() },
+                "nas lied",
                 "larder doctor",
+            ),
+            (Facts { ailing: vec![("nas".into(), 2)], ..well() }, "nas lost 2 shards", "doctor"),
+            (
+                Facts { unproven: vec![("nas".into(), 40)], ..well() },
+                "nas has not shown for 40 days",
+                "ask its owner",
             ),
             (placing(|s| s.lost_packs = 1), "1 pack is neither", "larder backup"),
             (placing(|s| s.one_site_only = true), "one site", "larder invite --circle"),

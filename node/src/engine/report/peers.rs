@@ -27,6 +27,9 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let asked = ask_absent(core, status.as_ref()).await?;
     let own_vault = core.member().ok().map(|member| member.vault);
     let blames = core.blames();
+    let proofs = core.state.proofs().map_err(EngineError::from)?;
+    let proven = |device: &DeviceId| proofs.get(device);
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let mut peers = Vec::new();
     for peer in core.state.peers().map_err(EngineError::from)? {
         let holder = status.as_ref().and_then(|status| status.holders.get(&peer.device));
@@ -43,6 +46,9 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
             granted_bytes: met(&peer).map(|_| peer.granted_bytes),
             holds_bytes: holder.map_or(0, |holder| holder.kept_bytes),
             holds_shards: holder.map_or(0, |holder| holder.kept_packs),
+            proven_shards: proven(&peer.device).map_or(0, |it| count(it.len())),
+            last_proof: proven(&peer.device)
+                .and_then(|it| it.values().max().copied().map(Time::from)),
             kept_bytes: core.holding.kept_bytes(peer.vault),
             addresses: peer.addresses.clone(),
         });
@@ -193,7 +199,6 @@ mod tests {
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
-            asked_again_packs: 0,
             lost_packs: 0,
             uploads: 0,
             failures,

@@ -21,6 +21,9 @@ use crate::{
     depot::{Origin, ShardState},
 };
 
+/// A holder that has shown nothing for so long is worth a word.
+const UNPROVEN_DAYS: u64 = 30;
+
 /// Sites on which the least-held pack of the newest snapshot is.
 pub(crate) fn copies_reached(status: &Status) -> u32 {
     u32::try_from(status.copies_least).unwrap_or(u32::MAX)
@@ -59,10 +62,10 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         ..found
     };
     for blamed in core.blames() {
-        let peer = core.state.peer(&blamed.device).map_err(EngineError::from)?;
-        let name = peer.map_or_else(|| blamed.device.short(), |peer| peer.name);
+        let name = peer_name(core, &blamed.device)?;
         facts.blame(name, &blamed);
     }
+    note_proofs(core, &mut facts)?;
     Ok(Outcome::Status(StatusOutcome {
         running: core.serves,
         vault: vault.map(|vault| vault.to_string()),
@@ -79,6 +82,28 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+fn peer_name(core: &Core, device: &DeviceId) -> Result<String, EngineError> {
+    Ok(core.state.peer(device)?.map_or_else(|| device.short(), |peer| peer.name))
+}
+
+/// Who lost copies and owned up to it, and who has shown nothing for long.
+fn note_proofs(core: &Core, facts: &mut Facts) -> Result<(), EngineError> {
+    let Some(placing) = &facts.placing else { return Ok(()) };
+    let blamed: BTreeSet<DeviceId> = core.blames().iter().map(|blamed| blamed.device).collect();
+    let (proofs, now) = (core.state.proofs()?, wall());
+    for (device, holder) in &placing.holders {
+        if holder.lost_packs > 0 && !blamed.contains(device) {
+            facts.ailing.push((peer_name(core, device)?, holder.lost_packs));
+        }
+        let last = proofs.get(device).and_then(|proven| proven.values().max());
+        let days = last.map_or(0, |last| now.0.saturating_sub(last.0) / 86_400);
+        if days >= UNPROVEN_DAYS && holder.kept_packs > 0 {
+            facts.unproven.push((peer_name(core, device)?, days));
+        }
+    }
+    Ok(())
 }
 
 fn count_peers(

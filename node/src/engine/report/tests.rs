@@ -210,7 +210,7 @@ async fn safety_follows_the_holder() {
     assert_eq!(outcome.exit_kind(), ExitKind::Failed);
     let Outcome::Verify(done) = outcome else { panic!() };
     assert_eq!(done.holders[0].lacking, 1, "{done:?}");
-    assert!(says(&status(&source).await, "holder lost a shard"));
+    assert!(says(&status(&source).await, "holder lost 1 shard"));
 
     // The holder goes away: what it has stays safe, what comes then is not.
     holder.node.close().await;

@@ -1,6 +1,5 @@
-//! `verify`: reads back what this device keeps, for itself and for others, and asks holders
-//! whether they still have what they signed for. They are asked, not tested: what they say is
-//! believed until bytes are fetched.
+//! `verify`: reads back what this device keeps, for itself and for others, and has holders show what
+//! they signed for: one chunk of every shard, which they could not foresee.
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +8,14 @@ use std::{
 };
 
 use larder_protocol::{
+    auditing::HolderAudits,
     ids::{DeviceId, ShardRoot},
-    placing::{HolderStatus, Input},
+    placing::Input,
 };
 
 use tracing::warn;
 
-use super::super::{Core, EngineError};
+use super::super::{Core, EngineError, custody::Custody};
 use crate::{
     command::{AskedHolder, EventSink, Failure, Outcome, Progress, Stage, VerifyOutcome},
     depot::{DepotError, Origin},
@@ -141,7 +141,7 @@ fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, (u64, Origin)>
         .collect())
 }
 
-/// Asks every holder whether it still has what it signed for, and waits for the answers as long
+/// Has every holder show a chunk of everything that it signed for, and waits for the answers as long
 /// as they come. A holder that is away is not waited for, and not blamed.
 async fn ask_holders(
     core: &Arc<Core>,
@@ -149,25 +149,58 @@ async fn ask_holders(
 ) -> Result<Vec<AskedHolder>, EngineError> {
     let Ok(member) = core.member() else { return Ok(Vec::new()) };
     let custody = member.custody()?;
-    let before = custody.status().await.ok_or(EngineError::Stopped)?.holders;
-    let asked: Vec<(DeviceId, HolderStatus)> =
-        before.into_iter().filter(|(_, holder)| holder.kept_packs > 0).collect();
-    let total: u64 = asked.iter().map(|(_, before)| before.kept_packs).sum();
-    for (holder, _) in &asked {
-        custody.tell(Input::AskAgain { holder: *holder }).await;
+    let kept = custody.status().await.ok_or(EngineError::Stopped)?.holders;
+    let kept: Vec<(DeviceId, u64)> = kept
+        .into_iter()
+        .filter(|(_, holder)| holder.kept_packs > 0)
+        .map(|(device, holder)| (device, holder.kept_packs))
+        .collect();
+    let before = custody.audits().await.ok_or(EngineError::Stopped)?;
+    for (holder, _) in &kept {
+        custody.audit(*holder).await;
     }
+    let after = await_answers(custody, &kept, &before, events).await?;
+    let mut done = Vec::with_capacity(kept.len());
+    for (device, shards) in kept {
+        let of = |audits: &Audits| audits.get(&device).copied().unwrap_or_default();
+        let (before, after) = (of(&before), of(&after));
+        done.push(AskedHolder {
+            device: device.to_string(),
+            name: core.state.peer(&device)?.map_or_else(|| device.short(), |peer| peer.name),
+            answered: after.pending == 0,
+            shards,
+            lacking: after.failed.saturating_sub(before.failed),
+        });
+    }
+    Ok(done)
+}
+
+type Audits = BTreeMap<DeviceId, HolderAudits>;
+
+/// Waits until each of these has shown everything, or failed to answer once.
+async fn await_answers(
+    custody: &Custody,
+    kept: &[(DeviceId, u64)],
+    before: &Audits,
+    events: &EventSink,
+) -> Result<Audits, EngineError> {
+    let total: u64 = kept.iter().map(|(_, shards)| shards).sum();
     let mut last_left = total;
     let mut give_up = Instant::now() + ANSWER_TIMEOUT;
-    let holders = loop {
-        let holders = custody.status().await.ok_or(EngineError::Stopped)?.holders;
-        let left = |device| holders.get(device).map_or(0, |one| one.asked_again_packs);
-        let left: u64 = asked.iter().map(|(device, _)| left(device)).sum();
+    loop {
+        let audits = custody.audits().await.ok_or(EngineError::Stopped)?;
+        let of = |device: &DeviceId| audits.get(device).copied().unwrap_or_default();
+        let failures = |device: &DeviceId| before.get(device).map_or(0, |audits| audits.failures);
+        let left: u64 = kept.iter().map(|(device, _)| of(device).pending).sum();
+        let is_done = |(device, _): &(DeviceId, u64)| {
+            of(device).pending == 0 || of(device).failures > failures(device)
+        };
         let now = Instant::now();
         if left < last_left {
             (last_left, give_up) = (left, now + ANSWER_TIMEOUT);
         }
-        if left == 0 || now >= give_up {
-            break holders;
+        if kept.iter().all(is_done) || now >= give_up {
+            return Ok(audits);
         }
         events.check()?;
         events.progress(Progress {
@@ -178,18 +211,5 @@ async fn ask_holders(
             files_total: Some(total),
         });
         tokio::time::sleep(LOOK_EVERY).await;
-    };
-    let mut done = Vec::with_capacity(asked.len());
-    for (device, before) in asked {
-        let after = holders.get(&device);
-        let lost = after.map_or(0, |after| after.lost_packs);
-        done.push(AskedHolder {
-            device: device.to_string(),
-            name: core.state.peer(&device)?.map_or_else(|| device.short(), |peer| peer.name),
-            answered: after.is_some_and(|one| one.asked_again_packs == 0),
-            shards: before.kept_packs,
-            lacking: lost.saturating_sub(before.lost_packs),
-        });
     }
-    Ok(done)
 }

@@ -34,9 +34,7 @@ fn brings(driven: &Driven) -> Option<OrderId> {
 fn a_pack_that_a_holder_lost_is_brought_back_and_placed_anew() {
     let mut driven = placed(9..=9);
     driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
-    driven.give(Input::AskAgain { holder: holder(1) });
-    assert!(brings(&driven).is_none(), "nobody said that it is lost");
-    driven.want_all();
+    driven.lose(1, 9);
     let order = brings(&driven).expect("holder 2 keeps it and holder 1 wants it");
     assert!(!driven.machine.is_safe(&shard(9).root));
 
@@ -74,8 +72,9 @@ fn a_short_pack_that_nobody_would_take_costs_nothing() {
 #[test]
 fn only_a_few_packs_are_here_to_be_placed_anew() {
     let mut driven = placed(1..=9);
-    driven.give(Input::AskAgain { holder: holder(1) });
-    driven.want_all();
+    for seed in 1..=9 {
+        driven.lose(1, seed);
+    }
     let mut fetched = 0;
     while let Some(order) = brings(&driven) {
         driven.said.clear();
