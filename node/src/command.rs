@@ -193,7 +193,8 @@ pub enum Wait {
     Safe,
 }
 
-/// What `restore` does with a file that is already there and differs.
+/// What `restore` does with a file that is already there and differs. Something of another kind (a
+/// file where a folder goes) is kept and named as a problem, except by `always`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overwrite {
@@ -204,7 +205,8 @@ pub enum Overwrite {
     /// Replaces it when size or time differ.
     #[default]
     Changed,
-    /// Replaces it without looking, unless its content is the same.
+    /// Replaces it without looking, unless its content is the same; also what is of another kind,
+    /// but never a folder with entries.
     Always,
 }
 

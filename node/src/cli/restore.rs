@@ -35,10 +35,11 @@ pub(super) struct RestoreArguments {
     /// anew below it: /home/ann/letters comes to DIR/home/ann/letters
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// What happens to a file that is there already and differs
+    /// What happens to a file that is there already and differs; what is of another kind (a file
+    /// where a folder goes) is kept and named, except with `always`
     #[arg(long, value_enum, default_value_t)]
     overwrite: Overwrite,
-    /// Only show what would be written
+    /// Only show what would be written, by sizes and times; nothing is read there or changed
     #[arg(long)]
     dry_run: bool,
 }

@@ -282,7 +282,7 @@ pub struct RestoreOutcome {
     pub files_written: u64,
     /// Files that were there already with the same content.
     pub files_same: u64,
-    /// Files that were there and were left as they are, by `--overwrite`.
+    /// Files of the same kind that were there and were left as they are, by `--overwrite`.
     pub files_left: u64,
     /// Directories made or set.
     pub directories: u64,

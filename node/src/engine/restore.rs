@@ -14,6 +14,7 @@
 //! what is there (files, parts of files, fetched ranges) is neither fetched nor written again.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -34,7 +35,7 @@ use crate::{
         Blame, EventSink, Failure, Level, Outcome, Overwrite, PathField, Progress, RawPath,
         RestoreOutcome, SnapshotName, Stage,
     },
-    files::{Policy, Target, TargetError, TargetOptions},
+    files::{Policy, Target, TargetOptions},
 };
 
 mod compare;
@@ -181,10 +182,7 @@ impl Work {
         })?;
         let to = self.wish.to.as_path().to_owned();
         let options = TargetOptions { policy: self.wish.overwrite.into() };
-        let fail = |error| match error {
-            TargetError::Full => RestoreError::Full(to.clone()),
-            error => RestoreError::Target(to.clone(), error),
-        };
+        let fail = |error| RestoreError::of_target(&to, error);
         if self.wish.dry_run {
             let target = Target::survey(&to, options).map_err(fail)?;
             return self.survey(target.as_ref(), &snapshot, &selection);
@@ -199,8 +197,16 @@ impl Work {
         snapshot: &Snapshot,
         selection: &Selection,
     ) -> Result<RestoreOutcome, RestoreError> {
-        let (source, events, found) = (&self.source, &self.events, Found::default());
-        let survey = Survey { source, target, selection, events, found }.run(snapshot)?;
+        let survey = Survey {
+            source: &self.source,
+            to: self.wish.to.as_path(),
+            target,
+            selection,
+            events: &self.events,
+            links: HashSet::new(),
+            found: Found::default(),
+        };
+        let survey = survey.run(snapshot)?;
         Ok(RestoreOutcome {
             dry_run: true,
             files_written: survey.files_written,
@@ -208,6 +214,7 @@ impl Work {
             files_left: survey.files_left,
             directories: survey.directories,
             bytes: survey.bytes,
+            problems_total: survey.problems,
             ..self.outcome()
         })
     }
@@ -233,10 +240,7 @@ impl Work {
         })?;
         let is_all = selection.is_everything();
         let synced = if is_all { run.target.sync() } else { run.target.sync_some() };
-        synced.map_err(|error| match error {
-            TargetError::Full => RestoreError::Full(run.to.clone()),
-            error => RestoreError::Target(run.to.clone(), error),
-        })?;
+        synced.map_err(|error| run.no_way(error))?;
         let waiting = counted(&run.counters.waiting_files);
         if waiting > 0 {
             return Err(RestoreError::Waiting(waiting));
