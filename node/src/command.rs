@@ -225,7 +225,7 @@ pub enum InviteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotName {
-    /// The newest complete one.
+    /// The newest complete one of all, whichever folder and device it is of.
     Latest,
     /// The first hex digits of its id, lower case, 1 to 64 of them.
     Prefix(String),

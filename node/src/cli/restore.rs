@@ -25,7 +25,8 @@ Examples:
   larder restore 3fa9 letters photos/2024 --to /tmp/some
   larder restore latest --to ~/Documents --overwrite never --dry-run")]
 pub(super) struct RestoreArguments {
-    /// Snapshot: the first digits of its id, or `latest`
+    /// Snapshot: the first digits of its id as `larder snapshots` shows it, or `latest`: the one
+    /// saved last, of one folder of one device
     #[arg(value_name = "SNAP", value_parser = snapshot_name)]
     snapshot: SnapshotName,
     /// What of it, counted from its root (or by its whole path); everything when nothing is given

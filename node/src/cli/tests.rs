@@ -58,13 +58,19 @@ impl Engine for FakeEngine {
                     events.row(entry(&[path.as_bytes(), b"/\xff", &[b'0' + at]].concat())).await?;
                 }
                 let snapshot = "cd".repeat(32);
-                Ok(Outcome::List(ListOutcome { snapshot, entries_total: 3, bytes: 3 }))
+                Ok(Outcome::List(ListOutcome {
+                    snapshot,
+                    origin: origin(),
+                    entries_total: 3,
+                    bytes: 3,
+                }))
             }
             Command::Cat { .. } => {
                 for _ in 0..2 {
                     events.send(Event::Bytes(vec![0, 255, 10])).await?;
                 }
-                Ok(Outcome::Cat(CatOutcome { bytes: 6 }))
+                let snapshot = "cd".repeat(32);
+                Ok(Outcome::Cat(CatOutcome { snapshot, origin: origin(), bytes: 6 }))
             }
             Command::Backup { wait, .. } => {
                 let what = "permission denied".to_owned();
@@ -115,6 +121,16 @@ fn entry(path: &[u8]) -> Entry {
         gid: 2,
         modified: Some(time()),
         target: None,
+    }
+}
+
+fn origin() -> SnapshotOrigin {
+    SnapshotOrigin {
+        time: Time::now(),
+        device: "bb".repeat(32),
+        device_name: "laptop".to_owned(),
+        path: PathField::new(b"/home/anna"),
+        others: 0,
     }
 }
 

@@ -7,6 +7,7 @@ mod cat;
 mod diff;
 mod find;
 mod list;
+mod meant;
 mod shelf;
 mod tree;
 
@@ -16,6 +17,7 @@ pub(crate) use cat::cat;
 pub(crate) use diff::{count_files, diff};
 pub(crate) use find::find;
 pub(crate) use list::list;
+pub(crate) use meant::say_meant;
 pub(crate) use shelf::{Shelf, device_names, snapshots};
 
 use super::{Core, EngineError};

@@ -29,11 +29,11 @@ use larder_protocol::{
 };
 use tokio::runtime::Handle;
 
-use super::{Blamed, ChunkSource, Core, EngineError, Member, names};
+use super::{Blamed, ChunkSource, Core, Member, look::say_meant, names};
 use crate::{
     command::{
-        Blame, EventSink, Failure, Level, Outcome, Overwrite, PathField, Progress, RawPath,
-        RestoreOutcome, SnapshotName, Stage,
+        Blame, EventSink, Failure, Outcome, Overwrite, PathField, Progress, RawPath,
+        RestoreOutcome, SnapshotName, SnapshotOrigin, Stage,
     },
     files::{Policy, Target, TargetOptions},
 };
@@ -73,9 +73,6 @@ const PACKS_MAX: usize = 4;
 /// Runs of chunks between packs and writers.
 const JOBS_MAX: usize = 64;
 
-/// Other folders that `latest` names one by one.
-const OTHERS_NAMED_MAX: usize = 20;
-
 /// What was asked for.
 pub(crate) struct Wish {
     pub(crate) snapshot: SnapshotName,
@@ -94,9 +91,7 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let member = core.member()?;
     let snapshot = names::resolve(core, &wish.snapshot)?;
-    if wish.snapshot == SnapshotName::Latest {
-        say_others(core, &snapshot, events)?;
-    }
+    let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
@@ -104,6 +99,7 @@ pub(crate) async fn run(
         source: ChunkSource::new(core, &member),
         member: Arc::clone(&member),
         summary: snapshot,
+        origin,
         wish,
         events: events.clone(),
         runtime: Handle::current(),
@@ -116,29 +112,6 @@ pub(crate) async fn run(
     done.blamed = new.map(|blame| told(core, blame)).collect();
     done.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Outcome::Restore(done))
-}
-
-/// `latest` is of one folder: whoever has several may think that all come back.
-fn say_others(
-    core: &Core,
-    chosen: &SnapshotSummary,
-    events: &EventSink,
-) -> Result<(), EngineError> {
-    let others = names::newest_of_others(core, chosen)?;
-    if others.is_empty() {
-        return Ok(());
-    }
-    let shown = |one: &SnapshotSummary| String::from_utf8_lossy(&one.root_path).into_owned();
-    let named = others.iter().take(OTHERS_NAMED_MAX);
-    let mut list: Vec<String> =
-        named.map(|one| format!("{} ({})", shown(one), one.id.short())).collect();
-    if let Some(more @ 1..) = others.len().checked_sub(OTHERS_NAMED_MAX) {
-        list.push(format!("{more} more, see `larder snapshots`"));
-    }
-    let (folder, list) = (shown(chosen), list.join(", "));
-    let text = format!("latest is of {folder} alone; restore by their ids as well: {list}");
-    events.notice(Level::Warning, text);
-    Ok(())
 }
 
 fn told(core: &Core, blame: Blamed) -> Blame {
@@ -167,6 +140,7 @@ struct Work {
     member: Arc<Member>,
     source: ChunkSource,
     summary: SnapshotSummary,
+    origin: SnapshotOrigin,
     wish: Wish,
     events: EventSink,
     runtime: Handle,
@@ -273,6 +247,7 @@ impl Work {
     fn outcome(&self) -> RestoreOutcome {
         RestoreOutcome {
             snapshot: self.summary.id.to_string(),
+            origin: self.origin.clone(),
             path: PathField::from(&self.wish.to),
             dry_run: false,
             files_written: 0,

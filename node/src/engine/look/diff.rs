@@ -31,10 +31,13 @@ pub(crate) async fn diff(
 ) -> Result<Outcome, Failure> {
     core.member()?;
     in_background(core, events, move |core, events| {
-        let (old, new) = (SnapshotTree::open(core, &old)?, SnapshotTree::open(core, &new)?);
+        let (old, old_origin) = SnapshotTree::open(core, &old, events)?;
+        let (new, new_origin) = SnapshotTree::open(core, &new, events)?;
         let outcome = DiffOutcome {
             old: old.summary.id.to_string(),
             new: new.summary.id.to_string(),
+            old_origin,
+            new_origin,
             added: 0,
             removed: 0,
             changed: 0,

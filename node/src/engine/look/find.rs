@@ -13,7 +13,7 @@ use larder_protocol::{
 
 use super::{
     super::{ChunkSource, Core, names},
-    in_background,
+    in_background, say_meant,
     tree::{SnapshotTree, row, unreadable},
 };
 use crate::command::{
@@ -34,7 +34,11 @@ pub(crate) async fn find(
     let pattern = Pattern::new(&pattern)?;
     in_background(core, events, move |core, events| {
         let snapshots = match &snapshot {
-            Some(name) => vec![names::resolve(core, name)?],
+            Some(name) => {
+                let summary = names::resolve(core, name)?;
+                say_meant(core, name, &summary, events)?;
+                vec![summary]
+            }
             None => names::live_snapshots(core)?,
         };
         let mut search = Search { pattern, events, matches: 0, barren: BTreeSet::new() };

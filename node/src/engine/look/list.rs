@@ -24,7 +24,7 @@ pub(crate) async fn list(
 ) -> Result<Outcome, Failure> {
     core.member()?;
     in_background(core, events, move |core, events| {
-        let tree = SnapshotTree::open(core, &snapshot)?;
+        let (tree, origin) = SnapshotTree::open(core, &snapshot, events)?;
         let entry = tree.entry(&path)?;
         let mut listing = Listing { events, base: path.as_bytes(), entries: 0, bytes: 0 };
         match entry.kind {
@@ -52,6 +52,7 @@ pub(crate) async fn list(
         }
         Ok(Outcome::List(ListOutcome {
             snapshot: tree.summary.id.to_string(),
+            origin,
             entries_total: listing.entries,
             bytes: listing.bytes,
         }))

@@ -71,6 +71,49 @@ async fn directories_are_listed_alone_or_with_all_below() {
     }
 }
 
+// CLI-12
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_says_what_latest_was_of_and_what_it_left_out() {
+    let node = TestNode::new("one").await;
+    let (first, second) = (node.folder("first"), node.folder("second"));
+    fs::write(first.join("file"), b"1").unwrap();
+    fs::write(second.join("file"), b"2").unwrap();
+    let old = node.backup(&first, Wait::Local).await;
+    let (latest, path) = (SnapshotName::Latest, RawPath::from("file"));
+    let list = |snapshot: &SnapshotName| Command::List {
+        snapshot: snapshot.clone(),
+        path: path.clone(),
+        recursive: false,
+    };
+    let Outcome::List(alone) = node.run(list(&latest)).await.unwrap().outcome else { panic!() };
+    assert_eq!((alone.origin.path.to_bytes(), alone.origin.others), (bytes_of(&first), 0));
+    assert_eq!(alone.origin.device_name, "one");
+    let new = node.backup(&second, Wait::Local).await;
+    let Outcome::List(listed) = node.run(list(&latest)).await.unwrap().outcome else { panic!() };
+    assert_eq!((listed.origin.path.to_bytes(), listed.origin.others), (bytes_of(&second), 1));
+    let cat = Command::Cat { snapshot: named(&old), path: path.clone() };
+    let Outcome::Cat(shown) = node.run(cat).await.unwrap().outcome else { panic!() };
+    assert_eq!((shown.origin.path.to_bytes(), shown.origin.others), (bytes_of(&first), 0));
+    assert_eq!(shown.snapshot, old);
+    let diff = Command::Diff { old: named(&old), new: latest.clone(), path: RawPath::from("") };
+    let Outcome::Diff(compared) = node.run(diff).await.unwrap().outcome else { panic!() };
+    assert_eq!(compared.new, new);
+    assert_eq!((compared.old_origin.others, compared.new_origin.others), (0, 1));
+    let restore = Command::Restore {
+        snapshot: latest,
+        paths: Vec::new(),
+        to: RawPath::from(node.home().join("../to").as_path()),
+        overwrite: crate::command::Overwrite::Changed,
+        dry_run: true,
+    };
+    let Outcome::Restore(done) = node.run(restore).await.unwrap().outcome else { panic!() };
+    assert_eq!(done.origin, compared.new_origin);
+}
+
+fn bytes_of(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().to_vec()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_streams_in_bounded_pieces_with_its_holes() {
     let node = TestNode::new("one").await;

@@ -13,9 +13,13 @@ use larder_protocol::{
     },
 };
 
-use super::super::{ChunkSource, Core, EngineError, names};
+use super::{
+    super::{ChunkSource, Core, EngineError, names},
+    say_meant,
+};
 use crate::command::{
-    self, EntryKind, Failure, PathField, RawPath, SnapshotName, TargetField, Time,
+    self, EntryKind, EventSink, Failure, PathField, RawPath, SnapshotName, SnapshotOrigin,
+    TargetField, Time,
 };
 
 /// A snapshot with the way to its chunks. For threads that may block.
@@ -29,11 +33,16 @@ pub(crate) struct SnapshotTree {
 }
 
 impl SnapshotTree {
-    /// Opens the snapshot of a name.
-    pub(crate) fn open(core: &Arc<Core>, name: &SnapshotName) -> Result<Self, Failure> {
+    /// Opens the snapshot of a name, and says which that is.
+    pub(crate) fn open(
+        core: &Arc<Core>,
+        name: &SnapshotName,
+        events: &EventSink,
+    ) -> Result<(Self, SnapshotOrigin), Failure> {
         let summary = names::resolve(core, name)?;
+        let origin = say_meant(core, name, &summary, events)?;
         let source = ChunkSource::new(core, &core.member()?);
-        Ok(Self::of(source, summary)?)
+        Ok((Self::of(source, summary)?, origin))
     }
 
     /// Opens a snapshot.
