@@ -52,6 +52,7 @@ mod source;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod waiting;
 
 pub use error::EngineError;
 pub use launch::Launcher;

@@ -29,7 +29,7 @@ use larder_protocol::{
 };
 use tokio::runtime::Handle;
 
-use super::{Blamed, ChunkSource, Core, Member, look::say_meant, names};
+use super::{Blamed, ChunkSource, Core, Member, look::say_meant, names, waiting::Watch};
 use crate::{
     command::{
         Blame, EventSink, Failure, Outcome, Overwrite, PathField, Progress, RawPath,
@@ -92,6 +92,7 @@ pub(crate) async fn run(
     let member = core.member()?;
     let snapshot = names::resolve(core, &wish.snapshot)?;
     let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
+    let _watch = Watch::start(&member, events);
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
@@ -305,6 +306,10 @@ fn writers() -> usize {
 fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
+        // That holders are away is told then.
+        if run.member.fetcher.looking().is_some() {
+            continue;
+        }
         let counters = &run.counters;
         run.events.progress(Progress {
             stage: Stage::Writing,

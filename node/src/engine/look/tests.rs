@@ -2,9 +2,12 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path};
 
-use super::super::testing::{TestNode, named, raw};
+use tokio_util::sync::CancellationToken;
+
+use super::super::testing::{TestNode, named, pair, raw};
 use crate::command::{
-    ChangeKind, Command, EntryKind, Keep, Outcome, RawPath, Row, Safety, SnapshotName, Wait,
+    ByteSize, ChangeKind, Command, Engine, EntryKind, Event, EventSink, Keep, Outcome, RawPath,
+    Row, Safety, SnapshotName, Stage, Wait,
 };
 
 /// Bytes without repetition.
@@ -108,6 +111,42 @@ async fn the_document_says_what_latest_was_of_and_what_it_left_out() {
     };
     let Outcome::Restore(done) = node.run(restore).await.unwrap().outcome else { panic!() };
     assert_eq!(done.origin, compared.new_origin);
+}
+
+// CLI-13
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_looks_hears_that_holders_are_away() {
+    let (node, holder) = (TestNode::new("here").await, TestNode::new("there").await);
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    pair(&node, &holder).await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    node.backup(&folder, Wait::Safe).await;
+    for shard in fs::read_dir(node.home().join("depot")).unwrap() {
+        let shard = shard.unwrap().path();
+        if shard.is_dir() {
+            fs::remove_dir_all(&shard).unwrap();
+        }
+    }
+    holder.node.close().await;
+    drop(holder);
+    let cancel = CancellationToken::new();
+    let (sink, mut events) = EventSink::channel(cancel.clone());
+    let command =
+        Command::List { snapshot: SnapshotName::Latest, path: RawPath::from(""), recursive: true };
+    let listening = async {
+        while let Some(event) = events.next().await {
+            if let Event::Progress(progress) = event
+                && progress.stage == Stage::Looking
+            {
+                cancel.cancel();
+                return Some((progress.files_done, progress.files_total));
+            }
+        }
+        None
+    };
+    let (ended, heard) = tokio::join!(node.node.run(command, sink), listening);
+    assert_eq!(heard, Some((0, Some(1))), "{ended:?}");
 }
 
 fn bytes_of(path: &Path) -> Vec<u8> {
