@@ -38,6 +38,7 @@ mod custody;
 mod error;
 mod fetcher;
 mod forget;
+mod inside;
 mod join;
 mod launch;
 mod look;

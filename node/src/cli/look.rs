@@ -24,7 +24,7 @@ pub(super) struct SnapshotsArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "SNAP is the first digits of an id, or `latest`: the snapshot saved last, of \
-    one folder of one device. PATH is counted from the root of the snapshot.
+    one folder of one device. PATH is counted from the root of the snapshot, or is the whole path on the device.
 
 Examples:
   larder ls latest
@@ -61,7 +61,8 @@ pub(super) struct DiffArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "A pattern without a slash is matched to names, one with a slash to whole \
-    paths; `*` stays within a name, `**` does not.
+    paths, counted from the root of the snapshot or, with a slash in front, from the root of the \
+    device; `*` stays within a name, `**` does not.
 
 Examples:
   larder find 'invoice*.pdf'

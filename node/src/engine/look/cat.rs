@@ -33,7 +33,7 @@ pub(crate) async fn cat(
     core.member()?;
     in_background(core, events, move |core, events| {
         let (tree, origin) = SnapshotTree::open(core, &snapshot, events)?;
-        let entry = tree.entry(&path)?;
+        let (_, entry) = tree.find(&path)?;
         let Kind::File { bytes, content } = &entry.kind else {
             let shown = path.as_path().display();
             let what = match kind(&entry.kind) {

@@ -25,8 +25,8 @@ pub(crate) async fn list(
     core.member()?;
     in_background(core, events, move |core, events| {
         let (tree, origin) = SnapshotTree::open(core, &snapshot, events)?;
-        let entry = tree.entry(&path)?;
-        let mut listing = Listing { events, base: path.as_bytes(), entries: 0, bytes: 0 };
+        let (path, entry) = tree.find(&path)?;
+        let mut listing = Listing { events, base: &path, entries: 0, bytes: 0 };
         match entry.kind {
             Kind::Directory { node } if recursive => {
                 let mut walk = Walk::new(node);

@@ -19,12 +19,12 @@ use super::{
     error::one_line,
     packs::Job,
     run::{Lack, Run, count},
-    selection::{Selection, Standing, components},
+    selection::{Selection, Standing},
     uses::chunk_of,
     window::{Group, Piece, Window},
 };
 use crate::{
-    engine::EngineError,
+    engine::{EngineError, inside::components},
     files::{DirHandle, Made, Plan, Special},
 };
 

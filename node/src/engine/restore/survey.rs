@@ -13,13 +13,13 @@ use larder_protocol::{
 use super::{
     RestoreError,
     error::told,
-    selection::{Selection, Standing, components, root_node},
+    selection::{Selection, Standing, root_node},
 };
 use crate::{
     command::{
         Entry as EntryRow, EntryKind, Event, EventSink, PathField, Problem, TargetField, Time,
     },
-    engine::ChunkSource,
+    engine::{ChunkSource, inside::components},
     files::{DirHandle, Plan, Special, Target, TargetError},
 };
 
