@@ -72,6 +72,7 @@ impl Engine for FakeEngine {
                 let snapshot = "cd".repeat(32);
                 Ok(Outcome::Cat(CatOutcome { snapshot, origin: origin(), bytes: 6 }))
             }
+            Command::Restore { .. } => Err(Failure::interrupted()),
             Command::Backup { wait, .. } => {
                 let what = "permission denied".to_owned();
                 let path = PathField::new(b"/secret");
@@ -346,6 +347,39 @@ fn no_vault_is_made_when_the_phrase_cannot_be_kept() {
     assert_eq!(fs::read_to_string(&out).unwrap(), "precious");
     fs::remove_file(&out).unwrap();
     assert_eq!(larder(home.path(), &line).0, 0, "the interrupted start goes on");
+}
+
+// CLI-11
+#[test]
+fn a_quiet_init_prints_nothing_beside_the_phrase() {
+    let (home, paper) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = paper.path().join("phrase");
+    let line = ["init", "--quiet", "--phrase-out", out.to_str().unwrap()];
+    assert_eq!(larder(home.path(), &line), (0, Vec::new()));
+}
+
+// CLI-5
+#[test]
+fn a_completion_script_is_no_document() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, document) = json(home.path(), &["completions", "bash"]);
+    assert_eq!((code, &document["error"]["kind"]), (2, &"usage".into()));
+    assert!(document["error"]["hint"].as_str().unwrap().contains("without --json"));
+    let (code, script) = larder(home.path(), &["completions", "bash"]);
+    assert!(code == 0 && script.starts_with(b"_larder()"));
+}
+
+// CLI-2
+#[test]
+fn an_interrupted_restore_says_that_it_goes_on() {
+    let home = made();
+    let line = ["restore", "latest", "--to", "/nonexistent"];
+    let (code, document) = json(home.path(), &line);
+    assert_eq!((code, &document["error"]["kind"]), (130, &"interrupted".into()));
+    let hint = document["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("run the same command again"), "{hint}");
+    let (_, document) = json(home.path(), &[&line[..], &["--dry-run"]].concat());
+    assert!(document["error"]["hint"].is_null());
 }
 
 // CLI-5, CLI-6
