@@ -5,6 +5,7 @@
 //! ends it. It makes no difference whether the engine runs in this process or in `larder up`
 //! behind the socket. Nothing here does anything. Source: specs/command_line.md.
 
+mod count;
 mod engine;
 mod event;
 mod failure;
@@ -16,6 +17,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    count::count,
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},

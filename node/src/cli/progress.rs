@@ -235,8 +235,13 @@ impl Lines {
     }
 }
 
+/// How long something took, never rounded up; below a minute with a tenth of a second.
+pub(super) fn took(ms: u64) -> String {
+    if ms < 60_000 { format!("{}.{} s", ms / 1000, ms % 1000 / 100) } else { span(ms / 1000) }
+}
+
 /// A time in the two largest units that matter.
-pub(super) fn span(seconds: u64) -> String {
+fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
@@ -290,6 +295,13 @@ mod tests {
         }
         assert_eq!(said[0], (1, "looking for holders: 0 of 2 reached".to_owned()));
         assert_eq!((said.len(), said[1].0), (2, 51));
+    }
+
+    #[test]
+    fn a_time_is_not_rounded_up() {
+        let shown = [0, 80, 999, 59_799, 59_999, 60_000, 119_999].map(took);
+        let expected = ["0.0 s", "0.0 s", "0.9 s", "59.7 s", "59.9 s", "1 min 0 s", "1 min 59 s"];
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use larder_protocol::{snapshot::SnapshotError, tree::read::ReadError};
 use thiserror::Error;
 
 use crate::{
-    command::{Cancelled, ExitKind, Failure},
+    command::{Cancelled, ExitKind, Failure, count},
     engine::EngineError,
     files::{TargetError, called},
     state::StateError,
@@ -34,7 +34,7 @@ pub(crate) enum RestoreError {
     #[error("the snapshot has no {}", .0.escape_ascii())]
     NoSuchPath(Vec<u8>),
     /// Some files are only with holders that cannot be reached.
-    #[error("{0} files wait for holders that cannot be reached")]
+    #[error("no holder can be reached that has {}", count(*.0, "file"))]
     Waiting(u64),
     /// The snapshot's record is not valid.
     #[error(transparent)]
