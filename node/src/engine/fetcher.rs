@@ -260,10 +260,15 @@ impl Task {
     ) {
         let root = want.shard.root;
         let now = core.clock.now();
+        let peers = core.state.peers().unwrap_or_default();
+        if peers.is_empty() {
+            // Nobody is known who could come up: there is nothing to wait for.
+            let _ = done.send(Err(EngineError::NoHolder(root)));
+            return;
+        }
         self.waiting.entry(root).or_default().push(done);
         let present = ranges_of(partial.present());
         self.partials.insert(root, partial);
-        let peers = core.state.peers().unwrap_or_default();
         for peer in &peers {
             self.machine.handle_input(now, Input::HolderKnown { holder: peer.device });
         }

@@ -97,7 +97,7 @@ pub(crate) async fn run(
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
         core: Arc::clone(core),
-        source: ChunkSource::new(core, &member),
+        source: ChunkSource::new(core, &member).until(events),
         member: Arc::clone(&member),
         summary: snapshot,
         origin,

@@ -53,8 +53,8 @@ fn backup_snapshot(text: &mut String, snapshot: &BackupSnapshot) {
 
 fn problems(text: &mut String, total: u64, verb: &str) {
     if total > 0 {
-        let files = count(total, "file");
-        line(text, &format!("{files} could not be {verb} as they should; see the warnings"));
+        let problems = count(total, "problem");
+        line(text, &format!("{problems}: not all could be {verb} as it should; see the warnings"));
     }
 }
 

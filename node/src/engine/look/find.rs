@@ -43,7 +43,7 @@ pub(crate) async fn find(
         };
         let mut search =
             Search { pattern, events, matches: 0, barren: BTreeSet::new(), root: Vec::new() };
-        let source = ChunkSource::new(core, &core.member()?);
+        let source = ChunkSource::new(core, &core.member()?).until(events);
         let mut searched = 0;
         for summary in snapshots {
             search.through(&SnapshotTree::of(source.clone(), summary)?)?;

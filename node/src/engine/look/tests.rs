@@ -173,6 +173,48 @@ async fn whoever_looks_hears_that_holders_are_away() {
     };
     let (ended, heard) = tokio::join!(node.node.run(command, sink), listening);
     assert_eq!(heard, Some((0, Some(1))), "{ended:?}");
+    // So does a restore, which lets its thread end: it ends at once when it is told to.
+    let cancel = CancellationToken::new();
+    let (sink, mut events) = EventSink::channel(cancel.clone());
+    let command = Command::Restore {
+        snapshot: SnapshotName::Latest,
+        paths: Vec::new(),
+        to: RawPath::from(node.home().join("../to").as_path()),
+        overwrite: crate::command::Overwrite::Changed,
+        dry_run: false,
+    };
+    let listening = async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::Progress(progress) if progress.stage == Stage::Looking) {
+                cancel.cancel();
+                return Some(std::time::Instant::now());
+            }
+        }
+        None
+    };
+    let (ended, heard) = tokio::join!(node.node.run(command, sink), listening);
+    assert_eq!(ended.unwrap_err().kind.code(), 130);
+    assert!(heard.unwrap().elapsed().as_secs() < 30, "the wait for holders goes on");
+}
+
+// RESTORE-13
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_is_known_nobody_is_waited_for() {
+    let node = TestNode::new("one").await;
+    let folder = node.folder("folder");
+    plant(&folder);
+    node.backup(&folder, Wait::Local).await;
+    for shard in fs::read_dir(node.home().join("depot")).unwrap() {
+        let shard = shard.unwrap().path();
+        if shard.is_dir() {
+            fs::remove_dir_all(&shard).unwrap();
+        }
+    }
+    let begun = std::time::Instant::now();
+    let command =
+        Command::List { snapshot: SnapshotName::Latest, path: RawPath::from(""), recursive: true };
+    assert_eq!(node.run(command).await.err().unwrap().kind.code(), 4);
+    assert!(begun.elapsed().as_secs() < 30);
 }
 
 fn bytes_of(path: &Path) -> Vec<u8> {

@@ -41,7 +41,7 @@ impl SnapshotTree {
     ) -> Result<(Self, SnapshotOrigin), Failure> {
         let summary = names::resolve(core, name)?;
         let origin = say_meant(core, name, &summary, events)?;
-        let source = ChunkSource::new(core, &core.member()?);
+        let source = ChunkSource::new(core, &core.member()?).until(events);
         Ok((Self::of(source, summary)?, origin))
     }
 
