@@ -171,7 +171,7 @@ async fn ask_holders(
         }
         events.check()?;
         events.progress(Progress {
-            stage: Stage::Asking,
+            stage: Stage::Confirming,
             bytes_done: 0,
             bytes_total: None,
             files_done: total.saturating_sub(left),
