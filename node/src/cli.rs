@@ -75,6 +75,10 @@ fn usage(error: &clap::Error) -> Failure {
 /// Does what parsed arguments say.
 fn execute<L: Launch + 'static>(launch: Arc<L>, arguments: Arguments, output: &mut Output) -> u8 {
     let result = match arguments.verb.step() {
+        Ok(Step::Completions(_)) if output.is_json() => {
+            Err(Failure::usage("a completion script is no document")
+                .hint("give the command without --json"))
+        }
         Ok(Step::Completions(shell)) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "larder", &mut script);

@@ -5,6 +5,7 @@
 //! ends it. It makes no difference whether the engine runs in this process or in `larder up`
 //! behind the socket. Nothing here does anything. Source: specs/command_line.md.
 
+mod count;
 mod engine;
 mod event;
 mod failure;
@@ -16,6 +17,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    count::count,
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
@@ -193,7 +195,8 @@ pub enum Wait {
     Safe,
 }
 
-/// What `restore` does with a file that is already there and differs.
+/// What `restore` does with a file that is already there and differs. Something of another kind (a
+/// file where a folder goes) is kept and named as a problem, except by `always`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overwrite {
@@ -204,7 +207,8 @@ pub enum Overwrite {
     /// Replaces it when size or time differ.
     #[default]
     Changed,
-    /// Replaces it without looking, unless its content is the same.
+    /// Replaces it without looking, unless its content is the same; also what is of another kind,
+    /// but never a folder with entries.
     Always,
 }
 
@@ -223,7 +227,7 @@ pub enum InviteKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotName {
-    /// The newest complete one.
+    /// The newest complete one of all, whichever folder and device it is of.
     Latest,
     /// The first hex digits of its id, lower case, 1 to 64 of them.
     Prefix(String),

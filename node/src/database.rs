@@ -18,9 +18,9 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use redb::{Durability, Error, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{DatabaseError, Durability, Error, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use crate::home::sync_directory;
+use crate::{home::sync_directory, lock};
 
 /// Of the name of a file that is being made; what a crash leaves under it is made again.
 const UNFINISHED_ENDING: &str = "new";
@@ -154,7 +154,8 @@ fn open_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, Error> {
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
     }
-    Ok(redb::Database::builder().set_cache_size(cache_bytes).create(path)?)
+    let open = || redb::Database::builder().set_cache_size(cache_bytes).create(path);
+    Ok(lock::for_a_moment(open, |error| matches!(error, DatabaseError::DatabaseAlreadyOpen))?)
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod custody;
 mod error;
 mod fetcher;
 mod forget;
+mod inside;
 mod join;
 mod launch;
 mod look;
@@ -52,6 +53,7 @@ mod source;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod waiting;
 
 pub use error::EngineError;
 pub use launch::Launcher;

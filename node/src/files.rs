@@ -25,8 +25,8 @@ pub use self::{
     reader::{FileReader, Finished, Piece, ReadError, Verdict},
     status::Stamp,
     target::{
-        Begun, DirHandle, Entered, ExistingFile, Lack, Made, PartFile, Placed, Plan, Policy,
-        Shortfall, Shortfalls, Special, Target, TargetError, TargetOptions,
+        Begun, DirHandle, ExistingFile, Lack, Made, PartFile, Placed, Plan, Policy, Shortfall,
+        Shortfalls, Special, Target, TargetError, TargetOptions, called,
     },
     walk::{Event, Found, Options as WalkOptions, Walk, WalkError, What, Why},
 };

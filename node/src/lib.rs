@@ -12,6 +12,7 @@ pub mod depot;
 pub mod engine;
 pub mod files;
 pub mod home;
+mod lock;
 pub mod net;
 pub mod state;
 pub mod vaults;

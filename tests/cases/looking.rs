@@ -1,8 +1,8 @@
 //! Looking at what there is: differences, forgetting, settings, one document each.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use larder_tests::{circle::Circle, tree};
+use larder_tests::{binary::larder, circle::Circle, node::COMMAND_LIMIT, process::run, tree};
 
 #[test]
 fn differences_between_two_snapshots_are_told_by_kind() {
@@ -130,4 +130,16 @@ fn commands_work_without_a_running_node_as_well() {
     );
     let status = circle.source.ask(["status"]);
     assert_eq!(status["running"], false, "{status:#}");
+}
+
+#[test]
+fn a_quiet_init_prints_the_words_in_one_line_and_nothing_else() {
+    let circle = Circle::new(0);
+    let mut init = Command::new(larder());
+    init.env_remove("LARDER_HOME").args(["--quiet", "--home"]).arg(circle.path("other"));
+    let output = run(init.arg("init"), COMMAND_LIMIT).ok();
+    let text = output.text();
+    let words: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    assert!(words.len() == 24 && words.iter().all(is_word) && output.stderr.is_empty());
 }

@@ -94,6 +94,9 @@ fn words_that_make_no_sense_are_refused_with_advice() {
         (vec!["cat", "latest", ".."], 1),
         (vec!["config", "set", "no.such", "1"], 1),
         (vec!["backup", "/nonexistent/folder"], 1),
+        (vec!["add", "--exclude", "[x", "/tmp"], 2),
+        (vec!["backup", "--exclude", "[x", "/tmp"], 2),
+        (vec!["completions", "bash"], 2),
     ] {
         let output = node.cli(&words, [""; 0]);
         assert!(output.code == Some(code) || output.code == Some(2), "{words:?}: {output}");

@@ -23,7 +23,8 @@ use crate::command::{Command, Failure, SnapshotName};
   larder up                                 run the node
   larder invite                             then `larder join CODE` at a friend's node
   larder backup                             one snapshot now, safe when it returns
-  larder restore latest --to ~/restored     get everything back
+  larder snapshots                          one line for each folder and time
+  larder restore latest --to ~/restored     get back what was saved last
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but some files could not be read or written,
 4 not enough holders reachable, 5 wrong phrase or key, 130 interrupted."

@@ -54,13 +54,14 @@ pub(super) async fn run<L: Launch + 'static>(
     let mut extra = Map::new();
     let outcome = {
         let to = arguments.phrase_out.as_deref();
-        let json = output.is_json();
+        let (json, is_quiet) = (output.is_json(), output.is_quiet());
         let mut reveal = |phrase: &str| match to {
             Some(path) => write_phrase(path, phrase),
             None if json => {
                 extra.insert("phrase".to_owned(), Value::String(phrase.to_owned()));
                 Ok(())
             }
+            None if is_quiet => show(&Zeroizing::new([phrase, "\n"].concat())),
             None => show_phrase(phrase),
         };
         session.launch().init(&home, InitOptions { name, site }, &mut reveal).await?
@@ -71,7 +72,7 @@ pub(super) async fn run<L: Launch + 'static>(
             path.display()
         ));
     }
-    Ok(output.outcome(&Outcome::Init(outcome), extra))
+    Ok(output.summary(&Outcome::Init(outcome), extra))
 }
 
 /// Writes the phrase to a file that was not there before; durable when this returns.
@@ -120,6 +121,11 @@ fn show_phrase(phrase: &str) -> Result<(), Failure> {
         text.push('\n');
     }
     text.push('\n');
+    show(&text)
+}
+
+/// Writes to the terminal at once: the phrase is not to stay in a buffer.
+fn show(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
         Failure::failed(format!("cannot show the phrase: {error}"))

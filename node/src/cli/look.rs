@@ -22,13 +22,15 @@ pub(super) struct SnapshotsArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "SNAP is the first digits of an id, or `latest`. PATH is counted from the \
-    root of the snapshot.
+#[command(
+    after_help = "SNAP is the first digits of an id, or `latest`: the snapshot saved last, of \
+    one folder of one device. PATH is counted from the root of the snapshot, or is the whole path on the device.
 
 Examples:
   larder ls latest
   larder ls 3fa9 letters/2025
-  larder ls latest --recursive --json | jq -r .entries[].path")]
+  larder ls latest --recursive --json | jq -r .entries[].path"
+)]
 pub(super) struct LsArguments {
     /// Snapshot
     #[arg(value_name = "SNAP", value_parser = snapshot_name)]
@@ -59,7 +61,8 @@ pub(super) struct DiffArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "A pattern without a slash is matched to names, one with a slash to whole \
-    paths; `*` stays within a name, `**` does not.
+    paths, counted from the root of the snapshot or, with a slash in front, from the root of the \
+    device; `*` stays within a name, `**` does not.
 
 Examples:
   larder find 'invoice*.pdf'

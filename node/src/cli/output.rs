@@ -261,6 +261,17 @@ impl Output {
         }
     }
 
+    /// The same for one whose result has been shown before.
+    pub(super) fn summary(&mut self, outcome: &Outcome, extra: Map<String, Value>) -> ExitKind {
+        self.summary_is_result = false;
+        self.outcome(outcome, extra)
+    }
+
+    /// Whether nothing but results is asked for.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.flags.quiet
+    }
+
     /// Whether documents are asked for.
     pub(super) const fn is_json(&self) -> bool {
         self.flags.json
@@ -268,10 +279,11 @@ impl Output {
 }
 
 fn failure_text(failure: &Failure) -> String {
-    if failure.kind == ExitKind::Interrupted {
-        return "interrupted".to_owned();
-    }
-    let mut text = format!("error: {}", escape::visible_text(&failure.message));
+    let mut text = if failure.kind == ExitKind::Interrupted {
+        "interrupted".to_owned()
+    } else {
+        format!("error: {}", escape::visible_text(&failure.message))
+    };
     if let Some(hint) = &failure.hint {
         text.push_str("\n hint: ");
         text.push_str(&escape::visible_text(hint));

@@ -97,7 +97,9 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Asking => "asking",
         Stage::Fetching => "fetching",
         Stage::Writing => "writing",
+        Stage::Looking => "looking for holders",
         Stage::Verifying => "verifying",
+        Stage::Confirming => "asking holders",
     }
 }
 
@@ -105,14 +107,28 @@ const fn unit(stage: Stage) -> &'static str {
     match stage {
         Stage::Scanning | Stage::Reading | Stage::Writing => "files",
         Stage::Asking => "holders",
-        Stage::Sending | Stage::Waiting | Stage::Fetching | Stage::Verifying => "shards",
+        Stage::Looking => "reached",
+        Stage::Sending
+        | Stage::Waiting
+        | Stage::Fetching
+        | Stage::Verifying
+        | Stage::Confirming => "shards",
     }
+}
+
+/// Whether bytes tell how far it is.
+const fn has_bytes(stage: Stage) -> bool {
+    !matches!(stage, Stage::Asking | Stage::Looking | Stage::Confirming)
 }
 
 fn new_bar(stage: Stage) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
     bar.set_prefix(name(stage));
-    bar.set_style(style("{spinner} {prefix:<9} {decimal_bytes:>9} {decimal_bytes_per_sec} {msg}"));
+    bar.set_style(style(if has_bytes(stage) {
+        "{spinner} {prefix:<9} {decimal_bytes:>9} {decimal_bytes_per_sec} {msg}"
+    } else {
+        "{spinner} {prefix} {msg}"
+    }));
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
@@ -128,7 +144,9 @@ fn update_bar(bar: &ProgressBar, progress: &Progress) {
         bar.set_length(total);
     }
     bar.set_position(progress.bytes_done);
-    bar.set_message(counts(progress));
+    let counts = counts(progress);
+    let is_bare = counts.is_empty() || !has_bytes(progress.stage);
+    bar.set_message(if is_bare { counts } else { format!("({counts})") });
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -141,26 +159,28 @@ fn counts(progress: &Progress) -> String {
     let unit = unit(progress.stage);
     match (progress.files_done, progress.files_total) {
         (0, None) => String::new(),
-        (done, None) => format!("({done} {unit})"),
-        (done, Some(total)) => format!("({done} of {total} {unit})"),
+        (done, None) => format!("{done} {unit}"),
+        (done, Some(total)) => format!("{done} of {total} {unit}"),
     }
 }
 
 /// The plain form. Has no clock of its own.
 struct Lines {
     last: Instant,
+    has_said: bool,
     stage: Option<Stage>,
     samples: VecDeque<(Instant, u64)>,
 }
 
 impl Lines {
     const fn new(now: Instant) -> Self {
-        Self { last: now, stage: None, samples: VecDeque::new() }
+        Self { last: now, has_said: false, stage: None, samples: VecDeque::new() }
     }
 
     /// Takes newer figures; gives a line when it is time for one.
     fn update(&mut self, now: Instant, progress: &Progress) -> Option<String> {
-        if self.stage.replace(progress.stage) != Some(progress.stage) {
+        let begins = self.stage.replace(progress.stage) != Some(progress.stage);
+        if begins {
             self.samples.clear();
         }
         // One sample a second is enough for the rate, and bounds the queue.
@@ -171,14 +191,21 @@ impl Lines {
         while self.samples.front().is_some_and(|(at, _)| now - *at > RATE_WINDOW) {
             self.samples.pop_front();
         }
-        if now - self.last < LINE_EVERY {
+        // Whoever waits for holders hears of it at once: it began a while ago.
+        let is_news = begins && progress.stage == Stage::Looking && !self.has_said;
+        if now - self.last < LINE_EVERY && !is_news {
             return None;
         }
-        self.last = now;
+        (self.last, self.has_said) = (now, true);
         Some(self.line(now, progress))
     }
 
     fn line(&self, now: Instant, progress: &Progress) -> String {
+        if !has_bytes(progress.stage) && progress.bytes_total.is_none() {
+            let counts = counts(progress);
+            let colon = if counts.is_empty() { "" } else { ": " };
+            return format!("{}{colon}{counts}", name(progress.stage));
+        }
         let mut line = format!("{}: {}", name(progress.stage), ByteSize(progress.bytes_done));
         if let Some(total) = progress.bytes_total {
             let percent = progress.bytes_done.saturating_mul(100).checked_div(total);
@@ -187,7 +214,7 @@ impl Lines {
         }
         let counts = counts(progress);
         if !counts.is_empty() {
-            let _infallible = write!(line, " {counts}");
+            let _infallible = write!(line, " ({counts})");
         }
         if let Some(rate) = self.bytes_per_s(now, progress.bytes_done) {
             let _infallible = write!(line, ", {}/s", ByteSize(rate));
@@ -208,8 +235,13 @@ impl Lines {
     }
 }
 
+/// How long something took, never rounded up; below a minute with a tenth of a second.
+pub(super) fn took(ms: u64) -> String {
+    if ms < 60_000 { format!("{}.{} s", ms / 1000, ms % 1000 / 100) } else { span(ms / 1000) }
+}
+
 /// A time in the two largest units that matter.
-pub(super) fn span(seconds: u64) -> String {
+fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
@@ -247,6 +279,43 @@ mod tests {
         );
     }
 
+    // CLI-13
+    #[test]
+    fn holders_that_are_away_are_told_of_at_once_and_then_now_and_then() {
+        let start = Instant::now();
+        let mut lines = Lines::new(start);
+        let looking = Progress { files_total: Some(2), ..Progress::new(Stage::Looking) };
+        let mut said = Vec::new();
+        for tick in 0..=80_u32 {
+            let now = start + Duration::from_millis(100) * tick;
+            // The two alternate while some of the files are here.
+            let other = tick % 2 == 0;
+            let progress = if other { Progress::new(Stage::Writing) } else { looking };
+            said.extend(lines.update(now, &progress).map(|line| (tick, line)));
+        }
+        assert_eq!(said[0], (1, "looking for holders: 0 of 2 reached".to_owned()));
+        assert_eq!((said.len(), said[1].0), (2, 51));
+    }
+
+    #[test]
+    fn a_time_is_not_rounded_up() {
+        let shown = [0, 80, 999, 59_799, 59_999, 60_000, 119_999].map(took);
+        let expected = ["0.0 s", "0.0 s", "0.9 s", "59.7 s", "59.9 s", "1 min 0 s", "1 min 59 s"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn shards_that_holders_have_are_counted_as_shards() {
+        let start = Instant::now();
+        let progress = Progress {
+            files_done: 300,
+            files_total: Some(400),
+            ..Progress::new(Stage::Confirming)
+        };
+        let line = Lines::new(start).update(start + LINE_EVERY, &progress).unwrap();
+        assert_eq!(line, "asking holders: 300 of 400 shards");
+    }
+
     #[test]
     fn nothing_known_is_shown_without_dividing_by_zero() {
         let start = Instant::now();
@@ -258,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_bar_of_every_stage_can_be_drawn() {
-        for stage in [Stage::Scanning, Stage::Reading, Stage::Sending, Stage::Fetching] {
+        for stage in [Stage::Scanning, Stage::Asking, Stage::Looking, Stage::Fetching] {
             let bar = new_bar(stage);
             update_bar(&bar, &Progress::new(stage));
             let known =

@@ -134,17 +134,6 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// `1 file`, `2 files`.
-fn count(number: u64, one: &str) -> String {
-    if number == 1 {
-        return format!("1 {one}");
-    }
-    match one.strip_suffix('y') {
-        Some(stem) => format!("{number} {stem}ies"),
-        None => format!("{number} {one}s"),
-    }
-}
-
 /// Rows under headings, columns as wide as needed; the last one ragged.
 struct Table {
     rows: Vec<Vec<String>>,
@@ -202,12 +191,5 @@ mod tests {
         assert!(entry_line(&link).ends_with("bin/su\\n -> ../x"));
         assert_eq!(mode(EntryKind::Directory, 0o1777), "drwxrwxrwt");
         assert_eq!(mode(EntryKind::Directory, 0o3660), "drw-rwS--T");
-    }
-
-    #[test]
-    fn numbers_agree_with_their_nouns() {
-        assert_eq!(count(1, "file"), "1 file");
-        assert_eq!(count(0, "directory"), "0 directories");
-        assert_eq!(count(2, "site"), "2 sites");
     }
 }

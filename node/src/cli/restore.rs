@@ -25,7 +25,8 @@ Examples:
   larder restore 3fa9 letters photos/2024 --to /tmp/some
   larder restore latest --to ~/Documents --overwrite never --dry-run")]
 pub(super) struct RestoreArguments {
-    /// Snapshot: the first digits of its id, or `latest`
+    /// Snapshot: the first digits of its id as `larder snapshots` shows it, or `latest`: the one
+    /// saved last, of one folder of one device
     #[arg(value_name = "SNAP", value_parser = snapshot_name)]
     snapshot: SnapshotName,
     /// What of it, counted from its root (or by its whole path); everything when nothing is given
@@ -35,10 +36,11 @@ pub(super) struct RestoreArguments {
     /// anew below it: /home/ann/letters comes to DIR/home/ann/letters
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// What happens to a file that is there already and differs
+    /// What happens to a file that is there already and differs; what is of another kind (a file
+    /// where a folder goes) is kept and named, except with `always`
     #[arg(long, value_enum, default_value_t)]
     overwrite: Overwrite,
-    /// Only show what would be written
+    /// Only show what would be written, by sizes and times; nothing is read there or changed
     #[arg(long)]
     dry_run: bool,
 }

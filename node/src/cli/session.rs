@@ -29,6 +29,9 @@ const BUSY_POLL: Duration = Duration::from_millis(50);
 /// What the lock file says of a node.
 pub(super) const NODE: &str = "up";
 
+/// What is there of a restore that was interrupted.
+const RESUMES: &str = "run the same command again to go on: what is done is not done twice";
+
 /// One run of the program: which home, and how engines are made.
 pub(super) struct Session<L> {
     launch: Arc<L>,
@@ -65,17 +68,26 @@ impl<L: Launch + 'static> Session<L> {
         output: &mut Output,
     ) -> Result<ExitKind, Failure> {
         output.begin(&command);
+        let resumes = matches!(command, Command::Restore { dry_run: false, .. });
+        let outcome = self.carried_out(command, output).await.map_err(|failure| {
+            // Whether the node, the socket or this process noticed it first.
+            let is_interrupted = failure.kind == ExitKind::Interrupted;
+            if resumes && is_interrupted { failure.hint(RESUMES) } else { failure }
+        })?;
+        Ok(output.outcome(&outcome, Map::new()))
+    }
+
+    async fn carried_out(&self, command: Command, output: &mut Output) -> Result<Outcome, Failure> {
         let cancel = CancellationToken::new();
         signals::watch(cancel.clone())?;
-        let outcome = match self.target(&command).await? {
+        match self.target(&command).await? {
             Target::Node(client) => {
                 let (sink, events) = EventSink::channel(cancel.clone());
                 let work = tokio::spawn(client.run(command, sink));
-                drive(work, events, &cancel, output).await?
+                drive(work, events, &cancel, output).await
             }
-            Target::Here(home) => self.carry_out(home, command, &cancel, output).await?,
-        };
-        Ok(output.outcome(&outcome, Map::new()))
+            Target::Here(home) => self.carry_out(home, command, &cancel, output).await,
+        }
     }
 
     /// Opens the engine in this process for one command.

@@ -58,14 +58,21 @@ impl Engine for FakeEngine {
                     events.row(entry(&[path.as_bytes(), b"/\xff", &[b'0' + at]].concat())).await?;
                 }
                 let snapshot = "cd".repeat(32);
-                Ok(Outcome::List(ListOutcome { snapshot, entries_total: 3, bytes: 3 }))
+                Ok(Outcome::List(ListOutcome {
+                    snapshot,
+                    origin: origin(),
+                    entries_total: 3,
+                    bytes: 3,
+                }))
             }
             Command::Cat { .. } => {
                 for _ in 0..2 {
                     events.send(Event::Bytes(vec![0, 255, 10])).await?;
                 }
-                Ok(Outcome::Cat(CatOutcome { bytes: 6 }))
+                let snapshot = "cd".repeat(32);
+                Ok(Outcome::Cat(CatOutcome { snapshot, origin: origin(), bytes: 6 }))
             }
+            Command::Restore { .. } => Err(Failure::interrupted()),
             Command::Backup { wait, .. } => {
                 let what = "permission denied".to_owned();
                 let path = PathField::new(b"/secret");
@@ -115,6 +122,16 @@ fn entry(path: &[u8]) -> Entry {
         gid: 2,
         modified: Some(time()),
         target: None,
+    }
+}
+
+fn origin() -> SnapshotOrigin {
+    SnapshotOrigin {
+        time: Time::now(),
+        device: "bb".repeat(32),
+        device_name: "laptop".to_owned(),
+        path: PathField::new(b"/home/anna"),
+        others: 0,
     }
 }
 
@@ -330,6 +347,39 @@ fn no_vault_is_made_when_the_phrase_cannot_be_kept() {
     assert_eq!(fs::read_to_string(&out).unwrap(), "precious");
     fs::remove_file(&out).unwrap();
     assert_eq!(larder(home.path(), &line).0, 0, "the interrupted start goes on");
+}
+
+// CLI-11
+#[test]
+fn a_quiet_init_prints_nothing_beside_the_phrase() {
+    let (home, paper) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = paper.path().join("phrase");
+    let line = ["init", "--quiet", "--phrase-out", out.to_str().unwrap()];
+    assert_eq!(larder(home.path(), &line), (0, Vec::new()));
+}
+
+// CLI-5
+#[test]
+fn a_completion_script_is_no_document() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, document) = json(home.path(), &["completions", "bash"]);
+    assert_eq!((code, &document["error"]["kind"]), (2, &"usage".into()));
+    assert!(document["error"]["hint"].as_str().unwrap().contains("without --json"));
+    let (code, script) = larder(home.path(), &["completions", "bash"]);
+    assert!(code == 0 && script.starts_with(b"_larder()"));
+}
+
+// CLI-2
+#[test]
+fn an_interrupted_restore_says_that_it_goes_on() {
+    let home = made();
+    let line = ["restore", "latest", "--to", "/nonexistent"];
+    let (code, document) = json(home.path(), &line);
+    assert_eq!((code, &document["error"]["kind"]), (130, &"interrupted".into()));
+    let hint = document["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("run the same command again"), "{hint}");
+    let (_, document) = json(home.path(), &[&line[..], &["--dry-run"]].concat());
+    assert!(document["error"]["hint"].is_null());
 }
 
 // CLI-5, CLI-6

@@ -60,12 +60,16 @@ pub enum Stage {
     Waiting,
     /// Asking holders for logs, heads and indexes.
     Asking,
+    /// Something is to be fetched and nothing comes: looking for holders that can be reached.
+    Looking,
     /// Fetching shards.
     Fetching,
     /// Writing restored files.
     Writing,
     /// Reading back what is kept.
     Verifying,
+    /// Holders say whether they have what they signed for.
+    Confirming,
 }
 
 /// Figures of one stage. Rate and time left are the reader's to work out: it has a clock.
@@ -77,7 +81,7 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Bytes in all, when known; it may grow.
     pub bytes_total: Option<u64>,
-    /// Files (or shards) done.
+    /// Files (or shards, or holders) done.
     pub files_done: u64,
     /// Files in all, when known.
     pub files_total: Option<u64>,

@@ -224,11 +224,30 @@ pub struct SnapshotsOutcome {
     pub snapshots: Vec<Snapshot>,
 }
 
+/// Which folder a snapshot is of, and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotOrigin {
+    /// When it was begun.
+    pub time: Time,
+    /// Id of the device.
+    pub device: String,
+    /// Its name.
+    pub device_name: String,
+    /// The folder there.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// Folders of this and other devices that have snapshots as well and that `latest` left out;
+    /// 0 when the snapshot was named by its id.
+    pub others: u64,
+}
+
 /// See [`Outcome::List`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListOutcome {
     /// Id of the snapshot.
     pub snapshot: String,
+    /// What it is of.
+    pub origin: SnapshotOrigin,
     /// Rows that were streamed.
     pub entries_total: u64,
     /// Bytes of the files among them.
@@ -238,6 +257,10 @@ pub struct ListOutcome {
 /// See [`Outcome::Cat`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatOutcome {
+    /// Id of the snapshot.
+    pub snapshot: String,
+    /// What it is of.
+    pub origin: SnapshotOrigin,
     /// Bytes that were streamed.
     pub bytes: u64,
 }
@@ -249,6 +272,10 @@ pub struct DiffOutcome {
     pub old: String,
     /// Id of the newer side.
     pub new: String,
+    /// What the older side is of.
+    pub old_origin: SnapshotOrigin,
+    /// What the newer side is of.
+    pub new_origin: SnapshotOrigin,
     /// Entries only in the newer one.
     pub added: u64,
     /// Entries only in the older one.
@@ -273,6 +300,8 @@ pub struct FindOutcome {
 pub struct RestoreOutcome {
     /// Id of the snapshot.
     pub snapshot: String,
+    /// What it is of.
+    pub origin: SnapshotOrigin,
     /// Where it was restored to.
     #[serde(flatten)]
     pub path: PathField,
@@ -282,7 +311,7 @@ pub struct RestoreOutcome {
     pub files_written: u64,
     /// Files that were there already with the same content.
     pub files_same: u64,
-    /// Files that were there and were left as they are, by `--overwrite`.
+    /// Files of the same kind that were there and were left as they are, by `--overwrite`.
     pub files_left: u64,
     /// Directories made or set.
     pub directories: u64,

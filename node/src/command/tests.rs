@@ -34,6 +34,16 @@ fn snapshot() -> Snapshot {
     }
 }
 
+fn origin() -> SnapshotOrigin {
+    SnapshotOrigin {
+        time: time(1_700_000_000),
+        device: id("d"),
+        device_name: "laptop".to_owned(),
+        path: PathField::new(b"/home/anna/caf\xe9"),
+        others: 2,
+    }
+}
+
 fn folder() -> Folder {
     Folder {
         path: PathField::new(b"/home/anna"),
@@ -79,6 +89,26 @@ fn asked_holder() -> AskedHolder {
     AskedHolder { device, name, answered: true, shards: 400, lacking: 0 }
 }
 
+fn restored() -> Outcome {
+    let blame =
+        Blame { device: id("e"), name: "nas".to_owned(), what: "served wrong bytes".to_owned() };
+    Outcome::Restore(RestoreOutcome {
+        snapshot: id("3"),
+        origin: origin(),
+        path: PathField::new(b"/tmp/restored"),
+        dry_run: false,
+        files_written: 10,
+        files_same: 1,
+        files_left: 1,
+        directories: 3,
+        bytes: 30_000,
+        fetched_bytes: 20_000,
+        problems_total: 0,
+        blamed: vec![blame],
+        duration_ms: 1234,
+    })
+}
+
 fn about_work() -> Vec<Outcome> {
     let backup_snapshot = BackupSnapshot {
         snapshot: id("3"),
@@ -93,8 +123,6 @@ fn about_work() -> Vec<Outcome> {
         new_bytes: 2048,
         stored_bytes: 1024,
     };
-    let blame =
-        Blame { device: id("e"), name: "nas".to_owned(), what: "served wrong bytes".to_owned() };
     vec![
         Outcome::Folders(FoldersOutcome { folders: vec![folder()] }),
         Outcome::Backup(BackupOutcome {
@@ -108,31 +136,25 @@ fn about_work() -> Vec<Outcome> {
             duration_ms: 1234,
         }),
         Outcome::Snapshots(SnapshotsOutcome { snapshots: vec![snapshot()] }),
-        Outcome::List(ListOutcome { snapshot: id("3"), entries_total: 1, bytes: 0 }),
-        Outcome::Cat(CatOutcome { bytes: 6 }),
+        Outcome::List(ListOutcome {
+            snapshot: id("3"),
+            origin: origin(),
+            entries_total: 1,
+            bytes: 0,
+        }),
+        Outcome::Cat(CatOutcome { snapshot: id("3"), origin: origin(), bytes: 6 }),
         Outcome::Diff(DiffOutcome {
             old: id("2"),
             new: id("3"),
+            old_origin: SnapshotOrigin { others: 0, ..origin() },
+            new_origin: origin(),
             added: 1,
             removed: 2,
             changed: 3,
             attributes: 4,
         }),
         Outcome::Find(FindOutcome { matches_total: 1, snapshots_searched: 2 }),
-        Outcome::Restore(RestoreOutcome {
-            snapshot: id("3"),
-            path: PathField::new(b"/tmp/restored"),
-            dry_run: false,
-            files_written: 10,
-            files_same: 1,
-            files_left: 1,
-            directories: 3,
-            bytes: 30_000,
-            fetched_bytes: 20_000,
-            problems_total: 0,
-            blamed: vec![blame],
-            duration_ms: 1234,
-        }),
+        restored(),
         Outcome::Verify(VerifyOutcome {
             shards: 9,
             bytes: 900,

@@ -29,7 +29,12 @@ impl Engine for Fake {
                 }
                 events.send(Event::Bytes(vec![0, 159, 255])).await?;
                 let snapshot = "ab".repeat(32);
-                Ok(Outcome::List(ListOutcome { snapshot, entries_total: 5000, bytes: 1 }))
+                Ok(Outcome::List(ListOutcome {
+                    snapshot,
+                    origin: origin(),
+                    entries_total: 5000,
+                    bytes: 1,
+                }))
             }
             Command::Status => {
                 self.began.notify_one();
@@ -47,6 +52,16 @@ impl Engine for Fake {
     }
 
     async fn close(&self) {}
+}
+
+fn origin() -> SnapshotOrigin {
+    SnapshotOrigin {
+        time: Time::now(),
+        device: "bb".repeat(32),
+        device_name: "laptop".to_owned(),
+        path: PathField::new(b"/home/anna"),
+        others: 0,
+    }
 }
 
 fn row(path: &[u8]) -> Entry {

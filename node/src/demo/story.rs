@@ -14,7 +14,7 @@ use super::{
     stage::{Actor, number, text},
     tree,
 };
-use crate::command::{ByteSize, Failure};
+use crate::command::{ByteSize, Failure, count};
 
 /// Written into the generated folder and looked for in what holders keep.
 pub(super) const CANARY: &[u8] = b"canary: nobody but the owner may ever read this line";
@@ -213,7 +213,8 @@ impl<'a> Stage<'a> {
         let (files, bytes) = (number(&done, "files_written")?, number(&done, "bytes")?);
         let fetched = number(&done, "fetched_bytes")?;
         self.line(&format!(
-            "Restored {files} files, {} ({} fetched) in {}: {}/s.",
+            "Restored {}, {} ({} fetched) in {}: {}/s.",
+            count(files, "file"),
             ByteSize(bytes),
             ByteSize(fetched),
             seconds(ms),
@@ -229,14 +230,15 @@ impl<'a> Stage<'a> {
         for difference in differences.iter().take(20) {
             self.line(&format!("DIFFERS: {difference}"));
         }
-        let count = u64::try_from(differences.len()).unwrap_or(u64::MAX);
+        let total = u64::try_from(differences.len()).unwrap_or(u64::MAX);
         self.line(&format!(
-            "Compared {} entries ({}): names, kinds, owners, modes, times, links, attributes, holes \
-             and every byte. {count} differences.",
-            expected.entries(),
+            "Compared {} ({}): names, kinds, owners, modes, times, links, attributes, holes \
+             and every byte. {}.",
+            count(expected.entries(), "entry"),
             ByteSize(expected.bytes()),
+            count(total, "difference"),
         ));
-        Ok(count)
+        Ok(total)
     }
 }
 
@@ -251,7 +253,8 @@ fn backup_figures(done: &Value, ms: u64) -> String {
     let (files, bytes, read): (u64, u64, u64) = (sum("files"), sum("bytes"), sum("read_bytes"));
     let sent = done["sent_bytes"].as_u64().unwrap_or(0);
     format!(
-        "{files} files, {}; {} read, {} sent to the holders together, safe after {} ({}/s)",
+        "{}, {}; {} read, {} sent to the holders together, safe after {} ({}/s)",
+        count(files, "file"),
         ByteSize(bytes),
         ByteSize(read),
         ByteSize(sent),

@@ -38,6 +38,7 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let member = core.member()?;
     let sent_before = member.custody()?.view().borrow().sent_bytes;
+    settings::check_excludes(&wish.excludes)?;
     let folders = folders(core, &wish)?;
     super::sync::refresh(core, &member).await;
     let mut snapshots = Vec::with_capacity(folders.len());

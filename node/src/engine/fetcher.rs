@@ -26,8 +26,8 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Core, EngineError, contact, on_disk};
-use crate::{depot::PartialShard, net::FetchError};
+use super::{Core, EngineError, contact, on_disk, waiting::Reach};
+use crate::{command::Progress, depot::PartialShard, net::FetchError};
 
 /// Facts and requests waiting for the machine.
 const INBOX_MAX: usize = 256;
@@ -58,6 +58,7 @@ pub(crate) struct Fetcher {
     inbox: mpsc::Sender<Message>,
     partials: Arc<Partials>,
     fetched_bytes: Arc<AtomicU64>,
+    reach: Arc<Reach>,
 }
 
 /// Partial shards that are open now; one object each, however many ask.
@@ -75,6 +76,7 @@ impl Fetcher {
     pub(crate) fn start(core: &Arc<Core>) -> Self {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let fetched_bytes = Arc::new(AtomicU64::new(0));
+        let reach = Arc::new(Reach::default());
         let task = Task {
             core: Arc::downgrade(core),
             machine: Fetching::new(),
@@ -83,15 +85,22 @@ impl Fetcher {
             partials: BTreeMap::new(),
             stripes: BTreeMap::new(),
             links: BTreeSet::new(),
+            holders_up: BTreeSet::new(),
             fetched_bytes: Arc::clone(&fetched_bytes),
+            reach: Arc::clone(&reach),
         };
         tokio::spawn(task.run(messages, core.closing.clone()));
-        Self { inbox, partials: Arc::default(), fetched_bytes }
+        Self { inbox, partials: Arc::default(), fetched_bytes, reach }
     }
 
     /// Bytes of shards fetched since the node was opened.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many holders are reached, when something is waited for and nothing has come for a while.
+    pub(crate) fn looking(&self) -> Option<Progress> {
+        self.reach.looking(self.fetched_bytes())
     }
 
     /// Fetches the wanted ranges of one shard; returns the shard from which they can be read.
@@ -181,7 +190,10 @@ struct Task {
     stripes: BTreeMap<OrderId, AbortHandle>,
     /// Holders that are connected, or being tried.
     links: BTreeSet<DeviceId>,
+    /// Those of them that answered.
+    holders_up: BTreeSet<DeviceId>,
     fetched_bytes: Arc<AtomicU64>,
+    reach: Arc<Reach>,
 }
 
 impl Task {
@@ -193,6 +205,8 @@ impl Task {
         loop {
             let Some(core) = self.core.upgrade() else { return };
             self.drain(&core);
+            let is_wanted = !self.waiting.is_empty();
+            self.reach.set(is_wanted, self.links.len(), self.holders_up.len());
             let timeout = self.machine.poll_timeout().map(|instant| core.clock.moment(instant));
             let wake = async {
                 match timeout {
@@ -222,7 +236,11 @@ impl Task {
             Input::StripeDone { order } | Input::StripeFailed { order, .. } => {
                 self.stripes.remove(order);
             }
+            Input::HolderUp { holder } => {
+                self.holders_up.insert(*holder);
+            }
             Input::HolderDown { holder } => {
+                self.holders_up.remove(holder);
                 self.links.remove(holder);
                 if !self.waiting.is_empty() {
                     self.connect(*holder, RECONNECT_AFTER);
@@ -242,10 +260,15 @@ impl Task {
     ) {
         let root = want.shard.root;
         let now = core.clock.now();
+        let peers = core.state.peers().unwrap_or_default();
+        if peers.is_empty() {
+            // Nobody is known who could come up: there is nothing to wait for.
+            let _ = done.send(Err(EngineError::NoHolder(root)));
+            return;
+        }
         self.waiting.entry(root).or_default().push(done);
         let present = ranges_of(partial.present());
         self.partials.insert(root, partial);
-        let peers = core.state.peers().unwrap_or_default();
         for peer in &peers {
             self.machine.handle_input(now, Input::HolderKnown { holder: peer.device });
         }

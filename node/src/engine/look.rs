@@ -7,6 +7,7 @@ mod cat;
 mod diff;
 mod find;
 mod list;
+mod meant;
 mod shelf;
 mod tree;
 
@@ -16,9 +17,10 @@ pub(crate) use cat::cat;
 pub(crate) use diff::{count_files, diff};
 pub(crate) use find::find;
 pub(crate) use list::list;
+pub(crate) use meant::say_meant;
 pub(crate) use shelf::{Shelf, device_names, snapshots};
 
-use super::{Core, EngineError};
+use super::{Core, EngineError, waiting::Watch};
 use crate::command::{EventSink, Failure};
 
 /// Runs work that blocks; returns at once when the command shall stop, while the work notices it
@@ -28,6 +30,7 @@ async fn in_background<T: Send + 'static>(
     events: &EventSink,
     work: impl FnOnce(&Arc<Core>, &EventSink) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    let _watch = Watch::start(&core.member()?, events);
     let (core, sink) = (Arc::clone(core), events.clone());
     let work = tokio::task::spawn_blocking(move || work(&core, &sink));
     tokio::select! {

@@ -14,6 +14,7 @@
 //! what is there (files, parts of files, fetched ranges) is neither fetched nor written again.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -28,13 +29,13 @@ use larder_protocol::{
 };
 use tokio::runtime::Handle;
 
-use super::{Blamed, ChunkSource, Core, EngineError, Member, names};
+use super::{Blamed, ChunkSource, Core, Member, look::say_meant, names, waiting::Watch};
 use crate::{
     command::{
-        Blame, EventSink, Failure, Level, Outcome, Overwrite, PathField, Progress, RawPath,
-        RestoreOutcome, SnapshotName, Stage,
+        Blame, EventSink, Failure, Outcome, Overwrite, PathField, Progress, RawPath,
+        RestoreOutcome, SnapshotName, SnapshotOrigin, Stage,
     },
-    files::{Policy, Target, TargetError, TargetOptions},
+    files::{Policy, Target, TargetOptions},
 };
 
 mod compare;
@@ -72,9 +73,6 @@ const PACKS_MAX: usize = 4;
 /// Runs of chunks between packs and writers.
 const JOBS_MAX: usize = 64;
 
-/// Other folders that `latest` names one by one.
-const OTHERS_NAMED_MAX: usize = 20;
-
 /// What was asked for.
 pub(crate) struct Wish {
     pub(crate) snapshot: SnapshotName,
@@ -93,16 +91,16 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let member = core.member()?;
     let snapshot = names::resolve(core, &wish.snapshot)?;
-    if wish.snapshot == SnapshotName::Latest {
-        say_others(core, &snapshot, events)?;
-    }
+    let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
+    let _watch = Watch::start(&member, events);
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
         core: Arc::clone(core),
-        source: ChunkSource::new(core, &member),
+        source: ChunkSource::new(core, &member).until(events),
         member: Arc::clone(&member),
         summary: snapshot,
+        origin,
         wish,
         events: events.clone(),
         runtime: Handle::current(),
@@ -115,29 +113,6 @@ pub(crate) async fn run(
     done.blamed = new.map(|blame| told(core, blame)).collect();
     done.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Outcome::Restore(done))
-}
-
-/// `latest` is of one folder: whoever has several may think that all come back.
-fn say_others(
-    core: &Core,
-    chosen: &SnapshotSummary,
-    events: &EventSink,
-) -> Result<(), EngineError> {
-    let others = names::newest_of_others(core, chosen)?;
-    if others.is_empty() {
-        return Ok(());
-    }
-    let shown = |one: &SnapshotSummary| String::from_utf8_lossy(&one.root_path).into_owned();
-    let named = others.iter().take(OTHERS_NAMED_MAX);
-    let mut list: Vec<String> =
-        named.map(|one| format!("{} ({})", shown(one), one.id.short())).collect();
-    if let Some(more @ 1..) = others.len().checked_sub(OTHERS_NAMED_MAX) {
-        list.push(format!("{more} more, see `larder snapshots`"));
-    }
-    let (folder, list) = (shown(chosen), list.join(", "));
-    let text = format!("latest is of {folder} alone; restore by their ids as well: {list}");
-    events.notice(Level::Warning, text);
-    Ok(())
 }
 
 fn told(core: &Core, blame: Blamed) -> Blame {
@@ -166,6 +141,7 @@ struct Work {
     member: Arc<Member>,
     source: ChunkSource,
     summary: SnapshotSummary,
+    origin: SnapshotOrigin,
     wish: Wish,
     events: EventSink,
     runtime: Handle,
@@ -181,10 +157,7 @@ impl Work {
         })?;
         let to = self.wish.to.as_path().to_owned();
         let options = TargetOptions { policy: self.wish.overwrite.into() };
-        let fail = |error| match error {
-            TargetError::Full => RestoreError::Full(to.clone()),
-            error => RestoreError::Target(to.clone(), error),
-        };
+        let fail = |error| RestoreError::of_target(&to, error);
         if self.wish.dry_run {
             let target = Target::survey(&to, options).map_err(fail)?;
             return self.survey(target.as_ref(), &snapshot, &selection);
@@ -199,8 +172,16 @@ impl Work {
         snapshot: &Snapshot,
         selection: &Selection,
     ) -> Result<RestoreOutcome, RestoreError> {
-        let (source, events, found) = (&self.source, &self.events, Found::default());
-        let survey = Survey { source, target, selection, events, found }.run(snapshot)?;
+        let survey = Survey {
+            source: &self.source,
+            to: self.wish.to.as_path(),
+            target,
+            selection,
+            events: &self.events,
+            links: HashSet::new(),
+            found: Found::default(),
+        };
+        let survey = survey.run(snapshot)?;
         Ok(RestoreOutcome {
             dry_run: true,
             files_written: survey.files_written,
@@ -208,6 +189,7 @@ impl Work {
             files_left: survey.files_left,
             directories: survey.directories,
             bytes: survey.bytes,
+            problems_total: survey.problems,
             ..self.outcome()
         })
     }
@@ -233,10 +215,7 @@ impl Work {
         })?;
         let is_all = selection.is_everything();
         let synced = if is_all { run.target.sync() } else { run.target.sync_some() };
-        synced.map_err(|error| match error {
-            TargetError::Full => RestoreError::Full(run.to.clone()),
-            error => RestoreError::Target(run.to.clone(), error),
-        })?;
+        synced.map_err(|error| run.no_way(error))?;
         let waiting = counted(&run.counters.waiting_files);
         if waiting > 0 {
             return Err(RestoreError::Waiting(waiting));
@@ -269,6 +248,7 @@ impl Work {
     fn outcome(&self) -> RestoreOutcome {
         RestoreOutcome {
             snapshot: self.summary.id.to_string(),
+            origin: self.origin.clone(),
             path: PathField::from(&self.wish.to),
             dry_run: false,
             files_written: 0,
@@ -326,6 +306,10 @@ fn writers() -> usize {
 fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
+        // That holders are away is told then.
+        if run.member.fetcher.looking().is_some() {
+            continue;
+        }
         let counters = &run.counters;
         run.events.progress(Progress {
             stage: Stage::Writing,

@@ -30,10 +30,7 @@ pub(crate) async fn add(
     excludes: Vec<String>,
 ) -> Result<Outcome, Failure> {
     core.member()?;
-    check_patterns(&excludes).map_err(|error| {
-        Failure::usage(Failure::from_error("cannot take the excludes", &error).message)
-            .hint("patterns are in gitignore syntax, such as `target/` or `*.o`")
-    })?;
+    check_excludes(&excludes)?;
     let adding = Arc::clone(core);
     let work = move || -> Result<(), Failure> {
         let home = adding.home.directory();
@@ -59,6 +56,16 @@ pub(crate) async fn add(
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
     folders(core).await
+}
+
+/// Refuses patterns that mean nothing, before anything is kept or read.
+pub(crate) fn check_excludes(excludes: &[String]) -> Result<(), Failure> {
+    check_patterns(excludes).map_err(|error| {
+        Failure::usage(Failure::from_error("cannot take the excludes", &error).message).hint(
+            "patterns are in gitignore syntax, such as `target/`, `*.o` or `[ab]*`; a bracket that \
+             is part of a name is written `\\[`",
+        )
+    })
 }
 
 /// The path under which a folder is added, if it can be.

@@ -11,10 +11,14 @@ use larder_protocol::{
     pack::reader::open_chunk,
 };
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
-use crate::depot::{DepotError, Origin, ShardState, Tenure};
+use crate::{
+    command::EventSink,
+    depot::{DepotError, Origin, ShardState, Tenure},
+};
 
 /// A reader of chunks for code that may block.
 #[derive(Debug, Clone)]
@@ -22,12 +26,20 @@ pub(crate) struct ChunkSource {
     core: Arc<Core>,
     member: Arc<Member>,
     runtime: Handle,
+    /// Ends waiting for holders.
+    stop: CancellationToken,
 }
 
 impl ChunkSource {
     /// To be made on a thread of the runtime, to be used on one that may block.
     pub(crate) fn new(core: &Arc<Core>, member: &Arc<Member>) -> Self {
-        Self { core: Arc::clone(core), member: Arc::clone(member), runtime: Handle::current() }
+        let (core, member, runtime) = (Arc::clone(core), Arc::clone(member), Handle::current());
+        Self { core, member, runtime, stop: CancellationToken::new() }
+    }
+
+    /// The same, which waits for nobody any more once whoever asked wants no more.
+    pub(crate) fn until(self, events: &EventSink) -> Self {
+        Self { stop: events.token().clone(), ..self }
     }
 
     /// The plaintext of a chunk, verified.
@@ -70,7 +82,12 @@ impl ChunkSource {
             ranges: std::iter::once(wanted).collect(),
             priority: u8::from(!is_metadata),
         };
-        let partial = self.runtime.block_on(self.member.fetcher.fetch(&self.core, want))?;
+        let partial = self.runtime.block_on(async {
+            tokio::select! {
+                fetched = self.member.fetcher.fetch(&self.core, want) => fetched,
+                () = self.stop.cancelled() => Err(EngineError::Interrupted),
+            }
+        })?;
         let plain = open(&self.member, location, &partial.read(needed)?)?;
         if is_metadata {
             let stored = wall();

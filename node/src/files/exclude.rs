@@ -24,11 +24,18 @@ pub struct PatternError {
     pub source: ignore::Error,
 }
 
-/// Checks that all patterns are valid gitignore syntax.
+/// Checks that all patterns are valid gitignore syntax. A bracket that is never closed is not: it
+/// matches nothing in git and itself in a walk, and neither is what a person meant.
 ///
 /// # Errors
 /// [`PatternError`] for the first that is not.
 pub fn check_patterns(patterns: &[String]) -> Result<(), PatternError> {
+    let mut strict = GitignoreBuilder::new("");
+    strict.allow_unclosed_class(false);
+    for (index, pattern) in patterns.iter().enumerate() {
+        let number = index + 1;
+        strict.add_line(None, pattern).map_err(|source| PatternError { number, source })?;
+    }
     Rules::new(patterns, &[], false).map(|_| ())
 }
 

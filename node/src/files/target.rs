@@ -19,6 +19,7 @@ mod part;
 mod shortfall;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,11 +39,12 @@ use rustix::{
 };
 use thiserror::Error;
 
-use self::{beneath::Resolver, marker::Marker};
+use self::{beneath::Resolver, marker::Marker, way::is_way};
 pub use self::{
     nodes::{Made, Special},
     part::{Begun, ExistingFile, PartFile, Placed},
     shortfall::{Lack, Shortfall, Shortfalls},
+    way::called,
 };
 use super::{
     directory::Listing,
@@ -54,7 +56,8 @@ use super::{
 /// when an interrupted restore is given again; its own mode takes the place of it in the end.
 const UNFINISHED: u32 = 0o1700;
 
-/// What happens to entries that exist already.
+/// What happens to entries that exist already. One of another kind stands in the way and is kept,
+/// except by [`Policy::Always`]; a directory with entries is kept by all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// They are kept, whatever they are.
@@ -85,11 +88,24 @@ pub enum TargetError {
     #[error("an entry of the snapshot has {0}")]
     Name(#[from] NameError),
     /// A directory with entries stands where something else should be.
-    #[error("{} is a directory that is not empty; it is not deleted", path.escape_ascii())]
+    #[error("{} is a folder with entries, and those are never deleted", path.escape_ascii())]
     NotEmpty {
         /// Path from the root of the target.
         path: Vec<u8>,
     },
+    /// Something of another kind stands where an entry should be, and is kept.
+    #[error("{} is {}, where {} should be", path.escape_ascii(), called(*there), called(*wanted))]
+    InTheWay {
+        /// Path from the root of the target.
+        path: Vec<u8>,
+        /// What stands there.
+        there: FileType,
+        /// What the snapshot has there.
+        wanted: FileType,
+    },
+    /// What is to be restored to is a file or the like.
+    #[error("it is no directory")]
+    RootNotDirectory,
     /// A directory on the way was replaced by a symlink or something else.
     #[error("{} is not a directory any more", path.escape_ascii())]
     NotDirectory {
@@ -160,24 +176,16 @@ impl DirHandle {
         &self.path
     }
 
-    fn path_of(&self, name: &[u8]) -> Vec<u8> {
+    /// Path of an entry from the root of the target.
+    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
         if self.path.is_empty() { name.to_vec() } else { [&self.path, name].join(&b'/') }
     }
-}
-
-/// What came of entering a directory.
-#[derive(Debug)]
-pub enum Entered {
-    /// It is there and open.
-    Directory(DirHandle),
-    /// Something else stands there, and the policy keeps it: leave out all that is below.
-    Kept,
 }
 
 /// What the policy says about one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing stands there, or it is to be replaced.
+    /// Nothing stands there, or what does is to be replaced.
     Make,
     /// What stands there is equal as far as can be told without reading.
     Unchanged,
@@ -201,7 +209,10 @@ impl Target {
         resolver: Resolver,
     ) -> Result<Self, TargetError> {
         let fail = |source| TargetError::new(b".", source);
-        let is_new = !path.exists();
+        let is_new = match std::fs::metadata(path) {
+            Ok(status) if !status.is_dir() => return Err(TargetError::RootNotDirectory),
+            status => status.is_err(),
+        };
         std::fs::create_dir_all(path)
             .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let fd = beneath::open_root(path).map_err(fail)?;
@@ -219,6 +230,7 @@ impl Target {
         let fd = match beneath::open_root(path) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOTDIR) => return Err(TargetError::RootNotDirectory),
             Err(source) => return Err(TargetError::new(b".", source)),
         };
         let root =
@@ -276,13 +288,9 @@ impl Target {
     /// Opens the directory `name` in `parent`, made for the user alone if it is not there.
     ///
     /// # Errors
-    /// [`TargetError`]; a directory is never deleted here.
-    pub fn enter_dir(
-        &self,
-        parent: &DirHandle,
-        name: &[u8],
-        attributes: &Attributes,
-    ) -> Result<Entered, TargetError> {
+    /// [`TargetError::InTheWay`] when the policy keeps what stands there: leave out all that is
+    /// below. A directory is never deleted here.
+    pub fn enter_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<DirHandle, TargetError> {
         check_name(name)?;
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
@@ -292,9 +300,8 @@ impl Target {
             let status = Status::at(&parent.fd, name).map_err(fail)?;
             if status.file_type == FileType::Directory {
                 mode_before = self.make_usable(parent, name, &status);
-            } else if self.keeps(&status, attributes.modified) {
-                return Ok(Entered::Kept);
             } else {
+                self.may_make_way(parent, name, &status, FileType::Directory)?;
                 unlinkat(&parent.fd, name, AtFlags::empty()).map_err(fail)?;
                 is_new = self.make_dir(parent, name).map_err(fail)?;
             }
@@ -302,7 +309,7 @@ impl Target {
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
         self.note_file_system(&fd).map_err(fail)?;
-        Ok(Entered::Directory(DirHandle { fd, path: path.into(), is_new, mode_before }))
+        Ok(DirHandle { fd, path: path.into(), is_new, mode_before })
     }
 
     /// Opens the directory `name` in `parent` on the way to what is restored: made for this user
@@ -310,14 +317,18 @@ impl Target {
     /// comes below it may have been out of sight of others because of them.
     ///
     /// # Errors
-    /// [`TargetError::NotDirectory`] when a symlink or something else stands there.
+    /// [`TargetError::InTheWay`] when a symlink or something else stands there, whatever the policy.
     pub fn pass_dir(&self, parent: &DirHandle, name: &[u8]) -> Result<DirHandle, TargetError> {
         check_name(name)?;
         let path = parent.path_of(name);
         let fail = |source| TargetError::new(&path, source);
         let is_new = match mkdirat(&parent.fd, name, Mode::RWXU) {
             Ok(()) => true,
-            Err(Errno::EXIST) => false,
+            Err(Errno::EXIST) => {
+                let existing = self.existing(parent, name)?;
+                existing.map_or(Ok(()), |it| is_way(parent, name, &it))?;
+                false
+            }
             Err(source) => return Err(fail(source)),
         };
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
@@ -345,39 +356,6 @@ impl Target {
         let mode = status.mode & (attributes.mode | !0o077);
         if mode != status.mode {
             let _ = fchmod(&directory.fd, Mode::from_raw_mode(mode));
-        }
-    }
-
-    /// What entering the directory `name` in `parent` would do, and the directory if it is there
-    /// already. Changes nothing.
-    ///
-    /// # Errors
-    /// [`TargetError`] when it cannot be looked at.
-    pub fn plan_dir(
-        &self,
-        parent: &DirHandle,
-        name: &[u8],
-        attributes: &Attributes,
-    ) -> Result<(Plan, Option<DirHandle>), TargetError> {
-        check_name(name)?;
-        match self.existing(parent, name)? {
-            Some(status) if status.file_type == FileType::Directory => {
-                let path = parent.path_of(name);
-                let fd = self
-                    .inner
-                    .resolver
-                    .open(&parent.fd, &[name])
-                    .map_err(|source| TargetError::new(&path, source))?;
-                let directory = fd.map(|fd| DirHandle {
-                    fd: Arc::new(fd),
-                    path: path.into(),
-                    is_new: false,
-                    mode_before: None,
-                });
-                Ok((Plan::Unchanged, directory))
-            }
-            Some(status) if self.keeps(&status, attributes.modified) => Ok((Plan::Keep, None)),
-            Some(_) | None => Ok((Plan::Make, None)),
         }
     }
 
@@ -489,24 +467,28 @@ impl Target {
         }
     }
 
-    /// What the policy says, given what stands there and whether it looks equal.
+    /// What the policy says, given what stands at a name and whether it looks equal.
     fn plan(
         &self,
+        (parent, name): (&DirHandle, &[u8]),
         existing: Option<&Status>,
-        modified: FileTime,
+        (wanted, modified): (FileType, FileTime),
         is_equal: impl FnOnce(&Status) -> bool,
-    ) -> Plan {
-        let Some(existing) = existing else { return Plan::Make };
+    ) -> Result<Plan, TargetError> {
+        let Some(existing) = existing else { return Ok(Plan::Make) };
+        if existing.file_type != wanted {
+            return self.may_make_way(parent, name, existing, wanted).map(|()| Plan::Make);
+        }
         // After a crash of the machine, length and time may be right and the bytes may be not.
         let is_after_crash = self.inner.marker.as_ref().is_some_and(|it| it.is_after_crash);
         let is_trusted = !is_after_crash && self.inner.policy != Policy::Always;
-        if is_trusted && is_equal(existing) {
+        Ok(if is_trusted && is_equal(existing) {
             Plan::Unchanged
         } else if self.keeps(existing, modified) {
             Plan::Keep
         } else {
             Plan::Make
-        }
+        })
     }
 
     /// Looks at what stands at `name`.
@@ -516,20 +498,6 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(source) => Err(TargetError::new(&parent.path_of(name), source)),
         }
-    }
-
-    /// Removes an empty directory that stands where something else should be.
-    fn clear_way(
-        &self,
-        parent: &DirHandle,
-        name: &[u8],
-        existing: Option<&Status>,
-    ) -> Result<(), TargetError> {
-        if existing.is_some_and(|status| status.file_type == FileType::Directory) {
-            unlinkat(&parent.fd, name, AtFlags::REMOVEDIR)
-                .map_err(|source| TargetError::new(&parent.path_of(name), source))?;
-        }
-        Ok(())
     }
 
     /// Whether the directory was made; if not, something stands there.

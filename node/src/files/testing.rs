@@ -209,10 +209,7 @@ pub(super) fn copy_tree(from: &Path, target: &Target, options: &WalkOptions) -> 
                     None => Some(target.root()),
                     Some(None) => None,
                     Some(Some((parent, _))) => {
-                        match target.enter_dir(parent, directory.name(), &attributes).unwrap() {
-                            Entered::Directory(directory) => Some(directory),
-                            Entered::Kept => None,
-                        }
+                        Some(target.enter_dir(parent, directory.name()).unwrap())
                     }
                 };
                 stack.push(entered.map(|entered| (entered, attributes)));

@@ -10,9 +10,8 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::{HomeError, doing};
+use crate::lock;
 
 /// A held lock.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ impl LockNote {
 }
 
 impl Lock {
-    /// Takes the lock of a home without waiting.
+    /// Takes the lock of a home without waiting for whoever works on it.
     pub(super) fn take(home: &Path, purpose: &str) -> Result<Self, HomeError> {
         let path = home.join("lock");
         let mut file = fs::OpenOptions::new()
@@ -59,7 +58,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(doing("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock::take(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();

@@ -1,9 +1,9 @@
 //! Lists: folders, snapshots, devices, peers, settings.
 
-use super::{Table, count, line, plain, short, visible, when, when_or_never};
+use super::{Table, line, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConfigOutcome, DevicesOutcome, FoldersOutcome, PeerState, PeersOutcome, Safety,
-    Snapshot,
+    Snapshot, count,
 };
 
 pub(super) const fn safety(safety: Safety) -> &'static str {

@@ -1,9 +1,9 @@
 //! How this node is, and who its neighbours are.
 
-use super::{count, line, lists, plain, short, visible, when, when_or_never};
+use super::{line, lists, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, OfferOutcome, ReadyOutcome, StatusOutcome,
+    JoinOutcome, OfferOutcome, ReadyOutcome, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {

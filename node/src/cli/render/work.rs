@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{count, line, lists, plain, short, visible};
+use super::{line, lists, plain, short, visible};
 use crate::{
-    cli::progress::span,
+    cli::progress::took,
     command::{
         BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, FindOutcome, ForgetOutcome,
-        RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait,
+        RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait, count,
     },
 };
 
@@ -15,7 +15,7 @@ pub(super) fn backup(text: &mut String, done: &BackupOutcome) {
     for snapshot in &done.snapshots {
         backup_snapshot(text, snapshot);
     }
-    let took = span(done.duration_ms.div_ceil(1000));
+    let took = took(done.duration_ms);
     let copies = format!("{} of {}", done.copies_reached, count(done.copies_wanted.into(), "copy"));
     let sent = ByteSize(done.sent_bytes);
     match (done.reached, done.wanted) {
@@ -53,8 +53,8 @@ fn backup_snapshot(text: &mut String, snapshot: &BackupSnapshot) {
 
 fn problems(text: &mut String, total: u64, verb: &str) {
     if total > 0 {
-        let files = count(total, "file");
-        line(text, &format!("{files} could not be {verb} as they should; see the warnings"));
+        let problems = count(total, "problem");
+        line(text, &format!("{problems}: not all could be {verb} as it should; see the warnings"));
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn find(text: &mut String, done: &FindOutcome) {
 }
 
 pub(super) fn restore(text: &mut String, done: &RestoreOutcome) {
-    let took = span(done.duration_ms.div_ceil(1000));
+    let took = took(done.duration_ms);
     let verb = if done.dry_run { "would be written" } else { "written" };
     let _infallible = writeln!(
         text,

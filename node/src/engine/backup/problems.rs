@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::BackupError;
-use crate::command::{Event, EventSink, Level, PathField, Problem};
+use crate::command::{Event, EventSink, Level, PathField, Problem, count};
 
 pub(super) struct Problems {
     root: PathBuf,
@@ -54,11 +54,15 @@ impl Problems {
     pub(super) fn tell_counted(&self) -> Result<(), BackupError> {
         let more = self.mounts.load(Ordering::Relaxed).saturating_sub(MOUNTS_NAMED_MAX);
         if more > 0 {
-            self.tell(format!("{more} more directories are other file systems and not saved"))?;
+            let directories = count(more, "more directory");
+            self.tell(format!("other file systems, not saved: {directories}"))?;
         }
         match self.vanished.load(Ordering::Relaxed) {
             0 => Ok(()),
-            vanished => self.tell(format!("{vanished} entries vanished before they were read")),
+            vanished => {
+                let entries = count(vanished, "entry");
+                self.tell(format!("{entries} vanished before being read"))
+            }
         }
     }
 

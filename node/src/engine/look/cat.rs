@@ -32,8 +32,8 @@ pub(crate) async fn cat(
 ) -> Result<Outcome, Failure> {
     core.member()?;
     in_background(core, events, move |core, events| {
-        let tree = SnapshotTree::open(core, &snapshot)?;
-        let entry = tree.entry(&path)?;
+        let (tree, origin) = SnapshotTree::open(core, &snapshot, events)?;
+        let (_, entry) = tree.find(&path)?;
         let Kind::File { bytes, content } = &entry.kind else {
             let shown = path.as_path().display();
             let what = match kind(&entry.kind) {
@@ -49,7 +49,8 @@ pub(crate) async fn cat(
         while let Some(extent) = cursor.next_extent(&mut fetch).map_err(unreadable)? {
             reading.send(&extent)?;
         }
-        Ok(Outcome::Cat(CatOutcome { bytes: *bytes }))
+        let snapshot = tree.summary.id.to_string();
+        Ok(Outcome::Cat(CatOutcome { snapshot, origin, bytes: *bytes }))
     })
     .await
 }

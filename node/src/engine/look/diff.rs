@@ -31,10 +31,13 @@ pub(crate) async fn diff(
 ) -> Result<Outcome, Failure> {
     core.member()?;
     in_background(core, events, move |core, events| {
-        let (old, new) = (SnapshotTree::open(core, &old)?, SnapshotTree::open(core, &new)?);
+        let (old, old_origin) = SnapshotTree::open(core, &old, events)?;
+        let (new, new_origin) = SnapshotTree::open(core, &new, events)?;
         let outcome = DiffOutcome {
             old: old.summary.id.to_string(),
             new: new.summary.id.to_string(),
+            old_origin,
+            new_origin,
             added: 0,
             removed: 0,
             changed: 0,
@@ -97,16 +100,19 @@ impl Report<'_> {
         new: &SnapshotTree,
         path: &RawPath,
     ) -> Result<(), Failure> {
-        let (before, after) = match (old.entry(path), new.entry(path)) {
-            (Ok(before), Ok(after)) => (before, after),
-            (Err(_), Ok(after)) => return self.lone(ChangeKind::Added, new, path, &after),
-            (Ok(before), Err(_)) => return self.lone(ChangeKind::Removed, old, path, &before),
-            (Err(failure), Err(_)) => return Err(failure),
+        // A whole path may be one of the other folder, or what it names may be gone.
+        let (path, _) = new.find(path).or_else(|failure| old.find(path).map_err(|_| failure))?;
+        let path = path.as_slice();
+        let (before, after) = match (old.entry(path)?, new.entry(path)?) {
+            (Some(before), Some(after)) => (before, after),
+            (None, Some(after)) => return self.lone(ChangeKind::Added, new, path, &after),
+            (Some(before), None) => return self.lone(ChangeKind::Removed, old, path, &before),
+            (None, None) => return Ok(()),
         };
         let (Kind::Directory { node: a }, Kind::Directory { node: b }) =
             (&before.kind, &after.kind)
         else {
-            let at = if path.is_empty() { after.name.to_vec() } else { path.as_bytes().to_vec() };
+            let at = if path.is_empty() { after.name.to_vec() } else { path.to_vec() };
             return self.modified(&at, &before, &after);
         };
         let mut comparison = Comparison::new(*a, *b);
@@ -116,7 +122,7 @@ impl Report<'_> {
             self.events.check()?;
             let change = comparison.next_change(&mut fetch).map_err(unreadable)?;
             let Some(change) = change else { return Ok(()) };
-            let at = join(path.as_bytes(), change.path());
+            let at = join(path, change.path());
             match &change {
                 Change::Added { entry, .. } => {
                     self.row(&at, ChangeKind::Added, None, Some(entry))?
@@ -136,12 +142,12 @@ impl Report<'_> {
         &mut self,
         change: ChangeKind,
         tree: &SnapshotTree,
-        path: &RawPath,
+        path: &[u8],
         entry: &Entry,
     ) -> Result<(), Failure> {
-        self.one_sided(path.as_bytes(), change, entry)?;
+        self.one_sided(path, change, entry)?;
         if let Kind::Directory { node } = entry.kind {
-            self.below(change, node, path.as_bytes(), &mut tree.fetch())?;
+            self.below(change, node, path, &mut tree.fetch())?;
         }
         Ok(())
     }

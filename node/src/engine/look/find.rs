@@ -12,9 +12,9 @@ use larder_protocol::{
 };
 
 use super::{
-    super::{ChunkSource, Core, names},
-    in_background,
-    tree::{SnapshotTree, row, unreadable},
+    super::{ChunkSource, Core, inside::components, names},
+    in_background, say_meant,
+    tree::{SnapshotTree, join, row, unreadable},
 };
 use crate::command::{
     Event, EventSink, Failure, FindOutcome, Found, Outcome, Row, SnapshotName, Time,
@@ -34,11 +34,16 @@ pub(crate) async fn find(
     let pattern = Pattern::new(&pattern)?;
     in_background(core, events, move |core, events| {
         let snapshots = match &snapshot {
-            Some(name) => vec![names::resolve(core, name)?],
+            Some(name) => {
+                let summary = names::resolve(core, name)?;
+                say_meant(core, name, &summary, events)?;
+                vec![summary]
+            }
             None => names::live_snapshots(core)?,
         };
-        let mut search = Search { pattern, events, matches: 0, barren: BTreeSet::new() };
-        let source = ChunkSource::new(core, &core.member()?);
+        let mut search =
+            Search { pattern, events, matches: 0, barren: BTreeSet::new(), root: Vec::new() };
+        let source = ChunkSource::new(core, &core.member()?).until(events);
         let mut searched = 0;
         for summary in snapshots {
             search.through(&SnapshotTree::of(source.clone(), summary)?)?;
@@ -56,6 +61,8 @@ pub(crate) async fn find(
 struct Pattern {
     glob: GlobMatcher,
     whole_path: bool,
+    /// With a slash in front it may be the path that a file had on its device.
+    on_device: bool,
 }
 
 impl Pattern {
@@ -70,12 +77,26 @@ impl Pattern {
                     "`*`, `?`, `[a-z]`, `{a,b}` and `**/` have a meaning; quote them as `\\*`",
                 )
             })?;
-        Ok(Self { glob: glob.compile_matcher(), whole_path })
+        let on_device = text.starts_with('/');
+        Ok(Self { glob: glob.compile_matcher(), whole_path, on_device })
     }
 
-    fn matches(&self, path: &[u8], name: &[u8]) -> bool {
-        let text = if self.whole_path { path } else { name };
-        self.glob.is_match_candidate(&Candidate::from_bytes(text))
+    /// `root` is the path of the folder on its device, without the slash in front.
+    fn matches(&self, root: &[u8], path: &[u8], name: &[u8]) -> bool {
+        let is_match = |text: &[u8]| self.glob.is_match_candidate(&Candidate::from_bytes(text));
+        if !self.whole_path {
+            return is_match(name);
+        }
+        is_match(path) || (self.on_device && is_match(&join(root, path)))
+    }
+
+    /// What beside its content decides whether a directory holds a match.
+    fn place(&self, root: &[u8], path: &[u8]) -> Vec<u8> {
+        match (self.whole_path, self.on_device) {
+            (false, _) => Vec::new(),
+            (true, false) => path.to_vec(),
+            (true, true) => join(root, path),
+        }
     }
 }
 
@@ -86,6 +107,8 @@ struct Search<'a> {
     /// Directories without any match below, with their paths where those count: most of a
     /// snapshot is in the one before as well.
     barren: BTreeSet<(ChunkId, Vec<u8>)>,
+    /// Path of the folder that is searched, on its device, without the slash in front.
+    root: Vec<u8>,
 }
 
 /// A directory that is being searched.
@@ -98,6 +121,7 @@ struct Open {
 impl Search<'_> {
     fn through(&mut self, tree: &SnapshotTree) -> Result<(), Failure> {
         let root = &tree.snapshot.root;
+        self.root = components(&tree.snapshot.root_path).join(&b'/');
         let Some(node) = tree.root_node() else {
             return self.look_at(tree, &root.name, root);
         };
@@ -114,8 +138,7 @@ impl Search<'_> {
                 Some(Step::Enter { path, entry }) => {
                     self.look_at(tree, path, entry)?;
                     let Kind::Directory { node } = entry.kind else { continue };
-                    let at = if self.pattern.whole_path { path.to_vec() } else { Vec::new() };
-                    let key = (node, at);
+                    let key = (node, self.pattern.place(&self.root, path));
                     skip = self.barren.contains(&key);
                     open.push(Open { key, matches_before: self.matches, skipped: skip });
                 }
@@ -136,7 +159,7 @@ impl Search<'_> {
     }
 
     fn look_at(&mut self, tree: &SnapshotTree, path: &[u8], entry: &Entry) -> Result<(), Failure> {
-        if !self.pattern.matches(path, &entry.name) {
+        if !self.pattern.matches(&self.root, path, &entry.name) {
             return Ok(());
         }
         self.matches += 1;
@@ -156,7 +179,17 @@ mod tests {
 
     fn matches(pattern: &str, path: &[u8]) -> bool {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap();
-        Pattern::new(pattern).unwrap().matches(path, name)
+        Pattern::new(pattern).unwrap().matches(b"home/ann", path, name)
+    }
+
+    // CLI-14
+    #[test]
+    fn a_pattern_may_be_a_path_as_it_was_on_the_device() {
+        assert!(matches("/home/ann/photos/a.jpg", b"photos/a.jpg"));
+        assert!(matches("/home/*/photos/*", b"photos/a.jpg"));
+        assert!(matches("/**/a.jpg", b"photos/a.jpg"));
+        assert!(!matches("home/ann/photos/a.jpg", b"photos/a.jpg"), "no slash in front");
+        assert!(!matches("/home/bob/photos/a.jpg", b"photos/a.jpg"));
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub(crate) async fn list(
 ) -> Result<Outcome, Failure> {
     core.member()?;
     in_background(core, events, move |core, events| {
-        let tree = SnapshotTree::open(core, &snapshot)?;
-        let entry = tree.entry(&path)?;
-        let mut listing = Listing { events, base: path.as_bytes(), entries: 0, bytes: 0 };
+        let (tree, origin) = SnapshotTree::open(core, &snapshot, events)?;
+        let (path, entry) = tree.find(&path)?;
+        let mut listing = Listing { events, base: &path, entries: 0, bytes: 0 };
         match entry.kind {
             Kind::Directory { node } if recursive => {
                 let mut walk = Walk::new(node);
@@ -52,6 +52,7 @@ pub(crate) async fn list(
         }
         Ok(Outcome::List(ListOutcome {
             snapshot: tree.summary.id.to_string(),
+            origin,
             entries_total: listing.entries,
             bytes: listing.bytes,
         }))

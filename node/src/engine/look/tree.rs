@@ -13,9 +13,13 @@ use larder_protocol::{
     },
 };
 
-use super::super::{ChunkSource, Core, EngineError, names};
+use super::{
+    super::{ChunkSource, Core, EngineError, inside::readings, names},
+    say_meant,
+};
 use crate::command::{
-    self, EntryKind, Failure, PathField, RawPath, SnapshotName, TargetField, Time,
+    self, EntryKind, EventSink, Failure, PathField, RawPath, SnapshotName, SnapshotOrigin,
+    TargetField, Time,
 };
 
 /// A snapshot with the way to its chunks. For threads that may block.
@@ -29,11 +33,16 @@ pub(crate) struct SnapshotTree {
 }
 
 impl SnapshotTree {
-    /// Opens the snapshot of a name.
-    pub(crate) fn open(core: &Arc<Core>, name: &SnapshotName) -> Result<Self, Failure> {
+    /// Opens the snapshot of a name, and says which that is.
+    pub(crate) fn open(
+        core: &Arc<Core>,
+        name: &SnapshotName,
+        events: &EventSink,
+    ) -> Result<(Self, SnapshotOrigin), Failure> {
         let summary = names::resolve(core, name)?;
-        let source = ChunkSource::new(core, &core.member()?);
-        Ok(Self::of(source, summary)?)
+        let origin = say_meant(core, name, &summary, events)?;
+        let source = ChunkSource::new(core, &core.member()?).until(events);
+        Ok((Self::of(source, summary)?, origin))
     }
 
     /// Opens a snapshot.
@@ -47,28 +56,33 @@ impl SnapshotTree {
         |id, kind| self.source.chunk(id, kind)
     }
 
-    /// The entry at a path; the root for the empty one. The root of a snapshot of a single file
-    /// answers to its own name as well.
-    pub(crate) fn entry(&self, path: &RawPath) -> Result<Entry, Failure> {
-        let root = &self.snapshot.root;
-        let path = path.as_bytes();
-        if path.is_empty() {
-            return Ok(root.clone());
-        }
-        let found = match root.kind {
-            Kind::Directory { node } => {
-                lookup(node, path, &mut self.fetch()).map_err(unreadable)?
+    /// The entry that a person's path means, and its path from the root.
+    pub(crate) fn find(&self, path: &RawPath) -> Result<(Vec<u8>, Entry), Failure> {
+        for reading in readings(path.as_bytes(), &self.snapshot.root_path) {
+            if let Some(entry) = self.entry(&reading)? {
+                return Ok((reading, entry));
             }
-            _ => (*root.name == path).then(|| root.clone()),
-        };
-        found.ok_or_else(|| {
-            let shown = String::from_utf8_lossy(path);
-            Failure::failed(format!(
-                "there is no `{shown}` in snapshot {}",
-                self.summary.id.short()
-            ))
-            .hint("paths are counted from the root of the snapshot: see `larder ls`")
-        })
+        }
+        let shown = String::from_utf8_lossy(path.as_bytes());
+        let folder = String::from_utf8_lossy(&self.snapshot.root_path);
+        let id = self.summary.id.short();
+        Err(Failure::failed(format!("there is no `{shown}` in snapshot {id} of {folder}")).hint(
+            "a path counts from the root of the snapshot, as `larder ls` shows it, or is the \
+             whole path that the file had on its device",
+        ))
+    }
+
+    /// The entry at a path from the root; the root for the empty one. The root of a snapshot of a
+    /// single file answers to its own name as well.
+    pub(crate) fn entry(&self, path: &[u8]) -> Result<Option<Entry>, Failure> {
+        let root = &self.snapshot.root;
+        if path.is_empty() {
+            return Ok(Some(root.clone()));
+        }
+        match root.kind {
+            Kind::Directory { node } => lookup(node, path, &mut self.fetch()).map_err(unreadable),
+            _ => Ok((*root.name == *path).then(|| root.clone())),
+        }
     }
 
     /// Whether a path may be below this snapshot at all, by what kind its root is.

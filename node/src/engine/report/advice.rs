@@ -3,7 +3,7 @@
 use larder_protocol::placing::{Blocked, Status};
 
 use super::super::Blamed;
-use crate::command::{Advice, ByteSize, Folder, Safety};
+use crate::command::{Advice, ByteSize, Folder, Safety, count};
 
 /// A newest snapshot older than this is worth a word, in seconds.
 const STALE_S: i64 = 7 * 86_400;
@@ -260,10 +260,6 @@ fn words(blocked: &Blocked) -> (String, String) {
         ),
     };
     (text.to_owned(), hint.to_owned())
-}
-
-fn count(number: u64, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
 fn say(all: &mut Vec<Advice>, text: impl Into<String>, hint: impl Into<String>) {

@@ -10,7 +10,7 @@ use super::{
     ticket::own_addresses,
 };
 use crate::{
-    command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome},
+    command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome, count},
     depot::{ShardState, Total},
     home::Home,
 };
@@ -105,7 +105,7 @@ fn depot(core: &Core) -> Result<Check, EngineError> {
             ShardState::Corrupt => damaged += 1,
         }
     }
-    let kept = format!("{well} shards, {}", ByteSize(bytes));
+    let kept = format!("{}, {}", count(well, "shard"), ByteSize(bytes));
     Ok(if missing + damaged == 0 {
         good("depot", kept)
     } else {
@@ -126,8 +126,8 @@ fn unclaimed(files: Total) -> Option<Check> {
             "unclaimed",
             Health::Poor,
             format!(
-                "{} shards, {}, whose records were lost with depot.redb: kept, but served to nobody",
-                files.shards,
+                "{}, {}, whose records were lost with depot.redb: kept, but served to nobody",
+                count(files.shards, "shard"),
                 ByteSize(files.bytes)
             ),
             "keep `larder up` running: whoever has shards here sends them again, and they are known \
@@ -187,7 +187,8 @@ fn vault(core: &Core) -> Check {
         Ok(all) => {
             let snapshots: usize =
                 all.iter().map(|(_, manifest)| manifest.live_snapshots().count()).sum();
-            good("vault", format!("{}, {snapshots} snapshots known", member.vault.short()))
+            let known = count(u64::try_from(snapshots).unwrap_or(u64::MAX), "snapshot");
+            good("vault", format!("{}, {known} known", member.vault.short()))
         }
         Err(error) => check(
             "vault",

@@ -204,7 +204,7 @@ async fn await_answers(
         }
         events.check()?;
         events.progress(Progress {
-            stage: Stage::Asking,
+            stage: Stage::Confirming,
             bytes_done: 0,
             bytes_total: None,
             files_done: total.saturating_sub(left),

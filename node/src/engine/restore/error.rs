@@ -1,14 +1,14 @@
 //! Why a restore ended early. What concerns one file only is a problem, not an error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use larder_protocol::{snapshot::SnapshotError, tree::read::ReadError};
 use thiserror::Error;
 
 use crate::{
-    command::{Cancelled, ExitKind, Failure},
+    command::{Cancelled, ExitKind, Failure, count},
     engine::EngineError,
-    files::TargetError,
+    files::{TargetError, called},
     state::StateError,
 };
 
@@ -34,7 +34,7 @@ pub(crate) enum RestoreError {
     #[error("the snapshot has no {}", .0.escape_ascii())]
     NoSuchPath(Vec<u8>),
     /// Some files are only with holders that cannot be reached.
-    #[error("{0} files wait for holders that cannot be reached")]
+    #[error("no holder can be reached that has {}", count(*.0, "file"))]
     Waiting(u64),
     /// The snapshot's record is not valid.
     #[error(transparent)]
@@ -48,6 +48,14 @@ pub(crate) enum RestoreError {
 }
 
 impl RestoreError {
+    /// What keeps the target `to` from being used.
+    pub(super) fn of_target(to: &Path, error: TargetError) -> Self {
+        match error {
+            TargetError::Full => Self::Full(to.to_owned()),
+            error => Self::Target(to.to_owned(), error),
+        }
+    }
+
     /// The most telling of several: what made the others stop.
     pub(super) fn first(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
         let mut first = None;
@@ -59,6 +67,37 @@ impl RestoreError {
         }
         first.map_or(Ok(()), Err)
     }
+}
+
+/// What is said of an entry that has no place in the target, without its path.
+pub(super) fn told(error: &TargetError) -> String {
+    match error {
+        TargetError::InTheWay { there, wanted, .. } => format!(
+            "{} is in the way of {} and was kept: move it away and run the same command again, \
+             or give --overwrite always",
+            called(*there),
+            called(*wanted),
+        ),
+        TargetError::NotEmpty { .. } => "a folder with entries is in the way, and those are never \
+             deleted: move it away and run the same command again"
+            .to_owned(),
+        error => one_line(error),
+    }
+}
+
+/// An error with its causes in one line.
+pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl From<Cancelled> for RestoreError {
@@ -87,6 +126,15 @@ impl From<RestoreError> for Failure {
             RestoreError::Target(_, TargetError::Busy) => {
                 Self::from_error("cannot go on", &error).hint("wait for it to end")
             }
+            RestoreError::Target(_, TargetError::RootNotDirectory) => {
+                Self::from_error("cannot go on", &error)
+                    .hint("name a directory with --to; it is made when it does not exist")
+            }
+            RestoreError::Target(
+                _,
+                TargetError::InTheWay { .. } | TargetError::NotEmpty { .. },
+            ) => Self::from_error("nothing was restored", &error)
+                .hint("move it away, or name another directory with --to"),
             RestoreError::Target(..) => Self::from_error("cannot go on", &error)
                 .hint("name a directory that you can write to with --to"),
             RestoreError::NoSuchPath(_) => Self::from_error("nothing was restored", &error)

@@ -16,15 +16,16 @@ use larder_protocol::{
 use super::{
     RestoreError,
     entries::{Dir, File, Finish, Link, Links, Place},
+    error::one_line,
     packs::Job,
-    run::{Lack, Run, count, one_line},
-    selection::{Selection, Standing, components},
+    run::{Lack, Run, count},
+    selection::{Selection, Standing},
     uses::chunk_of,
     window::{Group, Piece, Window},
 };
 use crate::{
-    engine::EngineError,
-    files::{DirHandle, Entered, Made, Plan, Special, TargetError},
+    engine::{EngineError, inside::components},
+    files::{DirHandle, Made, Plan, Special},
 };
 
 /// The planner of one restore.
@@ -62,16 +63,15 @@ impl<'r, 'a> Planner<'r, 'a> {
         for name in parents {
             let above = way.last().cloned().ok_or(RestoreError::Stopped)?;
             let passed = self.run.target.pass_dir(&above.handle, name);
-            let handle = passed.map_err(|error| self.no_way(error))?;
+            let handle = passed.map_err(|error| self.run.no_way(error))?;
             way.push(self.passed(handle, Some(&above)));
         }
         let above = way.last().cloned().ok_or(RestoreError::Stopped)?;
         match (&snapshot.root.kind, last) {
             (Kind::Directory { node }, last) => {
-                if let Some(root) = self.enter_root(&above, last, snapshot)? {
-                    self.walk(*node, Arc::clone(&root))?;
-                    self.run.leave(&root)?;
-                }
+                let root = self.enter_root(&above, last, snapshot)?;
+                self.walk(*node, Arc::clone(&root))?;
+                self.run.leave(&root)?;
             }
             (_, Some(name)) => {
                 let entry = Entry { name: name.to_vec().into(), ..snapshot.root.clone() };
@@ -83,36 +83,23 @@ impl<'r, 'a> Planner<'r, 'a> {
         way.iter().rev().try_for_each(|dir| self.run.leave(dir))
     }
 
-    fn no_way(&self, error: TargetError) -> RestoreError {
-        match error {
-            TargetError::Full => RestoreError::Full(self.run.to.clone()),
-            error => RestoreError::Target(self.run.to.clone(), error),
-        }
-    }
-
-    /// The folder itself; `None` if something else stands there that the policy keeps.
+    /// The folder itself.
     fn enter_root(
         &self,
         above: &Arc<Dir>,
         name: Option<&[u8]>,
         snapshot: &Snapshot,
-    ) -> Result<Option<Arc<Dir>>, RestoreError> {
+    ) -> Result<Arc<Dir>, RestoreError> {
         let attributes = &snapshot.root.attributes;
         let handle = match name {
             None => self.run.target.root(),
             Some(name) => {
-                let entered = self.run.target.enter_dir(&above.handle, name, attributes);
-                match entered.map_err(|error| self.no_way(error))? {
-                    Entered::Directory(handle) => handle,
-                    Entered::Kept => {
-                        count(&self.run.counters.files_left, 1);
-                        return Ok(None);
-                    }
-                }
+                let entered = self.run.target.enter_dir(&above.handle, name);
+                entered.map_err(|error| self.run.no_way(error))?
             }
         };
         let finish = finish(self.selection.standing(b""));
-        Ok(Some(self.entered(handle, above, attributes, finish)))
+        Ok(self.entered(handle, above, attributes, finish))
     }
 
     fn entered(
@@ -222,13 +209,9 @@ impl<'r, 'a> Planner<'r, 'a> {
             return Ok(None);
         }
         self.make_room()?;
-        match self.run.target.enter_dir(&above.handle, &entry.name, &entry.attributes) {
-            Ok(Entered::Directory(handle)) => {
+        match self.run.target.enter_dir(&above.handle, &entry.name) {
+            Ok(handle) => {
                 Ok(Some(self.entered(handle, above, &entry.attributes, finish(standing))))
-            }
-            Ok(Entered::Kept) => {
-                count(&self.run.counters.files_left, 1);
-                Ok(None)
             }
             Err(error) => {
                 self.run.refused(&above.path_of(&entry.name), &error)?;

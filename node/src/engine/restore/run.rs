@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RestoreError,
     entries::{Dir, Ended, File, Finish, Link, Links, Next, Settled},
+    error::{one_line, told},
     room::Room,
     uses::Uses,
 };
@@ -141,8 +142,13 @@ impl<'a> Run<'a> {
     pub(super) fn refused(&self, path: &[u8], error: &TargetError) -> Result<(), RestoreError> {
         match error {
             TargetError::Full => Err(RestoreError::Full(self.to.clone())),
-            error => self.problem(path, one_line(error)),
+            error => self.problem(path, told(error)),
         }
+    }
+
+    /// The target as a whole cannot be used, or nothing of the snapshot has a place in it.
+    pub(super) fn no_way(&self, error: TargetError) -> RestoreError {
+        RestoreError::of_target(&self.to, error)
     }
 
     /// Says once that a file is not restored.
@@ -167,7 +173,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), RestoreError> {
         match error {
             TargetError::Full => Err(RestoreError::Full(self.to.clone())),
-            error => self.give_up(file, &Lack::Said(one_line(error))),
+            error => self.give_up(file, &Lack::Said(told(error))),
         }
     }
 
@@ -417,19 +423,4 @@ impl<'a> Run<'a> {
 
 fn absent(root: ShardRoot) -> String {
     format!("no holder that can be reached has shard {}", root.short())
-}
-
-/// An error with its causes in one line.
-pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

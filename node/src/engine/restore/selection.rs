@@ -7,7 +7,13 @@ use larder_protocol::{
 };
 
 use super::RestoreError;
-use crate::{command::RawPath, engine::EngineError};
+use crate::{
+    command::RawPath,
+    engine::{
+        EngineError,
+        inside::{components, readings},
+    },
+};
 
 /// Paths from the snapshot's root, ascending, none below another. Everything when `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,24 +38,19 @@ impl Selection {
         snapshot: &Snapshot,
         fetch: &mut impl larder_protocol::tree::read::Fetch<EngineError>,
     ) -> Result<Self, RestoreError> {
-        let root = components(&snapshot.root_path);
         let mut found = Vec::with_capacity(paths.len());
-        for path in paths {
-            let names = components(path.as_bytes());
-            if names.is_empty() || names == root {
-                return Ok(Self(None));
+        'paths: for path in paths {
+            let readings = readings(path.as_bytes(), &snapshot.root_path);
+            for reading in &readings {
+                if reading.is_empty() {
+                    return Ok(Self(None));
+                }
+                if exists(snapshot, reading, fetch)? {
+                    found.push(reading.clone());
+                    continue 'paths;
+                }
             }
-            let below = names.strip_prefix(root.as_slice()).map(|below| below.join(&b'/'));
-            let given = names.join(&b'/');
-            if exists(snapshot, &given, fetch)? {
-                found.push(given);
-            } else if let Some(below) = below
-                && exists(snapshot, &below, fetch)?
-            {
-                found.push(below);
-            } else {
-                return Err(RestoreError::NoSuchPath(given));
-            }
+            return Err(RestoreError::NoSuchPath(components(path.as_bytes()).join(&b'/')));
         }
         Ok(Self::of(found))
     }
@@ -86,22 +87,6 @@ impl Selection {
             Standing::Outside
         }
     }
-}
-
-/// The names of a path; empty ones and `.` are none. `..` takes back the name before it, as far as
-/// there is one: earlier versions recorded the paths of folders as they were typed.
-pub(super) fn components(path: &[u8]) -> Vec<&[u8]> {
-    let mut names = Vec::new();
-    for name in path.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    names
 }
 
 fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
@@ -153,14 +138,5 @@ mod tests {
             assert_eq!(selection.standing(path), standing, "{}", path.escape_ascii());
         }
         assert_eq!(Selection::of(Vec::new()).standing(b"any"), Standing::Whole);
-    }
-
-    // FILES-37
-    #[test]
-    fn a_path_is_taken_apart_however_many_slashes_it_has() {
-        assert_eq!(components(b"//a/./b//"), [b"a", b"b"]);
-        assert!(components(b"/").is_empty());
-        assert_eq!(components(b"/home/a/../b/./c"), [&b"home"[..], b"b", b"c"]);
-        assert!(components(b"/../../etc/..").is_empty());
     }
 }

@@ -1,20 +1,25 @@
 //! A restore that writes nothing: says what would be written.
 
+use std::{collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
 use larder_protocol::{
     snapshot::Snapshot,
     tree::{
-        entry::{Attributes, Entry, Kind},
+        entry::{Entry, Identity, Kind},
         read::{Step, Walk},
     },
 };
 
 use super::{
     RestoreError,
-    selection::{Selection, Standing, components, root_node},
+    error::told,
+    selection::{Selection, Standing, root_node},
 };
 use crate::{
-    command::{Entry as EntryRow, EntryKind, Event, EventSink, PathField, TargetField, Time},
-    engine::ChunkSource,
+    command::{
+        Entry as EntryRow, EntryKind, Event, EventSink, PathField, Problem, TargetField, Time,
+    },
+    engine::{ChunkSource, inside::components},
     files::{DirHandle, Plan, Special, Target, TargetError},
 };
 
@@ -26,16 +31,24 @@ pub(super) struct Found {
     pub(super) files_left: u64,
     pub(super) directories: u64,
     pub(super) bytes: u64,
+    pub(super) problems: u64,
 }
 
 /// Looks at a target. It is `None` when there is no such directory yet.
 pub(super) struct Survey<'a> {
     pub(super) source: &'a ChunkSource,
+    /// Where to, as it was named.
+    pub(super) to: &'a Path,
     pub(super) target: Option<&'a Target>,
     pub(super) selection: &'a Selection,
     pub(super) events: &'a EventSink,
+    /// Files with several names of which one was met: the others take no bytes.
+    pub(super) links: HashSet<Identity>,
     pub(super) found: Found,
 }
+
+/// What becomes of a directory.
+type PlanDir = fn(&Target, &DirHandle, &[u8]) -> Result<Option<DirHandle>, TargetError>;
 
 /// Where a directory of the snapshot is in the target.
 #[derive(Clone)]
@@ -54,7 +67,7 @@ impl Survey<'_> {
         let names = components(&snapshot.root_path);
         let (last, parents) = names.split_last().unzip();
         for name in parents.unwrap_or_default() {
-            at = self.below(&at, name, &snapshot.root.attributes).1;
+            at = self.below(&at, name, Target::plan_way)?;
         }
         let Some(node) = root_node(snapshot) else {
             let name = last.copied().unwrap_or_default().to_vec().into();
@@ -63,7 +76,7 @@ impl Survey<'_> {
             return Ok(self.found);
         };
         if let Some(name) = last {
-            at = self.below(&at, name, &snapshot.root.attributes).1;
+            at = self.below(&at, name, Target::plan_dir)?;
         }
         self.found.directories += 1;
         let mut open = vec![at];
@@ -104,49 +117,70 @@ impl Survey<'_> {
         }
     }
 
-    /// What entering a directory would do, and where it is.
-    fn below(&self, at: &At, name: &[u8], attributes: &Attributes) -> (Plan, At) {
-        let (Some(target), At::There(dir)) = (self.target, at) else {
-            return (Plan::Make, At::Nowhere);
-        };
-        match target.plan_dir(dir, name, attributes) {
-            Ok((plan, Some(dir))) => (plan, At::There(dir)),
-            Ok((Plan::Keep, None)) => (Plan::Keep, At::LeftOut),
-            Ok((plan, None)) => (plan, At::Nowhere),
-            // It cannot be looked at: it will not be written to either.
-            Err(_) => (Plan::Keep, At::LeftOut),
-        }
+    /// Where the directory `name` is, on the way to what is restored.
+    fn below(&self, at: &At, name: &[u8], plan: PlanDir) -> Result<At, RestoreError> {
+        let (Some(target), At::There(dir)) = (self.target, at) else { return Ok(At::Nowhere) };
+        let planned = plan(target, dir, name);
+        let dir = planned.map_err(|error| RestoreError::of_target(self.to, error))?;
+        Ok(dir.map_or(At::Nowhere, At::There))
     }
 
     fn directory(&mut self, above: &At, path: &[u8], entry: &Entry) -> Result<At, RestoreError> {
-        let (plan, at) = self.below(above, &entry.name, &entry.attributes);
-        match plan {
-            Plan::Keep => self.found.files_left += 1,
-            Plan::Make => {
+        let planned = match (self.target, above) {
+            (Some(target), At::There(dir)) => target.plan_dir(dir, &entry.name),
+            _ => Ok(None),
+        };
+        match planned {
+            Ok(Some(dir)) => {
+                self.found.directories += 1;
+                Ok(At::There(dir))
+            }
+            Ok(None) => {
                 self.found.directories += 1;
                 self.events.blocking_send(Event::Row(row(path, entry).into()))?;
+                Ok(At::Nowhere)
             }
-            Plan::Unchanged => self.found.directories += 1,
+            Err(error) => self.refused(above, &entry.name, &error).map(|()| At::LeftOut),
         }
-        Ok(at)
+    }
+
+    /// Says of an entry what the restore would say of it.
+    fn refused(&mut self, at: &At, name: &[u8], error: &TargetError) -> Result<(), RestoreError> {
+        self.found.problems += 1;
+        let path = if let At::There(dir) = at { dir.path_of(name) } else { name.to_vec() };
+        let path = PathField::from(self.to.join(OsStr::from_bytes(&path)).as_path());
+        Ok(self.events.blocking_send(Event::Problem(Problem { path, what: told(error) }))?)
     }
 
     fn entry(&mut self, at: &At, path: &[u8], entry: &Entry) -> Result<(), RestoreError> {
         let plan = match (self.target, at) {
-            (Some(target), At::There(dir)) => planned(target, dir, entry).unwrap_or(Plan::Keep),
-            _ => Plan::Make,
+            (Some(target), At::There(dir)) => planned(target, dir, entry),
+            _ => Ok(Plan::Make),
         };
         match plan {
-            Plan::Unchanged => self.found.files_same += 1,
-            Plan::Keep => self.found.files_left += 1,
-            Plan::Make => {
+            Ok(Plan::Keep) => {
+                self.found.files_left += 1;
+                return Ok(());
+            }
+            Err(error) => return self.refused(at, &entry.name, &error),
+            Ok(Plan::Unchanged) => self.found.files_same += 1,
+            Ok(Plan::Make) => {
                 self.found.files_written += 1;
                 let row = row(path, entry);
-                self.found.bytes = self.found.bytes.saturating_add(row.bytes);
+                let bytes = if self.is_known(entry) { 0 } else { row.bytes };
+                self.found.bytes = self.found.bytes.saturating_add(bytes);
                 self.events.blocking_send(Event::Row(row.into()))?;
             }
         }
+        if let (Some(identity), 2..) = (entry.attributes.identity, entry.attributes.links) {
+            self.links.insert(identity);
+        }
         Ok(())
+    }
+
+    /// Whether the entry is one more name of a file that was met.
+    fn is_known(&self, entry: &Entry) -> bool {
+        entry.attributes.identity.is_some_and(|identity| self.links.contains(&identity))
     }
 }
 
@@ -156,7 +190,7 @@ fn planned(target: &Target, dir: &DirHandle, entry: &Entry) -> Result<Plan, Targ
         Kind::File { bytes, .. } => {
             return target.plan_file(dir, &entry.name, *bytes, attributes);
         }
-        Kind::Directory { .. } => return Ok(target.plan_dir(dir, &entry.name, attributes)?.0),
+        Kind::Directory { .. } => return Ok(Plan::Unchanged),
         Kind::Symlink { target } => Special::Symlink(target),
         Kind::Fifo => Special::Fifo,
         Kind::Socket => Special::Socket,

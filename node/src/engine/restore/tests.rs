@@ -28,6 +28,7 @@ use crate::{
     home::Home,
 };
 
+mod in_the_way;
 mod interrupted;
 mod targets;
 

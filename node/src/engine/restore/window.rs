@@ -14,7 +14,8 @@ use larder_protocol::{
 use super::{
     RestoreError,
     entries::File,
-    run::{Lack, Run, one_line},
+    error::one_line,
+    run::{Lack, Run},
 };
 use crate::{engine::EngineError, state::index::PackNumber};
 

@@ -11,8 +11,9 @@ use larder_protocol::pack::reader::PackReader;
 use super::{
     RestoreError,
     entries::{File, Place},
+    error::one_line,
     packs::{Job, Pack, give_up, span},
-    run::{Lack, Run, count, one_line},
+    run::{Lack, Run, count},
     window::{Piece, Wanted},
 };
 use crate::engine::{EngineError, error::HostError, source::range_of};

@@ -7,12 +7,12 @@
 use std::os::fd::OwnedFd;
 
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, unlinkat},
+    fs::{AtFlags, Mode, OFlags, fsync, openat, unlinkat},
     io::{Errno, pread, pwrite},
 };
 
 use super::TargetError;
-use crate::files::names::part_name;
+use crate::{files::names::part_name, lock};
 
 /// Text of the kernel, new at each boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -38,7 +38,7 @@ impl Marker {
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(root, &name, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         // File systems without locks fail otherwise: two restores are then the user's to avoid.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        if lock::take(&file) == Err(Errno::WOULDBLOCK) {
             return Err(TargetError::Busy);
         }
         let boot = std::fs::read(BOOT_ID).unwrap_or_default();

@@ -97,7 +97,7 @@ impl Target {
     /// What the policy says about `special` at `name`. Changes nothing.
     ///
     /// # Errors
-    /// [`TargetError`] when it cannot be looked at.
+    /// [`TargetError`] when it cannot be looked at, or something in the way is kept.
     pub fn plan_special(
         &self,
         directory: &DirHandle,
@@ -108,7 +108,8 @@ impl Target {
         check_name(name)?;
         let existing = self.existing(directory, name)?;
         let is_equal = |existing: &Status| special.equals(directory, name, existing);
-        Ok(self.plan(existing.as_ref(), attributes.modified, is_equal))
+        let wanted = (special.file_type(), attributes.modified);
+        self.plan((directory, name), existing.as_ref(), wanted, is_equal)
     }
 
     /// Makes the entry `name`. A device node that may not be made is a shortfall.
@@ -127,7 +128,8 @@ impl Target {
         let fail = |source| TargetError::new(&path, source);
         let existing = self.existing(directory, name)?;
         let is_equal = |existing: &Status| special.equals(directory, name, existing);
-        match self.plan(existing.as_ref(), attributes.modified, is_equal) {
+        let wanted = (special.file_type(), attributes.modified);
+        match self.plan((directory, name), existing.as_ref(), wanted, is_equal)? {
             Plan::Keep => return Ok(Made::Kept),
             Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 return Ok(Made::Unchanged);
@@ -201,7 +203,8 @@ impl Target {
         if existing.as_ref().is_some_and(|existing| existing.object() == first.object()) {
             return Ok(Made::Unchanged);
         }
-        match self.plan(existing.as_ref(), first.modified, |_| false) {
+        let wanted = (first.file_type, first.modified);
+        match self.plan((directory, name), existing.as_ref(), wanted, |_| false)? {
             Plan::Keep | Plan::Unchanged => return Ok(Made::Kept),
             Plan::Make => {}
         }

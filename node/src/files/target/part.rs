@@ -17,7 +17,6 @@ use rustix::{
 
 use super::{DirHandle, Plan, Policy, Target, TargetError, attributes::has_attributes, take_name};
 use crate::files::{
-    directory::Listing,
     names::{check_name, part_name},
     reader::length,
     status::Status,
@@ -76,7 +75,7 @@ impl Target {
     /// What the policy says about a file of so many `bytes` at `name`. Changes nothing.
     ///
     /// # Errors
-    /// [`TargetError`] when it cannot be looked at.
+    /// [`TargetError`] when it cannot be looked at, or something in the way is kept.
     pub fn plan_file(
         &self,
         directory: &DirHandle,
@@ -86,18 +85,14 @@ impl Target {
     ) -> Result<Plan, TargetError> {
         check_name(name)?;
         let existing = self.existing(directory, name)?;
-        let plan = self.plan(existing.as_ref(), attributes.modified, is_equal(bytes, attributes));
-        let is_directory = existing.is_some_and(|it| it.file_type == FileType::Directory);
-        if plan == Plan::Make && is_directory && self.has_entries(directory, name) {
-            return Err(TargetError::NotEmpty { path: directory.path_of(name) });
-        }
-        Ok(plan)
+        let wanted = (FileType::RegularFile, attributes.modified);
+        self.plan((directory, name), existing.as_ref(), wanted, is_equal(bytes, attributes))
     }
 
     /// Begins (or takes up again) the file `name` of so many `bytes`.
     ///
     /// # Errors
-    /// [`TargetError`], [`TargetError::NotEmpty`] before anything is fetched in vain.
+    /// [`TargetError`].
     pub fn begin_file(
         &self,
         directory: &DirHandle,
@@ -108,7 +103,8 @@ impl Target {
         check_name(name)?;
         let existing = self.existing(directory, name)?;
         let is_equal = is_equal(bytes, attributes);
-        match self.plan(existing.as_ref(), attributes.modified, is_equal) {
+        let wanted = (FileType::RegularFile, attributes.modified);
+        match self.plan((directory, name), existing.as_ref(), wanted, is_equal)? {
             Plan::Keep => Ok(Begun::Kept),
             Plan::Unchanged if self.refresh(directory, name, existing.as_ref(), attributes)? => {
                 Ok(Begun::Unchanged)
@@ -222,12 +218,6 @@ impl Target {
             return Ok(false);
         }
         self.apply(fd, path, attributes).map(|()| true)
-    }
-
-    fn has_entries(&self, directory: &DirHandle, name: &[u8]) -> bool {
-        let opened = self.inner.resolver.open(&directory.fd, &[name]).ok().flatten();
-        // One that cannot be looked into is refused later, with the kernel's reason.
-        opened.is_some_and(|fd| Listing::read(&fd).0.len() > 0)
     }
 }
 
@@ -364,7 +354,9 @@ impl PartFile {
             let now = self.target.existing(&self.directory, &self.name)?;
             if !is_same(seen.as_ref(), now.as_ref()) {
                 let is_equal = is_equal(self.bytes, attributes);
-                match self.target.plan(now.as_ref(), attributes.modified, is_equal) {
+                let at = (&self.directory, self.name.as_slice());
+                let wanted = (FileType::RegularFile, attributes.modified);
+                match self.target.plan(at, now.as_ref(), wanted, is_equal)? {
                     Plan::Keep => return Ok(Placed::Kept(self)),
                     Plan::Unchanged
                         if self.target.refresh(

@@ -34,10 +34,7 @@ fn plain(seconds: i64) -> Attributes {
 }
 
 fn enter(target: &Target, parent: &DirHandle, name: &str) -> DirHandle {
-    match target.enter_dir(parent, name.as_bytes(), &plain(1)).unwrap() {
-        Entered::Directory(directory) => directory,
-        Entered::Kept => panic!("{name} was kept"),
-    }
+    target.enter_dir(parent, name.as_bytes()).unwrap()
 }
 
 /// Restores a file of `content`, and tells whether it was written, unchanged or kept.
@@ -309,26 +306,65 @@ fn files_and_directories_take_each_others_place_but_nothing_with_entries_is_dele
     }
     fs::write(root.join("full/inside"), b"precious").unwrap();
     fs::write(root.join("file"), b"").unwrap();
-    let target = open(root, Policy::Changed);
+    let target = open(root, Policy::Always);
     let top = target.root();
     assert_eq!(restore(&target, &top, "empty", b"now a file", 1).unwrap(), "written");
-    for policy in [Policy::Changed, Policy::Always] {
-        let target = Target { inner: target.inner.clone() };
-        let error = restore(&target, &top, "full", b"x", 1).unwrap_err();
-        assert!(matches!(error, TargetError::NotEmpty { path } if path == b"full"), "{policy:?}");
-    }
+    let error = restore(&target, &top, "full", b"x", 1).unwrap_err();
+    assert!(matches!(error, TargetError::NotEmpty { path } if path == b"full"));
     let link = |name: &[u8]| target.make_special(&top, name, Special::Symlink(b"x"), &plain(1));
     assert!(matches!(link(b"full"), Err(TargetError::NotEmpty { .. })));
     assert_eq!(link(b"for link").unwrap(), Made::New);
-    assert_eq!(link(b"for link").unwrap(), Made::Unchanged);
     let now_a_directory = enter(&target, &top, "file");
     assert_eq!(restore(&target, &now_a_directory, "inside", b"y", 1).unwrap(), "written");
     assert_eq!(fs::read(root.join("full/inside")).unwrap(), b"precious");
     assert!(root.join("empty").is_file() && root.join("file/inside").is_file());
-    drop((target, top, now_a_directory));
-    let target = open(root, Policy::Never);
-    let kept = target.enter_dir(&target.root(), b"empty", &plain(1)).unwrap();
-    assert!(matches!(kept, Entered::Kept));
+}
+
+// FILES-42
+#[test]
+fn what_is_of_another_kind_is_kept_unless_it_is_to_go_always() {
+    for policy in [Policy::Never, Policy::Newer, Policy::Changed] {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path();
+        fs::write(root.join("file"), b"precious").unwrap();
+        std::os::unix::fs::symlink("file", root.join("link")).unwrap();
+        fs::create_dir(root.join("empty")).unwrap();
+        fs::create_dir(root.join("full")).unwrap();
+        fs::write(root.join("full/inside"), b"precious").unwrap();
+        for name in ["file", "link"] {
+            set_modified(&root.join(name), 1, 0);
+        }
+        let target = open(root, policy);
+        let top = target.root();
+        restore(&target, &top, "first", b"x", 9).unwrap();
+        let special = Special::Symlink(b"elsewhere");
+        let in_the_way = |result: Result<(), TargetError>| {
+            let is_so =
+                matches!(result, Err(TargetError::InTheWay { .. } | TargetError::NotEmpty { .. }));
+            assert!(is_so, "{policy:?}: {result:?}");
+        };
+        for name in [&b"file"[..], b"link"] {
+            in_the_way(target.enter_dir(&top, name).map(drop));
+            in_the_way(target.plan_dir(&top, name).map(drop));
+            in_the_way(target.pass_dir(&top, name).map(drop));
+            in_the_way(target.plan_way(&top, name).map(drop));
+        }
+        for name in ["link", "empty", "full"] {
+            in_the_way(restore(&target, &top, name, b"new", 9).map(drop));
+            let bytes = name.as_bytes();
+            in_the_way(target.plan_file(&top, bytes, 3, &plain(9)).map(drop));
+            in_the_way(target.hardlink(&top, bytes, &[b"first"]).map(drop));
+        }
+        for name in [&b"file"[..], b"empty", b"full"] {
+            in_the_way(target.make_special(&top, name, special, &plain(9)).map(drop));
+            in_the_way(target.plan_special(&top, name, special, &plain(9)).map(drop));
+        }
+        target.sync().unwrap();
+        assert_eq!(fs::read(root.join("file")).unwrap(), b"precious");
+        assert_eq!(fs::read(root.join("link")).unwrap(), b"precious");
+        assert_eq!(fs::read(root.join("full/inside")).unwrap(), b"precious");
+        assert_eq!(fs::read_dir(root).unwrap().count(), 5);
+    }
 }
 
 // FILES-30
@@ -475,11 +511,10 @@ fn a_survey_changes_nothing() {
     set_modified(temporary.path(), 10, 0);
     let target = Target::survey(temporary.path(), options).unwrap().unwrap();
     let top = target.root();
-    let (plan, dir) = target.plan_dir(&top, b"dir", &plain(1)).unwrap();
-    assert_eq!(plan, Plan::Unchanged);
+    let dir = target.plan_dir(&top, b"dir").unwrap();
     assert_eq!(target.plan_file(&dir.unwrap(), b"x", 1, &plain(1)).unwrap(), Plan::Make);
-    let (plan, dir) = target.plan_dir(&top, b"absent", &plain(1)).unwrap();
-    assert!(plan == Plan::Make && dir.is_none());
+    assert!(target.plan_dir(&top, b"absent").unwrap().is_none());
+    assert!(target.plan_way(&top, b"absent").unwrap().is_none());
     assert_eq!(target.plan_special(&top, b"f", Special::Fifo, &plain(1)).unwrap(), Plan::Make);
     assert_eq!(fs::metadata(temporary.path()).unwrap().mtime(), 10);
 }

@@ -119,6 +119,14 @@ fn excludes_follow_gitignore() {
     assert_eq!(lines(root.path(), &options), expected);
     let wrong = Walk::new(root.path(), &excluding(&["fine", "[z-a]"]));
     assert!(matches!(wrong, Err(WalkError::Pattern(PatternError { number: 2, .. }))));
+    for pattern in ["[x", "a[b-", "{a"] {
+        let patterns = ["*.o".to_owned(), pattern.to_owned()];
+        let error = crate::files::check_patterns(&patterns).unwrap_err();
+        assert_eq!(error.number, 2, "{pattern}");
+        assert!(error.source.to_string().contains(pattern), "{}", error.source);
+    }
+    let fine = ["*.[ch]", r"\[x", "!keep", "", "# a comment"].map(str::to_owned);
+    crate::files::check_patterns(&fine).unwrap();
 }
 
 // FILES-6

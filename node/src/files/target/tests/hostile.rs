@@ -24,8 +24,9 @@ fn names_that_lead_elsewhere_are_refused_everywhere() {
         let is_refused = |result: Result<(), TargetError>| {
             assert!(matches!(result, Err(TargetError::Name(_))), "{}", name.escape_ascii());
         };
-        is_refused(target.enter_dir(&top, name, &attributes).map(drop));
-        is_refused(target.plan_dir(&top, name, &attributes).map(drop));
+        is_refused(target.enter_dir(&top, name).map(drop));
+        is_refused(target.plan_dir(&top, name).map(drop));
+        is_refused(target.plan_way(&top, name).map(drop));
         is_refused(target.begin_file(&top, name, 1, &attributes).map(drop));
         is_refused(target.plan_file(&top, name, 1, &attributes).map(drop));
         is_refused(target.open_existing(&top, name).map(drop));
@@ -49,7 +50,7 @@ fn a_symlink_in_place_of_a_directory_is_not_entered() {
         let (inside, outside) = (temporary.path().join("in"), temporary.path().join("out"));
         fs::create_dir_all(outside.join("deep")).unwrap();
         fs::write(outside.join("file"), b"precious").unwrap();
-        let options = TargetOptions { policy: Policy::Changed };
+        let options = TargetOptions { policy: Policy::Always };
         let target = Target::open_with(&inside, options, resolver).unwrap();
         assert_eq!(target.inner.resolver, resolver, "this kernel has openat2");
         symlink(&outside, inside.join("link")).unwrap();
@@ -64,6 +65,8 @@ fn a_symlink_in_place_of_a_directory_is_not_entered() {
         let dir = enter(&target, &target.root(), "link");
         restore(&target, &dir, "file", b"new", 1).unwrap();
         assert!(inside.join("link").symlink_metadata().unwrap().is_dir());
+        let error = target.pass_dir(&target.root(), b"magic").unwrap_err();
+        assert!(matches!(error, TargetError::InTheWay { .. }), "{error}");
         assert_eq!(fs::read(outside.join("file")).unwrap(), b"precious");
     }
 }
@@ -82,7 +85,7 @@ fn files_are_not_written_through_links() {
     symlink(&outside, part("symlink")).unwrap();
     fs::hard_link(&outside, part("hardlink")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, part("fifo"), Mode::RWXU).unwrap();
-    let target = open(&inside, Policy::Changed);
+    let target = open(&inside, Policy::Always);
     for name in ["final", "symlink", "hardlink", "fifo"] {
         restore(&target, &target.root(), name, b"new", 1).unwrap();
         assert!(inside.join(name).symlink_metadata().unwrap().is_file());
@@ -141,11 +144,7 @@ fn nothing_is_written_outside_while_directories_are_swapped_for_symlinks() {
                 let entered = match round % 3 {
                     0 => target.open_dir(&["dir"]),
                     1 => target.open_dir(&["dir", "sub"]),
-                    _ => match target.enter_dir(&top, b"dir", &plain(1)) {
-                        Ok(Entered::Directory(dir)) => Ok(dir),
-                        Ok(Entered::Kept) => continue,
-                        Err(error) => Err(error),
-                    },
+                    _ => target.enter_dir(&top, b"dir"),
                 };
                 let Ok(dir) = entered else {
                     refused += 1;

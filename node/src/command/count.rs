@@ -1,0 +1,23 @@
+//! Numbers of things in sentences.
+
+/// `1 file`, `2 files`, `1 copy`, `2 copies`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 {
+        return format!("1 {one}");
+    }
+    match one.strip_suffix('y') {
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {one}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_several() {
+        let said = [count(0, "file"), count(1, "entry"), count(2, "entry"), count(3, "more shard")];
+        assert_eq!(said, ["0 files", "1 entry", "2 entries", "3 more shards"]);
+    }
+}
