@@ -135,6 +135,8 @@ pub enum Failure {
     Absent,
     /// It owned up to damage.
     Damaged,
+    /// Absent or damaged, and it was so before: sending it again does not help.
+    Again,
 }
 
 /// An order to the shell.
@@ -351,7 +353,11 @@ impl Auditing {
             holder.counts.failed += 1;
             holder.kept.remove(&root);
             holder.wanted.remove(&root);
-            holder.doubted.insert(root);
+            // Else whoever goes on losing would go on being sent the same.
+            let failure = match (holder.doubted.insert(root), failure) {
+                (false, Failure::Absent | Failure::Damaged) => Failure::Again,
+                (_, failure) => failure,
+            };
             self.outputs.push_back(Output::CopyFailed { holder: id, root, failure });
         }
         if news {

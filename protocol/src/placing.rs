@@ -239,6 +239,8 @@ pub enum Fault {
     LostShard,
     /// It gave a receipt and shows other bytes.
     WrongProof,
+    /// It lost the same shard again, just after it was sent once more.
+    LostAgain,
     /// Another number of verdicts than shards offered.
     WrongCount,
 }

@@ -549,6 +549,7 @@ const fn describe(fault: Fault) -> &'static str {
     match fault {
         Fault::ForgedReceipt => "gave a receipt with a wrong signature",
         Fault::WrongReceipt => "gave a receipt for something else",
+        Fault::LostAgain => "lost the same shard again after it was sent once more",
         Fault::LostShard => "lost a shard for which it had given a receipt",
         Fault::WrongProof => "showed other bytes than those for which it had given a receipt",
         Fault::WrongCount => "answered an offer with a wrong number of verdicts",

@@ -181,6 +181,21 @@ fn a_new_receipt_for_what_failed_before_is_proven_at_once() {
     assert_eq!(challenge(&again), None, "it has made up for it");
 }
 
+// AUDIT-10
+#[test]
+fn who_loses_the_same_shard_again_is_told_from_who_lost_it_once() {
+    for finding in [Finding::Absent, Finding::Damaged] {
+        let mut driven = Driven::new(1);
+        driven.connect();
+        let asked = driven.later(AUDIT_FIRST_MS);
+        let first = failures(&driven.answer(&asked, |_| finding));
+        assert!(matches!(first[..], [(_, Failure::Absent | Failure::Damaged)]), "{first:?}");
+        let asked = driven.give(Input::Kept { holder: id(1), shard: shard(1) });
+        let second = failures(&driven.answer(&asked, |_| finding));
+        assert_eq!(second, [(shard(1).root, Failure::Again)]);
+    }
+}
+
 // AUDIT-7
 #[test]
 fn the_user_can_have_everything_asked_for() {

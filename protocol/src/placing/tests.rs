@@ -628,3 +628,23 @@ fn a_receipt_that_could_not_be_kept_is_asked_for_again() {
 }
 
 mod bringing;
+
+// AUDIT-10
+#[test]
+fn nothing_more_goes_for_a_while_to_who_lost_the_same_again() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..fixed(1) });
+    driven.store(9, PackClass::Data);
+    driven.want_all();
+    let (by, shard) = driven.finish_upload();
+    driven.keep(by, shard);
+    driven.lose(1, 9);
+    let (by, shard) = driven.finish_upload();
+    driven.keep(by, shard);
+    let (holder, root) = (by, shard.root);
+    driven.give(Input::CopyFailed { holder, root, fault: Some(Fault::LostAgain) });
+    driven.want_all();
+    assert!(driven.uploads.is_empty(), "it rests");
+    assert_eq!(driven.machine.status().holders[&by].condition, Condition::Distrusted);
+    driven.pass_time_until(|driven| !driven.offers.is_empty());
+    assert!(driven.ms >= 1_800_000, "{} ms", driven.ms);
+}

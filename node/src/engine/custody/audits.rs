@@ -94,6 +94,7 @@ impl Task {
                 let fault = match failure {
                     Failure::Wrong => Some(Fault::WrongProof),
                     Failure::Absent => Some(Fault::LostShard),
+                    Failure::Again => Some(Fault::LostAgain),
                     Failure::Damaged => None,
                 };
                 self.take(placing::Input::CopyFailed { holder, root, fault });

@@ -65,6 +65,7 @@ impl Source {
                     let fault = match failure {
                         Failure::Wrong => Some(Fault::WrongProof),
                         Failure::Absent => Some(Fault::LostShard),
+                        Failure::Again => Some(Fault::LostAgain),
                         Failure::Damaged => None,
                     };
                     self.give(here, placing::Input::CopyFailed { holder, root, fault });
