@@ -75,9 +75,7 @@ impl Outcome {
             Self::Verify(done) if done.holders.iter().any(|asked| asked.lacking > 0) => {
                 ExitKind::Failed
             }
-            Self::Doctor(done) if done.checks.iter().any(|c| c.state == Health::Bad) => {
-                ExitKind::Failed
-            }
+            Self::Doctor(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }
     }
@@ -552,8 +550,23 @@ pub struct ForgetOutcome {
 /// See [`Outcome::Doctor`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorOutcome {
-    /// In a fixed order. Exit code 1 when one is `bad`.
+    /// In a fixed order. Exit code 1 when one is `bad`, 4 when that is [`Self::HOLDERS`] alone.
     pub checks: Vec<Check>,
+}
+
+impl DoctorOutcome {
+    /// Name of the check that says whether enough holders can be reached.
+    pub const HOLDERS: &str = "holders";
+
+    /// How the process exits.
+    pub fn exit_kind(&self) -> ExitKind {
+        let mut bad = self.checks.iter().filter(|check| check.state == Health::Bad);
+        match bad.clone().count() {
+            0 => ExitKind::Done,
+            _ if bad.all(|check| check.name == Self::HOLDERS) => ExitKind::Holders,
+            _ => ExitKind::Failed,
+        }
+    }
 }
 
 /// One thing that was looked at.

@@ -341,7 +341,11 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             })
             .await?;
             info!("vault {} grants {granted_bytes} bytes", vault.short());
-            keep_peers(core, peers).await
+            keep_peers(core, peers).await?;
+            if granted_bytes > 0 {
+                note_grant(core, peer, granted_bytes).await?;
+            }
+            Ok(())
         }
     }
 }
@@ -391,15 +395,36 @@ pub(crate) async fn keep_peers(
             granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
             used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
             is_holder: true,
+            acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
         };
+        let acquaintance = row.acquaintance;
         core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
         let keeping = Arc::clone(core);
         on_disk(move || keeping.state.keep_peer(&row)).await?;
         if let Ok(member) = core.member() {
             let site = placing::Site(site);
-            let known = placing::Input::HolderKnown { holder: device, site };
+            let known = placing::Input::HolderKnown { holder: device, site, acquaintance };
             member.custody()?.tell(known).await;
         }
+    }
+    Ok(())
+}
+
+/// What the other side grants, as it said in pairing: it counts as a holder before it is greeted.
+async fn note_grant(
+    core: &Arc<Core>,
+    peer: DeviceId,
+    granted_bytes: u64,
+) -> Result<(), EngineError> {
+    let Some(mut row) = core.state.peer(&peer)? else { return Ok(()) };
+    row.granted_bytes = granted_bytes;
+    row.acquaintance = placing::Acquaintance::Granted;
+    let (site, acquaintance) = (placing::Site(row.site.clone()), row.acquaintance);
+    let keeping = Arc::clone(core);
+    on_disk(move || keeping.state.keep_peer(&row)).await?;
+    if let Ok(member) = core.member() {
+        let known = placing::Input::HolderKnown { holder: peer, site, acquaintance };
+        member.custody()?.tell(known).await;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Condition, Placing, Site,
+    Acquaintance, Condition, Placing, Site,
     holder::Link,
     pack::{Custody, Pack},
 };
@@ -41,6 +41,8 @@ pub struct HolderStatus {
     pub connected: bool,
     /// How it stands.
     pub condition: Condition,
+    /// Whether it has shown that it can hold.
+    pub acquaintance: Acquaintance,
     /// Packs with a durable receipt of it.
     pub kept_packs: u64,
     /// Their bytes.
@@ -87,7 +89,7 @@ pub struct Status {
     pub lost_packs: u64,
     /// Sites on which each pack must be.
     pub copies: usize,
-    /// Sites known.
+    /// Sites of holders that can hold, as far as is known: those that the automatic policy counts.
     pub sites: usize,
     /// Whether two sites would be better than what there is: warn loudly.
     pub one_site_only: bool,
@@ -166,7 +168,7 @@ impl Placing {
         status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
         status.newest_lost = newest().map(|pack| u64::from(pack.is_nowhere())).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
-            status.blocked = self.blocked(sites);
+            status.blocked = self.blocked();
         }
         status
     }
@@ -188,6 +190,7 @@ impl Placing {
             site: holder.site.clone(),
             connected: matches!(holder.link, Link::Up { .. }),
             condition: holder.condition,
+            acquaintance: holder.acquaintance,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
@@ -199,9 +202,12 @@ impl Placing {
         self.holders.iter().map(|(id, holder)| (*id, of(holder))).collect()
     }
 
-    fn blocked(&self, sites: usize) -> Option<Blocked> {
-        // A device that was met and grants nothing is no holder: it stands in nobody's way.
-        let mut holders = self.holders.values().filter(|holder| holder.counts_as_holder());
+    fn blocked(&self) -> Option<Blocked> {
+        // A device that was met and grants nothing is no holder: it stands in nobody's way. One that
+        // was not met yet may be one.
+        let may_hold = |holder: &super::Holder| holder.acquaintance.may_hold();
+        let sites = self.sites_of_holders(may_hold);
+        let mut holders = self.holders.values().filter(|holder| may_hold(holder));
         let is_up = |holder: &&super::Holder| matches!(holder.link, Link::Up { .. });
         let mut up = holders.clone().filter(is_up);
         if holders.next().is_none() {
