@@ -185,6 +185,9 @@ pub struct BackupOutcome {
     pub sent_bytes: u64,
     /// How long it took.
     pub duration_ms: u64,
+    /// What stands in the way of safety, when it was wanted and not reached; `null` too while
+    /// nothing does but time.
+    pub advice: Option<Advice>,
 }
 
 /// One folder of a backup.

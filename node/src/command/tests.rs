@@ -106,6 +106,7 @@ fn about_work() -> Vec<Outcome> {
             problems_total: 0,
             sent_bytes: 2048,
             duration_ms: 1234,
+            advice: None,
         }),
         Outcome::Snapshots(SnapshotsOutcome { snapshots: vec![snapshot()] }),
         Outcome::List(ListOutcome { snapshot: id("3"), entries_total: 1, bytes: 0 }),

@@ -10,12 +10,12 @@ use std::{
 use super::{
     ChunkSource, Core, EngineError, Member,
     backup::{self, BackupError, Made, Plan},
-    settings,
+    report, settings,
 };
 use crate::{
     command::{
-        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Problem,
-        Progress, RawPath, Stage, Wait,
+        Advice, BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField,
+        Problem, Progress, RawPath, Stage, Wait,
     },
     home::KeepOwn,
     state::folders::Folder,
@@ -69,20 +69,24 @@ pub(crate) async fn run(
     let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
     let sent_bytes = member.custody()?.view().borrow().sent_bytes - sent_before;
     let copies_wanted = u32::try_from(status.copies).unwrap_or(u32::MAX);
-    if reached == Wait::Safe && status.one_site_only {
-        let text = "all copies are on one site: a fire or theft there takes them all; invite \
-                    another household with `larder invite --circle`";
-        events.notice(Level::Warning, text);
+    if reached == Wait::Safe
+        && let Some(Advice { text, hint }) = report::all_on_one_site(&status, &core.own_site())
+    {
+        events.notice(Level::Warning, format!("{text}; {hint}"));
     }
+    let names = report::peer_names(core)?;
+    let is_short = reached != wish.wait;
+    let advice = if is_short { report::why_blocked(&status, &names) } else { None };
     Ok(Outcome::Backup(BackupOutcome {
         snapshots,
         wanted: wish.wait,
         reached,
         copies_wanted,
-        copies_reached: super::report::copies_reached(&status),
+        copies_reached: report::copies_reached(&status),
         problems_total,
         sent_bytes,
         duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        advice,
     }))
 }
 
@@ -184,6 +188,7 @@ async fn wait_until_safe(
     let limit = timeout_s.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut view = custody.view();
     let mut said = None;
+    let names = report::peer_names(core)?;
     loop {
         let published = view.borrow_and_update().published_seq;
         events.check().map_err(EngineError::from)?;
@@ -201,12 +206,12 @@ async fn wait_until_safe(
             files_total: Some(status.packs),
         });
         if said != status.blocked {
-            if let Some(blocked) = &status.blocked {
-                events.notice(Level::Warning, super::report::say_blocked(blocked));
+            if let Some(Advice { text, hint }) = report::why_blocked(&status, &names) {
+                events.notice(Level::Warning, format!("{text}: {hint}"));
             }
             said = status.blocked;
         }
-        let hopeless = super::report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
+        let hopeless = report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
         if hopeless || limit.is_some_and(|limit| Instant::now() >= limit) {
             return Ok(Wait::Local);
         }

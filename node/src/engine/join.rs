@@ -215,12 +215,11 @@ fn brought_along(core: &Core) -> Result<pairing::Member, EngineError> {
 
 /// This node as others should know it.
 pub(crate) fn own_record(core: &Core, vault: VaultId) -> PeerRecord {
-    let name = core.own_name();
     PeerRecord {
         device: core.keys.id(),
         vault,
-        site: core.config().site().unwrap_or(&name).to_owned(),
-        name,
+        site: core.own_site(),
+        name: core.own_name(),
         addresses: report::own_addresses(core),
     }
 }

@@ -68,6 +68,20 @@ pub enum Condition {
     Distrusted,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fine => "nothing is wrong",
+            Self::Away => "not connected",
+            Self::QuotaUsed => "its grant to this vault is used up",
+            Self::Full => "its disk or offer is full",
+            Self::Forbidden => "does not know this vault, or grants it nothing",
+            Self::Failing => "answers with errors, or not at all",
+            Self::Distrusted => "gave wrong receipts; nothing new goes there for a while",
+        })
+    }
+}
+
 /// State of the connection to a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {

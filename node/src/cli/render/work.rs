@@ -26,7 +26,13 @@ pub(super) fn backup(text: &mut String, done: &BackupOutcome) {
         }
         (Wait::Local, Wait::Safe) => {
             line(text, &format!("NOT SAFE YET: {copies}, {sent} sent, {took}"));
-            line(text, "keep `larder up` running; `larder peers` shows who is away");
+            match &done.advice {
+                Some(advice) => {
+                    line(text, &plain(&advice.text));
+                    line(text, &format!("  {}", plain(&advice.hint)));
+                }
+                None => line(text, "it is on its way: `larder up` goes on sending"),
+            }
         }
     }
     problems(text, done.problems_total, "read");

@@ -14,6 +14,7 @@ use larder_protocol::{
 use super::{
     super::{Core, EngineError, clock::wall, launch, on_disk, settings},
     advice::{Facts, least_safe},
+    blocked::Names,
     peers::{Answered, View, ask_absent, placing_status},
 };
 use crate::{
@@ -52,6 +53,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let mut facts = Facts {
         has_vault: is_member,
         running: core.serves,
+        names: peer_names(core)?,
+        own_site: core.own_site(),
         placing,
         now_s: i64::try_from(wall().0).unwrap_or(i64::MAX),
         peers_total: total,
@@ -67,7 +70,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         running: core.serves,
         vault: vault.map(|vault| vault.to_string()),
         device: core.keys.id().to_string(),
-        site: config.site().unwrap_or(&name).to_owned(),
+        site: core.own_site(),
         name,
         safety: if facts.cloned { safety.min(Safety::Partly) } else { safety },
         copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
@@ -79,6 +82,11 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+/// What the nodes that are known are called.
+pub(crate) fn peer_names(core: &Core) -> Result<Names, EngineError> {
+    Ok(core.state.peers()?.into_iter().map(|peer| (peer.device, peer.name)).collect())
 }
 
 fn count_peers(
