@@ -63,7 +63,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// How the process exits: done, or done with something missing.
+    /// How the process exits: done, or done with something missing. Where several hold, the first
+    /// in the order of `specs/command_line.md`: failed, holders, unreadable.
     pub fn exit_kind(&self) -> ExitKind {
         match self {
             Self::Backup(done) if done.wanted == Wait::Safe && done.reached == Wait::Local => {
@@ -128,6 +129,9 @@ pub struct Folder {
     pub excludes: Vec<String>,
     /// Its newest snapshot.
     pub last: Option<Snapshot>,
+    /// Whether it is on the list (`add`). Only `status` names others: folders that were backed up
+    /// by name, or taken off the list since.
+    pub listed: bool,
 }
 
 /// One snapshot, as lists show it.
@@ -221,6 +225,10 @@ pub struct BackupSnapshot {
 /// See [`Outcome::Snapshots`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotsOutcome {
+    /// All snapshots that are known, listed or not.
+    pub snapshots_total: u64,
+    /// Devices of the vault: what others have backed up may not be known here yet.
+    pub devices_total: u64,
     /// Oldest first.
     pub snapshots: Vec<Snapshot>,
 }
@@ -365,7 +373,7 @@ pub struct ConnectOutcome {
     pub device: String,
     /// Its name.
     pub name: Option<String>,
-    /// Whether it answered; its addresses are kept either way.
+    /// Whether it answered; its addresses are kept either way. Exit code 4 when not.
     pub reached: bool,
     /// How long an answer took.
     pub rtt_ms: Option<u64>,
@@ -477,7 +485,7 @@ pub struct StatusOutcome {
     pub name: String,
     /// Household of this device.
     pub site: String,
-    /// The least safe of all folders; `local` when there is none.
+    /// The least safe of all folders; `local` when none was backed up yet.
     pub safety: Safety,
     /// Copies that the policy asks for.
     pub copies_wanted: u32,

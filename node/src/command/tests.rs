@@ -39,7 +39,12 @@ fn folder() -> Folder {
         path: PathField::new(b"/home/anna"),
         excludes: vec!["*.tmp".to_owned()],
         last: Some(snapshot()),
+        listed: true,
     }
+}
+
+fn snapshots() -> SnapshotsOutcome {
+    SnapshotsOutcome { snapshots_total: 1, devices_total: 2, snapshots: vec![snapshot()] }
 }
 
 fn entry() -> Entry {
@@ -108,7 +113,7 @@ fn about_work() -> Vec<Outcome> {
             duration_ms: 1234,
             advice: None,
         }),
-        Outcome::Snapshots(SnapshotsOutcome { snapshots: vec![snapshot()] }),
+        Outcome::Snapshots(snapshots()),
         Outcome::List(ListOutcome { snapshot: id("3"), entries_total: 1, bytes: 0 }),
         Outcome::Cat(CatOutcome { bytes: 6 }),
         Outcome::Diff(DiffOutcome {

@@ -36,6 +36,7 @@ pub(crate) async fn run(
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
+    let deadline = wish.timeout_s.map(|seconds| begun + Duration::from_secs(seconds));
     let member = core.member()?;
     let sent_before = member.custody()?.view().borrow().sent_bytes;
     let folders = folders(core, &wish)?;
@@ -64,7 +65,7 @@ pub(crate) async fn run(
     }
     let reached = match wish.wait {
         Wait::Local => Wait::Local,
-        Wait::Safe => wait_until_safe(core, &member, wish.timeout_s, events).await?,
+        Wait::Safe => wait_until_safe(core, &member, deadline, events).await?,
     };
     let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
     let sent_bytes = member.custody()?.view().borrow().sent_bytes - sent_before;
@@ -175,17 +176,16 @@ fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
     super::look::count_files(source, parent, made.snapshot.id).unwrap_or_default()
 }
 
-/// Waits until the newest own head is safe.
+/// Waits until the newest own head is safe, or the time that the whole command has is over.
 async fn wait_until_safe(
     core: &Core,
     member: &Member,
-    timeout_s: Option<u64>,
+    deadline: Option<Instant>,
     events: &EventSink,
 ) -> Result<Wait, Failure> {
     let custody = member.custody()?;
     let commit = core.state.commit_of(&member.keys.id()).map_err(EngineError::from)?;
     let seq = commit.map_or(0, |commit| commit.seq);
-    let limit = timeout_s.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut view = custody.view();
     let mut said = None;
     let names = report::peer_names(core)?;
@@ -212,7 +212,7 @@ async fn wait_until_safe(
             said = status.blocked;
         }
         let hopeless = report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
-        if hopeless || limit.is_some_and(|limit| Instant::now() >= limit) {
+        if hopeless || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Wait::Local);
         }
         let change = tokio::time::timeout(Duration::from_millis(250), view.changed());

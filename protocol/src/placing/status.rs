@@ -71,6 +71,8 @@ pub struct Status {
     pub safe_packs: u64,
     /// Their bytes.
     pub safe_bytes: u64,
+    /// Bytes of packs that are here and do not meet the policy: what waits to be sent.
+    pub waiting_bytes: u64,
     /// Packs on fewer sites than the policy asks now, though they met it when their local copy
     /// went (a site was added since).
     pub below_policy_packs: u64,
@@ -121,6 +123,7 @@ impl Placing {
             bytes: 0,
             safe_packs: 0,
             safe_bytes: 0,
+            waiting_bytes: 0,
             below_policy_packs: 0,
             copies_least: 0,
             newest_lacks: 0,
@@ -144,6 +147,8 @@ impl Placing {
                 status.safe_packs += 1;
                 status.safe_bytes = status.safe_bytes.saturating_add(pack.shard.bytes);
                 status.below_policy_packs += u64::from(kept_sites < self.copies);
+            } else if pack.here {
+                status.waiting_bytes = status.waiting_bytes.saturating_add(pack.shard.bytes);
             }
             let is_nowhere = !pack.here && kept_sites == 0;
             let said_no = |custody: &Custody| matches!(custody, Custody::Wanted | Custody::Refused);

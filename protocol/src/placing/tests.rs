@@ -554,6 +554,31 @@ fn a_device_that_grants_nothing_is_not_what_stands_in_the_way() {
     assert_eq!(driven.machine.status().blocked, Some(Blocked::NotConnected));
 }
 
+// PLACE-20
+#[test]
+fn only_what_is_here_and_not_safe_waits_to_be_sent() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..fixed(1) });
+    let (shard_elsewhere, class) = (shard(8), PackClass::Data);
+    let elsewhere = KnownPack {
+        shard: shard_elsewhere,
+        class,
+        here: false,
+        promised_sites: 0,
+        kept_by: Vec::new(),
+    };
+    driven.give(Input::PackKnown(elsewhere));
+    let waiting = |driven: &Driven| driven.machine.status().waiting_bytes;
+    assert_eq!(waiting(&driven), 0, "this device cannot send what another made");
+    driven.store(9, class);
+    assert_eq!(waiting(&driven), shard(9).bytes);
+    driven.answer_offers(|_, shard| {
+        if shard == shard_elsewhere { Claim::Refused(Refusal::Full) } else { Claim::Wanted }
+    });
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert_eq!(waiting(&driven), 0, "it stays here, and it is safe");
+}
+
 #[test]
 fn the_status_tells_how_far_the_newest_head_is() {
     let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });

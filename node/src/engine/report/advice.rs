@@ -151,8 +151,15 @@ impl Facts {
     fn folders(&self, all: &mut Vec<Advice>) {
         if self.folders.is_empty() {
             say(all, "no folder is backed up", "choose one: `larder add FOLDER`");
+        } else if !self.folders.iter().any(|folder| folder.listed) {
+            say(
+                all,
+                "no folder is on the list, so a `larder backup` without names has nothing to do",
+                "add those that are to be backed up again: `larder add FOLDER`",
+            );
         }
-        for folder in &self.folders {
+        // Of others nobody said that they were to be backed up again.
+        for folder in self.folders.iter().filter(|folder| folder.listed) {
             let path = String::from_utf8_lossy(&folder.path.to_bytes()).into_owned();
             match &folder.last {
                 None => say(all, format!("{path} was never backed up"), "run `larder backup`"),
@@ -225,6 +232,7 @@ mod tests {
             bytes: 1000,
             safe_packs: 10,
             safe_bytes: 1000,
+            waiting_bytes: 0,
             below_policy_packs: 0,
             copies_least: 2,
             newest_lacks: 0,
@@ -254,7 +262,7 @@ mod tests {
             complete,
             safety,
         });
-        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last }
+        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last, listed: true }
     }
 
     /// Everything as it should be.
@@ -307,6 +315,7 @@ mod tests {
             Facts { placing: Some(status), ..well() }
         };
         let week_old = folder(Some((0, true, Safety::Safe)));
+        let unlisted = Folder { listed: false, ..folder(Some((0, true, Safety::Safe))) };
         let partial = folder(Some((1_000_000, false, Safety::Local)));
         let table: Vec<(Facts, &str, &str)> = vec![
             (Facts { has_vault: false, ..well() }, "no vault", "larder init"),
@@ -333,6 +342,7 @@ mod tests {
             (blocked(Blocked::Refused), "refuse or fail", "larder doctor"),
             (Facts { folders: Vec::new(), ..well() }, "no folder", "larder add"),
             (Facts { folders: vec![folder(None)], ..well() }, "never backed up", "larder backup"),
+            (Facts { folders: vec![unlisted], ..well() }, "on the list", "larder add"),
             (Facts { folders: vec![week_old], ..well() }, "a week ago", "larder backup"),
             (Facts { folders: vec![partial], ..well() }, "is not complete", "goes on"),
             (Facts { disk_free_bytes: 1 << 20, ..well() }, "1.05 MB are free", "free some space"),

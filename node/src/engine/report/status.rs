@@ -36,7 +36,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         false => ask_absent(core, placing.as_ref()).await?,
     };
     let is_member = placing.is_some();
-    let folders = if is_member { settings::folder_lines(core).await? } else { Vec::new() };
+    let folders = if is_member { settings::all_lines(core).await? } else { Vec::new() };
     let (online, total) = count_peers(core, placing.as_ref(), &asked)?;
     let config = core.config();
     let name = core.own_name();
@@ -48,7 +48,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         Copies::Fixed(copies) => usize::from(copies),
         Copies::Auto => placing.as_ref().map_or(1, |status| status.copies),
     };
-    let waiting = placing.as_ref().map_or(0, |status| status.bytes - status.safe_bytes);
+    let waiting = placing.as_ref().map_or(0, |status| status.waiting_bytes);
     let safety = least_safe(&folders);
     let mut facts = Facts {
         has_vault: is_member,

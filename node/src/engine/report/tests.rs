@@ -61,6 +61,11 @@ async fn status_leads_from_an_empty_home_to_what_is_missing() {
         panic!()
     };
     assert!(left.folders.is_empty());
+    // CLI-14: what was backed up stays so.
+    let unlisted = status(&node).await;
+    assert_eq!(unlisted.folders.len(), 1, "{unlisted:?}");
+    assert!(!unlisted.folders[0].listed && unlisted.folders[0].last.is_some());
+    assert!(says(&unlisted, "no folder is on the list"), "{unlisted:?}");
     assert!(node.run(Command::Remove { paths: vec![raw(&folder)] }).await.is_err());
 }
 
