@@ -76,6 +76,11 @@ impl Outcome {
             Self::Verify(done) if done.holders.iter().any(|asked| asked.lacking > 0) => {
                 ExitKind::Failed
             }
+            // What a silent holder has was not verified.
+            Self::Verify(done) if done.holders.iter().any(|asked| !asked.answered) => {
+                ExitKind::Holders
+            }
+            Self::Connect(done) if !done.reached => ExitKind::Holders,
             Self::Doctor(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }

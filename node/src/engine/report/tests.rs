@@ -217,6 +217,11 @@ async fn safety_follows_the_holder() {
     assert_eq!(done.holders[0].lacking, 1, "{done:?}");
     assert!(says(&status(&source).await, "holder lost a shard"));
 
+    let begun = Instant::now();
+    while status(&source).await.safety != Safety::Safe {
+        assert!(begun.elapsed() < PATIENCE, "it is not sent again");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     // The holder goes away: what it has stays safe, what comes then is not.
     holder.node.close().await;
     drop(holder);
