@@ -158,6 +158,11 @@ impl Core {
         config.name().map_or_else(host_name, str::to_owned)
     }
 
+    /// Where this device stands: the household that its owner named.
+    pub(crate) fn own_site(&self) -> String {
+        self.config().site().map_or_else(|| self.own_name(), str::to_owned)
+    }
+
     /// What was said so far of peers that broke their word.
     pub(crate) fn blames(&self) -> Vec<Blamed> {
         self.blames.lock().expect("no code panics while holding this lock").clone()

@@ -90,6 +90,10 @@ pub const HEADS_WAITING_MAX: usize = 64;
 pub const UPLOADS_PER_HOLDER_MAX: usize = 4;
 /// Uploads under way to all holders: bounds the bytes in memory and in kernel buffers.
 pub const UPLOADS_TOTAL_MAX: usize = 12;
+/// Calls in a row that a device which is only heard of leaves unanswered before the automatic policy
+/// reckons without it. Some 5 s where it is refused at once, 100 s where nothing comes back: longer
+/// than a network takes to come up, shorter than somebody waits for a backup.
+pub const ACQUAINT_TRIES: u32 = 3;
 /// Packs that are here only to be placed anew, after a holder lost its copy: 256 MiB at the most.
 pub const BROUGHT_BACK_MAX: usize = 4;
 /// An attempt to connect, hole punching included.

@@ -52,7 +52,7 @@ mod policy;
 mod scheduling;
 mod status;
 
-pub use holder::{Condition, Site};
+pub use holder::{Acquaintance, Condition, Site};
 pub use pack::KnownPack;
 pub use policy::{Copies, Policy};
 pub use status::{Blocked, HolderStatus, Status};
@@ -121,12 +121,14 @@ pub enum Input {
     },
     /// A pack known from before: at start, or of another device of the vault.
     PackKnown(KnownPack),
-    /// A holder was added, or its site changed.
+    /// A holder was added, its site changed, or it granted room otherwise than by greeting.
     HolderKnown {
         /// Who.
         holder: DeviceId,
         /// The unit that fails together.
         site: Site,
+        /// As the database or pairing knows it.
+        acquaintance: Acquaintance,
     },
     /// The user removed a holder: its receipts count no more.
     HolderRemoved {
@@ -361,6 +363,14 @@ pub enum Output {
         /// How it stands now.
         condition: Condition,
     },
+    /// What is known of a holder changed: note it durably. It comes back as
+    /// [`Input::HolderKnown`].
+    Acquainted {
+        /// Who.
+        holder: DeviceId,
+        /// How far it has shown that it can hold.
+        acquaintance: Acquaintance,
+    },
     /// A holder broke its word or the protocol.
     Blame {
         /// Who.
@@ -453,7 +463,9 @@ impl Placing {
             Input::PackStored { shard, class } => self.pack_stored(shard, class),
             Input::PackLost { root } => self.local_lost(root),
             Input::PackKnown(known) => self.pack_known(known),
-            Input::HolderKnown { holder, site } => self.holder_known(holder, site),
+            Input::HolderKnown { holder, site, acquaintance } => {
+                self.holder_known(holder, site, acquaintance);
+            }
             Input::HolderRemoved { holder } => self.holder_removed(holder),
             Input::HolderConnected { holder, granted_bytes } => {
                 self.holder_connected(holder, granted_bytes);
@@ -515,7 +527,7 @@ impl Placing {
         pack.promised_sites = pack.promised_sites.max(known.promised_sites);
         for holder_id in known.kept_by {
             let Some(holder) = self.holders.get_mut(&holder_id) else { continue };
-            holder.has_granted = true;
+            holder.acquaintance = Acquaintance::Granted;
             holder.leave_queues(&(pack.seq, root));
             pack.custody.insert(holder_id, pack::Custody::Kept);
         }

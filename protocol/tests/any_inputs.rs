@@ -117,6 +117,16 @@ impl Draw {
         ranges.into_iter().collect()
     }
 
+    fn acquaintance(&mut self) -> placing::Acquaintance {
+        use placing::Acquaintance;
+        match self.below(4) {
+            0 => Acquaintance::Named,
+            1 => Acquaintance::Silent,
+            2 => Acquaintance::Idle,
+            _ => Acquaintance::Granted,
+        }
+    }
+
     fn placing_input(&mut self) -> placing::Input {
         use placing::Input;
         let (holder, order) = (self.device(), self.order());
@@ -130,7 +140,11 @@ impl Draw {
                 promised_sites: u8::try_from(self.below(4)).unwrap(),
                 kept_by: self.many(4, Self::device),
             }),
-            3 => Input::HolderKnown { holder, site: Site(self.below(3).to_string()) },
+            3 => Input::HolderKnown {
+                holder,
+                site: Site(self.below(3).to_string()),
+                acquaintance: self.acquaintance(),
+            },
             4 if self.below(4) == 0 => Input::HolderRemoved { holder },
             4..6 => Input::HolderConnected { holder, granted_bytes: self.number() },
             6 => Input::HolderLost { holder },

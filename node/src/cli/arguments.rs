@@ -27,7 +27,8 @@ use crate::command::{Command, Failure, SnapshotName};
   larder restore latest --to ~/restored     get back what was saved last
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but some files could not be read or written,
-4 not enough holders reachable, 5 wrong phrase or key, 130 interrupted."
+4 not enough holders reachable, 5 wrong phrase or key, 130 interrupted. Where several hold, the
+first of 130, 2, 5, 1, 4, 3."
 )]
 pub struct Arguments {
     #[command(flatten)]

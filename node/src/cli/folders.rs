@@ -58,7 +58,8 @@ pub(super) struct BackupArguments {
     /// What to wait for
     #[arg(long, value_enum, default_value_t)]
     wait: Wait,
-    /// Give up waiting for safety after so many seconds (exit code 4); the backup itself stays
+    /// Do not wait for safety when so many seconds have passed since the command began (exit code
+    /// 4); the backup itself is completed and stays
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
 }

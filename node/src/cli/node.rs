@@ -15,9 +15,14 @@ pub(super) struct DownArguments {}
 pub(super) struct StatusArguments {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Ends with 1 when something is damaged, missing or lacking, else with 4 when a \
+    holder did not answer.
+
+Examples:
   larder verify                 everything
-  larder verify --sample 5      a random twentieth of it")]
+  larder verify --sample 5      a random twentieth of it"
+)]
 pub(super) struct VerifyArguments {
     /// Everything (the default)
     #[arg(long, conflicts_with = "sample")]
@@ -28,7 +33,11 @@ pub(super) struct VerifyArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  larder doctor")]
+#[command(after_help = "Ends with 1 when something is bad, with 4 when that is only that too few \
+    holders answer.
+
+Examples:
+  larder doctor")]
 pub(super) struct DoctorArguments {}
 
 impl VerifyArguments {

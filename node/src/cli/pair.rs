@@ -68,7 +68,12 @@ Examples:
 pub(super) struct TicketArguments {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  larder connect \"$(ssh nas larder ticket)\"")]
+#[command(
+    after_help = "The addresses are kept in any case; ends with 4 when nobody answers there now.
+
+Examples:
+  larder connect \"$(ssh nas larder ticket)\""
+)]
 pub(super) struct ConnectArguments {
     /// The text that `larder ticket` printed there
     ticket: String,

@@ -28,7 +28,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Ready(done) => node::ready(&mut text, done),
         Outcome::Folders(done) => lists::folders(&mut text, done),
         Outcome::Backup(done) => work::backup(&mut text, done),
-        Outcome::Snapshots(done) => lists::snapshots(&mut text, &done.snapshots),
+        Outcome::Snapshots(done) => lists::snapshots(&mut text, done),
         Outcome::List(_) | Outcome::Cat(_) => {}
         Outcome::Diff(done) => work::diff(&mut text, done),
         Outcome::Find(done) => work::find(&mut text, done),

@@ -145,6 +145,7 @@ fn backup(wanted: Wait) -> BackupOutcome {
         problems_total: 1,
         sent_bytes: 0,
         duration_ms: 10,
+        advice: None,
     }
 }
 

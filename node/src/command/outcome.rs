@@ -63,7 +63,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// How the process exits: done, or done with something missing.
+    /// How the process exits: done, or done with something missing. Where several hold, the first
+    /// in the order of `specs/command_line.md`: failed, holders, unreadable.
     pub fn exit_kind(&self) -> ExitKind {
         match self {
             Self::Backup(done) if done.wanted == Wait::Safe && done.reached == Wait::Local => {
@@ -75,9 +76,12 @@ impl Outcome {
             Self::Verify(done) if done.holders.iter().any(|asked| asked.lacking > 0) => {
                 ExitKind::Failed
             }
-            Self::Doctor(done) if done.checks.iter().any(|c| c.state == Health::Bad) => {
-                ExitKind::Failed
+            // What a silent holder has was not verified.
+            Self::Verify(done) if done.holders.iter().any(|asked| !asked.answered) => {
+                ExitKind::Holders
             }
+            Self::Connect(done) if !done.reached => ExitKind::Holders,
+            Self::Doctor(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }
     }
@@ -130,6 +134,9 @@ pub struct Folder {
     pub excludes: Vec<String>,
     /// Its newest snapshot.
     pub last: Option<Snapshot>,
+    /// Whether it is on the list (`add`). Only `status` names others: folders that were backed up
+    /// by name, or taken off the list since.
+    pub listed: bool,
 }
 
 /// One snapshot, as lists show it.
@@ -187,6 +194,9 @@ pub struct BackupOutcome {
     pub sent_bytes: u64,
     /// How long it took.
     pub duration_ms: u64,
+    /// What stands in the way of safety, when it was wanted and not reached; `null` too while
+    /// nothing does but time.
+    pub advice: Option<Advice>,
 }
 
 /// One folder of a backup.
@@ -220,6 +230,10 @@ pub struct BackupSnapshot {
 /// See [`Outcome::Snapshots`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotsOutcome {
+    /// All snapshots that are known, listed or not.
+    pub snapshots_total: u64,
+    /// Devices of the vault: what others have backed up may not be known here yet.
+    pub devices_total: u64,
     /// Oldest first.
     pub snapshots: Vec<Snapshot>,
 }
@@ -393,7 +407,7 @@ pub struct ConnectOutcome {
     pub device: String,
     /// Its name.
     pub name: Option<String>,
-    /// Whether it answered; its addresses are kept either way.
+    /// Whether it answered; its addresses are kept either way. Exit code 4 when not.
     pub reached: bool,
     /// How long an answer took.
     pub rtt_ms: Option<u64>,
@@ -509,7 +523,7 @@ pub struct StatusOutcome {
     pub name: String,
     /// Household of this device.
     pub site: String,
-    /// The least safe of all folders; `local` when there is none.
+    /// The least safe of all folders; `local` when none was backed up yet.
     pub safety: Safety,
     /// Copies that the policy asks for.
     pub copies_wanted: u32,
@@ -585,8 +599,23 @@ pub struct ForgetOutcome {
 /// See [`Outcome::Doctor`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorOutcome {
-    /// In a fixed order. Exit code 1 when one is `bad`.
+    /// In a fixed order. Exit code 1 when one is `bad`, 4 when that is [`Self::HOLDERS`] alone.
     pub checks: Vec<Check>,
+}
+
+impl DoctorOutcome {
+    /// Name of the check that says whether enough holders can be reached.
+    pub const HOLDERS: &str = "holders";
+
+    /// How the process exits.
+    pub fn exit_kind(&self) -> ExitKind {
+        let mut bad = self.checks.iter().filter(|check| check.state == Health::Bad);
+        match bad.clone().count() {
+            0 => ExitKind::Done,
+            _ if bad.all(|check| check.name == Self::HOLDERS) => ExitKind::Holders,
+            _ => ExitKind::Failed,
+        }
+    }
 }
 
 /// One thing that was looked at.

@@ -49,7 +49,12 @@ fn folder() -> Folder {
         path: PathField::new(b"/home/anna"),
         excludes: vec!["*.tmp".to_owned()],
         last: Some(snapshot()),
+        listed: true,
     }
+}
+
+fn snapshots() -> SnapshotsOutcome {
+    SnapshotsOutcome { snapshots_total: 1, devices_total: 2, snapshots: vec![snapshot()] }
 }
 
 fn entry() -> Entry {
@@ -134,8 +139,9 @@ fn about_work() -> Vec<Outcome> {
             problems_total: 0,
             sent_bytes: 2048,
             duration_ms: 1234,
+            advice: None,
         }),
-        Outcome::Snapshots(SnapshotsOutcome { snapshots: vec![snapshot()] }),
+        Outcome::Snapshots(snapshots()),
         Outcome::List(ListOutcome {
             snapshot: id("3"),
             origin: origin(),
@@ -385,6 +391,37 @@ fn a_phrase_is_not_in_what_debug_prints() {
 }
 
 // CLI-2
+// CLI-18
+#[test]
+fn what_could_not_be_reached_is_no_success_and_damage_comes_before_it() {
+    let connect = |reached| {
+        let (device, name, rtt_ms) = (id("e"), None, None);
+        Outcome::Connect(ConnectOutcome { device, name, reached, rtt_ms }).exit_kind()
+    };
+    assert_eq!((connect(true), connect(false)), (ExitKind::Done, ExitKind::Holders));
+    let verify = |damaged, answered, lacking| {
+        let holders = vec![AskedHolder { answered, lacking, ..asked_holder() }];
+        let (shards, bytes, missing, roots) = (9, 900, 0, Vec::new());
+        let done = VerifyOutcome { shards, bytes, damaged, missing, roots, holders };
+        Outcome::Verify(done).exit_kind()
+    };
+    assert_eq!(verify(0, true, 0), ExitKind::Done);
+    assert_eq!(verify(0, false, 0), ExitKind::Holders);
+    assert_eq!(verify(1, false, 0), ExitKind::Failed);
+    assert_eq!(verify(0, false, 1), ExitKind::Failed);
+    let backup = |wanted, reached, problems_total| {
+        let mut samples = about_work().into_iter();
+        let Some(Outcome::Backup(done)) = samples.find(|one| matches!(one, Outcome::Backup(_)))
+        else {
+            panic!()
+        };
+        Outcome::Backup(BackupOutcome { wanted, reached, problems_total, ..done }).exit_kind()
+    };
+    assert_eq!(backup(Wait::Safe, Wait::Safe, 1), ExitKind::Unreadable);
+    assert_eq!(backup(Wait::Safe, Wait::Local, 1), ExitKind::Holders);
+    assert_eq!(backup(Wait::Local, Wait::Local, 1), ExitKind::Unreadable);
+}
+
 #[test]
 fn exit_codes_are_those_of_the_contract() {
     let kinds = [

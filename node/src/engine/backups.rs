@@ -10,12 +10,12 @@ use std::{
 use super::{
     ChunkSource, Core, EngineError, Member,
     backup::{self, BackupError, Made, Plan},
-    settings,
+    report, settings,
 };
 use crate::{
     command::{
-        BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField, Problem,
-        Progress, RawPath, Stage, Wait,
+        Advice, BackupOutcome, BackupSnapshot, EventSink, Failure, Level, Outcome, PathField,
+        Problem, Progress, RawPath, Stage, Wait,
     },
     home::KeepOwn,
     state::folders::Folder,
@@ -36,6 +36,7 @@ pub(crate) async fn run(
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
+    let deadline = wish.timeout_s.map(|seconds| begun + Duration::from_secs(seconds));
     let member = core.member()?;
     let sent_before = member.custody()?.view().borrow().sent_bytes;
     settings::check_excludes(&wish.excludes)?;
@@ -65,25 +66,29 @@ pub(crate) async fn run(
     }
     let reached = match wish.wait {
         Wait::Local => Wait::Local,
-        Wait::Safe => wait_until_safe(core, &member, wish.timeout_s, events).await?,
+        Wait::Safe => wait_until_safe(core, &member, deadline, events).await?,
     };
     let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
     let sent_bytes = member.custody()?.view().borrow().sent_bytes - sent_before;
     let copies_wanted = u32::try_from(status.copies).unwrap_or(u32::MAX);
-    if reached == Wait::Safe && status.one_site_only {
-        let text = "all copies are on one site: a fire or theft there takes them all; invite \
-                    another household with `larder invite --circle`";
-        events.notice(Level::Warning, text);
+    if reached == Wait::Safe
+        && let Some(Advice { text, hint }) = report::all_on_one_site(&status, &core.own_site())
+    {
+        events.notice(Level::Warning, format!("{text}; {hint}"));
     }
+    let names = report::peer_names(core)?;
+    let is_short = reached != wish.wait;
+    let advice = if is_short { report::why_blocked(&status, &names) } else { None };
     Ok(Outcome::Backup(BackupOutcome {
         snapshots,
         wanted: wish.wait,
         reached,
         copies_wanted,
-        copies_reached: super::report::copies_reached(&status),
+        copies_reached: report::copies_reached(&status),
         problems_total,
         sent_bytes,
         duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        advice,
     }))
 }
 
@@ -172,19 +177,19 @@ fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
     super::look::count_files(source, parent, made.snapshot.id).unwrap_or_default()
 }
 
-/// Waits until the newest own head is safe.
+/// Waits until the newest own head is safe, or the time that the whole command has is over.
 async fn wait_until_safe(
     core: &Core,
     member: &Member,
-    timeout_s: Option<u64>,
+    deadline: Option<Instant>,
     events: &EventSink,
 ) -> Result<Wait, Failure> {
     let custody = member.custody()?;
     let commit = core.state.commit_of(&member.keys.id()).map_err(EngineError::from)?;
     let seq = commit.map_or(0, |commit| commit.seq);
-    let limit = timeout_s.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut view = custody.view();
     let mut said = None;
+    let names = report::peer_names(core)?;
     loop {
         let published = view.borrow_and_update().published_seq;
         events.check().map_err(EngineError::from)?;
@@ -202,13 +207,13 @@ async fn wait_until_safe(
             files_total: Some(status.packs),
         });
         if said != status.blocked {
-            if let Some(blocked) = &status.blocked {
-                events.notice(Level::Warning, super::report::say_blocked(blocked));
+            if let Some(Advice { text, hint }) = report::why_blocked(&status, &names) {
+                events.notice(Level::Warning, format!("{text}: {hint}"));
             }
             said = status.blocked;
         }
-        let hopeless = super::report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
-        if hopeless || limit.is_some_and(|limit| Instant::now() >= limit) {
+        let hopeless = report::is_hopeless(said.as_ref()) || status.newest_lost > 0;
+        if hopeless || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Wait::Local);
         }
         let change = tokio::time::timeout(Duration::from_millis(250), view.changed());

@@ -7,6 +7,7 @@ use larder_protocol::{
     head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     log::LogError,
+    placing::Acquaintance,
     wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
@@ -262,9 +263,26 @@ pub(crate) fn note_met(
     let Some(mut peer) = core.state.peer(&device)? else { return Ok(()) };
     peer.last_seen = wall().0;
     if let Some(standing) = standing {
+        // A grant that is taken back was one all the same.
+        peer.acquaintance = peer.acquaintance();
         peer.granted_bytes = standing.granted_bytes;
         peer.used_bytes = standing.used_bytes;
+        peer.acquaintance = peer.acquaintance();
     }
     core.state.keep_peer(&peer)?;
+    Ok(())
+}
+
+/// Remembers what a device has shown of itself as a holder.
+pub(crate) fn note_acquaintance(
+    core: &Core,
+    device: DeviceId,
+    acquaintance: Acquaintance,
+) -> Result<(), EngineError> {
+    let Some(mut peer) = core.state.peer(&device)? else { return Ok(()) };
+    if peer.acquaintance != Acquaintance::Granted {
+        peer.acquaintance = acquaintance;
+        core.state.keep_peer(&peer)?;
+    }
     Ok(())
 }

@@ -153,8 +153,9 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
     let now = core.clock.now();
     for peer in core.state.peers()? {
         if peer.is_holder {
+            let (holder, acquaintance) = (peer.device, peer.acquaintance());
             let site = Site(peer.site);
-            machine.handle_input(now, Input::HolderKnown { holder: peer.device, site });
+            machine.handle_input(now, Input::HolderKnown { holder, site, acquaintance });
         }
     }
     let mut kept_by: BTreeMap<ShardRoot, Vec<DeviceId>> = BTreeMap::new();
@@ -338,6 +339,11 @@ impl Task {
             Output::BringBack { order, shard, class } => self.bring_back(order, shard, class),
             Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
             Output::HolderIs { holder, condition } => report(holder, condition),
+            Output::Acquainted { holder, acquaintance } => {
+                let core = Arc::clone(&self.core);
+                let noted = move || super::contact::note_acquaintance(&core, holder, acquaintance);
+                log_failure(super::on_disk(noted).await);
+            }
             Output::Blame { holder, fault, root } => {
                 self.core.blame(holder, describe(fault), root);
             }

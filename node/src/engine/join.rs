@@ -215,12 +215,11 @@ fn brought_along(core: &Core) -> Result<pairing::Member, EngineError> {
 
 /// This node as others should know it.
 pub(crate) fn own_record(core: &Core, vault: VaultId) -> PeerRecord {
-    let name = core.own_name();
     PeerRecord {
         device: core.keys.id(),
         vault,
-        site: core.config().site().unwrap_or(&name).to_owned(),
-        name,
+        site: core.own_site(),
+        name: core.own_name(),
         addresses: report::own_addresses(core),
     }
 }
@@ -341,7 +340,11 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             })
             .await?;
             info!("vault {} grants {granted_bytes} bytes", vault.short());
-            keep_peers(core, peers).await
+            keep_peers(core, peers).await?;
+            if granted_bytes > 0 {
+                note_grant(core, peer, granted_bytes).await?;
+            }
+            Ok(())
         }
     }
 }
@@ -391,15 +394,36 @@ pub(crate) async fn keep_peers(
             granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
             used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
             is_holder: true,
+            acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
         };
+        let acquaintance = row.acquaintance;
         core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
         let keeping = Arc::clone(core);
         on_disk(move || keeping.state.keep_peer(&row)).await?;
         if let Ok(member) = core.member() {
             let site = placing::Site(site);
-            let known = placing::Input::HolderKnown { holder: device, site };
+            let known = placing::Input::HolderKnown { holder: device, site, acquaintance };
             member.custody()?.tell(known).await;
         }
+    }
+    Ok(())
+}
+
+/// What the other side grants, as it said in pairing: it counts as a holder before it is greeted.
+async fn note_grant(
+    core: &Arc<Core>,
+    peer: DeviceId,
+    granted_bytes: u64,
+) -> Result<(), EngineError> {
+    let Some(mut row) = core.state.peer(&peer)? else { return Ok(()) };
+    row.granted_bytes = granted_bytes;
+    row.acquaintance = placing::Acquaintance::Granted;
+    let (site, acquaintance) = (placing::Site(row.site.clone()), row.acquaintance);
+    let keeping = Arc::clone(core);
+    on_disk(move || keeping.state.keep_peer(&row)).await?;
+    if let Ok(member) = core.member() {
+        let known = placing::Input::HolderKnown { holder: peer, site, acquaintance };
+        member.custody()?.tell(known).await;
     }
     Ok(())
 }

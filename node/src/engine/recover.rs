@@ -392,11 +392,11 @@ async fn ask(
 ) -> Result<Vec<HeadSeen>, EngineError> {
     access.net.set_addresses(holder, core.net.addresses(&holder));
     access.introduce(holder, &core.log_of(&member.vault)?).await?;
-    contact::hello(core, holder).await?;
+    let standing = contact::hello(core, holder).await?;
     contact::pull_log(core, holder, member.vault).await?;
     contact::push_log(core, holder, member.vault).await?;
     let heads = contact::pull_heads(core, holder, member.vault).await?;
-    contact::note_met(core, holder, None)?;
+    contact::note_met(core, holder, standing.as_ref())?;
     Ok(heads.iter().map(seen).collect())
 }
 

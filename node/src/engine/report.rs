@@ -4,6 +4,7 @@
 //! side effects, so that tests can go through every case.
 
 mod advice;
+mod blocked;
 mod connect;
 mod devices;
 mod doctor;
@@ -12,12 +13,12 @@ mod status;
 mod ticket;
 mod verify;
 
-pub(crate) use advice::{is_hopeless, say_blocked};
+pub(crate) use blocked::{all_on_one_site, is_hopeless, why_blocked};
 pub(crate) use connect::connect;
 pub(crate) use devices::devices;
 pub(crate) use doctor::doctor;
 pub(crate) use peers::peers;
-pub(crate) use status::{copies_reached, status};
+pub(crate) use status::{copies_reached, peer_names, status};
 pub(crate) use ticket::{own_addresses, ticket};
 pub(crate) use verify::verify;
 

@@ -1,13 +1,14 @@
 //! Folders, offer and settings.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use larder_protocol::placing::Input;
+use larder_protocol::{manifest::SnapshotSummary, placing::Input};
 
 use super::{Core, EngineError, launch, look::Shelf, names, on_disk};
 use crate::{
@@ -132,24 +133,43 @@ pub(crate) async fn folders(core: &Arc<Core>) -> Result<Outcome, Failure> {
     Ok(Outcome::Folders(FoldersOutcome { folders: folder_lines(core).await? }))
 }
 
-/// The folders of this device, ascending by path, each with its newest complete snapshot (or the
-/// newest checkpoint, before there is a complete one).
+/// The folders on this device's list, as [`all_lines`] has them.
 pub(crate) async fn folder_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, EngineError> {
+    let mut lines = all_lines(core).await?;
+    lines.retain(|line| line.listed);
+    Ok(lines)
+}
+
+/// The folders that this device backs up or has backed up, ascending by path, each with its newest
+/// complete snapshot (or the newest checkpoint, before there is a complete one).
+pub(crate) async fn all_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, EngineError> {
     let shelf = Shelf::of(core).await?;
     let own = core.keys.id();
     let reading = Arc::clone(core);
     on_disk(move || {
-        let snapshots = names::live_snapshots(&reading)?;
-        let folders = reading.state.folders()?;
-        let line = |folder: Folder| {
+        let mut folders: BTreeMap<Vec<u8>, FolderLine> = BTreeMap::new();
+        for folder in reading.state.folders()? {
             let path = PathField::from(folder.path.as_path());
-            let bytes = path.to_bytes();
-            let of_folder =
-                snapshots.iter().filter(|one| one.device == own && *one.root_path == bytes);
-            let last = of_folder.max_by_key(|one| (one.complete, one.started));
-            FolderLine { path, excludes: folder.excludes, last: last.map(|one| shelf.line(one)) }
-        };
-        Ok::<_, EngineError>(folders.into_iter().map(line).collect())
+            let excludes = folder.excludes;
+            let line = FolderLine { path, excludes, last: None, listed: true };
+            folders.insert(line.path.to_bytes(), line);
+        }
+        let mut newest: BTreeMap<Vec<u8>, SnapshotSummary> = BTreeMap::new();
+        for one in names::live_snapshots(&reading)?.into_iter().filter(|one| one.device == own) {
+            let age = |one: &SnapshotSummary| (one.complete, one.started);
+            match newest.get(&*one.root_path) {
+                Some(known) if age(known) > age(&one) => {}
+                _ => {
+                    newest.insert(one.root_path.to_vec(), one);
+                }
+            }
+        }
+        for (bytes, last) in newest {
+            let path = PathField::new(&bytes);
+            let unlisted = FolderLine { path, excludes: Vec::new(), last: None, listed: false };
+            folders.entry(bytes).or_insert(unlisted).last = Some(shelf.line(&last));
+        }
+        Ok::<_, EngineError>(folders.into_values().collect())
     })
     .await
 }

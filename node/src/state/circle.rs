@@ -3,6 +3,7 @@
 use larder_protocol::{
     cbor,
     ids::{DeviceId, VaultId},
+    placing::Acquaintance,
 };
 use minicbor::{Decode, Encode};
 use redb::{TableDefinition, WriteTransaction};
@@ -43,6 +44,16 @@ pub struct PeerRow {
     /// Whether packs of this vault may be placed there.
     #[n(8)]
     pub is_holder: bool,
+    /// Whether it has shown that it can hold for this vault. Missing in older records.
+    #[cbor(n(9), default)]
+    pub acquaintance: Acquaintance,
+}
+
+impl PeerRow {
+    /// Whether it has shown that it can hold: a record of an earlier version tells by the grant.
+    pub fn acquaintance(&self) -> Acquaintance {
+        if self.granted_bytes > 0 { Acquaintance::Granted } else { self.acquaintance }
+    }
 }
 
 /// A signed-for allowance of this device to a vault.

@@ -1,14 +1,14 @@
 //! What holders did and said: connections, verdicts, ends of uploads, receipts.
 
 use super::{
-    Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
+    Acquaintance, Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
     holder::{Holder, Link},
     pack::{Custody, Pack},
     scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, NO_ROOM_BACKOFF},
 };
 use crate::{
     ids::{DeviceId, ShardRoot},
-    limits::{RETENTION_DAYS_MIN, UPLOAD_STALL_MS_MAX},
+    limits::{ACQUAINT_TRIES, RETENTION_DAYS_MIN, UPLOAD_STALL_MS_MAX},
     order::OrderId,
     receipt::Receipt,
     time::Instant,
@@ -16,14 +16,19 @@ use crate::{
 };
 
 impl Placing {
-    pub(super) fn holder_known(&mut self, id: DeviceId, site: Site) {
+    pub(super) fn holder_known(&mut self, id: DeviceId, site: Site, acquaintance: Acquaintance) {
         if let Some(holder) = self.holders.get_mut(&id) {
-            if holder.site == site {
+            // What was found out since the database was read stands, but for a grant.
+            let has_granted = acquaintance == Acquaintance::Granted && !holder.has_granted();
+            if holder.site == site && !has_granted {
                 return;
             }
             holder.site = site;
+            if has_granted {
+                holder.acquaintance = acquaintance;
+            }
         } else {
-            let mut holder = Holder::new(site);
+            let mut holder = Holder::new(site, acquaintance);
             for (root, pack) in &mut self.packs {
                 pack.custody.insert(id, Custody::Unasked);
                 if pack.matters() {
@@ -63,22 +68,31 @@ impl Placing {
 
     pub(super) fn holder_connected(&mut self, id: DeviceId, granted_bytes: u64) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        let counted = holder.counts_as_holder();
-        holder.has_greeted = true;
-        holder.has_granted |= granted_bytes > 0;
         if !matches!(holder.link, Link::Up { .. }) {
             holder.link = Link::Up { rest_until: Instant::default() };
         }
-        let changed = counted != holder.counts_as_holder();
         let condition = if granted_bytes == 0 { Condition::Forbidden } else { Condition::Fine };
         if granted_bytes > 0 && !holder.refused.is_empty() {
             holder.ask_refused_at = Some(self.now);
         }
         self.set_condition(id, condition);
-        if changed {
+        let met = if granted_bytes > 0 { Acquaintance::Granted } else { Acquaintance::Idle };
+        self.acquaint(id, met);
+        self.look_at_short_packs();
+    }
+
+    // PLACE-18: once it granted something, a holder stays one.
+    fn acquaint(&mut self, id: DeviceId, acquaintance: Acquaintance) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let before = holder.acquaintance;
+        if before == acquaintance || before == Acquaintance::Granted {
+            return;
+        }
+        holder.acquaintance = acquaintance;
+        self.outputs.push_back(Output::Acquainted { holder: id, acquaintance });
+        if before.counts() != acquaintance.counts() {
             self.reconsider_all();
         }
-        self.look_at_short_packs();
     }
 
     pub(super) fn holder_lost(&mut self, id: DeviceId) {
@@ -90,10 +104,15 @@ impl Placing {
         holder.failures = holder.failures.saturating_add(1);
         let wait_ms = FAILURE_BACKOFF.wait_ms(holder.failures, &id);
         holder.link = Link::Down { retry_at: now.after_ms(wait_ms) };
+        let is_named_only = holder.acquaintance == Acquaintance::Named;
+        let is_silent = is_named_only && holder.failures >= ACQUAINT_TRIES;
         for order in self.orders_of(id) {
             self.end_order(order);
         }
         self.set_condition(id, Condition::Away);
+        if is_silent {
+            self.acquaint(id, Acquaintance::Silent);
+        }
         self.release_awaited(id);
     }
 
@@ -295,8 +314,8 @@ impl Placing {
         if let Some(holder) = self.holders.get_mut(&id) {
             holder.failures = 0;
             holder.refusals = 0;
-            holder.has_granted = true;
         }
+        self.acquaint(id, Acquaintance::Granted);
         self.outputs.push_back(Output::KeepReceipt { receipt });
         self.settle_condition(id);
     }

@@ -124,7 +124,7 @@ impl Placing {
         let safe_seq = self.heads.safe_seq;
         self.holders
             .get(&id)
-            .is_some_and(|holder| holder.counts_as_holder() && holder.head_seq < safe_seq)
+            .is_some_and(|holder| holder.acquaintance.may_hold() && holder.head_seq < safe_seq)
     }
 
     pub(super) fn push_to(&mut self, id: DeviceId) {

@@ -15,6 +15,40 @@ impl fmt::Display for Site {
     }
 }
 
+/// How far a device has shown that it can hold for this vault. What the automatic policy counts.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(index_only)]
+pub enum Acquaintance {
+    /// Only heard of: nobody has tried to reach it yet, or not often enough to judge.
+    #[n(0)]
+    #[default]
+    Named,
+    /// Only heard of, and silent whenever it was called.
+    #[n(1)]
+    Silent,
+    /// Met, and it has never granted anything: a device, not a holder.
+    #[n(2)]
+    Idle,
+    /// It granted this vault room at least once. Never unset, however long it is away and whatever
+    /// it grants now, so that neither sleep nor a grant taken back lowers the number of copies.
+    #[n(3)]
+    Granted,
+}
+
+impl Acquaintance {
+    /// Whether its site counts among those over which the automatic policy spreads copies.
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Named | Self::Granted)
+    }
+
+    /// Whether it may yet turn out to hold something.
+    pub(super) const fn may_hold(self) -> bool {
+        !matches!(self, Self::Idle)
+    }
+}
+
 /// How a holder stands, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
@@ -34,6 +68,20 @@ pub enum Condition {
     Distrusted,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fine => "nothing is wrong",
+            Self::Away => "not connected",
+            Self::QuotaUsed => "its grant to this vault is used up",
+            Self::Full => "its disk or offer is full",
+            Self::Forbidden => "does not know this vault, or grants it nothing",
+            Self::Failing => "answers with errors, or not at all",
+            Self::Distrusted => "gave wrong receipts; nothing new goes there for a while",
+        })
+    }
+}
+
 /// State of the connection to a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
@@ -51,11 +99,7 @@ pub(super) struct Holder {
     pub(super) site: Site,
     pub(super) link: Link,
     pub(super) condition: Condition,
-    /// It has greeted us at least once since start.
-    pub(super) has_greeted: bool,
-    /// It has granted room at least once: it is a holder, not merely a device. Never unset, so
-    /// that no holder can lower the number of copies by taking its grant back.
-    pub(super) has_granted: bool,
+    pub(super) acquaintance: Acquaintance,
     /// Failures in a row; a receipt sets it back.
     pub(super) failures: u32,
     /// To be offered.
@@ -77,13 +121,12 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    pub(super) fn new(site: Site) -> Self {
+    pub(super) fn new(site: Site, acquaintance: Acquaintance) -> Self {
         Self {
             site,
             link: Link::Down { retry_at: Instant::default() },
             condition: Condition::Away,
-            has_greeted: false,
-            has_granted: false,
+            acquaintance,
             failures: 0,
             unasked: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -103,10 +146,8 @@ impl Holder {
         matches!(self.link, Link::Up { rest_until } if rest_until <= now)
     }
 
-    /// Whether its site counts among those over which copies are spread: every holder counts
-    /// until it has been met and found to grant nothing.
-    pub(super) const fn counts_as_holder(&self) -> bool {
-        self.has_granted || !self.has_greeted
+    pub(super) const fn has_granted(&self) -> bool {
+        matches!(self.acquaintance, Acquaintance::Granted)
     }
 
     pub(super) fn leave_queues(&mut self, key: &Key) {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Output, Placing, Site,
+    holder::Holder,
     pack::{Custody, Pack},
 };
 use crate::{
@@ -19,7 +20,9 @@ use crate::{
 /// On how many sites each pack must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copies {
-    /// Two, or one while holders are known on one site only.
+    /// Two, or one while there is one site only whose holders can hold, see [`Acquaintance`].
+    ///
+    /// [`Acquaintance`]: super::Acquaintance
     Auto,
     /// So many; never safe while there are fewer sites.
     Fixed(u8),
@@ -41,15 +44,16 @@ impl Default for Policy {
 }
 
 impl Placing {
-    /// Number of distinct sites where holders are known.
+    /// Number of distinct sites where there are holders that can hold, as far as is known
+    /// (PLACE-18).
     pub(super) fn sites_known(&self) -> usize {
-        let sites: BTreeSet<&Site> = self
-            .holders
-            .values()
-            .filter(|holder| holder.counts_as_holder())
-            .map(|holder| &holder.site)
-            .collect();
-        sites.len()
+        self.sites_of_holders(|holder| holder.acquaintance.counts())
+    }
+
+    /// Number of distinct sites of the holders that satisfy `test`.
+    pub(super) fn sites_of_holders(&self, test: impl Fn(&Holder) -> bool) -> usize {
+        let holders = self.holders.values().filter(|holder| test(holder));
+        holders.map(|holder| &holder.site).collect::<BTreeSet<&Site>>().len()
     }
 
     pub(super) fn copies_wanted(&self) -> usize {
@@ -112,7 +116,8 @@ impl Placing {
             let holder = self.holders.get(id);
             let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked);
             here && custody.is_open()
-                && holder.is_some_and(|holder| holder.has_granted && holder.is_available(self.now))
+                && holder
+                    .is_some_and(|holder| holder.has_granted() && holder.is_available(self.now))
         })
     }
 

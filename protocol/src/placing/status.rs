@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Condition, Placing, Site, holder::Link, pack::Custody};
+use super::{Acquaintance, Condition, Placing, Site, holder::Link, pack::Custody};
 use crate::{
     ids::{DeviceId, ShardRoot},
     limits::COPIES_AUTO_MAX,
@@ -37,6 +37,8 @@ pub struct HolderStatus {
     pub connected: bool,
     /// How it stands.
     pub condition: Condition,
+    /// Whether it has shown that it can hold.
+    pub acquaintance: Acquaintance,
     /// Packs with a durable receipt of it.
     pub kept_packs: u64,
     /// Their bytes.
@@ -62,6 +64,8 @@ pub struct Status {
     pub safe_packs: u64,
     /// Their bytes.
     pub safe_bytes: u64,
+    /// Bytes of packs that are here and do not meet the policy: what waits to be sent.
+    pub waiting_bytes: u64,
     /// Packs on fewer sites than the policy asks now, though they met it when their local copy
     /// went (a site was added since).
     pub below_policy_packs: u64,
@@ -80,7 +84,7 @@ pub struct Status {
     pub lost_packs: u64,
     /// Sites on which each pack must be.
     pub copies: usize,
-    /// Sites known.
+    /// Sites of holders that can hold, as far as is known: those that the automatic policy counts.
     pub sites: usize,
     /// Whether two sites would be better than what there is: warn loudly.
     pub one_site_only: bool,
@@ -112,6 +116,7 @@ impl Placing {
             bytes: 0,
             safe_packs: 0,
             safe_bytes: 0,
+            waiting_bytes: 0,
             below_policy_packs: 0,
             copies_least: 0,
             newest_lacks: 0,
@@ -135,6 +140,8 @@ impl Placing {
                 status.safe_packs += 1;
                 status.safe_bytes = status.safe_bytes.saturating_add(pack.shard.bytes);
                 status.below_policy_packs += u64::from(kept_sites < self.copies);
+            } else if pack.here {
+                status.waiting_bytes = status.waiting_bytes.saturating_add(pack.shard.bytes);
             }
             let is_nowhere = !pack.here && kept_sites == 0;
             let said_no = |custody: &Custody| matches!(custody, Custody::Wanted | Custody::Refused);
@@ -156,7 +163,7 @@ impl Placing {
         status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
         status.newest_lost = newest().map(|pack| u64::from(pack.is_nowhere())).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
-            status.blocked = self.blocked(sites);
+            status.blocked = self.blocked();
         }
         status
     }
@@ -173,6 +180,7 @@ impl Placing {
             site: holder.site.clone(),
             connected: matches!(holder.link, Link::Up { .. }),
             condition: holder.condition,
+            acquaintance: holder.acquaintance,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
@@ -183,9 +191,12 @@ impl Placing {
         self.holders.iter().map(|(id, holder)| (*id, of(holder))).collect()
     }
 
-    fn blocked(&self, sites: usize) -> Option<Blocked> {
-        // A device that was met and grants nothing is no holder: it stands in nobody's way.
-        let mut holders = self.holders.values().filter(|holder| holder.counts_as_holder());
+    fn blocked(&self) -> Option<Blocked> {
+        // A device that was met and grants nothing is no holder: it stands in nobody's way. One that
+        // was not met yet may be one.
+        let may_hold = |holder: &super::Holder| holder.acquaintance.may_hold();
+        let sites = self.sites_of_holders(may_hold);
+        let mut holders = self.holders.values().filter(|holder| may_hold(holder));
         let is_up = |holder: &&super::Holder| matches!(holder.link, Link::Up { .. });
         let mut up = holders.clone().filter(is_up);
         if holders.next().is_none() {

@@ -46,8 +46,7 @@ impl Driven {
         let (offers, uploads) = (BTreeMap::new(), BTreeMap::new());
         let mut driven = Self { machine, ms: 0, offers, uploads, said: Vec::new() };
         for (seed, site) in sites {
-            let site = Site((*site).to_owned());
-            driven.give(Input::HolderKnown { holder: holder(*seed), site });
+            driven.give(named(*seed, site));
         }
         for (seed, _) in sites {
             driven.connect(*seed);
@@ -114,7 +113,7 @@ impl Driven {
 
     /// Lets time pass until the machine orders something that was not ordered before.
     fn pass_time_until(&mut self, test: impl Fn(&Self) -> bool) {
-        for _ in 0..1_000 {
+        for _ in 0..10_000 {
             if test(self) {
                 return;
             }
@@ -124,6 +123,15 @@ impl Driven {
         }
         panic!("it does not happen");
     }
+}
+
+/// A holder of which only others have told.
+fn named(seed: u8, site: &str) -> Input {
+    known(seed, site, Acquaintance::Named)
+}
+
+fn known(seed: u8, site: &str, acquaintance: Acquaintance) -> Input {
+    Input::HolderKnown { holder: holder(seed), site: Site(site.to_owned()), acquaintance }
 }
 
 fn fixed(copies: u8) -> Policy {
@@ -535,15 +543,39 @@ fn the_spool_is_what_still_has_to_be_placed() {
 #[test]
 fn a_device_that_grants_nothing_is_not_what_stands_in_the_way() {
     let mut driven = Driven::new(&[], Policy::default());
-    let known = |number| Input::HolderKnown { holder: holder(number), site: Site("a".to_owned()) };
-    driven.give(known(1));
+    driven.give(named(1, "a"));
     driven.give(Input::HolderConnected { holder: holder(1), granted_bytes: 0 });
     driven.store(9, PackClass::Data);
     driven.give(Input::HolderLost { holder: holder(1) });
     assert_eq!(driven.machine.status().blocked, Some(Blocked::NoHolder));
-    driven.give(known(2));
+    driven.give(named(2, "a"));
     driven.give(Input::HolderLost { holder: holder(2) });
     assert_eq!(driven.machine.status().blocked, Some(Blocked::NotConnected));
+}
+
+// PLACE-20
+#[test]
+fn only_what_is_here_and_not_safe_waits_to_be_sent() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..fixed(1) });
+    let (shard_elsewhere, class) = (shard(8), PackClass::Data);
+    let elsewhere = KnownPack {
+        shard: shard_elsewhere,
+        class,
+        here: false,
+        promised_sites: 0,
+        kept_by: Vec::new(),
+    };
+    driven.give(Input::PackKnown(elsewhere));
+    let waiting = |driven: &Driven| driven.machine.status().waiting_bytes;
+    assert_eq!(waiting(&driven), 0, "this device cannot send what another made");
+    driven.store(9, class);
+    assert_eq!(waiting(&driven), shard(9).bytes);
+    driven.answer_offers(|_, shard| {
+        if shard == shard_elsewhere { Claim::Refused(Refusal::Full) } else { Claim::Wanted }
+    });
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert_eq!(waiting(&driven), 0, "it stays here, and it is safe");
 }
 
 #[test]
@@ -584,8 +616,7 @@ fn automatic_copies_follow_the_sites_and_never_a_grant_taken_back() {
     let copies = |driven: &Driven| driven.machine.status().copies;
     let mut driven = Driven::new(&[(1, "a")], policy);
     assert_eq!(copies(&driven), 1);
-    let site = Site("b".to_owned());
-    driven.give(Input::HolderKnown { holder: holder(2), site });
+    driven.give(named(2, "b"));
     assert_eq!(copies(&driven), 2, "not met yet, so it counts");
     driven.give(Input::HolderConnected { holder: holder(2), granted_bytes: 0 });
     assert_eq!(copies(&driven), 1, "it was met and is no holder");
@@ -597,6 +628,74 @@ fn automatic_copies_follow_the_sites_and_never_a_grant_taken_back() {
     assert_eq!(copies(&driven), 1, "the user does");
 }
 
+// PLACE-18
+#[test]
+fn a_holder_that_only_others_tell_of_counts_until_it_was_called_in_vain() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..Policy::default() });
+    driven.give(named(2, "b"));
+    driven.store(9, PackClass::Data);
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert!(!driven.machine.is_safe(&kept.root), "the other may be there in a moment");
+    let silent = Output::Acquainted { holder: holder(2), acquaintance: Acquaintance::Silent };
+    driven.pass_time_until(|driven| driven.has_said(&silent));
+    assert!(driven.ms > 3_000, "one call in vain says nothing: {}", driven.ms);
+    let status = driven.machine.status();
+    assert_eq!((status.copies, status.sites), (1, 1));
+    assert!(driven.machine.is_safe(&kept.root), "nothing waits for a device that may be dead");
+    // It lives: it counts from then on, and what is here is given to it as well.
+    driven.connect(2);
+    assert_eq!(driven.machine.status().copies, 2);
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    assert_eq!(by, holder(2));
+    driven.keep(by, kept);
+    assert!(driven.machine.is_safe(&kept.root));
+}
+
+// PLACE-18
+#[test]
+fn a_holder_that_granted_room_counts_however_long_it_sleeps() {
+    for acquaintance in [Acquaintance::Granted, Acquaintance::Named] {
+        let mut driven = Driven::new(&[(1, "a")], Policy::default());
+        driven.give(known(2, "b", acquaintance));
+        if acquaintance == Acquaintance::Named {
+            driven.connect(2);
+            driven.give(Input::HolderLost { holder: holder(2) });
+        }
+        driven.store(9, PackClass::Data);
+        driven.want_all();
+        let (by, kept) = driven.finish_upload();
+        driven.keep(by, kept);
+        let week_ms = 7 * 86_400_000;
+        driven.pass_time_until(|driven| driven.ms > week_ms);
+        assert_eq!(driven.machine.status().copies, 2);
+        assert!(!driven.machine.is_safe(&kept.root), "one copy was enough while somebody slept");
+    }
+}
+
+// PLACE-18
+#[test]
+fn what_is_known_of_a_holder_outlives_a_restart() {
+    let table = [
+        (Acquaintance::Named, 2),
+        (Acquaintance::Silent, 1),
+        (Acquaintance::Idle, 1),
+        (Acquaintance::Granted, 2),
+    ];
+    for (acquaintance, copies) in table {
+        let mut driven = Driven::new(&[(1, "a")], Policy::default());
+        driven.give(known(2, "b", acquaintance));
+        assert_eq!(driven.machine.status().copies, copies, "{acquaintance:?}");
+        // Heard of once more; only pairing anew, with a grant, says more than was known.
+        driven.give(named(2, "b"));
+        assert_eq!(driven.machine.status().copies, copies, "{acquaintance:?}");
+        driven.give(known(2, "b", Acquaintance::Granted));
+        assert_eq!(driven.machine.status().copies, 2);
+    }
+}
+
 #[test]
 fn a_pack_that_has_gone_is_held_to_what_was_promised_then() {
     let mut driven = Driven::new(&[(1, "a")], Policy::default());
@@ -605,7 +704,7 @@ fn a_pack_that_has_gone_is_held_to_what_was_promised_then() {
     let (by, kept) = driven.finish_upload();
     driven.keep(by, kept);
     assert!(driven.has_said(&Output::DropLocal { shard: kept, sites: 1 }));
-    driven.give(Input::HolderKnown { holder: holder(2), site: Site("b".to_owned()) });
+    driven.give(named(2, "b"));
     driven.connect(2);
     let status = driven.machine.status();
     assert_eq!((status.copies, status.safe_packs, status.below_policy_packs), (2, 1, 1));

@@ -9,7 +9,7 @@ use larder_protocol::{
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
     order::OrderId,
-    placing::{Claim, Input, KnownPack, Output, Placing, Policy, Site, Upload},
+    placing::{Acquaintance, Claim, Input, KnownPack, Output, Placing, Policy, Site, Upload},
     receipt::Receipt,
     time::Instant,
 };
@@ -89,7 +89,9 @@ impl Source {
         let known = holders.into_iter().filter(|(number, _)| *number != here.number);
         let known = known.map(|(_, it)| (it.id, Site(format!("site {}", it.site))));
         for (holder, site) in known.collect::<Vec<_>>() {
-            self.give(here, Input::HolderKnown { holder, site });
+            // Everybody was paired with, and said so much as to grant something, before the run.
+            let acquaintance = Acquaintance::Granted;
+            self.give(here, Input::HolderKnown { holder, site, acquaintance });
         }
         for row in here.disk.image.packs.clone().into_values() {
             let PackRow { shard, class, here: is_here, promised_sites } = row;
@@ -507,7 +509,7 @@ impl Source {
                 self.spoilt.insert(root);
             }
             Output::HeadSafe { seq } => show_head(here, seq),
-            Output::PackSafe { .. } | Output::HolderIs { .. } => {}
+            Output::PackSafe { .. } | Output::HolderIs { .. } | Output::Acquainted { .. } => {}
         }
     }
 

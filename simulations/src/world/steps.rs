@@ -1,7 +1,5 @@
 //! Carries out the steps of the schedule.
 
-use larder_protocol::placing::Copies;
-
 use super::World;
 use crate::{
     device::{Device, Power, restorer::Proof},
@@ -76,9 +74,7 @@ impl World {
             What::Grant { device, percent } => {
                 let first = shared.circle.devices[device].grant_bytes;
                 shared.saw(if percent < 100 { "grant lowered" } else { "grant raised" });
-                // Under the automatic policy a device that was met without a grant is no holder.
-                let least = u64::from(shared.circle.policy.copies == Copies::Auto);
-                self.devices[device].set_grant(shared, (first / 100 * percent).max(least));
+                self.devices[device].set_grant(shared, first / 100 * percent);
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use super::{Table, line, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConfigOutcome, DevicesOutcome, FoldersOutcome, PeerState, PeersOutcome, Safety,
-    Snapshot, count,
+    Snapshot, SnapshotsOutcome, count,
 };
 
 pub(super) const fn safety(safety: Safety) -> &'static str {
@@ -36,10 +36,25 @@ pub(super) fn folders(text: &mut String, done: &FoldersOutcome) {
     table.write(text);
 }
 
-pub(super) fn snapshots(text: &mut String, snapshots: &[Snapshot]) {
-    if snapshots.is_empty() {
-        return line(text, "no snapshots yet; make one with `larder backup`");
+/// The list that was asked for, or why it is empty.
+pub(super) fn snapshots(text: &mut String, done: &SnapshotsOutcome) {
+    if !done.snapshots.is_empty() {
+        return snapshot_table(text, &done.snapshots);
     }
+    line(
+        text,
+        match (done.snapshots_total, done.devices_total) {
+            (1.., _) => "no snapshot is meant by that; `larder snapshots` lists all",
+            (0, 2..) => {
+                "no snapshot is known here: this device has made none (`larder backup`), and those \
+                 of the other devices come here once a holder of theirs is reached (`larder peers`)"
+            }
+            (0, _) => "no snapshots yet; make one with `larder backup`",
+        },
+    );
+}
+
+pub(super) fn snapshot_table(text: &mut String, snapshots: &[Snapshot]) {
     let mut table = Table::new(&["SNAPSHOT", "TIME", "DEVICE", "FILES", "SIZE", "STATE", "FOLDER"]);
     for snapshot in snapshots {
         table.row(vec![
@@ -132,4 +147,23 @@ pub(super) fn settings(text: &mut String, done: &ConfigOutcome) {
         ]);
     }
     table.write(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_says_why_it_is_empty() {
+        let said = |snapshots_total, devices_total| {
+            let mut text = String::new();
+            let none = Vec::new();
+            let done = SnapshotsOutcome { snapshots_total, devices_total, snapshots: none };
+            snapshots(&mut text, &done);
+            text
+        };
+        assert!(said(0, 1).contains("make one with `larder backup`"));
+        assert!(said(0, 2).contains("come here once a holder of theirs is reached"));
+        assert!(said(3, 2).contains("lists all"), "it is the filter");
+    }
 }

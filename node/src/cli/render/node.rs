@@ -84,13 +84,19 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
         None => line(text, "vault    none yet: `larder join CODE` or `larder recover`"),
     }
     let copies = count(done.copies_wanted.into(), "copy");
-    line(text, &format!("safety   {}; the policy asks for {copies}", lists::safety(done.safety)));
+    let safety = if done.folders.iter().any(|folder| folder.last.is_some()) {
+        lists::safety(done.safety)
+    } else {
+        "nothing is backed up from this device yet"
+    };
+    line(text, &format!("safety   {safety}; the policy asks for {copies}"));
     for folder in &done.folders {
         let path = visible(&folder.path.to_bytes());
         let last = folder.last.as_ref();
         let state = last.map_or("never backed up", |last| lists::safety(last.safety));
         let time = when_or_never(last.map(|last| last.time));
-        line(text, &format!("folder   {path}: {state}, last {time}"));
+        let mark = if folder.listed { "" } else { " (not on the list of `larder add`)" };
+        line(text, &format!("folder   {path}: {state}, last {time}{mark}"));
     }
     let (spool, kept) = (ByteSize(done.spool_bytes), ByteSize(done.kept_bytes));
     let offered = ByteSize(done.offered_bytes);

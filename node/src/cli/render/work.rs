@@ -26,7 +26,13 @@ pub(super) fn backup(text: &mut String, done: &BackupOutcome) {
         }
         (Wait::Local, Wait::Safe) => {
             line(text, &format!("NOT SAFE YET: {copies}, {sent} sent, {took}"));
-            line(text, "keep `larder up` running; `larder peers` shows who is away");
+            match &done.advice {
+                Some(advice) => {
+                    line(text, &plain(&advice.text));
+                    line(text, &format!("  {}", plain(&advice.hint)));
+                }
+                None => line(text, "it is on its way: `larder up` goes on sending"),
+            }
         }
     }
     problems(text, done.problems_total, "read");
@@ -111,7 +117,10 @@ pub(super) fn recover(text: &mut String, done: &RecoverOutcome) {
     if done.witnesses_answered < done.witnesses_known {
         line(text, "holders that did not answer may know newer snapshots");
     }
-    lists::snapshots(text, &done.snapshots);
+    if done.snapshots.is_empty() {
+        return line(text, "no snapshot of this vault was found");
+    }
+    lists::snapshot_table(text, &done.snapshots);
     next_steps(text, &done.snapshots);
 }
 
@@ -170,7 +179,7 @@ pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
     let forgotten = u64::try_from(done.forgotten.len()).unwrap_or(u64::MAX);
     line(text, &format!("{} {verb}, {} kept", count(forgotten, "snapshot"), done.kept.len()));
     if !done.forgotten.is_empty() {
-        lists::snapshots(text, &done.forgotten);
+        lists::snapshot_table(text, &done.forgotten);
         line(text, "holders keep what they have: this version deletes nothing and frees no space");
     }
 }

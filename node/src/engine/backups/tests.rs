@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use larder_protocol::placing::{Acquaintance, Input, Site};
+
 use super::*;
 use crate::{
     command::{Command, ExitKind},
@@ -50,6 +52,32 @@ async fn a_lone_folder_that_cannot_be_saved_is_a_failure_that_names_it() {
     let find = Command::Snapshots { device: None, path: None };
     let Outcome::Snapshots(listed) = node.ask(find).await else { panic!() };
     assert!(listed.snapshots.is_empty());
+}
+
+// CLI-16
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_of_a_backup_starts_with_the_command() {
+    let node = TestNode::new("here").await;
+    let member = node.node.core.member().unwrap();
+    let custody = member.custody().unwrap();
+    // Somebody who is silent for now, and who is waited for: it has granted room.
+    let holder = larder_protocol::ids::DeviceId::from_bytes([9; 32]);
+    let (site, acquaintance) = (Site("away".to_owned()), Acquaintance::Granted);
+    custody.tell(Input::HolderKnown { holder, site, acquaintance }).await;
+    let folder = node.folder("folder");
+    fs::write(folder.join("file"), b"x").unwrap();
+    let Command::Backup { paths, .. } = backup(&[&folder]) else { panic!() };
+    let (excludes, wait, timeout_s) = (Vec::new(), Wait::Safe, Some(0));
+    let outcome = node.ask(Command::Backup { paths, excludes, wait, timeout_s }).await;
+    assert_eq!(outcome.exit_kind(), ExitKind::Holders);
+    let Outcome::Backup(done) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((done.snapshots.len(), done.snapshots[0].files), (1, 1), "it is complete");
+    // What was left when the scanning was over: nothing.
+    let sink = EventSink::nobody(tokio_util::sync::CancellationToken::new());
+    let (begun, over) = (Instant::now(), Some(Instant::now()));
+    let reached = wait_until_safe(&node.node.core, &member, over, &sink).await.unwrap();
+    assert_eq!(reached, Wait::Local);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it went on waiting");
 }
 
 #[tokio::test(flavor = "multi_thread")]

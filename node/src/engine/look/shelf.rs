@@ -41,7 +41,12 @@ pub(crate) async fn snapshots(
         })
         .map(|one| shelf.line(one))
         .collect();
-    Ok(Outcome::Snapshots(SnapshotsOutcome { snapshots }))
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    Ok(Outcome::Snapshots(SnapshotsOutcome {
+        snapshots_total: count(all.len()),
+        devices_total: count(shelf.names.len()),
+        snapshots,
+    }))
 }
 
 /// What is known beside a snapshot itself when it is shown: what its device is called, and how

@@ -2,7 +2,10 @@
 
 use larder_protocol::placing::{Blocked, Status};
 
-use super::super::Blamed;
+use super::{
+    super::Blamed,
+    blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
+};
 use crate::command::{Advice, ByteSize, Folder, Safety, count};
 
 /// A newest snapshot older than this is worth a word, in seconds.
@@ -17,6 +20,9 @@ pub(super) struct Facts {
     /// Whether a node goes on running on this home.
     pub(super) running: bool,
     pub(super) placing: Option<Status>,
+    /// What the peers are called, and the site of this device.
+    pub(super) names: Names,
+    pub(super) own_site: String,
     pub(super) folders: Vec<Folder>,
     /// Now, in seconds since 1970.
     pub(super) now_s: i64,
@@ -139,10 +145,7 @@ impl Facts {
         let waits = status.safe_packs < status.packs || !status.waiting_heads.is_empty();
         let blocked = status.blocked.filter(|blocked| self.running || is_hopeless(Some(blocked)));
         match blocked {
-            Some(blocked) => {
-                let (text, hint) = words(&blocked);
-                say(all, text, hint);
-            }
+            Some(_) => all.extend(why_blocked(status, &self.names)),
             None if waits && !self.running => say(
                 all,
                 "not everything is safe yet, and no node is running that would send it",
@@ -150,12 +153,8 @@ impl Facts {
             ),
             None => {}
         }
-        if status.one_site_only && status.blocked != Some(Blocked::NoHolder) && status.packs > 0 {
-            say(
-                all,
-                "all copies are on one site: a fire or a theft there takes them all",
-                "invite another household: `larder invite --circle`",
-            );
+        if status.blocked != Some(Blocked::NoHolder) {
+            all.extend(all_on_one_site(status, &self.own_site));
         }
         if status.below_policy_packs > 0 {
             let packs = count(status.below_policy_packs, "older pack");
@@ -171,8 +170,15 @@ impl Facts {
     fn folders(&self, all: &mut Vec<Advice>) {
         if self.folders.is_empty() {
             say(all, "no folder is backed up", "choose one: `larder add FOLDER`");
+        } else if !self.folders.iter().any(|folder| folder.listed) {
+            say(
+                all,
+                "no folder is on the list, so a `larder backup` without names has nothing to do",
+                "add those that are to be backed up again: `larder add FOLDER`",
+            );
         }
-        for folder in &self.folders {
+        // Of others nobody said that they were to be backed up again.
+        for folder in self.folders.iter().filter(|folder| folder.listed) {
             let path = String::from_utf8_lossy(&folder.path.to_bytes()).into_owned();
             match &folder.last {
                 None => say(all, format!("{path} was never backed up"), "run `larder backup`"),
@@ -219,49 +225,6 @@ pub(super) fn least_safe(folders: &[Folder]) -> Safety {
     folders.iter().map(of).min().unwrap_or(Safety::Local)
 }
 
-/// Why nothing gets on, and what to do, in one line.
-pub(crate) fn say_blocked(blocked: &Blocked) -> String {
-    let (text, hint) = words(blocked);
-    format!("{text}: {hint}")
-}
-
-/// Whether waiting cannot help: the user has to do something first.
-pub(crate) const fn is_hopeless(blocked: Option<&Blocked>) -> bool {
-    matches!(blocked, Some(Blocked::NoHolder | Blocked::TooFewSites { .. }))
-}
-
-fn words(blocked: &Blocked) -> (String, String) {
-    let (text, hint) = match blocked {
-        Blocked::NoHolder => (
-            "nobody keeps a copy yet",
-            "invite another household with `larder invite --circle`, or another device of yours \
-             with `larder invite --device`",
-        ),
-        Blocked::TooFewSites { known, wanted } => {
-            let are = if *known == 1 { "is" } else { "are" };
-            let text = format!("the policy asks for copies on {wanted} sites; {known} {are} known");
-            let hint = "invite another household with `larder invite --circle`, or ask for fewer \
-                        with `larder config set policy.copies`";
-            return (text, hint.to_owned());
-        }
-        Blocked::NotConnected => (
-            "no holder that could take more can be reached now",
-            "see `larder peers`, start those devices, or tell their new addresses with \
-             `larder connect TICKET`",
-        ),
-        Blocked::NoRoom => (
-            "the holders that can be reached have no more room for this vault",
-            "ask their owners to run `larder offer` with a larger size, or invite another holder",
-        ),
-        Blocked::Refused => (
-            "the holders that can be reached refuse or fail",
-            "see `larder peers`; pair again with `larder invite` and `larder join`, or run \
-             `larder doctor` there",
-        ),
-    };
-    (text.to_owned(), hint.to_owned())
-}
-
 fn say(all: &mut Vec<Advice>, text: impl Into<String>, hint: impl Into<String>) {
     all.push(Advice { text: text.into(), hint: hint.into() });
 }
@@ -270,7 +233,10 @@ fn say(all: &mut Vec<Advice>, text: impl Into<String>, hint: impl Into<String>) 
 mod tests {
     use std::collections::BTreeMap;
 
-    use larder_protocol::ids::DeviceId;
+    use larder_protocol::{
+        ids::DeviceId,
+        placing::{Acquaintance, Condition, HolderStatus, Site},
+    };
 
     use super::*;
     use crate::command::{PathField, Snapshot, Time};
@@ -281,6 +247,7 @@ mod tests {
             bytes: 1000,
             safe_packs: 10,
             safe_bytes: 1000,
+            waiting_bytes: 0,
             below_policy_packs: 0,
             copies_least: 2,
             newest_lacks: 0,
@@ -310,7 +277,7 @@ mod tests {
             complete,
             safety,
         });
-        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last }
+        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last, listed: true }
     }
 
     /// Everything as it should be.
@@ -332,6 +299,23 @@ mod tests {
         assert_eq!(well().advice(), []);
     }
 
+    fn on_one_site(status: &mut Status) {
+        status.one_site_only = true;
+        let holder = HolderStatus {
+            site: Site("attic".into()),
+            connected: true,
+            condition: Condition::Fine,
+            acquaintance: Acquaintance::Granted,
+            kept_packs: 1,
+            kept_bytes: 1,
+            pending_packs: 0,
+            lost_packs: 0,
+            uploads: 0,
+            failures: 0,
+        };
+        status.holders.insert(DeviceId::from_bytes([1; 32]), holder);
+    }
+
     /// One thing wrong at a time: the words by which it is known, and what helps.
     #[test]
     fn every_fault_is_named_with_what_to_do() {
@@ -345,6 +329,7 @@ mod tests {
             Facts { placing: Some(status), ..well() }
         };
         let week_old = folder(Some((0, true, Safety::Safe)));
+        let unlisted = Folder { listed: false, ..folder(Some((0, true, Safety::Safe))) };
         let partial = folder(Some((1_000_000, false, Safety::Local)));
         let table: Vec<(Facts, &str, &str)> = vec![
             (Facts { has_vault: false, ..well() }, "no vault", "larder init"),
@@ -364,7 +349,7 @@ mod tests {
                 "ask its owner",
             ),
             (placing(|s| s.lost_packs = 1), "1 pack is neither", "larder backup"),
-            (placing(|s| s.one_site_only = true), "one site", "larder invite --circle"),
+            (placing(on_one_site), "on one site, attic", "larder invite --circle"),
             (placing(|s| s.below_policy_packs = 3), "3 older packs", "depot.keep_own"),
             (blocked(Blocked::NoHolder), "nobody keeps a copy", "larder invite"),
             (
@@ -374,9 +359,10 @@ mod tests {
             ),
             (blocked(Blocked::NotConnected), "can be reached now", "larder connect"),
             (blocked(Blocked::NoRoom), "no more room", "larder offer"),
-            (blocked(Blocked::Refused), "refuse or fail", "larder peers"),
+            (blocked(Blocked::Refused), "refuse or fail", "larder doctor"),
             (Facts { folders: Vec::new(), ..well() }, "no folder", "larder add"),
             (Facts { folders: vec![folder(None)], ..well() }, "never backed up", "larder backup"),
+            (Facts { folders: vec![unlisted], ..well() }, "on the list", "larder add"),
             (Facts { folders: vec![week_old], ..well() }, "a week ago", "larder backup"),
             (Facts { folders: vec![partial], ..well() }, "is not complete", "goes on"),
             (Facts { disk_free_bytes: 1 << 20, ..well() }, "1.05 MB are free", "free some space"),

@@ -8,7 +8,7 @@ use std::{
 use larder_protocol::{
     ids::DeviceId,
     limits::ADDRESSES_MAX,
-    placing::{Input, Site},
+    placing::{Acquaintance, Input, Site},
     ticket::{AddressTicket, Ticket},
 };
 
@@ -52,7 +52,8 @@ pub(crate) async fn connect(core: &Arc<Core>, ticket: String) -> Result<Outcome,
     core.net.set_addresses(device, socket_addresses(&peer.addresses));
     if is_new && peer.is_holder {
         let (holder, site) = (device, Site(peer.site.clone()));
-        core.member()?.custody()?.tell(Input::HolderKnown { holder, site }).await;
+        let known = Input::HolderKnown { holder, site, acquaintance: peer.acquaintance() };
+        core.member()?.custody()?.tell(known).await;
     }
     let rtt = tokio::time::timeout(ANSWER_TIMEOUT, greet(core, &peer)).await;
     let rtt = match rtt {
@@ -121,6 +122,7 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
         granted_bytes: 0,
         used_bytes: 0,
         is_holder,
+        acquaintance: Acquaintance::Named,
     }
 }
 

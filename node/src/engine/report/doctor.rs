@@ -1,8 +1,17 @@
 //! `doctor`: looks at everything that a node depends on, and says what to do.
 
-use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+    time::Duration,
+};
 
-use larder_protocol::time::Timestamp;
+use larder_protocol::{
+    ids::DeviceId,
+    placing::{Acquaintance, Site, Status},
+    time::Timestamp,
+};
 
 use super::{
     super::{Core, EngineError, clock::wall, names, on_disk},
@@ -13,7 +22,11 @@ use crate::{
     command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome, count},
     depot::{ShardState, Total},
     home::Home,
+    state::circle::PeerRow,
 };
+
+/// The check of the holders as a whole: the one that decides between exit codes 1 and 4.
+const HOLDERS: &str = DoctorOutcome::HOLDERS;
 
 /// How long a peer may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,8 +42,11 @@ pub(crate) async fn doctor(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let looking = Arc::clone(core);
     let mut checks = on_disk(move || local(&looking)).await?;
     checks.push(network(core));
-    checks.extend(holders(core).await?);
-    checks.extend(peers(core).await?);
+    let known = core.state.peers().map_err(EngineError::from)?;
+    let answers = ask(core, known.iter().map(|peer| peer.device), ANSWER_TIMEOUT).await;
+    // After the answers: who was met just now is known for what it is.
+    checks.extend(placing_status(core).await?.map(|status| holders(&status, &answers)));
+    checks.extend(peers(&known, &answers));
     Ok(Outcome::Doctor(DoctorOutcome { checks }))
 }
 
@@ -225,62 +241,85 @@ fn network(core: &Core) -> Check {
     good("network", format!("UDP port {port} at {}", addresses.join(" ")))
 }
 
-async fn holders(core: &Arc<Core>) -> Result<Option<Check>, EngineError> {
-    let Some(status) = placing_status(core).await? else { return Ok(None) };
-    let (sites, copies) = (status.sites, status.copies);
-    let known =
-        format!("{} holders on {sites} sites; the policy asks for {copies}", status.holders.len());
-    Ok(Some(match status.holders.len() {
+/// How each peer answered just now.
+type Answers = BTreeMap<DeviceId, (Answered, Duration)>;
+
+/// Whether enough holders can be reached now: a holder that is known and away takes no copy.
+fn holders(status: &Status, answers: &Answers) -> Check {
+    let answers_now = |device: &DeviceId| matches!(answers.get(device), Some((Answered::Yes, _)));
+    let holders = status.holders.iter().filter(|(_, holder)| holder.acquaintance.counts());
+    let there = holders.clone().filter(|(device, _)| answers_now(device));
+    let sites: BTreeSet<&Site> = there.clone().map(|(_, holder)| &holder.site).collect();
+    let (known, there) = (holders.count(), there.count());
+    let (sites_known, sites, copies) = (status.sites, sites.len(), status.copies);
+    let found = format!(
+        "holders: {there} of {known} answer, sites: {sites} of {sites_known}; the policy asks for \
+         copies on {copies}"
+    );
+    let told = |state, hint| check(HOLDERS, state, found.clone(), hint);
+    match known {
         0 => check(
-            "holders",
-            Health::Poor,
-            "nobody keeps copies for this vault".to_owned(),
-            "invite another household: `larder invite --circle`",
+            HOLDERS,
+            // A device that only keeps for others needs nobody.
+            if status.packs > 0 { Health::Bad } else { Health::Poor },
+            "nobody keeps copies for this vault: no device that is known has granted it room",
+            "invite another household with `larder invite --circle`; a device that is paired \
+             already needs `larder offer SIZE` there",
         ),
-        _ if sites < copies || status.one_site_only => check(
-            "holders",
-            Health::Poor,
-            known,
-            "invite another household: copies on one site burn together",
+        _ if sites_known < copies => told(
+            Health::Bad,
+            "invite another household with `larder invite --circle`, or ask for fewer copies with \
+             `larder config set policy.copies`",
         ),
-        _ => good("holders", known),
-    }))
+        _ if sites < copies => told(
+            Health::Bad,
+            "start the holders that are away (`larder up` there), or tell their new addresses with \
+             `larder connect TICKET`; nothing new becomes safe until then",
+        ),
+        _ if status.one_site_only => {
+            told(Health::Poor, "invite another household: one site keeps all copies")
+        }
+        _ => good(HOLDERS, found),
+    }
 }
 
 /// One check for each peer: whether it can be reached now.
-async fn peers(core: &Arc<Core>) -> Result<Vec<Check>, EngineError> {
-    let peers = core.state.peers()?;
-    let answers = ask(core, peers.iter().map(|peer| peer.device), ANSWER_TIMEOUT).await;
-    let mut checks = Vec::new();
-    for peer in peers {
-        let name = format!("peer {}", peer.name);
-        checks.push(match answers.get(&peer.device) {
-            Some((Answered::Yes, took)) => {
-                good(name, format!("answers in {} ms", took.as_millis()))
-            }
-            Some((Answered::Refused, _)) => check(
+fn peers(peers: &[PeerRow], answers: &Answers) -> Vec<Check> {
+    peers.iter().map(|peer| one_peer(peer, answers.get(&peer.device))).collect()
+}
+
+fn one_peer(peer: &PeerRow, answer: Option<&(Answered, Duration)>) -> Check {
+    let name = format!("peer {}", peer.name);
+    match answer {
+        Some((Answered::Yes, took)) => good(name, format!("answers in {} ms", took.as_millis())),
+        // Who never was a holder owes nothing: others have told of it, that is all.
+        Some((Answered::Refused, _)) if peer.acquaintance() != Acquaintance::Granted => check(
+            name,
+            Health::Poor,
+            "is there, but does not know this device",
+            "if it is to keep copies, pair the two with `larder invite` and `larder join`",
+        ),
+        Some((Answered::Refused, _)) => check(
+            name,
+            Health::Bad,
+            "is there, but does not know this device",
+            "pair again with `larder invite` and `larder join`",
+        ),
+        Some((Answered::No, _)) | None => {
+            let at = if peer.addresses.is_empty() {
+                "no address of it is known".to_owned()
+            } else {
+                format!("does not answer at {}", peer.addresses.join(" "))
+            };
+            check(
                 name,
-                Health::Bad,
-                "is there, but does not know this device".to_owned(),
-                "pair again with `larder invite` and `larder join`",
-            ),
-            Some((Answered::No, _)) | None => {
-                let at = if peer.addresses.is_empty() {
-                    "no address of it is known".to_owned()
-                } else {
-                    format!("does not answer at {}", peer.addresses.join(" "))
-                };
-                check(
-                    name,
-                    Health::Poor,
-                    at,
-                    "start it; if it has moved, give its `larder ticket` to `larder connect` here; \
-                     a firewall must let its UDP port through",
-                )
-            }
-        });
+                Health::Poor,
+                at,
+                "start it; if it has moved, give its `larder ticket` to `larder connect` here; \
+                 a firewall must let its UDP port through",
+            )
+        }
     }
-    Ok(checks)
 }
 
 fn good(name: impl Into<String>, found: impl Into<String>) -> Check {
@@ -293,7 +332,13 @@ fn check(name: impl Into<String>, state: Health, found: impl Into<String>, hint:
 
 #[cfg(test)]
 mod tests {
+    use larder_protocol::{
+        ids::VaultId,
+        placing::{Condition, HolderStatus, Placing, Policy},
+    };
+
     use super::*;
+    use crate::command::ExitKind;
 
     #[test]
     fn a_clock_behind_what_others_signed_is_noticed() {
@@ -313,6 +358,64 @@ mod tests {
         let told = unclaimed(Total { shards: 3, bytes: 5000 }).unwrap();
         assert_eq!(told.state, Health::Poor);
         assert!(told.found.starts_with("3 shards"), "{}", told.found);
+    }
+
+    fn holder(site: &str, acquaintance: Acquaintance) -> HolderStatus {
+        HolderStatus {
+            site: Site(site.to_owned()),
+            connected: false,
+            condition: Condition::Away,
+            acquaintance,
+            kept_packs: 0,
+            kept_bytes: 0,
+            pending_packs: 0,
+            lost_packs: 0,
+            uploads: 0,
+            failures: 0,
+        }
+    }
+
+    fn answered(devices: &[u8]) -> Answers {
+        let yes = (Answered::Yes, Duration::from_millis(1));
+        devices.iter().map(|seed| (DeviceId::from_bytes([*seed; 32]), yes)).collect()
+    }
+
+    // PLACE-19
+    #[test]
+    fn a_holder_that_is_known_and_away_keeps_no_new_copy() {
+        use Acquaintance::{Granted, Idle, Silent};
+        let placing = Placing::new(VaultId::from_bytes([1; 32]), Policy::default());
+        let mut status = Status { packs: 1, ..placing.status() };
+        let mut seed = 0;
+        let mut add = |status: &mut Status, site, acquaintance| {
+            seed += 1;
+            let of = holder(site, acquaintance);
+            status.holders.insert(DeviceId::from_bytes([seed; 32]), of);
+        };
+        add(&mut status, "gone", Silent);
+        add(&mut status, "here", Idle);
+        let exit = |status: &Status, there: &[u8]| {
+            DoctorOutcome { checks: vec![holders(status, &answered(there))] }.exit_kind()
+        };
+        assert_eq!(exit(&status, &[2]), ExitKind::Holders, "nobody who holds");
+        assert_eq!(exit(&Status { packs: 0, ..status.clone() }, &[]), ExitKind::Done);
+        add(&mut status, "home", Granted);
+        add(&mut status, "office", Granted);
+        add(&mut status, "office", Granted);
+        (status.sites, status.copies, status.one_site_only) = (2, 2, false);
+        let bad = holders(&status, &answered(&[2, 4, 5]));
+        assert_eq!(bad.state, Health::Bad);
+        assert!(bad.found.contains("2 of 3 answer, sites: 1 of 2"), "{}", bad.found);
+        assert_eq!(exit(&status, &[]), ExitKind::Holders);
+        // One of two at a site is enough.
+        assert_eq!(holders(&status, &answered(&[3, 5])).state, Health::Good);
+        status.copies = 3;
+        assert_eq!(holders(&status, &answered(&[3, 4, 5])).state, Health::Bad);
+        // Whatever else is bad counts more.
+        let mut checks = vec![holders(&status, &answered(&[])), disk(1)];
+        assert_eq!(DoctorOutcome { checks: checks.clone() }.exit_kind(), ExitKind::Failed);
+        checks.swap(0, 1);
+        assert_eq!(DoctorOutcome { checks }.exit_kind(), ExitKind::Failed);
     }
 
     #[test]

@@ -173,7 +173,10 @@ impl View<'_> {
 
 #[cfg(test)]
 mod tests {
-    use larder_protocol::{ids::VaultId, placing::Site};
+    use larder_protocol::{
+        ids::VaultId,
+        placing::{Acquaintance, Site},
+    };
 
     use super::*;
 
@@ -188,6 +191,7 @@ mod tests {
             granted_bytes: 0,
             used_bytes: 0,
             is_holder: true,
+            acquaintance: Acquaintance::Named,
         }
     }
 
@@ -196,6 +200,7 @@ mod tests {
             site: Site("office".into()),
             connected,
             condition,
+            acquaintance: Acquaintance::Granted,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,

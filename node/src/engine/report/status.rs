@@ -14,6 +14,7 @@ use larder_protocol::{
 use super::{
     super::{Core, EngineError, clock::wall, launch, on_disk, settings},
     advice::{Facts, least_safe},
+    blocked::Names,
     peers::{Answered, View, ask_absent, placing_status},
 };
 use crate::{
@@ -38,7 +39,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         false => ask_absent(core, placing.as_ref()).await?,
     };
     let is_member = placing.is_some();
-    let folders = if is_member { settings::folder_lines(core).await? } else { Vec::new() };
+    let folders = if is_member { settings::all_lines(core).await? } else { Vec::new() };
     let (online, total) = count_peers(core, placing.as_ref(), &asked)?;
     let config = core.config();
     let name = core.own_name();
@@ -50,11 +51,13 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         Copies::Fixed(copies) => usize::from(copies),
         Copies::Auto => placing.as_ref().map_or(1, |status| status.copies),
     };
-    let waiting = placing.as_ref().map_or(0, |status| status.bytes - status.safe_bytes);
+    let waiting = placing.as_ref().map_or(0, |status| status.waiting_bytes);
     let safety = least_safe(&folders);
     let mut facts = Facts {
         has_vault: is_member,
         running: core.serves,
+        names: peer_names(core)?,
+        own_site: core.own_site(),
         placing,
         now_s: i64::try_from(wall().0).unwrap_or(i64::MAX),
         peers_total: total,
@@ -70,7 +73,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         running: core.serves,
         vault: vault.map(|vault| vault.to_string()),
         device: core.keys.id().to_string(),
-        site: config.site().unwrap_or(&name).to_owned(),
+        site: core.own_site(),
         name,
         safety: if facts.cloned { safety.min(Safety::Partly) } else { safety },
         copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
@@ -104,6 +107,11 @@ fn note_proofs(core: &Core, facts: &mut Facts) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// What the nodes that are known are called.
+pub(crate) fn peer_names(core: &Core) -> Result<Names, EngineError> {
+    Ok(core.state.peers()?.into_iter().map(|peer| (peer.device, peer.name)).collect())
 }
 
 fn count_peers(

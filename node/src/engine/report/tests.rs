@@ -61,6 +61,11 @@ async fn status_leads_from_an_empty_home_to_what_is_missing() {
         panic!()
     };
     assert!(left.folders.is_empty());
+    // CLI-17: what was backed up stays so.
+    let unlisted = status(&node).await;
+    assert_eq!(unlisted.folders.len(), 1, "{unlisted:?}");
+    assert!(!unlisted.folders[0].listed && unlisted.folders[0].last.is_some());
+    assert!(says(&unlisted, "no folder is on the list"), "{unlisted:?}");
     assert!(node.run(Command::Remove { paths: vec![raw(&folder)] }).await.is_err());
 }
 
@@ -212,6 +217,11 @@ async fn safety_follows_the_holder() {
     assert_eq!(done.holders[0].lacking, 1, "{done:?}");
     assert!(says(&status(&source).await, "holder lost 1 shard"));
 
+    let begun = Instant::now();
+    while status(&source).await.safety != Safety::Safe {
+        assert!(begun.elapsed() < PATIENCE, "it is not sent again");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     // The holder goes away: what it has stays safe, what comes then is not.
     holder.node.close().await;
     drop(holder);

@@ -62,7 +62,7 @@ fn a_short_pack_that_nobody_would_take_costs_nothing() {
     assert!(brings(&driven).is_none());
     assert_eq!(driven.machine.poll_timeout(), None, "an idle device is not woken for it");
     // A holder of a third household is found, and wants it.
-    driven.give(Input::HolderKnown { holder: holder(3), site: Site("c".to_owned()) });
+    driven.give(named(3, "c"));
     driven.connect(3);
     driven.want_all();
     assert!(brings(&driven).is_some());
