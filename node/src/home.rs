@@ -22,6 +22,7 @@ mod lock;
 use std::{
     ffi::OsString,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -95,6 +96,14 @@ pub enum HomeError {
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
         let hint = match &error {
+            HomeError::DeviceKey(DeviceKeyError::Exposed { path, .. }) => {
+                let hint = format!(
+                    "close it: chmod 600 {}; if somebody else may have read it, make another device \
+                     with `larder recover` in a fresh home",
+                    path.display()
+                );
+                return Self::failed(error.to_string()).hint(hint);
+            }
             HomeError::Missing(_) => {
                 "make one with `larder init`, or name another with --home or LARDER_HOME"
             }
@@ -138,7 +147,7 @@ impl Home {
     /// [`HomeError::Busy`] when another process has it.
     pub fn create(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
         directory::make(directory)?;
-        if !directory.join(DEVICE_KEY).exists() {
+        if !is_made(directory)? {
             directory::refuse_foreign(directory)?;
         }
         let home = Self::locked(directory, purpose)?;
@@ -153,7 +162,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::Missing`] without a device key, [`HomeError::Busy`] when another process has it.
     pub fn open(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
-        if !directory.join(DEVICE_KEY).exists() {
+        if !is_made(directory)? {
             return Err(HomeError::Missing(directory.to_owned()));
         }
         Self::locked(directory, purpose)?.make_parts()
@@ -257,6 +266,19 @@ impl Home {
     pub fn socket_file(&self) -> PathBuf {
         self.directory.join(SOCKET)
     }
+}
+
+/// Whether there is a home. One that this user may not look into is somebody else's, not missing.
+fn is_made(directory: &Path) -> Result<bool, HomeError> {
+    directory.join(DEVICE_KEY).try_exists().map_err(|source| {
+        let owner = fs::metadata(directory).map(|facts| facts.uid());
+        match owner {
+            Ok(owner) if owner != rustix::process::geteuid().as_raw() => {
+                HomeError::NotOurs { path: directory.to_owned(), owner }
+            }
+            Ok(_) | Err(_) => doing("look into", directory)(source),
+        }
+    })
 }
 
 const DEVICE_KEY: &str = "device.key";

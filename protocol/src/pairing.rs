@@ -142,7 +142,7 @@ pub enum Ending {
     #[error("the other side is at fault: {0}")]
     Fault(Fault),
     /// The connection was lost; nothing was stored.
-    #[error("the connection was lost before anything was agreed")]
+    #[error("the other side broke off before anything was agreed")]
     Lost,
     /// It took too long; nothing was stored.
     #[error("the other side did not answer in time")]

@@ -107,16 +107,16 @@ impl fmt::Debug for Invite {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TicketError {
     /// Something else altogether.
-    #[error("this is not a Larder ticket: those begin with {PREFIX:?}")]
+    #[error("this is no ticket and no invitation of Larder: those begin with {PREFIX:?}")]
     NotATicket,
     /// The end is missing.
-    #[error("the ticket is cut off: copy all of it")]
+    #[error("the text is cut off: copy all of it")]
     Truncated,
     /// A character is wrong, missing or too many.
-    #[error("the ticket is mistyped: its check does not fit")]
+    #[error("the text is mistyped: its check does not fit")]
     Mistyped,
     /// From a newer Larder.
-    #[error("the ticket was made by a newer Larder (version {version}, kind {kind}): update")]
+    #[error("the text was made by a newer Larder (version {version}, kind {kind}): update")]
     Newer {
         /// Version met.
         version: u8,
@@ -124,7 +124,7 @@ pub enum TicketError {
         kind: u8,
     },
     /// Intact, but its content makes no sense.
-    #[error("the ticket is intact, but says nothing usable")]
+    #[error("the text is intact, but says nothing usable")]
     Malformed,
 }
 
@@ -252,6 +252,14 @@ mod tests {
             assert_eq!(wrapped.parse::<Ticket>(), Ok(ticket));
         }
         assert!(!format!("{:?}", invite()).contains("170"));
+    }
+
+    // PAIR-12
+    #[test]
+    fn what_is_said_of_a_text_holds_for_a_ticket_and_an_invitation() {
+        for error in [TicketError::Truncated, TicketError::Mistyped, TicketError::Malformed] {
+            assert!(!error.to_string().contains("ticket"), "{error}");
+        }
     }
 
     // PAIR-2

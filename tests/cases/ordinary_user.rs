@@ -105,3 +105,21 @@ fn a_file_that_cannot_be_read_is_said_and_the_rest_is_saved() {
     let files = listed["entries"].as_array().unwrap();
     assert_eq!(files.iter().filter(|entry| entry["kind"] == "file").count(), 30, "{listed:#}");
 }
+
+// HOME-15
+#[test]
+fn a_home_of_another_user_is_not_called_missing() {
+    if !possible("the home of another user") {
+        return;
+    }
+    let circle = Circle::new(0);
+    fs::set_permissions(circle.path(""), fs::Permissions::from_mode(0o711)).unwrap();
+    let other = of_nobody(&circle.path(""), "other");
+    // Everything but the name of the directory is out of reach for him.
+    let home = circle.path("other");
+    fs::write(home.join("device.key"), b"of somebody else").unwrap();
+    chown(&home, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = other.cli(["status"], [""; 0]).expect_code(1);
+    assert!(output.stderr.contains("belongs to another user (id 0)"), "{output}");
+}

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{output::Output, session::Session};
 use crate::{
     command::{ExitKind, Failure, InitOptions, Launch, Outcome},
+    control::Client,
     home::{Home, sync_directory},
 };
 
@@ -50,6 +51,14 @@ pub(super) async fn run<L: Launch + 'static>(
     let mut config = crate::home::Config::default();
     config.set("device.name", Some(&name))?;
     config.set("device.site", Some(&site))?;
+    // Waiting for a node to end would be in vain.
+    if let Ok(Some(_)) = Client::connect(session.directory()).await {
+        let home = session.directory().display();
+        return Err(Failure::failed(format!("a node runs on the home {home} already")).hint(
+            "`larder status` tells what it is; for another vault name another --home, and if it \
+             has no vault yet, stop it with `larder down`, then run this again",
+        ));
+    }
     let home = session.own_home(|directory| Home::create(directory, "init")).await?;
     let mut extra = Map::new();
     let outcome = {

@@ -542,12 +542,12 @@ fn log_failure<T, E: std::fmt::Display>(result: Result<T, E>) {
 
 fn report(holder: DeviceId, condition: Condition) {
     match condition {
-        Condition::Fine | Condition::Away => debug!("holder {}: {condition:?}", holder.short()),
+        Condition::Fine | Condition::Away => debug!("holder {}: {condition}", holder.short()),
         Condition::QuotaUsed
         | Condition::Full
         | Condition::Forbidden
         | Condition::Failing
-        | Condition::Distrusted => warn!("holder {}: {condition:?}", holder.short()),
+        | Condition::Distrusted => warn!("holder {}: {condition}", holder.short()),
     }
 }
 

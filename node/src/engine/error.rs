@@ -32,7 +32,7 @@ pub enum EngineError {
     #[error("the invitation has just been used by somebody else")]
     InviteSpent,
     /// The other side said no.
-    #[error("the other device refused: {0:?}")]
+    #[error("the other device refused: {0}")]
     Refused(Refusal),
     /// The other side answered what the protocol does not allow.
     #[error("the other device answered out of turn")]
@@ -155,6 +155,10 @@ impl From<Cancelled> for EngineError {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
+        let error = match error {
+            EngineError::Host(HostError::Home(error)) => return error.into(),
+            error => error,
+        };
         let (kind, hint) = match &error {
             EngineError::Interrupted | EngineError::Stopped => return Self::interrupted(),
             EngineError::NoVault => (
@@ -170,9 +174,8 @@ impl From<EngineError> for Failure {
                 ExitKind::Failed,
                 "pair the two devices again with `larder invite` and `larder join`",
             ),
-            EngineError::FetchDisk | EngineError::Host(_) => {
-                (ExitKind::Failed, "check the disk of the home, then run this again")
-            }
+            EngineError::FetchDisk => (ExitKind::Failed, CHECK_DISK),
+            EngineError::Host(error) => about_host(error),
             EngineError::Clone(_) => (
                 ExitKind::Failed,
                 "recover into a fresh home with `larder recover`: it becomes a device of its own",
@@ -182,6 +185,46 @@ impl From<EngineError> for Failure {
         let told = Self::from_error("could not go on", &error);
         Self { kind, ..told }.hint(hint)
     }
+}
+
+const CHECK_DISK: &str = "check the disk of the home, then run this again";
+
+/// What to do about an error of the machine under the program, or of the way to another one.
+fn about_host(error: &HostError) -> (ExitKind, &'static str) {
+    match error {
+        HostError::Net(NetError::Bind(_)) => (
+            ExitKind::Failed,
+            "another program may have that UDP port: stop it, or set net.listen to another one",
+        ),
+        HostError::Net(NetError::Refused) => {
+            (ExitKind::Failed, "pair the two devices again with `larder invite` and `larder join`")
+        }
+        HostError::Net(
+            NetError::Unreachable(_) | NetError::Busy | NetError::Timeout | NetError::Lost,
+        ) => (
+            ExitKind::Holders,
+            "see whether that device runs (`larder up`) and a firewall lets its UDP port through, \
+             then run this again",
+        ),
+        HostError::Net(_) => (ExitKind::Failed, "update larder on both devices"),
+        HostError::State(StateError::Newer { .. }) => (ExitKind::Failed, "update larder"),
+        _ if is_open_elsewhere(error) => (
+            ExitKind::Failed,
+            "something else has this home open: wait until it has ended, then run this again",
+        ),
+        HostError::State(_) | HostError::Depot(_) | HostError::Home(_) => {
+            (ExitKind::Failed, CHECK_DISK)
+        }
+    }
+}
+
+/// Whether a database is held open, by another process or by work of this one that is ending.
+fn is_open_elsewhere(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let boxed = error.downcast_ref::<Box<redb::Error>>().map(AsRef::as_ref);
+        let found = error.downcast_ref().or(boxed);
+        matches!(found, Some(redb::Error::DatabaseAlreadyOpen))
+    })
 }
 
 impl From<BackupError> for Failure {
@@ -196,5 +239,30 @@ impl From<BackupError> for Failure {
             error => Self::from_error("backing up", &error)
                 .hint("run it again: what is stored already is not done twice"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::State;
+
+    // CLI-19
+    #[test]
+    fn what_to_do_fits_what_happened() {
+        let directory = tempfile::tempdir().unwrap();
+        let _open = State::open(directory.path()).unwrap();
+        let twice = EngineError::from(State::open(directory.path()).unwrap_err());
+        let told = Failure::from(twice);
+        assert!(told.hint.as_deref().unwrap().contains("wait until it has ended"), "{told:?}");
+        let told = Failure::from(EngineError::from(NetError::Unreachable(None)));
+        assert_eq!(told.kind, ExitKind::Holders);
+        assert!(!told.hint.unwrap().contains("disk"));
+        let told = Failure::from(EngineError::from(DepotError::NoSpace));
+        assert!(told.hint.unwrap().contains("disk"));
+        let told = Failure::from(EngineError::Refused(Refusal::Quota));
+        assert!(told.message.contains("its grant to this vault is used up"), "{told:?}");
+        let missing = crate::home::HomeError::Missing("/x".into());
+        assert!(Failure::from(EngineError::from(missing)).hint.unwrap().contains("larder init"));
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     command::{
         EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
     },
-    net::FrameStream,
+    net::{FrameStream, NetError},
     state::circle::{GrantRow, PeerRow},
     vaults::VaultError,
 };
@@ -133,10 +133,14 @@ pub(crate) async fn join(
     let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start })
         .map_err(|error| Failure::usage(error.to_string()))?;
     core.net.set_addresses(device, addresses);
-    let stream = core.net.peer(device).pair().await.map_err(EngineError::from)?;
-    match drive(core, device, stream, joiner).await? {
-        Ending::Done => {}
-        ending => return Err(ended(ending)),
+    let ending = match core.net.peer(device).pair().await {
+        Ok(stream) => drive(core, device, stream, joiner).await?,
+        // Turned away at the door, where a stranger is told no reason.
+        Err(NetError::Refused | NetError::Lost) => Ending::Lost,
+        Err(error) => return Err(EngineError::from(error).into()),
+    };
+    if ending != Ending::Done {
+        return Err(ended(ending));
     }
     let vault = core.vaults.relation(&device).map(|(vault, _)| vault);
     let peer = core.state.peer(&device).map_err(EngineError::from)?;
@@ -177,7 +181,16 @@ fn join_as(
             core.reload_config()?;
             Ok(JoinAs::Device { label, addresses: report::own_addresses(core) })
         }
-        (InviteKind::Circle, Ok(_)) => Ok(JoinAs::Circle(Box::new(brought_along(core)?))),
+        (InviteKind::Circle, Ok(_)) => {
+            // The others learn what is told to them now.
+            if name.is_some() || site.is_some() {
+                let site = site.unwrap_or_else(|| core.own_site());
+                let label = Label { name: name.unwrap_or_else(|| core.own_name()), site };
+                launch::remember_names(&core.home, &label)?;
+                core.reload_config()?;
+            }
+            Ok(JoinAs::Circle(Box::new(brought_along(core)?)))
+        }
     }
 }
 
@@ -447,13 +460,64 @@ fn ended(ending: Ending) -> Failure {
         Ending::Refused(pairing::Refusal::UnknownInvite) => ExitKind::Key,
         _ => ExitKind::Failed,
     };
-    Failure::new(kind, ending.to_string())
+    let message = match ending {
+        // It tells a stranger nothing; these are the reasons that there are.
+        Ending::Lost => format!(
+            "{ending}: most likely the invitation was used already or has expired, or that node \
+             was started anew since"
+        ),
+        _ => ending.to_string(),
+    };
+    Failure::new(kind, message)
         .hint("ask for a new code with `larder invite`, while that node runs (`larder up`)")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        command::{ByteSize, Command, Engine},
+        engine::testing::TestNode,
+    };
+
+    // PAIR-13
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_used_invitation_is_told_as_one_and_a_name_that_was_given_is_taken() {
+        let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
+        let invite = Command::Invite { kind: InviteKind::Circle, expires_s: 600 };
+        let Outcome::Invite(invited) = one.ask(invite).await else { panic!() };
+        let join = |name: Option<&str>| Command::Join {
+            code: invited.code.clone(),
+            name: name.map(str::to_owned),
+            site: None,
+        };
+        two.ask(join(Some("cellar"))).await;
+        let known = one.node.core.state.peers().unwrap();
+        assert_eq!((known[0].name.as_str(), known[0].site.as_str()), ("cellar", "two"));
+        assert_eq!(two.node.core.own_name(), "cellar");
+        let failure = two.run(join(None)).await.err().expect("it was used");
+        assert!(failure.message.contains("used already or has expired"), "{failure}");
+        assert!(failure.hint.unwrap().contains("larder invite"));
+        let garbage = Command::Join { code: invited.code[..40].to_owned(), name: None, site: None };
+        let failure = two.run(garbage).await.err().expect("it was cut");
+        assert!(!failure.message.contains("ticket"), "{failure}");
+    }
+
+    // PLACE-18
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_granted_in_pairing_counts_at_once_and_after_a_restart() {
+        let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
+        two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+        crate::engine::testing::pair(&one, &two).await;
+        two.node.close().await;
+        let granted = |node: &TestNode| node.node.core.state.peers().unwrap()[0].acquaintance();
+        assert_eq!(granted(&one), placing::Acquaintance::Granted);
+        let one = one.reopen().await;
+        assert_eq!(granted(&one), placing::Acquaintance::Granted);
+        let custody = one.node.core.member().unwrap();
+        let status = custody.custody().unwrap().status().await.unwrap();
+        assert_eq!(status.sites, 1);
+    }
 
     // PAIR-6: both were let in while the invitation was open.
     #[test]

@@ -1,6 +1,8 @@
 //! The messages. Everything in them is hostile until checked: lengths by the frame, shapes by the
 //! decoder, meaning by the machine that takes them.
 
+use std::fmt;
+
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
@@ -276,4 +278,20 @@ pub enum Refusal {
     /// The callee could not do it (disk error): the caller is not to blame.
     #[n(8)]
     Internal,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "it speaks no version that this one does",
+            Self::Forbidden => "it does not allow that for this vault",
+            Self::Quota => "its grant to this vault is used up",
+            Self::Full => "its disk or offer is full",
+            Self::Busy => "it is busy",
+            Self::Malformed => "it could make no sense of the request",
+            Self::WrongBytes => "the bytes that came were not those promised",
+            Self::Invalid => "it found a record not valid",
+            Self::Internal => "its disk failed",
+        })
+    }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome, count},
     depot::{ShardState, Total},
-    home::Home,
+    home::{DeviceKeyError, Home, HomeError},
     state::circle::PeerRow,
 };
 
@@ -84,6 +84,11 @@ fn home(home: &Home) -> Check {
 fn device_key(core: &Core) -> Check {
     match core.home.device_secrets() {
         Ok(_) => good("device-key", "whole, readable by its owner only"),
+        Err(HomeError::DeviceKey(error @ DeviceKeyError::Exposed { .. })) => {
+            let path = core.home.device_key_file();
+            let hint = format!("close it: chmod 600 {}", path.display());
+            check("device-key", Health::Bad, error.to_string(), &hint)
+        }
         Err(error) => check(
             "device-key",
             Health::Bad,

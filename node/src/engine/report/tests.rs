@@ -173,6 +173,16 @@ async fn doctor_notices_an_open_home_and_nobody_to_keep_copies() {
     assert_eq!(state(&found, "holders"), Health::Poor);
     fs::set_permissions(node.home(), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(state(&doctor(&node).await, "home"), Health::Poor);
+    // HOME-15
+    let key = node.home().join("device.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let found = doctor(&node).await;
+    let told = found.checks.iter().find(|check| check.name == "device-key").unwrap();
+    assert_eq!(told.state, Health::Bad);
+    assert!(told.hint.as_deref().unwrap().contains("chmod 600"), "{told:?}");
+    let told = crate::command::Failure::from(node.node.core.home.device_secrets().unwrap_err());
+    assert!(told.hint.unwrap().contains(&format!("chmod 600 {}", key.display())));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(node.home().join("device.key"), b"damaged").unwrap();
     let found = doctor(&node).await;
     assert_eq!(state(&found, "device-key"), Health::Bad);
