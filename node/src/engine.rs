@@ -185,6 +185,13 @@ impl Member {
         self.epochs.last().expect("a member has at least the first epoch's key")
     }
 
+    /// Tells placing what may be of use and is no loss when nobody hears it.
+    pub(crate) fn hint(&self, input: larder_protocol::placing::Input) {
+        if let Some(custody) = self.custody.get() {
+            custody.hint(input);
+        }
+    }
+
     /// The task that places packs.
     pub(crate) fn custody(&self) -> Result<&custody::Custody, EngineError> {
         self.custody.get().ok_or(EngineError::Stopped)

@@ -142,6 +142,11 @@ pub enum Input {
         /// Bytes it grants to this vault, from its `Standing`.
         granted_bytes: u64,
     },
+    /// It called us: it is there, whatever it was when we called last.
+    HolderHeard {
+        /// Who.
+        holder: DeviceId,
+    },
     /// The connection was lost, or an ordered one could not be made.
     HolderLost {
         /// Who.
@@ -470,6 +475,7 @@ impl Placing {
             Input::HolderConnected { holder, granted_bytes } => {
                 self.holder_connected(holder, granted_bytes);
             }
+            Input::HolderHeard { holder } => self.holder_heard(holder),
             Input::HolderLost { holder } => self.holder_lost(holder),
             Input::OfferAnswered { order, claims } => self.offer_answered(order, claims),
             Input::OfferFailed { order, refusal } => self.offer_failed(order, refusal),

@@ -147,6 +147,7 @@ impl Draw {
             },
             4 if self.below(4) == 0 => Input::HolderRemoved { holder },
             4..6 => Input::HolderConnected { holder, granted_bytes: self.number() },
+            6 if self.yes() => Input::HolderHeard { holder },
             6 => Input::HolderLost { holder },
             7 => Input::OfferAnswered { order, claims: self.many(7, Self::claim) },
             8 => Input::OfferFailed { order, refusal: self.yes().then(|| self.refusal()) },

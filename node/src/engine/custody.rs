@@ -118,6 +118,11 @@ impl Custody {
         let _ = self.facts.send(Fact::Input(input)).await;
     }
 
+    /// The same, unless it is busy.
+    pub(crate) fn hint(&self, input: Input) {
+        let _ = self.facts.try_send(Fact::Input(input));
+    }
+
     /// The same from a thread that may block.
     pub(crate) fn tell_blocking(&self, input: Input) {
         let _ = self.facts.blocking_send(Fact::Input(input));

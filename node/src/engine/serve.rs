@@ -16,6 +16,7 @@ use larder_protocol::{
     keys::device::DeviceKeys,
     limits::{FRAME_BYTES_MAX, HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
+    placing,
     proof::Challenge,
     receipt::{Receipt, ReceiptBody},
     wire::message::{Answer, Refusal, Request, Shown, Standing, VERSION, Verdict},
@@ -141,7 +142,13 @@ impl Server {
         let core = self.core()?;
         let caller = caller(&core.vaults, from);
         match request {
-            Request::Hello { versions } => hello(&core, &caller, &versions),
+            Request::Hello { versions } => {
+                let welcome = hello(&core, &caller, &versions);
+                if let Ok(member) = core.member() {
+                    member.hint(placing::Input::HolderHeard { holder: from });
+                }
+                welcome
+            }
             Request::PushLog { vault, entries } => {
                 caller.permit(Action::AddLog, vault)?;
                 push_log(core, vault, entries).await

@@ -177,7 +177,7 @@ pub(crate) async fn all_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, Engin
 /// Sets, or shows, how much this device keeps for others.
 pub(crate) async fn offer(core: &Arc<Core>, bytes: Option<ByteSize>) -> Result<Outcome, Failure> {
     if let Some(size) = bytes {
-        config_set(core, "depot.offer".to_owned(), Some(size.0.to_string())).await?;
+        config_set(core, OFFER.to_owned(), Some(size.0.to_string())).await?;
     }
     let measuring = Arc::clone(core);
     let disk_free_bytes = on_disk(move || measuring.depot.free_bytes()).await?;
@@ -195,13 +195,16 @@ pub(crate) async fn config_get(core: &Arc<Core>, key: Option<String>) -> Result<
     tokio::task::spawn_blocking(show).await.map_err(|_| EngineError::Stopped)?
 }
 
+/// The setting that says what is kept for others.
+const OFFER: &str = "depot.offer";
+
 /// Changes a setting and lets it take effect at once, as far as it can.
 pub(crate) async fn config_set(
     core: &Arc<Core>,
     key: String,
     value: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let changing = Arc::clone(core);
+    let (changing, is_offer) = (Arc::clone(core), key == OFFER);
     let work = move || -> Result<Outcome, Failure> {
         // The lock is held over file and memory, so that two changes cannot cross.
         let mut config = changing.config.write().expect("no code panics while holding this lock");
@@ -214,6 +217,10 @@ pub(crate) async fn config_set(
     if let Ok(member) = core.member() {
         let policy = launch::policy(&core.config());
         member.custody()?.tell(Input::PolicyChanged(policy)).await;
+        if is_offer && core.serves {
+            // Who was refused for want of room hears that there may be some.
+            super::sync::meet_everybody(core, &member);
+        }
     }
     Ok(outcome)
 }

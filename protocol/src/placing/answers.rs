@@ -4,7 +4,7 @@ use super::{
     Acquaintance, Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
     holder::{Holder, Link},
     pack::{Custody, Pack},
-    scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, NO_ROOM_BACKOFF},
+    scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, HEARD_PAUSE_MS, NO_ROOM_BACKOFF},
 };
 use crate::{
     ids::{DeviceId, ShardRoot},
@@ -79,6 +79,24 @@ impl Placing {
         let met = if granted_bytes > 0 { Acquaintance::Granted } else { Acquaintance::Idle };
         self.acquaint(id, met);
         self.look_at_short_packs();
+    }
+
+    /// No need to wait any longer before it is called, or asked for the room that it may have now.
+    pub(super) fn holder_heard(&mut self, id: DeviceId) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        // Whoever showed wrong things does not cut its own waiting short.
+        if holder.condition == Condition::Distrusted || holder.heard_until > now {
+            return;
+        }
+        holder.heard_until = now.after_ms(HEARD_PAUSE_MS);
+        match holder.link {
+            Link::Down { .. } => holder.link = Link::Down { retry_at: now },
+            Link::Up { .. } if !holder.refused.is_empty() => {
+                self.outputs.push_back(Output::Connect { holder: id });
+            }
+            Link::Connecting { .. } | Link::Up { .. } => {}
+        }
     }
 
     // PLACE-18: once it granted something, a holder stays one.

@@ -110,6 +110,8 @@ pub(super) struct Holder {
     pub(super) refused: BTreeSet<Key>,
     /// When to ask about `refused` again, and how often that was in vain.
     pub(super) ask_refused_at: Option<Instant>,
+    /// Its calls count for nothing new before.
+    pub(super) heard_until: Instant,
     pub(super) refusals: u32,
     pub(super) offer: Option<OrderId>,
     pub(super) push: Option<OrderId>,
@@ -132,6 +134,7 @@ impl Holder {
             wanted: BTreeSet::new(),
             refused: BTreeSet::new(),
             ask_refused_at: None,
+            heard_until: Instant::default(),
             refusals: 0,
             offer: None,
             push: None,

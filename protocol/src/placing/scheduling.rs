@@ -21,6 +21,8 @@ use crate::{
 pub(super) const FAILURE_BACKOFF: Backoff = Backoff { first_ms: 1_000, most_ms: 300_000 };
 /// After "no room": room comes from people, in minutes to days.
 pub(super) const NO_ROOM_BACKOFF: Backoff = Backoff { first_ms: 60_000, most_ms: 3_600_000 };
+/// Calls of a holder within this count once: two nodes that greet each other come to an end.
+pub(super) const HEARD_PAUSE_MS: u64 = 10_000;
 /// After a wrong receipt, or when we are not known there.
 pub(super) const DISTRUST_BACKOFF: Backoff = Backoff { first_ms: 1_800_000, most_ms: 14_400_000 };
 

@@ -747,3 +747,32 @@ fn nothing_more_goes_for_a_while_to_who_lost_the_same_again() {
     driven.pass_time_until(|driven| !driven.offers.is_empty());
     assert!(driven.ms >= 1_800_000, "{} ms", driven.ms);
 }
+
+// PLACE-21
+#[test]
+fn a_holder_that_calls_is_waited_for_no_longer() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.store(9, PackClass::Data);
+    driven.answer_offers(|_, _| Claim::Refused(Refusal::Quota));
+    driven.said.clear();
+    let (holder, connect) = (holder(1), Output::Connect { holder: holder(1) });
+    driven.give(Input::HolderHeard { holder });
+    assert!(driven.has_said(&connect), "it may have room now");
+    driven.said.clear();
+    driven.give(Input::HolderHeard { holder });
+    assert!(!driven.has_said(&connect), "once for several calls");
+    driven.connect(1);
+    driven.answer_offers(|_, _| Claim::Wanted);
+    assert_eq!(driven.uploads.len(), 1);
+
+    for _ in 0..6 {
+        driven.give(Input::HolderLost { holder });
+        driven.pass_time_until(|driven| driven.has_said(&connect));
+        driven.said.clear();
+    }
+    driven.give(Input::HolderLost { holder });
+    assert!(!driven.has_said(&connect), "it waits");
+    driven.ms += 10_000;
+    driven.give(Input::HolderHeard { holder });
+    assert!(driven.has_said(&connect), "and now it need not");
+}

@@ -3,6 +3,7 @@
 use larder_protocol::{ids::VaultId, index::PackClass, time::Timestamp};
 
 use super::*;
+use crate::command::{ByteSize, Command, Wait};
 
 // PLACE-11
 #[test]
@@ -37,5 +38,31 @@ fn an_error_that_passes_is_no_loss() {
     let open = DepotError::Disk { doing: "open a shard", source: Arc::new(files) };
     for passes in [open, DepotError::NoSpace, DepotError::BadRow] {
         assert!(!is_loss(&passes), "{passes}");
+    }
+}
+
+// PLACE-21
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_larger_offer_is_noticed_at_once() {
+    use crate::engine::testing::{PATIENCE, TestNode, pair};
+    let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
+    holder.ask(Command::Offer { bytes: Some(ByteSize(150_000)) }).await;
+    pair(&source, &holder).await;
+    let folder = source.folder("docs");
+    std::fs::write(folder.join("a"), crate::depot::tests::bytes(1, 300_000)).unwrap();
+    source.backup(&folder, Wait::Local).await;
+    let custody = || source.node.core.member().unwrap().custody().unwrap().clone();
+    let status = || async { custody().status().await.unwrap() };
+    let begun = std::time::Instant::now();
+    let has = |it: &Status, condition| it.holders.values().any(|one| one.condition == condition);
+    while !has(&status().await, Condition::QuotaUsed) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", status().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    // Without the call it would be asked again after a minute at the earliest.
+    while status().await.published_seq == 0 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", status().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -258,8 +258,9 @@ fn holders(status: &Status, answers: &Answers) -> Check {
     let (known, there) = (holders.count(), there.count());
     let (sites_known, sites, copies) = (status.sites, sites.len(), status.copies);
     let found = format!(
-        "holders: {there} of {known} answer, sites: {sites} of {sites_known}; the policy asks for \
-         copies on {copies}"
+        "{there} of {} answer, on {sites} of {}; the policy asks for copies on {copies}",
+        count(u64::try_from(known).unwrap_or(u64::MAX), "holder"),
+        count(u64::try_from(sites_known).unwrap_or(u64::MAX), "site"),
     );
     let told = |state, hint| check(HOLDERS, state, found.clone(), hint);
     match known {
@@ -410,7 +411,7 @@ mod tests {
         (status.sites, status.copies, status.one_site_only) = (2, 2, false);
         let bad = holders(&status, &answered(&[2, 4, 5]));
         assert_eq!(bad.state, Health::Bad);
-        assert!(bad.found.contains("2 of 3 answer, sites: 1 of 2"), "{}", bad.found);
+        assert!(bad.found.contains("2 of 3 holders answer, on 1 of 2 sites"), "{}", bad.found);
         assert_eq!(exit(&status, &[]), ExitKind::Holders);
         // One of two at a site is enough.
         assert_eq!(holders(&status, &answered(&[3, 5])).state, Health::Good);
