@@ -9,13 +9,14 @@ use larder_protocol::{
     cbor,
     chunk::codec,
     head::SignedHead,
-    ids::VaultId,
+    ids::{ShardRoot, VaultId},
     index::{Segment, ShardRef},
     keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
     limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX},
     log::{AddDraft, DeviceLog, LogEntry},
     manifest::Manifest,
     pack::{PackReader, header::Header, reader},
+    proof::Challenge,
     receipt::Receipt,
     snapshot::Snapshot,
     ticket::Ticket,
@@ -38,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("device_log", device_log),
     ("head", head),
     ("receipt", receipt),
+    ("proof", proof),
     ("ticket", ticket),
     ("phrase", phrase),
     ("key_file", key_file),
@@ -90,6 +92,7 @@ pub fn answer(bytes: &[u8]) {
             Request::PullHeads { vault, after: None },
             Request::PullLog { vault, have: Vec::new() },
             Request::Offer { vault, shards: Vec::new() },
+            Request::Audit { vault, challenges: Vec::new() },
         ];
         for question in questions {
             let _breach = answer.check(&question);
@@ -129,6 +132,22 @@ pub fn receipt(bytes: &[u8]) {
     }
 }
 
+/// Proofs of possession: first the length of a shard, then the number of a chunk, then what is shown, or
+/// what a prover has on its disk. Made up, it proves nothing.
+pub fn proof(bytes: &[u8]) {
+    let Some((numbers, shown)) = bytes.split_first_chunk::<8>() else { return };
+    let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| numbers[at + i]));
+    let (length, chunk) = (u64::from(number(0) % (1 << 27)), number(4));
+    // No hash is all zeros: whatever is accepted is a fault.
+    let shard = ShardRef { root: ShardRoot::from_bytes([0; 32]), bytes: length };
+    let challenge = Challenge { shard, chunk };
+    assert!(challenge.verify(shown).is_err());
+    if challenge.is_plausible() {
+        let pairs = vec![[0xaa; 64]; challenge.pairs().len()];
+        assert!(challenge.prove(shown, &pairs).is_err());
+    }
+}
+
 /// Tickets and invitations.
 pub fn ticket(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -160,7 +179,7 @@ pub fn pack(bytes: &[u8]) {
     let vault = VaultId::from_bytes([7; 32]);
     let epoch = EpochKey::new(1, [9; 32]);
     let length = u64::try_from(bytes.len()).expect("a length fits 64 bits");
-    let root = larder_protocol::ids::ShardRoot::from_bytes([3; 32]);
+    let root = ShardRoot::from_bytes([3; 32]);
     let shard = ShardRef { root, bytes: length };
     let _range = reader::trailer_range(length);
     if let Ok(record) = PackReader::read_record(bytes, shard, &epoch, vault) {
