@@ -1,3 +1,5 @@
+//! What is asked when, and what an answer takes away.
+
 use super::*;
 
 const DAY_MS: u64 = AUDIT_EVERY_MS;

@@ -1,3 +1,5 @@
+//! Proofs of chunks: made, checked, changed.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

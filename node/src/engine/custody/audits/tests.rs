@@ -1,3 +1,5 @@
+//! Audits between real nodes.
+
 use std::{fs, path::Path};
 
 use larder_protocol::{ids::DeviceId, index::ShardRef};

@@ -1,0 +1,138 @@
+//! Who counts as a holder, who is waited for, and who rests.
+
+use super::*;
+
+#[test]
+fn automatic_copies_follow_the_sites_and_never_a_grant_taken_back() {
+    let policy = Policy::default();
+    let copies = |driven: &Driven| driven.machine.status().copies;
+    let mut driven = Driven::new(&[(1, "a")], policy);
+    assert_eq!(copies(&driven), 1);
+    driven.give(named(2, "b"));
+    assert_eq!(copies(&driven), 2, "not met yet, so it counts");
+    driven.give(Input::HolderConnected { holder: holder(2), granted_bytes: 0 });
+    assert_eq!(copies(&driven), 1, "it was met and is no holder");
+    driven.connect(2);
+    assert_eq!(copies(&driven), 2);
+    driven.give(Input::HolderConnected { holder: holder(2), granted_bytes: 0 });
+    assert_eq!(copies(&driven), 2, "nobody lowers the number of copies from outside");
+    driven.give(Input::HolderRemoved { holder: holder(2) });
+    assert_eq!(copies(&driven), 1, "the user does");
+}
+
+// PLACE-18
+#[test]
+fn a_holder_that_only_others_tell_of_counts_until_it_was_called_in_vain() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..Policy::default() });
+    driven.give(named(2, "b"));
+    driven.store(9, PackClass::Data);
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    driven.keep(by, kept);
+    assert!(!driven.machine.is_safe(&kept.root), "the other may be there in a moment");
+    let silent = Output::Acquainted { holder: holder(2), acquaintance: Acquaintance::Silent };
+    driven.pass_time_until(|driven| driven.has_said(&silent));
+    assert!(driven.ms > 3_000, "one call in vain says nothing: {}", driven.ms);
+    let status = driven.machine.status();
+    assert_eq!((status.copies, status.sites), (1, 1));
+    assert!(driven.machine.is_safe(&kept.root), "nothing waits for a device that may be dead");
+    // It lives: it counts from then on, and what is here is given to it as well.
+    driven.connect(2);
+    assert_eq!(driven.machine.status().copies, 2);
+    driven.want_all();
+    let (by, kept) = driven.finish_upload();
+    assert_eq!(by, holder(2));
+    driven.keep(by, kept);
+    assert!(driven.machine.is_safe(&kept.root));
+}
+
+// PLACE-18
+#[test]
+fn a_holder_that_granted_room_counts_however_long_it_sleeps() {
+    for acquaintance in [Acquaintance::Granted, Acquaintance::Named] {
+        let mut driven = Driven::new(&[(1, "a")], Policy::default());
+        driven.give(known(2, "b", acquaintance));
+        if acquaintance == Acquaintance::Named {
+            driven.connect(2);
+            driven.give(Input::HolderLost { holder: holder(2) });
+        }
+        driven.store(9, PackClass::Data);
+        driven.want_all();
+        let (by, kept) = driven.finish_upload();
+        driven.keep(by, kept);
+        let week_ms = 7 * 86_400_000;
+        driven.pass_time_until(|driven| driven.ms > week_ms);
+        assert_eq!(driven.machine.status().copies, 2);
+        assert!(!driven.machine.is_safe(&kept.root), "one copy was enough while somebody slept");
+    }
+}
+
+// PLACE-18
+#[test]
+fn what_is_known_of_a_holder_outlives_a_restart() {
+    let table = [
+        (Acquaintance::Named, 2),
+        (Acquaintance::Silent, 1),
+        (Acquaintance::Idle, 1),
+        (Acquaintance::Granted, 2),
+    ];
+    for (acquaintance, copies) in table {
+        let mut driven = Driven::new(&[(1, "a")], Policy::default());
+        driven.give(known(2, "b", acquaintance));
+        assert_eq!(driven.machine.status().copies, copies, "{acquaintance:?}");
+        // Heard of once more; only pairing anew, with a grant, says more than was known.
+        driven.give(named(2, "b"));
+        assert_eq!(driven.machine.status().copies, copies, "{acquaintance:?}");
+        driven.give(known(2, "b", Acquaintance::Granted));
+        assert_eq!(driven.machine.status().copies, 2);
+    }
+}
+
+// AUDIT-10
+#[test]
+fn nothing_more_goes_for_a_while_to_who_lost_the_same_again() {
+    let mut driven = Driven::new(&[(1, "a")], Policy { keep_own: true, ..fixed(1) });
+    driven.store(9, PackClass::Data);
+    driven.want_all();
+    let (by, shard) = driven.finish_upload();
+    driven.keep(by, shard);
+    driven.lose(1, 9);
+    let (by, shard) = driven.finish_upload();
+    driven.keep(by, shard);
+    let (holder, root) = (by, shard.root);
+    driven.give(Input::CopyFailed { holder, root, fault: Some(Fault::LostAgain) });
+    driven.want_all();
+    assert!(driven.uploads.is_empty(), "it rests");
+    assert_eq!(driven.machine.status().holders[&by].condition, Condition::Distrusted);
+    driven.pass_time_until(|driven| !driven.offers.is_empty());
+    assert!(driven.ms >= 1_800_000, "{} ms", driven.ms);
+}
+
+// PLACE-21
+#[test]
+fn a_holder_that_calls_is_waited_for_no_longer() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.store(9, PackClass::Data);
+    driven.answer_offers(|_, _| Claim::Refused(Refusal::Quota));
+    driven.said.clear();
+    let (holder, connect) = (holder(1), Output::Connect { holder: holder(1) });
+    driven.give(Input::HolderHeard { holder });
+    assert!(driven.has_said(&connect), "it may have room now");
+    driven.said.clear();
+    driven.give(Input::HolderHeard { holder });
+    assert!(!driven.has_said(&connect), "once for several calls");
+    driven.connect(1);
+    driven.answer_offers(|_, _| Claim::Wanted);
+    assert_eq!(driven.uploads.len(), 1);
+
+    for _ in 0..6 {
+        driven.give(Input::HolderLost { holder });
+        driven.pass_time_until(|driven| driven.has_said(&connect));
+        driven.said.clear();
+    }
+    driven.give(Input::HolderLost { holder });
+    assert!(!driven.has_said(&connect), "it waits");
+    driven.ms += 10_000;
+    driven.give(Input::HolderHeard { holder });
+    assert!(driven.has_said(&connect), "and now it need not");
+}
