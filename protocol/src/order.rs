@@ -28,7 +28,7 @@ impl OrderNumbers {
 }
 
 /// Waits that grow with every failure in a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     /// After the first failure.
     pub(crate) first_ms: u64,

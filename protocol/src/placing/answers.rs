@@ -68,8 +68,10 @@ impl Placing {
 
     pub(super) fn holder_connected(&mut self, id: DeviceId, granted_bytes: u64) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if !matches!(holder.link, Link::Up { .. }) {
+        let has_room = granted_bytes > 0 && holder.rests_for_room;
+        if has_room || !matches!(holder.link, Link::Up { .. }) {
             holder.link = Link::Up { rest_until: Instant::default() };
+            holder.rests_for_room = false;
         }
         let condition = if granted_bytes == 0 { Condition::Forbidden } else { Condition::Fine };
         if granted_bytes > 0 && !holder.refused.is_empty() {
@@ -86,16 +88,34 @@ impl Placing {
         let now = self.now;
         let Some(holder) = self.holders.get_mut(&id) else { return };
         // Whoever showed wrong things does not cut its own waiting short.
-        if holder.condition == Condition::Distrusted || holder.heard_until > now {
+        if holder.condition == Condition::Distrusted {
+            return;
+        }
+        if holder.heard_until > now {
+            holder.heard_meanwhile = true;
             return;
         }
         holder.heard_until = now.after_ms(HEARD_PAUSE_MS);
         match holder.link {
             Link::Down { .. } => holder.link = Link::Down { retry_at: now },
-            Link::Up { .. } if !holder.refused.is_empty() => {
+            Link::Up { .. } if holder.lacks_room(now) => {
                 self.outputs.push_back(Output::Connect { holder: id });
             }
             Link::Connecting { .. } | Link::Up { .. } => {}
+        }
+    }
+
+    /// Answers calls that came too soon after another: what their callers changed is not missed.
+    pub(super) fn answer_late_calls(&mut self) {
+        let now = self.now;
+        let late = |holder: &Holder| holder.heard_meanwhile && holder.heard_until <= now;
+        let late: Vec<DeviceId> =
+            self.holders.iter().filter(|(_, it)| late(it)).map(|(id, _)| *id).collect();
+        for id in late {
+            if let Some(holder) = self.holders.get_mut(&id) {
+                holder.heard_meanwhile = false;
+            }
+            self.holder_heard(id);
         }
     }
 

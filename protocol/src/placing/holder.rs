@@ -110,8 +110,12 @@ pub(super) struct Holder {
     pub(super) refused: BTreeSet<Key>,
     /// When to ask about `refused` again, and how often that was in vain.
     pub(super) ask_refused_at: Option<Instant>,
-    /// Its calls count for nothing new before.
+    /// Its calls are not answered before.
     pub(super) heard_until: Instant,
+    /// It called meanwhile: that is answered then.
+    pub(super) heard_meanwhile: bool,
+    /// It rests because it had no room, which its call or greeting ends.
+    pub(super) rests_for_room: bool,
     pub(super) refusals: u32,
     pub(super) offer: Option<OrderId>,
     pub(super) push: Option<OrderId>,
@@ -135,6 +139,8 @@ impl Holder {
             refused: BTreeSet::new(),
             ask_refused_at: None,
             heard_until: Instant::default(),
+            heard_meanwhile: false,
+            rests_for_room: false,
             refusals: 0,
             offer: None,
             push: None,
@@ -147,6 +153,11 @@ impl Holder {
     /// Whether orders may be given to it now.
     pub(super) fn is_available(&self, now: Instant) -> bool {
         matches!(self.link, Link::Up { rest_until } if rest_until <= now)
+    }
+
+    /// Whether it refused something for want of room that it may have now.
+    pub(super) fn lacks_room(&self, now: Instant) -> bool {
+        !self.refused.is_empty() || (self.rests_for_room && !self.is_available(now))
     }
 
     pub(super) const fn has_granted(&self) -> bool {

@@ -21,7 +21,8 @@ use crate::{
 pub(super) const FAILURE_BACKOFF: Backoff = Backoff { first_ms: 1_000, most_ms: 300_000 };
 /// After "no room": room comes from people, in minutes to days.
 pub(super) const NO_ROOM_BACKOFF: Backoff = Backoff { first_ms: 60_000, most_ms: 3_600_000 };
-/// Calls of a holder within this count once: two nodes that greet each other come to an end.
+/// Calls of a holder within this are answered once, at its end: two nodes that greet each other
+/// come to an end, and whoever calls all the time gains nothing.
 pub(super) const HEARD_PAUSE_MS: u64 = 10_000;
 /// After a wrong receipt, or when we are not known there.
 pub(super) const DISTRUST_BACKOFF: Backoff = Backoff { first_ms: 1_800_000, most_ms: 14_400_000 };
@@ -38,7 +39,8 @@ impl Placing {
                 Link::Connecting { deadline } => Some(deadline),
                 Link::Up { rest_until } => (rest_until > self.now).then_some(rest_until),
             };
-            [link, holder.ask_refused_at.filter(|_| !holder.refused.is_empty())]
+            let ask_refused_at = holder.ask_refused_at.filter(|_| !holder.refused.is_empty());
+            [link, ask_refused_at, holder.heard_meanwhile.then_some(holder.heard_until)]
         });
         orders.chain(holders.flatten()).chain(self.bring_back_at()).min()
     }
@@ -79,6 +81,7 @@ impl Placing {
 
     /// Orders all that can be ordered now.
     pub(super) fn schedule(&mut self) {
+        self.answer_late_calls();
         self.bring_one_back();
         let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
         for holder in &holders {
@@ -226,6 +229,7 @@ impl Placing {
             // One failure of many orders at once counts once.
             return;
         }
+        holder.rests_for_room = backoff == NO_ROOM_BACKOFF;
         holder.failures = holder.failures.saturating_add(1);
         let until = now.after_ms(backoff.wait_ms(holder.failures, &id));
         match &mut holder.link {

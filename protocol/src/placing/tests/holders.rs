@@ -136,3 +136,128 @@ fn a_holder_that_calls_is_waited_for_no_longer() {
     driven.give(Input::HolderHeard { holder });
     assert!(driven.has_said(&connect), "and now it need not");
 }
+
+/// Refuses every offer that is there, as a whole.
+fn fail_offers(driven: &mut Driven, refusal: Refusal) -> usize {
+    let orders: Vec<OrderId> = std::mem::take(&mut driven.offers).into_keys().collect();
+    for order in &orders {
+        driven.give(Input::OfferFailed { order: *order, refusal: Some(refusal) });
+    }
+    orders.len()
+}
+
+// PLACE-21
+#[test]
+fn a_call_soon_after_another_is_answered_a_little_later_and_many_count_once() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.store(9, PackClass::Data);
+    driven.answer_offers(|_, _| Claim::Refused(Refusal::Quota));
+    let (holder, connect) = (holder(1), Output::Connect { holder: holder(1) });
+    driven.give(Input::HolderHeard { holder });
+    driven.connect(1);
+    driven.answer_offers(|_, _| Claim::Refused(Refusal::Quota));
+    driven.said.clear();
+
+    // It came up, and a second later its user gives more room.
+    for ms in [1_000, 2_000, 3_000] {
+        driven.ms = ms;
+        driven.give(Input::HolderHeard { holder });
+    }
+    assert!(!driven.has_said(&connect), "not at once");
+    driven.pass_time_until(|driven| driven.has_said(&connect));
+    assert_eq!(driven.ms, 10_000, "and not as late as it would be asked anyway");
+    driven.connect(1);
+    driven.answer_offers(|_, _| Claim::Refused(Refusal::Quota));
+    driven.said.clear();
+    driven.ms = 30_000;
+    driven.give(Input::TimePassed);
+    assert!(!driven.has_said(&connect), "three calls, one answer");
+
+    // One that left meanwhile is called, as after any call.
+    driven.give(Input::HolderHeard { holder });
+    driven.connect(1);
+    driven.want_all();
+    driven.ms += 1;
+    driven.give(Input::HolderHeard { holder });
+    for _ in 0..6 {
+        driven.give(Input::HolderLost { holder });
+        driven.give(Input::HolderConnected { holder, granted_bytes: 0 });
+    }
+    driven.give(Input::HolderLost { holder });
+    driven.said.clear();
+    driven.pass_time_until(|driven| driven.has_said(&connect));
+    assert_eq!(driven.ms, 40_000);
+}
+
+// PLACE-21
+#[test]
+fn an_offer_refused_as_a_whole_for_want_of_room_is_made_again_after_a_call() {
+    for refusal in [Refusal::Quota, Refusal::Full] {
+        let mut driven = Driven::new(&[(1, "a")], fixed(1));
+        driven.store(9, PackClass::Data);
+        fail_offers(&mut driven, refusal);
+        driven.said.clear();
+        let (holder, connect) = (holder(1), Output::Connect { holder: holder(1) });
+        driven.give(Input::HolderHeard { holder });
+        assert!(driven.has_said(&connect), "it may have room now");
+        driven.give(Input::HolderConnected { holder, granted_bytes: 0 });
+        assert!(driven.offers.is_empty(), "it has none");
+        driven.connect(1);
+        driven.want_all();
+        assert_eq!(driven.uploads.len(), 1);
+    }
+}
+
+// PLACE-21
+#[test]
+fn no_call_and_no_greeting_ends_a_rest_that_is_not_for_want_of_room() {
+    let receipt = receipt(holder(1), shard(7));
+    let wrong_and_full = vec![Claim::Kept(receipt), Claim::Refused(Refusal::Quota)];
+    let rests: [fn(&mut Driven, Vec<Claim>); 3] = [
+        |driven, _| _ = fail_offers(driven, Refusal::Busy),
+        |driven, _| _ = fail_offers(driven, Refusal::Forbidden),
+        |driven, claims| {
+            let (order, _) = driven.offers.pop_first().expect("it was offered both");
+            driven.give(Input::OfferAnswered { order, claims });
+        },
+    ];
+    for rest in rests {
+        let mut driven = Driven::new(&[], fixed(1));
+        for seed in [8, 9] {
+            driven.store(seed, PackClass::Data);
+        }
+        driven.give(known(1, "a", Acquaintance::Granted));
+        driven.connect(1);
+        rest(&mut driven, wrong_and_full.clone());
+        driven.give(Input::HolderHeard { holder: holder(1) });
+        driven.connect(1);
+        assert!(driven.offers.is_empty(), "it rests");
+    }
+}
+
+// PLACE-21
+#[test]
+fn who_calls_all_the_time_is_offered_no_more_than_one_call_in_ten_seconds_would() {
+    for as_a_whole in [false, true] {
+        let mut driven = Driven::new(&[(1, "a")], fixed(1));
+        driven.store(9, PackClass::Data);
+        let (mut offers, mut connects) = (0, 0);
+        for ms in (0..600_000).step_by(250) {
+            driven.ms = ms;
+            driven.give(Input::HolderHeard { holder: holder(1) });
+            let ordered = std::mem::take(&mut driven.said);
+            if ordered.contains(&Output::Connect { holder: holder(1) }) {
+                connects += 1;
+                driven.connect(1);
+            }
+            if as_a_whole {
+                offers += fail_offers(&mut driven, Refusal::Full);
+            } else {
+                offers += driven.offers.len();
+                driven.answer_offers(|_, _| Claim::Refused(Refusal::Full));
+            }
+        }
+        assert!(connects <= 61, "{connects} in ten minutes");
+        assert!(offers <= 61, "{offers} in ten minutes");
+    }
+}
