@@ -186,8 +186,9 @@ impl Placing {
         if !matches!(self.orders.get(&order), Some(Order::Offer { .. })) {
             return;
         }
-        if let Some((id, _)) = self.end_order(order) {
+        if let Some((id, roots)) = self.end_order(order) {
             self.holder_refused(id, refusal.unwrap_or(Refusal::Internal));
+            self.reconsider_each(&roots);
         }
     }
 
@@ -196,7 +197,8 @@ impl Placing {
         let right_count = roots.len() == claims.len();
         let Some((id, roots)) = self.end_order(order) else { return };
         if !right_count {
-            return self.blame(id, Fault::WrongCount, None);
+            self.blame(id, Fault::WrongCount, None);
+            return self.reconsider_each(&roots);
         }
         for (root, claim) in roots.into_iter().zip(claims) {
             self.claimed(id, root, claim);
@@ -330,7 +332,7 @@ impl Placing {
                 pack.missed = true;
             }
             self.outputs.push_back(Output::LocalLost { root });
-            self.note_if_short(root);
+            self.reconsider(root);
             self.note_if_nowhere(root);
         }
     }
@@ -373,6 +375,7 @@ impl Placing {
             self.set_custody(id, root, Custody::Unasked);
             let condition = self.holders.get(&id).map(|holder| holder.condition);
             self.rest(id, FAILURE_BACKOFF, condition.unwrap_or(Condition::Away));
+            self.reconsider(root);
         }
     }
 

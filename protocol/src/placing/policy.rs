@@ -110,6 +110,13 @@ impl Placing {
         self.note_if_short(root);
     }
 
+    /// Looks at packs again that a holder gave back: one that rests is not waited for.
+    pub(super) fn reconsider_each(&mut self, roots: &[ShardRoot]) {
+        for root in roots {
+            self.reconsider(*root);
+        }
+    }
+
     /// Whether a holder that can be reached now is still expected to take this metadata pack.
     fn is_awaited(&self, pack: &Pack) -> bool {
         pack.custody.iter().any(|(id, custody)| {

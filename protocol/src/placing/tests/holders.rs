@@ -261,3 +261,59 @@ fn who_calls_all_the_time_is_offered_no_more_than_one_call_in_ten_seconds_would(
         assert!(offers <= 61, "{offers} in ten minutes");
     }
 }
+
+/// Two holders; the first keeps metadata pack 9, the second has it as `at_second` left it, with an
+/// upload of pack 8 under way.
+fn kept_at_one_awaited_at_the_other(at_second: impl Fn(&mut Driven)) -> Driven {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(1));
+    driven.store(8, PackClass::Metadata);
+    driven.want_all();
+    driven.store(9, PackClass::Metadata);
+    let (first, offer) = driven.offers.pop_first().expect("offered to both");
+    assert_eq!(offer.0, holder(1));
+    at_second(&mut driven);
+    driven.give(Input::OfferAnswered { order: first, claims: vec![Claim::Wanted] });
+    let to_first =
+        |(_, (by, of)): &(&OrderId, &(DeviceId, ShardRef))| *by == holder(1) && *of == shard(9);
+    let order = *driven.uploads.iter().find(to_first).expect("it is sent").0;
+    driven.uploads.remove(&order);
+    let upload = Upload::Stored(receipt(holder(1), shard(9)));
+    driven.give(Input::UploadEnded { order, upload });
+    driven.keep(holder(1), shard(9));
+    assert!(!driven.machine.is_safe(&shard(9).root), "the second may take it in a moment");
+    driven
+}
+
+/// The upload of pack 8 to the second holder fails: it rests.
+fn fail_at_second(driven: &mut Driven) {
+    let to_second =
+        |(_, (by, of)): &(&OrderId, &(DeviceId, ShardRef))| *by == holder(2) && *of == shard(8);
+    let order = *driven.uploads.iter().find(to_second).expect("it is under way").0;
+    driven.give(Input::UploadEnded { order, upload: Upload::Refused(Refusal::Busy) });
+}
+
+#[test]
+fn nobody_waits_for_what_a_resting_holder_gave_back() {
+    let root = shard(9).root;
+    for claims in [None, Some(vec![])] {
+        let mut driven = kept_at_one_awaited_at_the_other(|_| {});
+        fail_at_second(&mut driven);
+        let (order, _) = driven.offers.pop_first().expect("the offer is open");
+        driven.give(match claims {
+            None => Input::OfferFailed { order, refusal: None },
+            Some(claims) => Input::OfferAnswered { order, claims },
+        });
+        assert!(driven.machine.is_safe(&root), "an offer without an answer");
+    }
+
+    let mut driven = kept_at_one_awaited_at_the_other(|driven| {
+        driven.answer_offers(|by, shard| Claim::Kept(receipt(by, shard)));
+    });
+    fail_at_second(&mut driven);
+    driven.give(Input::ReceiptNotKept { holder: holder(2), root });
+    assert!(driven.machine.is_safe(&root), "a receipt that was not kept");
+
+    let mut driven = kept_at_one_awaited_at_the_other(Driven::want_all);
+    driven.give(Input::PackLost { root });
+    assert!(driven.machine.is_safe(&root), "what is not here cannot be sent");
+}
