@@ -50,6 +50,7 @@ mod holder;
 mod pack;
 mod policy;
 mod scheduling;
+mod sites;
 mod status;
 
 pub use holder::{Acquaintance, Condition, Site};
@@ -60,7 +61,7 @@ pub use status::{Blocked, HolderStatus, Status};
 use bringing::Bringing;
 use heads::Heads;
 use holder::Holder;
-use pack::{Key, Pack};
+use pack::Pack;
 
 /// What a holder said of one shard, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -429,10 +430,16 @@ pub struct Placing {
     /// Bytes of data packs that are here: the spool.
     spool_bytes: u64,
     holders: BTreeMap<DeviceId, Holder>,
+    /// How many distinct sites they are on.
+    sites: usize,
     heads: Heads,
     bringing: Bringing,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
+    /// Something changed that may let an upload start.
+    uploads_due: bool,
+    /// When orders were last looked for.
+    scheduled: Instant,
     outputs: VecDeque<Output>,
 }
 
@@ -450,10 +457,13 @@ impl Placing {
             packs_seen: 0,
             spool_bytes: 0,
             holders: BTreeMap::new(),
+            sites: 0,
             heads: Heads::default(),
             bringing: Bringing::default(),
             orders: BTreeMap::new(),
             numbers: OrderNumbers::default(),
+            uploads_due: false,
+            scheduled: Instant::default(),
             outputs: VecDeque::new(),
         };
         placing.copies = placing.copies_wanted();
@@ -463,6 +473,15 @@ impl Placing {
     /// Takes one input. `now` never goes back; early, late and repeated inputs do no harm.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
+        // These alone let no upload start; what comes of them may, see `uploads_due`.
+        let is_idle = matches!(
+            input,
+            Input::TimePassed
+                | Input::HolderHeard { .. }
+                | Input::HolderLost { .. }
+                | Input::UploadProgressed { .. }
+        );
+        self.uploads_due |= !is_idle;
         let frees_nothing = matches!(input, Input::UploadProgressed { .. });
         match input {
             Input::PackStored { shard, class } => self.pack_stored(shard, class),
@@ -580,10 +599,6 @@ impl Placing {
     /// Whether a pack meets the policy. A head is safe when all of its packs are.
     pub fn is_safe(&self, root: &ShardRoot) -> bool {
         self.packs.get(root).is_some_and(|pack| pack.safe)
-    }
-
-    fn key(&self, root: ShardRoot) -> Option<Key> {
-        self.packs.get(&root).map(|pack| (pack.seq, root))
     }
 }
 

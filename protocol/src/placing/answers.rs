@@ -37,6 +37,7 @@ impl Placing {
             }
             self.holders.insert(id, holder);
         }
+        self.number_sites();
         self.reconsider_all();
     }
 
@@ -48,6 +49,7 @@ impl Placing {
             }
         }
         self.holders.remove(&id);
+        self.number_sites();
         let mut forsaken = Vec::new();
         for (root, pack) in &mut self.packs {
             let had = pack.custody.remove(&id);
@@ -136,9 +138,11 @@ impl Placing {
     pub(super) fn holder_lost(&mut self, id: DeviceId) {
         let now = self.now;
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if matches!(holder.link, Link::Down { .. }) {
-            return;
-        }
+        let was_up = match holder.link {
+            Link::Down { .. } => return,
+            Link::Connecting { .. } => false,
+            Link::Up { .. } => true,
+        };
         holder.failures = holder.failures.saturating_add(1);
         let wait_ms = FAILURE_BACKOFF.wait_ms(holder.failures, &id);
         holder.link = Link::Down { retry_at: now.after_ms(wait_ms) };
@@ -151,12 +155,17 @@ impl Placing {
         if is_silent {
             self.acquaint(id, Acquaintance::Silent);
         }
-        self.release_awaited(id);
+        // Of a call in vain nobody expected anything.
+        if was_up {
+            self.uploads_due = true;
+            self.release_awaited(id);
+        }
     }
 
     /// Takes an order off the books; its packs are to be asked about again, for a lost answer may
     /// have been a receipt.
     pub(super) fn end_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
+        self.uploads_due = true;
         let (id, roots) = match self.orders.remove(&order)? {
             Order::Offer { holder, roots, .. } => (holder, roots),
             Order::Upload { holder, root, .. } => (holder, vec![root]),
@@ -260,14 +269,15 @@ impl Placing {
 
     /// Moves a pack to the queue of a holder that fits its new custody.
     fn set_custody(&mut self, id: DeviceId, root: ShardRoot, custody: Custody) {
-        let Some(key) = self.key(root) else { return };
-        if let Some(holder) = self.holders.get_mut(&id) {
-            holder.leave_queues(&key);
+        let (Some(pack), Some(holder)) = (self.packs.get_mut(&root), self.holders.get_mut(&id))
+        else {
+            return;
+        };
+        holder.leave_queues(&(pack.seq, root));
+        if pack.matters() {
+            holder.enqueue(pack, &custody);
         }
-        if let Some(pack) = self.packs.get_mut(&root) {
-            pack.custody.insert(id, custody);
-        }
-        self.requeue(root);
+        pack.custody.insert(id, custody);
     }
 
     fn no_room(&mut self, id: DeviceId, root: ShardRoot, condition: Condition) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Order, Output, Placing, Site, scheduling::FAILURE_BACKOFF};
+use super::{Order, Output, Placing, holder::Holder, scheduling::FAILURE_BACKOFF};
 use crate::{
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
@@ -34,6 +34,11 @@ impl Heads {
     /// Numbers of the heads that wait, and how many packs each lacks.
     pub(super) fn lacking(&self) -> BTreeMap<u64, usize> {
         self.waiting.iter().map(|(seq, head)| (*seq, head.missing.len())).collect()
+    }
+
+    /// Whether a holder may hold and does not have the newest head that is safe.
+    pub(super) const fn are_lacking(&self, at: &Holder) -> bool {
+        at.acquaintance.may_hold() && at.head_seq < self.safe_seq
     }
 
     pub(super) const fn published_seq(&self) -> u64 {
@@ -121,10 +126,7 @@ impl Placing {
 
     /// Whether this holder should be given a head.
     pub(super) fn lacks_head(&self, id: DeviceId) -> bool {
-        let safe_seq = self.heads.safe_seq;
-        self.holders
-            .get(&id)
-            .is_some_and(|holder| holder.acquaintance.may_hold() && holder.head_seq < safe_seq)
+        self.holders.get(&id).is_some_and(|holder| self.heads.are_lacking(holder))
     }
 
     pub(super) fn push_to(&mut self, id: DeviceId) {
@@ -164,13 +166,10 @@ impl Placing {
 
     pub(super) fn publish_if_held(&mut self) {
         let seq = self.heads.safe_seq;
-        let sites: BTreeSet<&Site> = self
-            .holders
-            .values()
-            .filter(|holder| holder.head_seq >= seq)
-            .map(|holder| &holder.site)
-            .collect();
-        if seq > self.heads.published_seq && sites.len() >= self.copies {
+        if seq <= self.heads.published_seq {
+            return;
+        }
+        if self.sites_of_holders(|holder| holder.head_seq >= seq) >= self.copies {
             self.heads.published_seq = seq;
             self.heads.settled.retain(|settled, _| *settled >= seq);
             self.outputs.push_back(Output::HeadPublished { seq });

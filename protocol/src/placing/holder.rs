@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::pack::Key;
+use super::pack::{Custody, Key, Pack};
 use crate::{order::OrderId, time::Instant};
 
 /// A household: the unit that fails together. Two holders of one site count as one copy.
@@ -97,6 +97,8 @@ pub(super) enum Link {
 #[derive(Debug, Clone)]
 pub(super) struct Holder {
     pub(super) site: Site,
+    /// Place of its site among those of all holders.
+    pub(super) site_number: usize,
     pub(super) link: Link,
     pub(super) condition: Condition,
     pub(super) acquaintance: Acquaintance,
@@ -130,6 +132,7 @@ impl Holder {
     pub(super) fn new(site: Site, acquaintance: Acquaintance) -> Self {
         Self {
             site,
+            site_number: 0,
             link: Link::Down { retry_at: Instant::default() },
             condition: Condition::Away,
             acquaintance,
@@ -162,6 +165,17 @@ impl Holder {
 
     pub(super) const fn has_granted(&self) -> bool {
         matches!(self.acquaintance, Acquaintance::Granted)
+    }
+
+    /// Puts a pack that matters into the queue that fits how far it is with this holder.
+    pub(super) fn enqueue(&mut self, pack: &Pack, custody: &Custody) {
+        let key = (pack.seq, pack.shard.root);
+        match custody {
+            Custody::Unasked => self.unasked.insert(key),
+            Custody::Wanted => pack.here && self.wanted.insert(key),
+            Custody::Refused => self.refused.insert(key),
+            Custody::Asked | Custody::Uploading(_) | Custody::Keeping | Custody::Kept => false,
+        };
     }
 
     pub(super) fn leave_queues(&mut self, key: &Key) {

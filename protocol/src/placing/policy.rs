@@ -4,12 +4,10 @@
 //! root, so packs spread evenly and there are only as many combinations of holders as there are
 //! sites: few combinations of losses are fatal.
 
-use std::collections::BTreeSet;
-
 use super::{
-    Output, Placing, Site,
-    holder::Holder,
+    Output, Placing,
     pack::{Custody, Pack},
+    sites::SiteSet,
 };
 use crate::{
     ids::{DeviceId, ShardRoot},
@@ -50,12 +48,6 @@ impl Placing {
         self.sites_of_holders(|holder| holder.acquaintance.counts())
     }
 
-    /// Number of distinct sites of the holders that satisfy `test`.
-    pub(super) fn sites_of_holders(&self, test: impl Fn(&Holder) -> bool) -> usize {
-        let holders = self.holders.values().filter(|holder| test(holder));
-        holders.map(|holder| &holder.site).collect::<BTreeSet<&Site>>().len()
-    }
-
     pub(super) fn copies_wanted(&self) -> usize {
         match self.policy.copies {
             Copies::Auto => self.sites_known().clamp(1, COPIES_AUTO_MAX),
@@ -74,16 +66,12 @@ impl Placing {
     }
 
     /// Distinct sites whose holders satisfy `test` for this pack.
-    pub(super) fn sites_where(
-        &self,
-        pack: &Pack,
-        test: impl Fn(&Custody) -> bool,
-    ) -> BTreeSet<&Site> {
+    pub(super) fn sites_where(&self, pack: &Pack, test: impl Fn(&Custody) -> bool) -> SiteSet {
         pack.custody
             .iter()
             .filter(|(_, custody)| test(custody))
             .filter_map(|(holder, _)| self.holders.get(holder))
-            .map(|holder| &holder.site)
+            .map(|holder| holder.site_number)
             .collect()
     }
 
@@ -155,6 +143,7 @@ impl Placing {
 
     /// Looks at every pack again: policy or sites changed.
     pub(super) fn reconsider_all(&mut self) {
+        self.uploads_due = true;
         self.copies = self.copies_wanted();
         let roots: Vec<ShardRoot> = self.packs.keys().copied().collect();
         for root in roots {
@@ -167,14 +156,9 @@ impl Placing {
     pub(super) fn requeue(&mut self, root: ShardRoot) {
         let Some(pack) = self.packs.get(&root).filter(|pack| pack.matters()) else { return };
         for (id, custody) in &pack.custody {
-            let Some(holder) = self.holders.get_mut(id) else { continue };
-            let key = (pack.seq, root);
-            match custody {
-                Custody::Unasked => holder.unasked.insert(key),
-                Custody::Wanted => pack.here && holder.wanted.insert(key),
-                Custody::Refused => holder.refused.insert(key),
-                Custody::Asked | Custody::Uploading(_) | Custody::Keeping | Custody::Kept => false,
-            };
+            if let Some(holder) = self.holders.get_mut(id) {
+                holder.enqueue(pack, custody);
+            }
         }
     }
 
@@ -185,16 +169,8 @@ impl Placing {
         }
         let covered = self.sites_where(pack, Custody::covers);
         let mut missing = self.bar(pack).saturating_sub(covered.len());
-        let mut sites: Vec<&Site> = self
-            .holders
-            .values()
-            .map(|holder| &holder.site)
-            .collect::<BTreeSet<&Site>>()
-            .into_iter()
-            .collect();
-        let start = spread(pack.shard.root, sites.len());
-        sites.rotate_left(start);
-        for site in sites {
+        let start = spread(pack.shard.root, self.sites);
+        for site in (start..self.sites).chain(0..start) {
             if missing == 0 {
                 return false;
             }
@@ -213,20 +189,20 @@ impl Placing {
 
     /// The holder of `site` that should take this pack: one that can be reached and has not
     /// refused, the choice among several given by the root.
-    fn planned_at(&self, pack: &Pack, site: &Site) -> Option<DeviceId> {
-        let fit: Vec<DeviceId> = self
+    fn planned_at(&self, pack: &Pack, site: usize) -> Option<DeviceId> {
+        let fit = self
             .holders
             .iter()
-            .filter(|(_, holder)| holder.site == *site && holder.is_available(self.now))
+            .filter(|(_, holder)| holder.site_number == site && holder.is_available(self.now))
             .filter(|(id, _)| {
                 matches!(
                     pack.custody.get(id),
                     Some(Custody::Unasked | Custody::Asked | Custody::Wanted)
                 )
             })
-            .map(|(id, _)| *id)
-            .collect();
-        fit.get(spread(pack.shard.root, fit.len())).copied()
+            .map(|(id, _)| *id);
+        let chosen = spread(pack.shard.root, fit.clone().count());
+        fit.clone().nth(chosen)
     }
 }
 

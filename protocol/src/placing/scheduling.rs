@@ -2,7 +2,7 @@
 
 use super::{
     Condition, Order, Output, Placing,
-    holder::Link,
+    holder::{Holder, Link},
     pack::{Custody, Key, Pack},
 };
 use crate::{
@@ -31,9 +31,9 @@ impl Placing {
     /// When to come back with `TimePassed` at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let orders = self.orders.values().map(Order::deadline);
-        let holders = self.holders.iter().flat_map(|(id, holder)| {
+        let holders = self.holders.values().flat_map(|holder| {
             let queued = !(holder.unasked.is_empty() && holder.wanted.is_empty());
-            let busy = queued || self.lacks_head(*id);
+            let busy = queued || self.heads.are_lacking(holder);
             let link = match holder.link {
                 Link::Down { retry_at } => busy.then_some(retry_at),
                 Link::Connecting { deadline } => Some(deadline),
@@ -82,6 +82,11 @@ impl Placing {
     /// Orders all that can be ordered now.
     pub(super) fn schedule(&mut self) {
         self.answer_late_calls();
+        if self.has_rest_ended() {
+            self.uploads_due = true;
+            self.look_at_short_packs();
+        }
+        self.scheduled = self.now;
         self.bring_one_back();
         let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
         for holder in &holders {
@@ -90,10 +95,29 @@ impl Placing {
             self.push_to(*holder);
             self.offer_to(*holder);
         }
-        // One upload for each holder in turn, so that no holder takes all the places.
+        if std::mem::take(&mut self.uploads_due) {
+            self.start_uploads(&holders);
+        }
+    }
+
+    /// Whether a holder may be given orders again that rested when they were last looked for.
+    fn has_rest_ended(&self) -> bool {
+        let (before, now) = (self.scheduled, self.now);
+        let ended = |holder: &Holder| matches!(holder.link, Link::Up { rest_until } if before < rest_until && rest_until <= now);
+        self.holders.values().any(ended)
+    }
+
+    /// One for each holder in turn, so that no holder takes all the places.
+    fn start_uploads(&mut self, holders: &[DeviceId]) {
+        let mut places = UPLOADS_TOTAL_MAX.saturating_sub(self.uploads_total());
         loop {
-            let started = holders.iter().filter(|holder| self.upload_one(**holder)).count();
-            if started == 0 {
+            let before = places;
+            for holder in holders {
+                if places > 0 && self.upload_one(*holder) {
+                    places -= 1;
+                }
+            }
+            if places == before {
                 return;
             }
         }
@@ -106,6 +130,7 @@ impl Placing {
             return;
         }
         holder.ask_refused_at = None;
+        self.uploads_due = true;
         let again = std::mem::take(&mut holder.refused);
         for (_, root) in &again {
             if let Some(pack) = self.packs.get_mut(root) {
@@ -184,9 +209,6 @@ impl Placing {
 
     /// Starts one upload to this holder if there is one to start.
     fn upload_one(&mut self, id: DeviceId) -> bool {
-        if self.uploads_total() >= UPLOADS_TOTAL_MAX {
-            return false;
-        }
         self.prune(id);
         let Some(holder) = self.holders.get(&id) else { return false };
         if holder.uploads >= UPLOADS_PER_HOLDER_MAX || !holder.is_available(self.now) {
@@ -229,6 +251,7 @@ impl Placing {
             // One failure of many orders at once counts once.
             return;
         }
+        self.uploads_due = true;
         holder.rests_for_room = backoff == NO_ROOM_BACKOFF;
         holder.failures = holder.failures.saturating_add(1);
         let until = now.after_ms(backoff.wait_ms(holder.failures, &id));
