@@ -39,18 +39,18 @@ macro_rules! id {
                 text
             }
 
-            const fn front(&self) -> u64 {
-                let [a, b, c, d, e, f, g, h, ..] = self.0;
-                u64::from_be_bytes([a, b, c, d, e, f, g, h])
+            /// As four numbers, which are ordered as the bytes are.
+            fn numbers(&self) -> impl Iterator<Item = u64> {
+                self.0.as_chunks().0.iter().map(|bytes| u64::from_be_bytes(*bytes))
             }
         }
 
         impl Ord for $name {
-            /// As the bytes: one comparison of numbers tells nearly all names apart, and every look
-            /// into a map of packs or devices makes a dozen of them.
+            /// As the bytes. The first number tells nearly all names apart, and every look into a map of
+            /// packs or devices makes a dozen comparisons.
             #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
-                self.front().cmp(&other.front()).then_with(|| self.0.cmp(&other.0))
+                self.numbers().cmp(other.numbers())
             }
         }
 
