@@ -88,16 +88,31 @@ impl Placing {
         }
         self.scheduled = self.now;
         self.bring_one_back();
-        let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
-        for holder in &holders {
-            self.ask_refused_again(*holder);
-            self.connect_if_needed(*holder);
-            self.push_to(*holder);
-            self.offer_to(*holder);
+        let due = |(id, holder): (&DeviceId, &Holder)| self.is_due(holder).then_some(*id);
+        let due: Vec<DeviceId> = self.holders.iter().filter_map(due).collect();
+        for holder in due {
+            self.ask_refused_again(holder);
+            self.connect_if_needed(holder);
+            self.push_to(holder);
+            self.offer_to(holder);
         }
         if std::mem::take(&mut self.uploads_due) {
-            self.start_uploads(&holders);
+            self.start_uploads();
         }
+    }
+
+    /// Whether there may be something to order of this holder, uploads aside.
+    fn is_due(&self, holder: &Holder) -> bool {
+        let by_link = match holder.link {
+            Link::Down { retry_at } => retry_at <= self.now,
+            Link::Connecting { .. } => false,
+            Link::Up { .. } => {
+                let offer = holder.offer.is_none() && !holder.unasked.is_empty();
+                let push = holder.push.is_none() && self.heads.are_lacking(holder);
+                (offer || push) && holder.is_available(self.now)
+            }
+        };
+        by_link || holder.ask_refused_at.is_some_and(|at| at <= self.now)
     }
 
     /// Whether a holder may be given orders again that rested when they were last looked for.
@@ -108,11 +123,12 @@ impl Placing {
     }
 
     /// One for each holder in turn, so that no holder takes all the places.
-    fn start_uploads(&mut self, holders: &[DeviceId]) {
+    fn start_uploads(&mut self) {
+        let holders: Vec<DeviceId> = self.holders.keys().copied().collect();
         let mut places = UPLOADS_TOTAL_MAX.saturating_sub(self.uploads_total());
         loop {
             let before = places;
-            for holder in holders {
+            for holder in &holders {
                 if places > 0 && self.upload_one(*holder) {
                     places -= 1;
                 }
