@@ -142,6 +142,17 @@ pub struct SignedHead {
     hash: HeadHash,
 }
 
+/// A head that was checked against the log of its vault. [`SignedHead::verified`] alone makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedHead(SignedHead);
+
+impl VerifiedHead {
+    /// The head.
+    pub const fn head(&self) -> &SignedHead {
+        &self.0
+    }
+}
+
 impl Claims {
     /// Summarises these packs; order and repetition do not matter.
     pub fn of(shards: impl IntoIterator<Item = ShardRef>) -> Self {
@@ -227,6 +238,15 @@ impl SignedHead {
         }
         let valid = verify(sign::HEAD, &body.device, &cbor::encode(body), &self.signature);
         if valid { Ok(()) } else { Err(HeadError::Signature) }
+    }
+
+    /// Checks it as [`verify`](Self::verify) does, and says so by its type.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verified(self, log: &DeviceLog) -> Result<VerifiedHead, HeadError> {
+        self.verify(log)?;
+        Ok(VerifiedHead(self))
     }
 
     /// The bytes, as received or signed.

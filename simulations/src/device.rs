@@ -98,11 +98,11 @@ impl Here<'_> {
     }
 
     pub(crate) fn commit(&mut self, ticket: Ticket) {
-        self.disk.commit(ticket, &self.shared.logs());
+        self.disk.commit(ticket);
     }
 
     pub(crate) fn write_now(&mut self, write: crate::disk::Write) {
-        self.disk.write_now(write, &self.shared.logs());
+        self.disk.write_now(write);
     }
 }
 
@@ -200,8 +200,7 @@ impl Device {
         self.power = Power::Off;
         self.asleep_until = None;
         self.crash_in = None;
-        let logs = shared.logs();
-        if self.disk.crash(&mut self.dice, &logs) > 0 {
+        if self.disk.crash(&mut self.dice) > 0 {
             shared.saw("unsynced write lost");
         }
     }

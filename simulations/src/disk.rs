@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
     fetching::Ranges,
-    head::{HeadBook, Offered, SignedHead},
+    head::{HeadBook, SignedHead, VerifiedHead},
     holding::Row,
     ids::ShardRoot,
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
-    log::DeviceLog,
 };
 
 use crate::dice::Dice;
@@ -80,7 +79,7 @@ pub(crate) enum Write {
     Receipt(usize, ShardRoot),
     OwnHead(SignedHead, Vec<ShardRoot>),
     Held(usize, u64),
-    Head(usize, SignedHead),
+    Head(usize, VerifiedHead),
 }
 
 /// Number of a write that is not durable yet.
@@ -106,10 +105,10 @@ impl Disk {
         self.tickets
     }
 
-    /// Makes a write durable. `logs` are those of the vaults, for heads.
-    pub(crate) fn commit(&mut self, ticket: Ticket, logs: &[&DeviceLog]) {
+    /// Makes a write durable.
+    pub(crate) fn commit(&mut self, ticket: Ticket) {
         if let Some(write) = self.pending.remove(&ticket) {
-            self.apply(write, logs);
+            self.apply(write);
         }
     }
 
@@ -118,11 +117,11 @@ impl Disk {
         self.pending.remove(&ticket);
     }
 
-    pub(crate) fn write_now(&mut self, write: Write, logs: &[&DeviceLog]) {
-        self.apply(write, logs);
+    pub(crate) fn write_now(&mut self, write: Write) {
+        self.apply(write);
     }
 
-    fn apply(&mut self, write: Write, logs: &[&DeviceLog]) {
+    fn apply(&mut self, write: Write) {
         match write {
             Write::File(root, file) => {
                 self.remove_file(root);
@@ -154,9 +153,7 @@ impl Disk {
                 *held = seq.max(*held);
             }
             Write::Head(vault, head) => {
-                let book = self.image.books.entry(vault).or_default();
-                let offered = book.offer(logs[vault], head);
-                debug_assert!(!matches!(offered, Offered::Invalid(_)), "checked before");
+                self.image.books.entry(vault).or_default().take(head);
             }
         }
     }
@@ -168,11 +165,11 @@ impl Disk {
     }
 
     /// Power fails. Returns how many writes were lost.
-    pub(crate) fn crash(&mut self, dice: &mut Dice, logs: &[&DeviceLog]) -> usize {
+    pub(crate) fn crash(&mut self, dice: &mut Dice) -> usize {
         let mut lost = 0;
         for write in std::mem::take(&mut self.pending).into_values() {
             if dice.chance(40) {
-                self.apply(write, logs);
+                self.apply(write);
             } else {
                 lost += 1;
             }

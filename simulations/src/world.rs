@@ -1,10 +1,13 @@
 //! The world: clock, queue, devices; what happens next, and to whom.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use larder_protocol::{
-    ids::{DeviceId, ShardRoot},
-    log::DeviceLog,
+    head::{HeadError, SignedHead, VerifiedHead},
+    ids::{DeviceId, HeadHash, ShardRoot},
     time::{Instant, Timestamp},
 };
 
@@ -95,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) healed: bool,
     /// Links that somebody wants to have; dialled once the step is over.
     pub(crate) wanted: Vec<Link>,
+    /// Heads that were checked.
+    verified: BTreeMap<HeadHash, VerifiedHead>,
 }
 
 impl Shared {
@@ -112,8 +117,20 @@ impl Shared {
         Timestamp(true_s.saturating_add_signed(off_s))
     }
 
-    pub(crate) fn logs(&self) -> Vec<&DeviceLog> {
-        self.circle.vaults.iter().map(|vault| &vault.log).collect()
+    /// Checks a head, once for all devices: each of them would come to the same, for a vault has one
+    /// log here and it does not change.
+    pub(crate) fn check_head(
+        &mut self,
+        vault: usize,
+        head: &SignedHead,
+    ) -> Result<VerifiedHead, HeadError> {
+        let known = self.verified.get(&head.hash()).filter(|known| known.head() == head);
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let checked = head.clone().verified(&self.circle.vaults[vault].log)?;
+        self.verified.insert(head.hash(), checked.clone());
+        Ok(checked)
     }
 
     pub(crate) fn tell_holder(&mut self, line: Line, message: ToHolder) {
@@ -149,7 +166,7 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     /// The devices of the circle, then those that recover.
     pub(crate) devices: Vec<Device>,
-    pub(crate) images: std::collections::BTreeMap<usize, crate::disk::Image>,
+    pub(crate) images: BTreeMap<usize, crate::disk::Image>,
     trace: blake3::Hasher,
     pub(crate) events: u64,
     pub(crate) verbose: bool,
@@ -171,12 +188,13 @@ impl World {
             model: Model::default(),
             healed: false,
             wanted: Vec::new(),
+            verified: BTreeMap::new(),
         };
         let mut world = Self {
             shared,
             scenario,
             devices,
-            images: std::collections::BTreeMap::new(),
+            images: BTreeMap::new(),
             trace: blake3::Hasher::new(),
             events: 0,
             verbose,

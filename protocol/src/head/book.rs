@@ -13,7 +13,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use thiserror::Error;
 
-use super::{HeadError, Seen, SignedHead};
+use super::{HeadError, Seen, SignedHead, VerifiedHead};
 use crate::{ids::DeviceId, limits::HEADS_OF_DEVICE_MAX, log::DeviceLog};
 
 /// Heads kept of a forked device beside the two that prove the fork.
@@ -74,9 +74,14 @@ struct Fork {
 impl HeadBook {
     /// Takes a head from anybody, after checking it against the vault's log.
     pub fn offer(&mut self, log: &DeviceLog, head: SignedHead) -> Offered {
-        if let Err(error) = head.verify(log) {
-            return Offered::Invalid(error);
+        match head.verified(log) {
+            Ok(head) => self.take(head),
+            Err(error) => Offered::Invalid(error),
         }
+    }
+
+    /// Takes a head that was checked against the vault's log before; never `Invalid`.
+    pub fn take(&mut self, VerifiedHead(head): VerifiedHead) -> Offered {
         let device = head.body().device;
         let (kept, offered) = match self.devices.remove(&device) {
             None => (Kept::One(head), Offered::Taken),

@@ -250,10 +250,14 @@ impl Holder {
             return here.shared.tell_client(line, ToClient::HeadTaken { order });
         }
         let device = head.body().device;
-        let mut book = here.disk.image.books.get(&vault).cloned().unwrap_or_default();
+        let book = here.disk.image.books.get(&vault);
+        let mut book = book.map(|book| book.part(&device)).unwrap_or_default();
         let known = book.heads_of(&device).any(|known| known.hash() == head.hash());
-        let log = &here.shared.circle.vaults[vault].log;
-        let answer = match if known { Offered::Known } else { book.offer(log, head.clone()) } {
+        let Ok(head) = here.shared.check_head(vault, &head) else {
+            let reason = Refusal::Invalid;
+            return here.shared.tell_client(line, ToClient::Refused { order, reason });
+        };
+        let answer = match if known { Offered::Known } else { book.take(head.clone()) } {
             Offered::Known => ToClient::HeadTaken { order },
             Offered::Taken => {
                 let ticket = here.disk.begin(Write::Head(vault, head));

@@ -61,7 +61,6 @@ pub(crate) struct Restorer {
     ready: BTreeSet<ShardRoot>,
     /// What is wanted of each pack.
     wants: BTreeMap<ShardRoot, (ShardRef, Ranges)>,
-    verified: BTreeSet<HeadHash>,
     /// Receipts of the device that it stands for, and heads that holders acknowledged to it: a
     /// device that lost only its data still has them.
     proof: Proof,
@@ -83,7 +82,6 @@ impl Restorer {
             finished: false,
             ready: BTreeSet::new(),
             wants: BTreeMap::new(),
-            verified: BTreeSet::new(),
             proof,
             out_of_holders: false,
         }
@@ -196,7 +194,7 @@ impl Restorer {
                 if self.asks.get(&line.link.holder) == Some(&order) {
                     self.asks.remove(&line.link.holder);
                 }
-                let (heads, forged) = self.verify(here, heads);
+                let (heads, forged) = Self::verify(here, heads);
                 let answer = recovering::Input::HeadsAnswered { order, heads, forged };
                 self.give_recovering(here, answer);
             }
@@ -219,12 +217,10 @@ impl Restorer {
         }
     }
 
-    fn verify(&mut self, here: &Here<'_>, heads: Vec<SignedHead>) -> (Vec<HeadSeen>, u32) {
-        let log = &here.shared.circle.vaults[here.vault].log;
+    fn verify(here: &mut Here<'_>, heads: Vec<SignedHead>) -> (Vec<HeadSeen>, u32) {
         let (mut good, mut forged) = (Vec::new(), 0);
         for head in heads {
-            if self.verified.contains(&head.hash()) || head.verify(log).is_ok() {
-                self.verified.insert(head.hash());
+            if here.shared.check_head(here.vault, &head).is_ok() {
                 good.push(HeadSeen::from(&head));
             } else {
                 forged += 1;

@@ -385,21 +385,27 @@ impl Source {
     fn take_heads(&mut self, here: &mut Here<'_>, heads: Vec<SignedHead>) {
         for head in heads {
             let vault = here.vault;
-            let mut book = here.disk.image.books.get(&vault).cloned().unwrap_or_default();
-            if book.heads_of(&head.body().device).any(|known| known.hash() == head.hash()) {
+            let device = head.body().device;
+            let book = here.disk.image.books.get(&vault);
+            let mut book = book.map(|book| book.part(&device)).unwrap_or_default();
+            if book.heads_of(&device).any(|known| known.hash() == head.hash()) {
                 continue;
             }
-            let log = &here.shared.circle.vaults[vault].log;
-            match book.offer(log, head.clone()) {
+            let head = match here.shared.check_head(vault, &head) {
+                Ok(head) => head,
+                Err(error) => {
+                    let text = format!("an invalid head: {error}");
+                    here.shared.violation(Property::Head, text);
+                    continue;
+                }
+            };
+            match book.take(head.clone()) {
                 Offered::Taken => here.write_now(Write::Head(vault, head)),
                 Offered::Forked(_) => {
                     here.shared.saw("fork met");
                     here.write_now(Write::Head(vault, head));
                 }
-                Offered::Known | Offered::Older(_) => {}
-                Offered::Invalid(error) => {
-                    here.shared.violation(Property::Head, format!("an invalid head: {error}"));
-                }
+                Offered::Known | Offered::Older(_) | Offered::Invalid(_) => {}
             }
         }
         if !here.shared.has(Bug::CheckClonesAtCommitOnly) {
@@ -562,7 +568,8 @@ fn check_committed(here: &mut Here<'_>, seq: u64) {
 
 /// INV-2: whoever asks for heads is shown an own one only when its packs are safe.
 fn show_head(here: &mut Here<'_>, seq: u64) {
-    if let Some(head) = here.disk.image.own_heads.get(&seq).cloned() {
+    if let Some(head) = here.disk.image.own_heads.get(&seq) {
+        let head = here.shared.check_head(here.vault, head).expect("it signed it itself");
         here.write_now(Write::Head(here.vault, head));
     }
 }

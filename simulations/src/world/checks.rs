@@ -81,11 +81,12 @@ impl World {
             return;
         }
         let vault = self.shared.circle.devices[source].vault;
-        let log = &self.shared.circle.vaults[vault].log;
-        let book = self.devices[holder].disk.image.books.get(&vault).cloned();
-        let head = self.devices[source].disk.image.own_heads.get(&seq).cloned();
-        let (Some(mut book), Some(head)) = (book, head) else { return };
-        if matches!(book.offer(log, head), Offered::Forked(_)) {
+        let head = self.devices[source].disk.image.own_heads.get(&seq);
+        let head = head.and_then(|head| self.shared.check_head(vault, head).ok());
+        let book = self.devices[holder].disk.image.books.get(&vault);
+        let (Some(book), Some(head)) = (book, head) else { return };
+        let mut part = book.part(&head.head().body().device);
+        if matches!(part.take(head), Offered::Forked(_)) {
             let text = format!("device {source} was set back; its head {seq} forks at {holder}");
             self.shared.violation(Property::Head, text);
         }
