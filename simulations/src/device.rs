@@ -343,6 +343,10 @@ impl Device {
             return;
         }
         self.wake_at = None;
+        if self.timeout().is_none_or(|at| at > shared.now()) {
+            // What it was to wake for is over, or was put off.
+            return self.plan_wake(shared);
+        }
         let mut here = here!(self, shared);
         match &mut self.role {
             Role::Member { source, .. } => source.time_passed(&mut here),
@@ -351,12 +355,15 @@ impl Device {
         self.plan_wake(shared);
     }
 
-    fn plan_wake(&mut self, shared: &mut Shared) {
-        let at = match &self.role {
+    fn timeout(&self) -> Option<Instant> {
+        match &self.role {
             Role::Member { source, .. } => source.timeout(),
             Role::Recovering(restorer) => restorer.timeout(),
-        };
-        let Some(at) = at else { return };
+        }
+    }
+
+    fn plan_wake(&mut self, shared: &mut Shared) {
+        let Some(at) = self.timeout() else { return };
         if self.wake_at.is_none_or(|old| at < old || old <= shared.now()) {
             self.wake_at = Some(at);
             let (device, boot) = (self.number, self.boots);

@@ -1,7 +1,7 @@
 //! The world: clock, queue, devices; what happens next, and to whom.
 
 use std::{
-    cmp::Ordering,
+    cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
 };
 
@@ -32,36 +32,13 @@ const EVENTS_PER_DEVICE_DAY_MAX: u64 = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) now: Instant,
-    heap: BinaryHeap<Planned>,
+    /// When, the how manieth that was planned, and its place among the events: the heap moves these
+    /// small things about, and the events stay where they are.
+    heap: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    /// Places whose event has happened.
+    free: Vec<usize>,
     planned: u64,
-}
-
-#[derive(Debug)]
-struct Planned {
-    at: Instant,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    /// The earliest is the greatest: the heap gives the greatest first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
 }
 
 impl Queue {
@@ -72,16 +49,23 @@ impl Queue {
     pub(crate) fn at(&mut self, when: Instant, event: Event) {
         self.planned += 1;
         let at = when.max(self.now);
-        self.heap.push(Planned { at, number: self.planned, event });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
+        self.heap.push(Reverse((at, self.planned, place)));
     }
 
     fn pop_until(&mut self, end: Instant) -> Option<Event> {
-        if self.heap.peek()?.at > end {
+        let Reverse((at, _, place)) = *self.heap.peek()?;
+        if at > end {
             return None;
         }
-        let planned = self.heap.pop()?;
-        self.now = planned.at;
-        Some(planned.event)
+        self.heap.pop();
+        self.now = at;
+        self.free.push(place);
+        self.events[place].take()
     }
 }
 
