@@ -165,6 +165,15 @@ impl Placing {
     /// Takes an order off the books; its packs are to be asked about again, for a lost answer may
     /// have been a receipt.
     pub(super) fn end_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
+        let (id, roots) = self.close_order(order)?;
+        for root in &roots {
+            self.ask_again(id, *root);
+        }
+        Some((id, roots))
+    }
+
+    /// The same of an order whose answer says how each of its packs stands.
+    fn close_order(&mut self, order: OrderId) -> Option<(DeviceId, Vec<ShardRoot>)> {
         self.uploads_due = true;
         let (id, roots) = match self.orders.remove(&order)? {
             Order::Offer { holder, roots, .. } => (holder, roots),
@@ -179,16 +188,20 @@ impl Placing {
         } else {
             holder.uploads = holder.uploads.saturating_sub(1);
         }
-        for root in &roots {
-            let Some(pack) = self.packs.get_mut(root) else { continue };
-            let Some(custody) = pack.custody.get_mut(&id) else { continue };
-            // A receipt may have become known from elsewhere meanwhile.
-            if !custody.counts() {
-                holder.unasked.insert((pack.seq, *root));
-                *custody = Custody::Unasked;
-            }
-        }
         Some((id, roots))
+    }
+
+    fn ask_again(&mut self, id: DeviceId, root: ShardRoot) {
+        let Some(pack) = self.packs.get_mut(&root) else { return };
+        let (Some(holder), Some(custody)) = (self.holders.get_mut(&id), pack.custody.get_mut(&id))
+        else {
+            return;
+        };
+        // A receipt may have become known from elsewhere meanwhile.
+        if !custody.counts() {
+            holder.unasked.insert((pack.seq, root));
+            *custody = Custody::Unasked;
+        }
     }
 
     pub(super) fn offer_failed(&mut self, order: OrderId, refusal: Option<Refusal>) {
@@ -203,12 +216,12 @@ impl Placing {
 
     pub(super) fn offer_answered(&mut self, order: OrderId, claims: Vec<Claim>) {
         let Some(Order::Offer { roots, .. }) = self.orders.get(&order) else { return };
-        let right_count = roots.len() == claims.len();
-        let Some((id, roots)) = self.end_order(order) else { return };
-        if !right_count {
+        if roots.len() != claims.len() {
+            let Some((id, roots)) = self.end_order(order) else { return };
             self.blame(id, Fault::WrongCount, None);
             return self.reconsider_each(&roots);
         }
+        let Some((id, roots)) = self.close_order(order) else { return };
         for (root, claim) in roots.into_iter().zip(claims) {
             self.claimed(id, root, claim);
         }
@@ -243,8 +256,14 @@ impl Placing {
                 | Refusal::WrongBytes
                 | Refusal::Invalid
                 | Refusal::Internal),
-            ) => self.holder_refused(id, refusal),
-            Claim::Forged => self.blame(id, Fault::ForgedReceipt, Some(root)),
+            ) => {
+                self.ask_again(id, root);
+                self.holder_refused(id, refusal);
+            }
+            Claim::Forged => {
+                self.ask_again(id, root);
+                self.blame(id, Fault::ForgedReceipt, Some(root));
+            }
         }
         self.reconsider(root);
     }
@@ -358,6 +377,7 @@ impl Placing {
 
     fn receipt_came(&mut self, id: DeviceId, root: ShardRoot, receipt: Receipt) {
         if !self.receipt_is_right(id, root, &receipt) {
+            self.ask_again(id, root);
             return self.blame(id, Fault::WrongReceipt, Some(root));
         }
         self.set_custody(id, root, Custody::Keeping);

@@ -53,24 +53,23 @@ impl Bringing {
     pub(super) const fn orders_pending(&self) -> usize {
         if self.fetching.is_some() { 1 } else { 0 }
     }
+
+    /// Keeps the lists up to date after anything about a pack changed.
+    pub(super) fn note(&mut self, pack: &Pack) {
+        let key = (pack.seq, pack.shard.root);
+        if pack.safe || !pack.here {
+            self.is_due |= self.here.remove(&pack.shard.root);
+        }
+        if pack.is_short() {
+            self.short.insert(key);
+            self.is_due = true;
+        } else {
+            self.short.remove(&key);
+        }
+    }
 }
 
 impl Placing {
-    /// Keeps the lists up to date after anything about a pack changed.
-    pub(super) fn note_if_short(&mut self, root: ShardRoot) {
-        let Some(pack) = self.packs.get(&root) else { return };
-        let key = (pack.seq, root);
-        if pack.safe || !pack.here {
-            self.bringing.is_due |= self.bringing.here.remove(&root);
-        }
-        if pack.is_short() {
-            self.bringing.short.insert(key);
-            self.bringing.is_due = true;
-        } else {
-            self.bringing.short.remove(&key);
-        }
-    }
-
     /// Somebody came who may keep or want what is short.
     pub(super) fn look_at_short_packs(&mut self) {
         self.bringing.is_due = !self.bringing.short.is_empty();

@@ -6,6 +6,7 @@
 
 use super::{
     Output, Placing,
+    holder::Holder,
     pack::{Custody, Pack},
     sites::SiteSet,
 };
@@ -80,22 +81,24 @@ impl Placing {
         let Some(pack) = self.packs.get(&root) else { return };
         let sites = self.sites_where(pack, Custody::counts).len();
         let enough = sites >= self.bar(pack);
-        let awaited = !pack.safe && pack.class == PackClass::Metadata && self.is_awaited(pack);
-        let (was_safe, is_safe) = (pack.safe, enough && (pack.safe || !awaited));
+        let is_awaited =
+            || !pack.safe && pack.class == PackClass::Metadata && self.is_awaited(pack);
+        let (was_safe, is_safe) = (pack.safe, enough && !is_awaited());
         let kept_on = u8::try_from(sites).unwrap_or(u8::MAX);
-        if let Some(pack) = self.packs.get_mut(&root) {
-            pack.safe = is_safe;
-            if is_safe && !pack.here && pack.promised_sites == 0 {
-                pack.promised_sites = kept_on;
-            }
+        let Some(pack) = self.packs.get_mut(&root) else { return };
+        pack.safe = is_safe;
+        if is_safe && !pack.here && pack.promised_sites == 0 {
+            pack.promised_sites = kept_on;
         }
+        self.bringing.note(pack);
         if is_safe && !was_safe {
             self.became_safe(root, kept_on);
         } else if was_safe && !is_safe {
             self.became_unsafe(root);
         }
-        self.drop_if_allowed(root, sites);
-        self.note_if_short(root);
+        if is_safe {
+            self.drop_if_allowed(root, sites);
+        }
     }
 
     /// Looks at packs again that a holder gave back: one that rests is not waited for.
@@ -108,11 +111,9 @@ impl Placing {
     /// Whether a holder that can be reached now is still expected to take this metadata pack.
     fn is_awaited(&self, pack: &Pack) -> bool {
         pack.custody.iter().any(|(id, custody)| {
-            let holder = self.holders.get(id);
             let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked);
-            here && custody.is_open()
-                && holder
-                    .is_some_and(|holder| holder.has_granted() && holder.is_available(self.now))
+            let can = |holder: &Holder| holder.has_granted() && holder.is_available(self.now);
+            here && custody.is_open() && self.holders.get(id).is_some_and(can)
         })
     }
 

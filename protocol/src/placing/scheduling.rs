@@ -147,13 +147,13 @@ impl Placing {
         }
         holder.ask_refused_at = None;
         self.uploads_due = true;
-        let again = std::mem::take(&mut holder.refused);
+        let mut again = std::mem::take(&mut holder.refused);
         for (_, root) in &again {
             if let Some(pack) = self.packs.get_mut(root) {
                 pack.custody.insert(id, Custody::Unasked);
             }
         }
-        holder.unasked.extend(again);
+        holder.unasked.append(&mut again);
     }
 
     fn connect_if_needed(&mut self, id: DeviceId) {
