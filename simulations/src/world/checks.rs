@@ -135,16 +135,17 @@ impl World {
     fn is_kept(&self, source: usize, root: ShardRoot) -> bool {
         let circle = &self.shared.circle;
         let vault = circle.devices[source].vault;
-        let (mut good, mut bad) = (BTreeSet::new(), BTreeSet::new());
-        for (number, device) in self.devices.iter().enumerate().take(self.scenario.devices) {
-            let site = circle.devices[number].site;
-            if device.broken {
-                bad.insert(site);
-            } else if number != source && device.disk.keeps(root, vault) {
-                good.insert(site);
+        let members = || self.devices.iter().take(self.scenario.devices).zip(&circle.devices);
+        let broken = members().filter(|(device, _)| device.broken);
+        let mut sites: BTreeSet<usize> = broken.map(|(_, line)| line.site).collect();
+        // Disks are asked until it is certain.
+        members().enumerate().any(|(number, (device, line))| {
+            let keeps = number != source && !device.broken && device.disk.keeps(root, vault);
+            if keeps {
+                sites.insert(line.site);
             }
-        }
-        good.union(&bad).count() >= circle.copies && !good.is_empty()
+            keeps && sites.len() >= circle.copies
+        })
     }
 
     /// Everything that was ever called safe. After every destruction, and at the end.
