@@ -440,6 +440,8 @@ pub struct Placing {
     uploads_due: bool,
     /// When orders were last looked for.
     scheduled: Instant,
+    /// Before this, nothing happens because of time alone.
+    timeout: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -464,6 +466,7 @@ impl Placing {
             numbers: OrderNumbers::default(),
             uploads_due: false,
             scheduled: Instant::default(),
+            timeout: None,
             outputs: VecDeque::new(),
         };
         placing.copies = placing.copies_wanted();
@@ -513,11 +516,20 @@ impl Placing {
             Input::CopyFailed { holder, root, fault } => self.copy_failed(holder, root, fault),
             Input::TimePassed => {}
         }
-        if frees_nothing {
-            return;
+        if !frees_nothing {
+            if self.timeout.is_some_and(|timeout| timeout <= self.now) {
+                self.end_overdue();
+                self.answer_late_calls();
+                self.note_ended_rests();
+            }
+            self.schedule();
         }
-        self.end_overdue();
-        self.schedule();
+        self.timeout = self.next_timeout();
+    }
+
+    /// When to come back with `TimePassed` at the latest.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.timeout
     }
 
     /// The next order; `None` when there is none for now.

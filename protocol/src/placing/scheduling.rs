@@ -28,8 +28,8 @@ pub(super) const HEARD_PAUSE_MS: u64 = 10_000;
 pub(super) const DISTRUST_BACKOFF: Backoff = Backoff { first_ms: 1_800_000, most_ms: 14_400_000 };
 
 impl Placing {
-    /// When to come back with `TimePassed` at the latest.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    /// When something is over, or may be tried again.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         let orders = self.orders.values().map(Order::deadline);
         let holders = self.holders.values().flat_map(|holder| {
             let queued = !(holder.unasked.is_empty() && holder.wanted.is_empty());
@@ -81,11 +81,6 @@ impl Placing {
 
     /// Orders all that can be ordered now.
     pub(super) fn schedule(&mut self) {
-        self.answer_late_calls();
-        if self.has_rest_ended() {
-            self.uploads_due = true;
-            self.look_at_short_packs();
-        }
         self.scheduled = self.now;
         self.bring_one_back();
         let due = |(id, holder): (&DeviceId, &Holder)| self.is_due(holder).then_some(*id);
@@ -115,11 +110,18 @@ impl Placing {
         by_link || holder.ask_refused_at.is_some_and(|at| at <= self.now)
     }
 
-    /// Whether a holder may be given orders again that rested when they were last looked for.
-    fn has_rest_ended(&self) -> bool {
+    /// Looks for whether a holder may be given orders again that rested when they were last looked
+    /// for.
+    pub(super) fn note_ended_rests(&mut self) {
         let (before, now) = (self.scheduled, self.now);
-        let ended = |holder: &Holder| matches!(holder.link, Link::Up { rest_until } if before < rest_until && rest_until <= now);
-        self.holders.values().any(ended)
+        let ended = |holder: &Holder| match holder.link {
+            Link::Up { rest_until } => before < rest_until && rest_until <= now,
+            Link::Down { .. } | Link::Connecting { .. } => false,
+        };
+        if self.holders.values().any(ended) {
+            self.uploads_due = true;
+            self.look_at_short_packs();
+        }
     }
 
     /// One for each holder in turn, so that no holder takes all the places.
