@@ -210,7 +210,7 @@ impl Placing {
         }
         if let Some((id, roots)) = self.end_order(order) {
             self.holder_refused(id, refusal.unwrap_or(Refusal::Internal));
-            self.reconsider_each(&roots);
+            roots.into_iter().for_each(|root| self.reconsider_awaited(root));
         }
     }
 
@@ -219,7 +219,7 @@ impl Placing {
         if roots.len() != claims.len() {
             let Some((id, roots)) = self.end_order(order) else { return };
             self.blame(id, Fault::WrongCount, None);
-            return self.reconsider_each(&roots);
+            return roots.into_iter().for_each(|root| self.reconsider_awaited(root));
         }
         let Some((id, roots)) = self.close_order(order) else { return };
         for (root, claim) in roots.into_iter().zip(claims) {
@@ -265,7 +265,8 @@ impl Placing {
                 self.blame(id, Fault::ForgedReceipt, Some(root));
             }
         }
-        self.reconsider(root);
+        // Nothing that was said makes a copy: a receipt does when it is durable.
+        self.reconsider_awaited(root);
     }
 
     /// What was a copy is none: the holder is offered the pack anew, if that matters.
@@ -405,7 +406,7 @@ impl Placing {
             self.set_custody(id, root, Custody::Unasked);
             let condition = self.holders.get(&id).map(|holder| holder.condition);
             self.rest(id, FAILURE_BACKOFF, condition.unwrap_or(Condition::Away));
-            self.reconsider(root);
+            self.reconsider_awaited(root);
         }
     }
 

@@ -101,10 +101,11 @@ impl Placing {
         }
     }
 
-    /// Looks at packs again that a holder gave back: one that rests is not waited for.
-    pub(super) fn reconsider_each(&mut self, roots: &[ShardRoot]) {
-        for root in roots {
-            self.reconsider(*root);
+    /// Looks at a pack again if it may have waited for a holder that is not to be waited for now.
+    pub(super) fn reconsider_awaited(&mut self, root: ShardRoot) {
+        let may_wait = |pack: &Pack| !pack.safe && pack.class == PackClass::Metadata;
+        if self.packs.get(&root).is_some_and(may_wait) {
+            self.reconsider(root);
         }
     }
 

@@ -296,7 +296,8 @@ impl Placing {
         let waiting: Vec<ShardRoot> =
             holder.unasked.iter().chain(&holder.wanted).map(|(_, root)| *root).collect();
         for root in waiting {
-            self.reconsider(root);
+            self.reconsider_awaited(root);
         }
+        self.look_at_short_packs();
     }
 }
