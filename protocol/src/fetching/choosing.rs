@@ -132,14 +132,17 @@ impl Fetching {
             if stripe.hedged || !self.has_room(stripe.rest()) {
                 return None;
             }
+            let late = late_at(stripe) <= self.now;
+            let old = self.now.ms_since(stripe.started) >= ENDGAME_MS_MIN;
+            let worthwhile = late || (endgame && old);
+            if !worthwhile {
+                return None;
+            }
             let want = self.wants.get(&stripe.root)?;
             let other = self.best_for(want, Some(stripe.holder))?;
-            let age_ms = self.now.ms_since(stripe.started);
-            let late = late_at(stripe) <= self.now;
             let own_ms = self.sources.get(&stripe.holder)?.expected_ms(stripe.rest());
             let sooner = self.arrival_ms(&other, stripe.rest()) < own_ms / 2;
-            let hedge = late || (endgame && age_ms >= ENDGAME_MS_MIN && sooner);
-            hedge.then_some((*order, other))
+            (late || sooner).then_some((*order, other))
         })
     }
 
