@@ -216,6 +216,8 @@ pub struct Auditing {
     holders: BTreeMap<DeviceId, Holder>,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
+    /// Before this, nothing happens because of time alone.
+    timeout: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -229,6 +231,7 @@ impl Auditing {
             holders: BTreeMap::new(),
             orders: BTreeMap::new(),
             numbers: OrderNumbers::new(),
+            timeout: None,
             outputs: VecDeque::new(),
         }
     }
@@ -260,6 +263,8 @@ impl Auditing {
             Input::TimePassed => self.give_up_overdue(),
         }
         self.challenge();
+        let due = self.holders.values().filter_map(Holder::next_at);
+        self.timeout = due.chain(self.orders.values().map(|order| order.deadline)).min();
     }
 
     /// The next order; `None` when there is none for now.
@@ -268,9 +273,8 @@ impl Auditing {
     }
 
     /// When to give [`Input::TimePassed`]; `None` for never.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = self.holders.values().filter_map(Holder::next_at);
-        due.chain(self.orders.values().map(|order| order.deadline)).min()
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.timeout
     }
 
     /// Challenges under way.

@@ -122,8 +122,15 @@ impl Source {
     }
 
     pub(crate) fn time_passed(&mut self, here: &mut Here<'_>) {
-        self.give(here, Input::TimePassed);
-        self.audit(here, auditing::Input::TimePassed);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= here.shared.now());
+        let (places, audits) =
+            (due(self.machine.poll_timeout()), due(self.audits.machine().poll_timeout()));
+        if places {
+            self.give(here, Input::TimePassed);
+        }
+        if audits {
+            self.audit(here, auditing::Input::TimePassed);
+        }
     }
 
     pub(crate) fn digest(&self) -> u64 {
