@@ -191,16 +191,26 @@ impl Network {
     pub(crate) fn tell_holder(&mut self, queue: &mut Queue, line: Line, message: ToHolder) {
         let stream = matches!(message, ToHolder::Piece { .. });
         let (from, to) = (line.link.client, line.link.holder);
-        for at in self.deliveries(queue.now, line, (from, to), stream) {
+        let mut times = self.deliveries(queue.now, line, (from, to), stream);
+        let last = times.pop();
+        for at in times {
             queue.at(at, Event::ToHolder { line, message: message.clone() });
+        }
+        if let Some(at) = last {
+            queue.at(at, Event::ToHolder { line, message });
         }
     }
 
     pub(crate) fn tell_client(&mut self, queue: &mut Queue, line: Line, message: ToClient) {
         let stream = matches!(message, ToClient::Groups { .. } | ToClient::ReadFailed { .. });
         let (from, to) = (line.link.holder, line.link.client);
-        for at in self.deliveries(queue.now, line, (from, to), stream) {
+        let mut times = self.deliveries(queue.now, line, (from, to), stream);
+        let last = times.pop();
+        for at in times {
             queue.at(at, Event::ToClient { line, message: message.clone() });
+        }
+        if let Some(at) = last {
+            queue.at(at, Event::ToClient { line, message });
         }
     }
 

@@ -508,12 +508,12 @@ impl Holder {
             ShowVerdict::Look => {}
         }
         let group = challenge.group().start / GROUP_BYTES;
-        let gone = !here.disk.image.files.contains_key(&root);
-        let rotten = rotten_between(here.disk, root, (group, group + 1)).is_some();
+        let file = here.disk.image.files.get(&root);
+        let damaged = file.is_none_or(|file| file.rotten.contains(&group));
         match here.hostile {
-            Some(Hostility::Drops) if gone || rotten => (Finding::Wrong, false),
+            Some(Hostility::Drops) if damaged => (Finding::Wrong, false),
             Some(Hostility::Lies) if here.dice.chance(30) => (Finding::Wrong, false),
-            _ if gone || rotten => {
+            _ if damaged => {
                 here.shared.saw("audit: damage met");
                 self.bytes_lost(here, root);
                 (Finding::Damaged, false)
