@@ -40,19 +40,16 @@ impl Source {
         (shard, class): (ShardRef, PackClass),
     ) {
         here.shared.saw("pack brought back: asked");
-        let kept_by = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
-        let in_vain = &self.bringing.in_vain;
-        let fresh = kept_by.iter().find(|holder| !in_vain.contains(&(shard.root, **holder)));
-        let Some(holder) = fresh.copied() else {
-            // Everybody was asked: from the beginning, the next time.
+        let mut fresh = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
+        fresh.retain(|holder| !self.bringing.in_vain.contains(&(shard.root, *holder)));
+        let link = |holder| Link { client: here.number, holder };
+        let reached = |holder: &&usize| here.shared.network.line(link(**holder)).is_some();
+        let Some(holder) = fresh.iter().find(reached).copied() else {
+            // Everybody was asked who can be: from the beginning, the next time. Some may never come.
+            here.shared.wanted.extend(fresh.into_iter().map(link));
             self.bringing.in_vain.retain(|(root, _)| *root != shard.root);
             return self.give(here, Input::BroughtBack { order, came: false });
         };
-        let link = Link { client: here.number, holder };
-        if here.shared.network.line(link).is_none() {
-            here.shared.wanted.push(link);
-            return self.give(here, Input::BroughtBack { order, came: false });
-        }
         self.bringing.fetch = Some(Fetch { order, shard, class, holder });
         let range = ByteRange::new(0, shard.bytes);
         tell(here, holder, ToHolder::Read { order, shard, range });
