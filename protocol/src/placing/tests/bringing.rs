@@ -87,3 +87,20 @@ fn only_a_few_packs_are_here_to_be_placed_anew() {
     driven.keep(by, shard);
     assert!(brings(&driven).is_some());
 }
+
+// PLACE-17
+#[test]
+fn a_short_pack_is_brought_back_when_who_wants_it_has_rested() {
+    let mut driven = placed(9..=9);
+    driven.store(8, PackClass::Data);
+    driven.want_all();
+    let (holder, root) = (holder(1), shard(9).root);
+    driven.give(Input::CopyFailed { holder, root, fault: Some(Fault::LostShard) });
+    let to_first = |(_, (by, _)): &(&OrderId, &(DeviceId, ShardRef))| *by == holder;
+    let order = *driven.uploads.iter().find(to_first).expect("pack 8 is under way").0;
+    driven.give(Input::UploadEnded { order, upload: Upload::Refused(Refusal::Busy) });
+    driven.want_all();
+    assert!(brings(&driven).is_none(), "it wants the pack and rests");
+    driven.pass_time_until(|driven| driven.ms >= 1_000 && !driven.offers.is_empty());
+    assert!(brings(&driven).is_some());
+}
