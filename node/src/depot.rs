@@ -19,6 +19,7 @@ mod disk;
 mod error;
 mod hasher;
 mod partial;
+mod reads;
 mod reconcile;
 mod reserve;
 mod shard;
@@ -29,6 +30,8 @@ pub(crate) mod tests;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -37,11 +40,13 @@ use larder_protocol::{
     ids::{ShardRoot, VaultId},
     index::ShardRef,
     proof::Challenge,
+    time::Timestamp,
 };
 
 pub use error::DepotError;
 pub use hasher::ShardHasher;
 pub use partial::PartialShard;
+pub use reads::LastRead;
 pub use reconcile::OpenReport;
 pub use shard::{EncodeFault, Shard, group_ranges};
 pub use table::{Origin, ShardRow, ShardState, Tenure, Total, Totals};
@@ -131,10 +136,7 @@ impl Depot {
     /// row says so from then on), [`DepotError::Corrupt`] when its outboard had to be rebuilt and
     /// the data does not have the root.
     pub fn open_shard(&self, root: &ShardRoot) -> Result<Shard, DepotError> {
-        let row = self.inner.table.rows_of(root)?.into_iter().next();
-        let row = row.ok_or(DepotError::Unknown(*root))?;
-        let shard = ShardRef { root: *root, bytes: row.bytes };
-        let opened = Shard::open(&self.inner.layout, shard);
+        let opened = Shard::open(&self.inner.layout, self.named(root)?);
         match &opened {
             Err(DepotError::Missing(_)) => self.note(root, ShardState::Missing),
             Err(DepotError::Corrupt(_)) => self.note(root, ShardState::Corrupt),
@@ -147,11 +149,7 @@ impl Depot {
     ///
     /// # Errors
     /// As [`Depot::open_shard`]; [`DepotError::Corrupt`] for bad bytes, which the row then says.
-    pub fn read_range(
-        &self,
-        root: &ShardRoot,
-        range: std::ops::Range<u64>,
-    ) -> Result<Vec<u8>, DepotError> {
+    pub fn read_range(&self, root: &ShardRoot, range: Range<u64>) -> Result<Vec<u8>, DepotError> {
         let read = self.open_shard(root)?.read_range(range);
         if let Err(DepotError::Corrupt(_)) = &read {
             self.note(root, ShardState::Corrupt);
@@ -159,15 +157,41 @@ impl Depot {
         read
     }
 
-    /// Reads the whole shard and names the byte ranges that do not have their hash; none means
-    /// that the shard is well. The row says the outcome.
+    /// Reads the whole shard, from the disk as far as the system allows, and names the byte ranges
+    /// that do not have their hash; none means that the shard is well. The row says the outcome.
+    ///
+    /// What looks lost is looked at again before anything is concluded, while nobody may store or
+    /// remove it: an outboard may have rotted rather than the bytes, and a sound copy may have come
+    /// in place of the one that was read.
     ///
     /// # Errors
     /// As [`Depot::open_shard`].
-    pub fn scrub(&self, root: &ShardRoot) -> Result<Vec<std::ops::Range<u64>>, DepotError> {
-        let bad = self.open_shard(root)?.bad_ranges()?;
-        self.note(root, if bad.is_empty() { ShardState::Ok } else { ShardState::Corrupt });
-        Ok(bad)
+    pub fn scrub(&self, root: &ShardRoot) -> Result<Vec<Range<u64>>, DepotError> {
+        let first = self.named(root).and_then(|shard| Shard::read_whole(&self.inner.layout, shard));
+        if !is_lost(&first) {
+            self.note_found(root, &first);
+            return first;
+        }
+        let _guard = self.lock(root);
+        let second = self.named(root).and_then(|shard| Shard::examine(&self.inner.layout, shard));
+        self.note_found(root, &second);
+        second
+    }
+
+    /// Notes in one commit that these shards were read whole; what was found is in their rows.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be written. They will be read again.
+    pub fn note_read(&self, roots: &[ShardRoot], at: Timestamp) -> Result<(), DepotError> {
+        self.inner.table.note_read(roots, at)
+    }
+
+    /// When each shard was last read whole, or stored.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be read.
+    pub fn last_reads(&self) -> Result<BTreeMap<ShardRoot, LastRead>, DepotError> {
+        self.inner.table.last_reads()
     }
 
     /// Shows one chunk of a shard. The row says when it cannot be shown because it is damaged.
@@ -240,7 +264,7 @@ impl Depot {
     /// [`DepotError::Unknown`] without such a tenure.
     pub fn extend(&self, root: &ShardRoot, tenure: Tenure) -> Result<(), DepotError> {
         let row = self.row(root, &tenure.vault)?.ok_or(DepotError::Unknown(*root))?;
-        self.inner.table.record(ShardRef { root: *root, bytes: row.bytes }, tenure)
+        self.inner.table.extend(ShardRef { root: *root, bytes: row.bytes }, tenure)
     }
 
     /// The row of one shard for one vault.
@@ -299,6 +323,22 @@ impl Depot {
         self.inner.layout.dir()
     }
 
+    /// A shard that a row names, with its length.
+    fn named(&self, root: &ShardRoot) -> Result<ShardRef, DepotError> {
+        let row = self.inner.table.rows_of(root)?.into_iter().next();
+        let row = row.ok_or(DepotError::Unknown(*root))?;
+        Ok(ShardRef { root: *root, bytes: row.bytes })
+    }
+
+    fn note_found(&self, root: &ShardRoot, found: &Result<Vec<Range<u64>>, DepotError>) {
+        match found {
+            Ok(bad) if bad.is_empty() => self.note(root, ShardState::Ok),
+            Ok(_) | Err(DepotError::Corrupt(_)) => self.note(root, ShardState::Corrupt),
+            Err(DepotError::Missing(_)) => self.note(root, ShardState::Missing),
+            Err(_) => {}
+        }
+    }
+
     /// As [`Depot::mark`], for a reader: what was found is to be told whether or not it could be
     /// written down. It will be found again.
     fn note(&self, root: &ShardRoot, state: ShardState) {
@@ -311,5 +351,13 @@ impl Depot {
         let stripe = usize::from(root.as_bytes()[31]) % STRIPES;
         // The lock guards files, not memory: a panic elsewhere leaves nothing half-changed in it.
         self.inner.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a look at a shard says that its bytes are gone or not what they were.
+fn is_lost(found: &Result<Vec<Range<u64>>, DepotError>) -> bool {
+    match found {
+        Ok(bad) => !bad.is_empty(),
+        Err(error) => matches!(error, DepotError::Corrupt(_) | DepotError::Missing(_)),
     }
 }

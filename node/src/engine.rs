@@ -47,6 +47,7 @@ mod node;
 mod recover;
 mod report;
 mod restore;
+mod scrubber;
 mod serve;
 mod settings;
 mod source;
@@ -83,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) invitations: Arc<join::Invitations>,
     /// Which shards are asked of whom just now.
     pub(crate) examined: custody::Examined,
+    /// Reads back what the depot keeps.
+    pub(crate) scrubber: scrubber::Scrubber,
     /// What this device decides as a holder.
     pub(crate) holding: serve::Holder,
     /// Held during a commit: heads are numbered one after the other.

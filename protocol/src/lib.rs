@@ -16,6 +16,7 @@
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
 //! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
+//! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
 //!
@@ -42,6 +43,7 @@ pub mod proof;
 pub mod receipt;
 pub mod recovering;
 pub mod retention;
+pub mod scrubbing;
 pub mod snapshot;
 pub mod text;
 pub mod ticket;

@@ -114,6 +114,22 @@ pub const AUDIT_EVERY_MS: u64 = 86_400_000;
 pub const AUDIT_FIRST_MS: u64 = 600_000;
 /// An answer to an audit: 459 reads of a disk that was asleep.
 pub const AUDIT_MS_MAX: u64 = 120_000;
+/// The shortest period in which everything that a device keeps can be read back.
+pub const SCRUB_PERIOD_MS_MIN: u64 = 86_400_000;
+/// From the start of a node to its first look at what is due; also from a look that failed to the next.
+pub const SCRUB_FIRST_MS: u64 = 600_000;
+/// From one look at everything that is kept to the next; what came since cannot be due before.
+pub const SCRUB_LIST_MS: u64 = 86_400_000;
+/// Where one shard is due, those that would be so much later are read as well: the disk sleeps meanwhile.
+pub const SCRUB_GATHER_MS: u64 = 21_600_000;
+/// After a shard, rest for so many times as long as it took to read: a tenth of the disk's time.
+pub const SCRUB_REST_FACTOR: u64 = 9;
+/// A shard that could not be looked at is tried again after so long.
+pub const SCRUB_RETRY_MS: u64 = 86_400_000;
+/// Shards noted in one commit.
+pub const SCRUB_SEGMENT_SHARDS_MAX: usize = 64;
+/// What was read is noted after so long at the latest: so much work a crash costs.
+pub const SCRUB_NOTE_MS: u64 = 300_000;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

@@ -12,12 +12,13 @@ use larder_protocol::{
     index::{PackClass, ShardRef},
     limits::{
         AUDIT_CHALLENGES_MAX, FETCH_BYTES_TOTAL_MAX, OFFER_SHARDS_MAX, PUTS_TOTAL_MAX,
-        SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
+        SCRUB_REST_FACTOR, SCRUB_SEGMENT_SHARDS_MAX, SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
     },
     order::OrderId,
     placing::{self, Claim, Copies, Fault, KnownPack, Placing, Policy, Site, Upload},
     receipt::{Receipt, ReceiptBody},
     recovering::{self, HeadSeen, Recovering},
+    scrubbing::{self, Found, Kept, Scrubbing},
     time::{Instant, Timestamp},
     wire::message::{OfferedShard, Refusal},
 };
@@ -276,6 +277,32 @@ impl Draw {
         }
     }
 
+    fn scrubbing_input(&mut self) -> scrubbing::Input {
+        use scrubbing::Input;
+        let order = self.order();
+        match self.below(9) {
+            0 => {
+                let period_ms = (self.below(4) > 0).then(|| self.number());
+                Input::PeriodChanged { period_ms }
+            }
+            1 => Input::ReadElsewhere,
+            2 => Input::Listed { order, shards: self.many(6, Self::kept) },
+            3 => Input::ListFailed { order },
+            4 => Input::Scrubbed { order, found: self.found() },
+            _ => Input::TimePassed,
+        }
+    }
+
+    fn kept(&mut self) -> Kept {
+        let age_ms = if self.yes() { u64::MAX } else { self.number() };
+        Kept { root: self.root(), age_ms }
+    }
+
+    fn found(&mut self) -> Found {
+        let all = [Found::Whole, Found::Damaged, Found::Gone, Found::Unable];
+        all[usize::try_from(self.below(4)).unwrap()]
+    }
+
     fn fetching_input(&mut self) -> fetching::Input {
         use fetching::Input;
         let (holder, order) = (self.device(), self.order());
@@ -402,6 +429,52 @@ fn auditing_keeps_its_bounds_and_takes_copies_away_by_answers_only() {
                 }
             }
             assert!(machine.orders_pending() <= 6, "one for each holder");
+        }
+    });
+}
+
+// SCRUB-3, SCRUB-5
+#[test]
+fn scrubbing_reads_one_at_a_time_rests_and_notes_only_what_was_read() {
+    with_seeds(|draw, clock| {
+        let mut machine = Scrubbing::new(Some(draw.number()));
+        let mut asked: Option<(OrderId, ShardRoot, Instant)> = None;
+        let mut listing = None;
+        let (mut now, mut rested) = (Instant(0), Instant(0));
+        let mut read = std::collections::BTreeSet::new();
+        for _ in 0..INPUTS {
+            now = now.max(clock(draw));
+            let mut input = draw.scrubbing_input();
+            // Now and then a sound answer, so that more than the first order is reached.
+            if let Some(order) = listing.take() {
+                input = scrubbing::Input::Listed { order, shards: draw.many(6, Draw::kept) };
+            } else if let Some((order, ..)) = asked.filter(|_| draw.yes()) {
+                input = scrubbing::Input::Scrubbed { order, found: draw.found() };
+            }
+            if let scrubbing::Input::Scrubbed { order, found } = &input
+                && let Some((_, root, begun)) = asked.take_if(|(asked, ..)| asked == order)
+            {
+                rested = Instant(now.0 + (now.0 - begun.0) * SCRUB_REST_FACTOR);
+                if matches!(found, Found::Whole | Found::Damaged) {
+                    read.insert(root);
+                }
+            }
+            machine.handle_input(now, input);
+            while let Some(output) = machine.poll_output() {
+                match output {
+                    scrubbing::Output::List { order } => listing = Some(order),
+                    scrubbing::Output::Scrub { order, root } => {
+                        assert!(asked.is_none() && now >= rested);
+                        asked = Some((order, root, now));
+                    }
+                    scrubbing::Output::NoteScrubbed { roots } => {
+                        assert!((1..=SCRUB_SEGMENT_SHARDS_MAX).contains(&roots.len()));
+                        assert!(roots.iter().all(|root| read.contains(root)));
+                    }
+                    scrubbing::Output::Damaged { root } => assert!(read.contains(&root)),
+                }
+            }
+            assert!(machine.orders_pending() <= 1);
         }
     });
 }

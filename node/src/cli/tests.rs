@@ -441,7 +441,7 @@ fn settings_need_no_engine() {
     assert_eq!(larder(home.path(), &["config", "set", "policy.copies", "3"]).0, 0);
     assert_eq!(larder(home.path(), &["config", "get", "policy.copies"]).1, b"3\n");
     let (_, document) = json(home.path(), &["config", "list"]);
-    assert_eq!(document["settings"].as_array().unwrap().len(), 8);
+    assert_eq!(document["settings"].as_array().unwrap().len(), 9);
     assert_eq!(larder(home.path(), &["config", "get", "no.such"]).0, 2);
 }
 

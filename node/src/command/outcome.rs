@@ -535,6 +535,10 @@ pub struct StatusOutcome {
     pub kept_bytes: u64,
     /// Bytes that it offers to keep.
     pub offered_bytes: u64,
+    /// Since when every shard on this disk has been read back or stored, known damage left out;
+    /// `null` while there is none.
+    #[serde(default)]
+    pub depot_read_since: Option<Time>,
     /// Peers that answered lately.
     pub peers_online: u32,
     /// Peers that are known.

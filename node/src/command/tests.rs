@@ -233,6 +233,7 @@ fn about_nodes() -> Vec<Outcome> {
             spool_bytes: 1024,
             kept_bytes: 4096,
             offered_bytes: 500_000_000_000,
+            depot_read_since: Some(time(1_690_000_000)),
             peers_online: 1,
             peers_total: 2,
             advice: vec![Advice {

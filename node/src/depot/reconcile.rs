@@ -161,8 +161,7 @@ fn check_row(
         Some(bytes) if *bytes != row.bytes => ShardState::Corrupt,
         // Somebody put the file back, or the disk healed: only reading it can tell.
         Some(_) if row.state != ShardState::Ok => {
-            let bad = Shard::open(&depot.inner.layout, shard).and_then(|shard| shard.bad_ranges());
-            match bad {
+            match Shard::examine(&depot.inner.layout, shard) {
                 Ok(bad) if bad.is_empty() => ShardState::Ok,
                 Ok(_) => ShardState::Corrupt,
                 Err(error) => judged(row, &error),

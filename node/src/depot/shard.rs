@@ -15,6 +15,7 @@ use bao_tree::{
     },
 };
 use larder_protocol::{index::ShardRef, limits::GROUP_BYTES, proof::Challenge};
+use rustix::fs::{Advice, fadvise};
 
 use super::{DepotError, ShardHasher, disk::Layout, error::is_damage};
 
@@ -139,6 +140,44 @@ impl Shard {
         let pairs: Vec<[u8; 64]> =
             pairs.collect::<io::Result<_>>().map_err(DepotError::reading("read a shard", root))?;
         challenge.prove(&group, &pairs).map_err(|_| DepotError::Corrupt(root))
+    }
+
+    /// The byte ranges of a stored shard that do not have their hash, read from the disk as far as the
+    /// system allows: first it is asked to forget what it holds of the shard in memory, and after it
+    /// again, because nobody asked for these bytes.
+    pub(super) fn read_whole(
+        layout: &Layout,
+        shard: ShardRef,
+    ) -> Result<Vec<Range<u64>>, DepotError> {
+        let open = Self::open(layout, shard)?;
+        open.forget_cached();
+        let bad = open.bad_ranges();
+        open.forget_cached();
+        bad
+    }
+
+    /// As [`Shard::read_whole`], but not by the outboard alone: bytes that have the root are well, and
+    /// an outboard that says otherwise is made again.
+    pub(super) fn examine(layout: &Layout, shard: ShardRef) -> Result<Vec<Range<u64>>, DepotError> {
+        let bad = Self::read_whole(layout, shard)?;
+        if bad.is_empty() || BaoTree::new(shard.bytes, BLOCK).outboard_size() == 0 {
+            return Ok(bad);
+        }
+        // From its beginning, which the one that was open may have left.
+        let data = Self::open(layout, shard)?.data;
+        match rebuild_outboard(layout, shard, &data) {
+            Ok(()) => Self::read_whole(layout, shard),
+            Err(DepotError::Corrupt(_)) => Ok(bad),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was not yet written out stays.
+    fn forget_cached(&self) {
+        for file in std::iter::once(&self.data).chain(&self.outboard.file) {
+            // Only advice: without it, less is tried than was meant, and nothing is wrong.
+            let _ = fadvise(file, 0, None, Advice::DontNeed);
+        }
     }
 
     /// The byte ranges that do not have their hash, joined and in order.

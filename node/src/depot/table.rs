@@ -22,11 +22,17 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{DepotError, disk::Layout, error::is_no_space, reserve::Reserve};
+use super::{
+    DepotError,
+    disk::Layout,
+    error::is_no_space,
+    reads::{READS, has_row},
+    reserve::Reserve,
+};
 use crate::database::Database;
 
 /// Key: root, then vault. Value: canonical CBOR of [`StoredRow`].
-const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
+pub(super) const SHARDS: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("shards");
 /// What is to be remembered of the table itself.
 const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
 /// Note: shard files were there when this table was made, so that rows of an earlier one are lost.
@@ -213,6 +219,8 @@ type Rule = Box<dyn Fn(Option<&ShardRow>) -> Option<ShardRow> + Send + Sync>;
 struct Change {
     key: [u8; 64],
     rule: Rule,
+    /// When the bytes were hashed, where they were.
+    hashed: Option<Timestamp>,
 }
 
 struct Batch {
@@ -325,24 +333,40 @@ impl Table {
         rows.into_iter().try_for_each(|row| row.map(|(root, row)| visit(root, row)))
     }
 
-    /// Records a tenure of a shard whose file is durable.
+    /// Records a tenure of a shard whose file is durable. It was hashed as it came.
     pub(super) fn record(&self, shard: ShardRef, tenure: Tenure) -> Result<(), DepotError> {
+        self.join_tenure(shard, tenure, Some(tenure.stored))
+    }
+
+    /// Records a further tenure of a shard that is here, and was not looked at.
+    pub(super) fn extend(&self, shard: ShardRef, tenure: Tenure) -> Result<(), DepotError> {
+        self.join_tenure(shard, tenure, None)
+    }
+
+    fn join_tenure(
+        &self,
+        shard: ShardRef,
+        tenure: Tenure,
+        hashed: Option<Timestamp>,
+    ) -> Result<(), DepotError> {
         let key = join(&shard.root, &tenure.vault);
         let rule: Rule =
             Box::new(move |before| Some(ShardRow::joined(before, shard.bytes, &tenure)));
-        self.apply(vec![Change { key, rule }], false)
+        self.apply(vec![Change { key, rule, hashed }], false)
     }
 
     /// Deletes a row. May use the reserve.
     pub(super) fn forget(&self, root: &ShardRoot, vault: &VaultId) -> Result<(), DepotError> {
-        self.apply(vec![Change { key: join(root, vault), rule: Box::new(|_| None) }], true)
+        let rule: Rule = Box::new(|_| None);
+        self.apply(vec![Change { key: join(root, vault), rule, hashed: None }], true)
     }
 
     /// Deletes a row of the spool; a row of a held shard stays. May use the reserve.
     pub(super) fn forget_own(&self, root: &ShardRoot, vault: &VaultId) -> Result<(), DepotError> {
         let stays =
             |before: Option<&ShardRow>| before.filter(|row| row.origin == Origin::Held).copied();
-        self.apply(vec![Change { key: join(root, vault), rule: Box::new(stays) }], true)
+        let rule: Rule = Box::new(stays);
+        self.apply(vec![Change { key: join(root, vault), rule, hashed: None }], true)
     }
 
     /// Sets the state in all rows of a shard; writes nothing when they say so already.
@@ -353,9 +377,14 @@ impl Table {
             .map(|row| Change {
                 key: join(root, &row.vault),
                 rule: Box::new(move |before| before.map(|row| ShardRow { state, ..*row })),
+                hashed: None,
             })
             .collect();
         if changes.is_empty() { Ok(()) } else { self.apply(changes, false) }
+    }
+
+    pub(super) const fn database(&self) -> &Database {
+        &self.database
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -400,7 +429,8 @@ impl Table {
         let mut replaced = Vec::new();
         let written = self.database.write(Durability::Immediate, |tx| {
             let mut table = tx.open_table(SHARDS)?;
-            for Change { key, rule } in batches.iter().flat_map(|batch| &batch.changes) {
+            let mut reads = tx.open_table(READS)?;
+            for Change { key, rule, hashed } in batches.iter().flat_map(|batch| &batch.changes) {
                 let before = match table.get(key)? {
                     Some(value) => ShardRow::decode(key, value.value()).ok().map(|(_, row)| row),
                     None => None,
@@ -409,6 +439,12 @@ impl Table {
                 match &after {
                     Some(row) => drop(table.insert(key, row.encode().as_slice())?),
                     None => drop(table.remove(key)?),
+                }
+                let (root, _) = split(key);
+                if let Some(at) = hashed {
+                    reads.insert(root.as_bytes(), at.0)?;
+                } else if after.is_none() && !has_row(&table, &root)? {
+                    reads.remove(root.as_bytes())?;
                 }
                 replaced.push((before, after));
             }
@@ -425,7 +461,7 @@ impl Table {
 
     /// Opens the file again after an error. It repairs itself, which may take space: reading and
     /// removing come before the reserve.
-    fn ready(&self) -> Result<(), DepotError> {
+    pub(super) fn ready(&self) -> Result<(), DepotError> {
         match self.database.ready() {
             Err(redb::Error::Io(error)) if is_no_space(&error) => {
                 self.reserve.release();
@@ -458,7 +494,7 @@ fn settle(batches: &[Batch], result: &Result<(), DepotError>) {
     }
 }
 
-fn join(root: &ShardRoot, vault: &VaultId) -> [u8; 64] {
+pub(super) fn join(root: &ShardRoot, vault: &VaultId) -> [u8; 64] {
     let mut key = [0; 64];
     key[..32].copy_from_slice(root.as_bytes());
     key[32..].copy_from_slice(vault.as_bytes());

@@ -21,6 +21,7 @@ mod killed;
 mod memory;
 mod model;
 mod partial;
+mod reads;
 mod vectors;
 
 /// Bytes that do not repeat, the same for the same seed.

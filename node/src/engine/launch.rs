@@ -26,6 +26,7 @@ use super::{
     custody::Custody,
     fetcher::Fetcher,
     join::Invitations,
+    scrubber::{self, Scrubber},
     serve::Holder,
 };
 use crate::{
@@ -155,7 +156,9 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let net = Net::start(settings, Arc::new(door)).await?;
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
+    let (scrubber, scrubs) = Scrubber::new();
     let core = Arc::new(Core {
+        scrubber,
         examined: super::custody::Examined::default(),
         home,
         keys,
@@ -178,6 +181,9 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     learn_addresses(&core)?;
     if let Some(member) = member_of(&core)? {
         enter(&core, member)?;
+    }
+    if core.serves {
+        scrubber::start(&core, scrubs);
     }
     Ok(Node::new(core))
 }

@@ -8,9 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use larder_protocol::{manifest::SnapshotSummary, placing::Input};
+use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
 
-use super::{Core, EngineError, launch, look::Shelf, names, on_disk};
+use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber};
 use crate::{
     command::{
         ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome, PathField,
@@ -222,6 +222,8 @@ pub(crate) async fn config_set(
             super::sync::meet_everybody(core, &member);
         }
     }
+    let period_ms = scrubber::period_ms(&core.config());
+    core.scrubber.tell(scrubbing::Input::PeriodChanged { period_ms }).await;
     Ok(outcome)
 }
 

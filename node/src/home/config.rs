@@ -50,6 +50,7 @@ pub enum KeepOwn {
 pub struct Config {
     copies: Option<Copies>,
     keep_own: Option<KeepOwn>,
+    scrub_days: Option<u32>,
     spool_max: Option<ByteSize>,
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
@@ -124,7 +125,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-static KEYS: [Key; 8] = [
+static KEYS: [Key; 9] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -151,6 +152,15 @@ static KEYS: [Key; 8] = [
         "a size such as 100GB",
         "0",
         "how much this device keeps for others"
+    ),
+    key!(
+        "depot.scrub_days",
+        scrub_days,
+        parse_days,
+        u32::to_string,
+        "a number of days up to 3650, or 0 for never",
+        "90",
+        "within how many days everything kept here is read back from the disk; 0 for never"
     ),
     key!(
         "depot.spool_max",
@@ -208,6 +218,11 @@ impl Config {
     /// What stays of own packs.
     pub fn keep_own(&self) -> KeepOwn {
         self.keep_own.unwrap_or_default()
+    }
+
+    /// Within how many days everything in the depot is read back; `None` for never.
+    pub fn scrub_days(&self) -> Option<u32> {
+        Some(self.scrub_days.unwrap_or(90)).filter(|days| *days > 0)
     }
 
     /// Own bytes waiting for holders, at most.
@@ -385,6 +400,10 @@ fn parse_level(text: &str) -> Option<i32> {
     text.parse().ok().filter(|level| (1..=19).contains(level))
 }
 
+fn parse_days(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|days| (0..=3650).contains(days))
+}
+
 fn parse_keep_own(text: &str) -> Option<KeepOwn> {
     match text {
         "none" => Some(KeepOwn::None),
@@ -446,10 +465,11 @@ fn show_copies(value: &Copies) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 8] = [
+    const GOOD: [(&str, &str); 9] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
+        ("depot.scrub_days", "0"),
         ("depot.spool_max", "12345"),
         ("device.name", "Anna's \"laptop\""),
         ("device.site", "home"),
@@ -475,6 +495,7 @@ mod tests {
         }
         assert_eq!(config.copies(), Copies::Count(3));
         assert_eq!(config.offer_bytes(), 10_000_000_000);
+        assert_eq!((config.scrub_days(), Config::default().scrub_days()), (None, Some(90)));
         config.set("policy.copies", None).unwrap();
         assert_eq!(config.copies(), Copies::Auto);
     }
@@ -509,6 +530,8 @@ mod tests {
             ("backup.compression_level", "20"),
             ("depot.keep_own", "some"),
             ("depot.offer", "much"),
+            ("depot.scrub_days", "3651"),
+            ("depot.scrub_days", "-1"),
             ("device.name", "a\nb"),
             ("device.name", "  "),
             ("net.listen", "4242"),

@@ -101,6 +101,9 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     let (spool, kept) = (ByteSize(done.spool_bytes), ByteSize(done.kept_bytes));
     let offered = ByteSize(done.offered_bytes);
     line(text, &format!("space    {spool} wait to be sent; {kept} of {offered} kept for others"));
+    if let Some(since) = done.depot_read_since {
+        line(text, &format!("depot    all of it read back since {}", when(since)));
+    }
     line(text, &format!("peers    {} of {} online", done.peers_online, done.peers_total));
     for advice in &done.advice {
         line(text, &format!("! {}", plain(&advice.text)));

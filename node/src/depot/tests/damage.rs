@@ -146,17 +146,33 @@ fn a_lost_or_cut_outboard_is_made_again_while_running_and_at_the_start() {
     assert!(matches!(stored.depot.open_shard(&stored.shard.root), Err(DepotError::Corrupt(_))));
 }
 
-/// A rotten outboard never makes wrong bytes right, only right bytes doubtful.
+/// SCRUB-12, DEPOT-10: a rotten outboard never makes wrong bytes right, and right bytes are doubtful
+/// only until they are read whole.
 #[test]
-fn a_flipped_bit_in_the_outboard_is_never_a_wrong_byte() {
+fn a_flipped_bit_in_the_outboard_is_never_a_wrong_byte_and_never_a_lost_shard() {
     let stored = Stored::new(600_000);
     let path = stored.data().with_extension("obao");
-    let mut outboard = fs::read(&path).unwrap();
-    outboard[100] ^= 1;
-    fs::write(&path, &outboard).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let mut rotten = whole.clone();
+    rotten[100] ^= 1;
+    fs::write(&path, &rotten).unwrap();
+    let read = |stored: &Stored| stored.depot.read_range(&stored.shard.root, 0..600_000);
+    assert!(matches!(read(&stored), Err(DepotError::Corrupt(_))));
+    assert_eq!(stored.state(), ShardState::Corrupt);
+    assert!(stored.depot.scrub(&stored.shard.root).unwrap().is_empty());
+    assert_eq!((stored.state(), fs::read(&path).unwrap()), (ShardState::Ok, whole.clone()));
+    assert_eq!(read(&stored).unwrap(), stored.content);
+    // A start does what a scrub does.
+    fs::write(&path, &rotten).unwrap();
+    assert!(read(&stored).is_err());
+    let (stored, report) = stored.reopen();
+    assert_eq!((report.returned.len(), report.corrupt.len()), (1, 0));
+    assert_eq!(read(&stored).unwrap(), stored.content);
+    // Both rotten: the outboard is not made to vouch for the bytes.
+    fs::write(&path, &rotten).unwrap();
+    stored.flip(500_000);
     assert!(!stored.depot.scrub(&stored.shard.root).unwrap().is_empty());
-    let read = stored.depot.read_range(&stored.shard.root, 0..600_000);
-    assert!(matches!(read, Err(DepotError::Corrupt(_))));
+    assert_eq!((stored.state(), fs::read(&path).unwrap()), (ShardState::Corrupt, rotten));
 }
 
 /// Names that are not ours are nobody's business.

@@ -1,6 +1,9 @@
 //! What is wrong, in words, and what to do about it. Pure: facts in, sentences out.
 
-use larder_protocol::placing::{Blocked, Status};
+use larder_protocol::{
+    placing::{Blocked, Status},
+    time::Timestamp,
+};
 
 use super::{
     super::Blamed,
@@ -39,6 +42,10 @@ pub(super) struct Facts {
     /// Damaged or missing shards of this device's own packs, and of others'.
     pub(super) damaged_own: u64,
     pub(super) damaged_held: u64,
+    /// Since when every shard here was read back or stored.
+    pub(super) read_since: Option<Timestamp>,
+    /// For how many days not, where that is far too long.
+    pub(super) unread_days: Option<u64>,
     pub(super) disk_free_bytes: u64,
     pub(super) peers_total: u32,
 }
@@ -198,6 +205,13 @@ impl Facts {
     }
 
     fn surroundings(&self, all: &mut Vec<Advice>) {
+        if let Some(days) = self.unread_days {
+            say(
+                all,
+                format!("some of what this disk keeps was not read back for {days} days"),
+                "leave `larder up` running, which does it by and by, or run `larder verify` now",
+            );
+        }
         if self.disk_free_bytes < DISK_LOW_BYTES {
             let free = ByteSize(self.disk_free_bytes);
             say(
@@ -365,6 +379,7 @@ mod tests {
             (Facts { folders: vec![unlisted], ..well() }, "on the list", "larder add"),
             (Facts { folders: vec![week_old], ..well() }, "a week ago", "larder backup"),
             (Facts { folders: vec![partial], ..well() }, "is not complete", "goes on"),
+            (Facts { unread_days: Some(200), ..well() }, "not read back for 200", "larder verify"),
             (Facts { disk_free_bytes: 1 << 20, ..well() }, "1.05 MB are free", "free some space"),
             (Facts { running: false, ..well() }, "no node is running", "larder up"),
         ];

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     os::unix::fs::PermissionsExt,
     sync::Arc,
     time::Duration,
@@ -14,7 +15,12 @@ use larder_protocol::{
 };
 
 use super::{
-    super::{Core, EngineError, clock::wall, names, on_disk},
+    super::{
+        Core, EngineError,
+        clock::wall,
+        names, on_disk,
+        scrubber::{read_age, read_since},
+    },
     peers::{Answered, ask, placing_status},
     ticket::own_addresses,
 };
@@ -126,9 +132,23 @@ fn depot(core: &Core) -> Result<Check, EngineError> {
             ShardState::Corrupt => damaged += 1,
         }
     }
-    let kept = format!("{}, {}", count(well, "shard"), ByteSize(bytes));
+    let age = read_since(core)?.map(|since| read_age(since, wall(), &core.config()));
+    let mut kept = format!("{}, {}", count(well, "shard"), ByteSize(bytes));
+    if let Some(age) = age {
+        let days = count(age.days.saturating_add(1), "day");
+        let _infallible = write!(kept, ", read back within {days}");
+    }
     Ok(if missing + damaged == 0 {
-        good("depot", kept)
+        match age {
+            Some(age) if age.is_overdue => check(
+                "depot",
+                Health::Poor,
+                kept,
+                "leave `larder up` running, which reads everything back by and by, or run \
+                 `larder verify` now",
+            ),
+            _ => good("depot", kept),
+        }
     } else {
         check(
             "depot",

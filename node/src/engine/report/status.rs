@@ -12,7 +12,13 @@ use larder_protocol::{
 };
 
 use super::{
-    super::{Core, EngineError, clock::wall, launch, on_disk, settings},
+    super::{
+        Core, EngineError,
+        clock::wall,
+        launch, on_disk,
+        scrubber::{read_age, read_since},
+        settings,
+    },
     advice::{Facts, least_safe},
     blocked::Names,
     peers::{Answered, View, ask_absent, placing_status},
@@ -69,6 +75,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         facts.blame(name, &blamed);
     }
     note_proofs(core, &mut facts)?;
+    let age = |since| read_age(since, wall(), &config);
+    facts.unread_days = facts.read_since.map(age).filter(|age| age.is_overdue).map(|age| age.days);
     Ok(Outcome::Status(StatusOutcome {
         running: core.serves,
         vault: vault.map(|vault| vault.to_string()),
@@ -80,6 +88,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         spool_bytes: waiting,
         kept_bytes: totals.all(Origin::Held).bytes,
         offered_bytes: config.offer_bytes(),
+        depot_read_since: facts.read_since.map(Into::into),
         peers_online: online,
         peers_total: total,
         advice: facts.advice(),
@@ -132,7 +141,11 @@ fn count_peers(
 
 /// What the disk and the vault's records tell.
 fn gather(core: &Core) -> Result<Facts, EngineError> {
-    let mut facts = Facts { disk_free_bytes: core.depot.free_bytes()?, ..Facts::default() };
+    let mut facts = Facts {
+        disk_free_bytes: core.depot.free_bytes()?,
+        read_since: read_since(core)?,
+        ..Facts::default()
+    };
     let mut damaged: BTreeSet<(Origin, ShardRoot)> = BTreeSet::new();
     for (root, row) in core.depot.rows(None)? {
         if row.state != ShardState::Ok {

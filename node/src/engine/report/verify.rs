@@ -1,8 +1,10 @@
 //! `verify`: reads back what this device keeps, for itself and for others, and has holders show what
-//! they signed for: one chunk of every shard, which they could not foresee.
+//! they signed for: one chunk of every shard, which they could not foresee. What was read is noted, so
+//! that the node does not read it again by itself soon.
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,16 +12,19 @@ use std::{
 use larder_protocol::{
     auditing::HolderAudits,
     ids::{DeviceId, ShardRoot},
-    placing::Input,
+    limits::SCRUB_SEGMENT_SHARDS_MAX,
+    scrubbing,
 };
 
 use tracing::warn;
 
-use super::super::{Core, EngineError, custody::Custody};
-use crate::{
-    command::{AskedHolder, EventSink, Failure, Outcome, Progress, Stage, VerifyOutcome},
-    depot::{DepotError, Origin},
+use super::super::{
+    Core, EngineError,
+    clock::wall,
+    custody::Custody,
+    scrubber::{ReadBack, read_back, tell_lost},
 };
+use crate::command::{AskedHolder, EventSink, Failure, Outcome, Progress, Stage, VerifyOutcome};
 
 /// Roots named in the outcome.
 const ROOTS_MAX: usize = 1000;
@@ -37,30 +42,56 @@ pub(crate) async fn verify(
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     let (reading, sink) = (Arc::clone(core), events.clone());
-    let work = move || scrub(&reading, percent, &sink);
-    let found = tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
-    for (root, origin) in &found.bad {
-        match origin {
-            Origin::Own => {
-                if let Ok(member) = core.member() {
-                    member.custody()?.tell(Input::PackLost { root: *root }).await;
-                }
-            }
-            Origin::Held => core.holding.bytes_lost(*root),
-        }
+    let work = move || read_chosen(&reading, percent, &sink);
+    let found = tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)?;
+    core.scrubber.tell(scrubbing::Input::ReadElsewhere).await;
+    let found = found?;
+    for root in &found.bad {
+        tell_lost(core, *root).await;
     }
     let holders = ask_holders(core, events).await?;
     Ok(Outcome::Verify(VerifyOutcome { holders, ..found.outcome }))
 }
 
-struct Scrubbed {
+struct Verified {
     outcome: VerifyOutcome,
-    bad: Vec<(ShardRoot, Origin)>,
+    bad: Vec<ShardRoot>,
 }
 
-fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failure> {
+/// Roots that were read and are not yet noted. Noted when it goes, so that a verification that is
+/// interrupted was not for nothing.
+struct Unnoted<'a> {
+    core: &'a Core,
+    roots: Vec<ShardRoot>,
+}
+
+impl Unnoted<'_> {
+    fn add(&mut self, root: ShardRoot) {
+        self.roots.push(root);
+        if self.roots.len() >= SCRUB_SEGMENT_SHARDS_MAX {
+            self.note();
+        }
+    }
+
+    fn note(&mut self) {
+        let roots = mem::take(&mut self.roots);
+        if let Err(error) = self.core.depot.note_read(&roots, wall()) {
+            warn!("what was read back could not be noted: {error}");
+        }
+    }
+}
+
+impl Drop for Unnoted<'_> {
+    fn drop(&mut self) {
+        if !self.roots.is_empty() {
+            self.note();
+        }
+    }
+}
+
+fn read_chosen(core: &Core, percent: u8, events: &EventSink) -> Result<Verified, Failure> {
     let chosen = choose(core, percent)?;
-    let bytes_total: u64 = chosen.values().map(|(bytes, _)| bytes).sum();
+    let bytes_total: u64 = chosen.values().sum();
     let files_total = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
     let mut outcome = VerifyOutcome {
         shards: 0,
@@ -71,30 +102,29 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
         holders: Vec::new(),
     };
     let (mut bad, mut unread) = (Vec::new(), Vec::new());
+    let mut unnoted = Unnoted { core, roots: Vec::new() };
     let mut told = Instant::now();
     let mut bytes_done = 0;
-    for (root, (bytes, origin)) in chosen {
+    for (root, bytes) in chosen {
         events.check()?;
-        match core.depot.scrub(&root) {
-            Ok(ranges) if ranges.is_empty() => outcome.bytes += bytes,
-            Ok(_) | Err(DepotError::Corrupt(_)) => {
-                outcome.damaged += 1;
-                bad.push((root, origin));
-            }
-            Err(DepotError::Missing(_)) => {
-                outcome.missing += 1;
-                bad.push((root, origin));
-            }
-            // Taken off the disk by its owner's own doing since it was chosen.
-            Err(DepotError::Unknown(_)) => continue,
+        let found = read_back(core, &root).map_err(EngineError::from)?;
+        match found {
+            ReadBack::Whole => outcome.bytes += bytes,
+            ReadBack::Damaged => outcome.damaged += 1,
+            ReadBack::Missing => outcome.missing += 1,
+            ReadBack::Gone => continue,
             // Nothing is known to be lost: whoever keeps it or asks for it is not told so. But it
             // could not be read back, and the others are to be looked at all the same.
-            Err(error @ (DepotError::Disk { .. } | DepotError::NoSpace)) => {
-                warn!("shard {} could not be read: {error}", root.short());
+            ReadBack::Unable => {
                 outcome.damaged += 1;
                 unread.push(root);
             }
-            Err(error) => return Err(EngineError::from(error).into()),
+        }
+        if matches!(found, ReadBack::Damaged | ReadBack::Missing) {
+            bad.push(root);
+        }
+        if found != ReadBack::Unable {
+            unnoted.add(root);
         }
         outcome.shards += 1;
         bytes_done += bytes;
@@ -109,19 +139,15 @@ fn scrub(core: &Core, percent: u8, events: &EventSink) -> Result<Scrubbed, Failu
             });
         }
     }
-    let roots = bad.iter().map(|(root, _)| root).chain(&unread);
+    let roots = bad.iter().chain(&unread);
     outcome.roots = roots.take(ROOTS_MAX).map(ToString::to_string).collect();
-    Ok(Scrubbed { outcome, bad })
+    Ok(Verified { outcome, bad })
 }
 
-/// So many percent of the shards here, rounded up, each as likely as any other. A shard that is
-/// kept for itself and for another counts once, as held: a receipt was given for it.
-fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, (u64, Origin)>, EngineError> {
-    let mut all: BTreeMap<ShardRoot, (u64, Origin)> = BTreeMap::new();
-    for (root, row) in core.depot.rows(None)? {
-        let kept = all.entry(root).or_insert((row.bytes, row.origin));
-        kept.1 = kept.1.max(row.origin);
-    }
+/// So many percent of the shards here with their lengths, rounded up, each as likely as any other.
+fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, u64>, EngineError> {
+    let rows = core.depot.rows(None)?.into_iter();
+    let all: BTreeMap<ShardRoot, u64> = rows.map(|(root, row)| (root, row.bytes)).collect();
     let wanted = (all.len() * usize::from(percent.clamp(1, 100))).div_ceil(100);
     if wanted == all.len() {
         return Ok(all);
@@ -137,7 +163,7 @@ fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, (u64, Origin)>
     Ok(order
         .into_iter()
         .take(wanted)
-        .filter_map(|(_, root)| all.get(&root).map(|kept| (root, *kept)))
+        .filter_map(|(_, root)| all.get(&root).map(|bytes| (root, *bytes)))
         .collect())
 }
 
