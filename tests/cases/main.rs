@@ -26,6 +26,7 @@ mod lost_copy;
 mod memory;
 mod older_head;
 mod ordinary_user;
+mod own_disk;
 mod proofs;
 mod reader;
 mod real_trees;
