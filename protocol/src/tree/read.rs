@@ -302,28 +302,63 @@ impl ExtentCursor {
             if let Some(extent) = self.extents.next() {
                 return Ok(Some(extent));
             }
-            let Some((child, level)) = self.ahead.pop() else { return Ok(None) };
-            let bytes = fetch(child.chunk, ChunkKind::Extents).map_err(ReadError::Fetch)?;
-            let node = ExtentNode::decode(&bytes)?;
-            if node.bytes() != child.bytes {
-                return Err(NodeError::Extents.into());
-            }
-            let found = match &node {
-                ExtentNode::Leaf(_) => 0,
-                ExtentNode::Inner { level, .. } => *level,
-            };
-            if level.is_some_and(|level| level != found) {
-                return Err(NodeError::Level(found).into());
-            }
-            match node {
-                ExtentNode::Leaf(extents) => self.extents = extents.into_iter(),
-                ExtentNode::Inner { level, children } => {
-                    let below = level.checked_sub(1);
-                    let children = children.into_iter().rev().map(|child| (child, below));
-                    self.ahead.extend(children);
-                }
+            if !self.open_node(fetch)? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Passes over what ends at or before byte `to`, opening only the nodes on the way there. To be
+    /// called before the first extent is taken. Answers where the next extent begins.
+    ///
+    /// # Errors
+    /// [`ReadError`]; do not go on after one.
+    pub fn seek<E>(&mut self, to: u64, fetch: &mut impl Fetch<E>) -> Result<u64, ReadError<E>> {
+        let mut at: u64 = 0;
+        loop {
+            while let Some(extent) = self.extents.as_slice().first() {
+                let end = at.saturating_add(extent.bytes());
+                if end > to {
+                    return Ok(at);
+                }
+                at = end;
+                self.extents.next();
+            }
+            let Some((child, _)) = self.ahead.last() else { return Ok(at) };
+            let end = at.saturating_add(child.bytes);
+            if end > to {
+                self.open_node(fetch)?;
+            } else {
+                at = end;
+                self.ahead.pop();
+            }
+        }
+    }
+
+    /// Opens the next node; false when there is none.
+    fn open_node<E>(&mut self, fetch: &mut impl Fetch<E>) -> Result<bool, ReadError<E>> {
+        let Some((child, level)) = self.ahead.pop() else { return Ok(false) };
+        let bytes = fetch(child.chunk, ChunkKind::Extents).map_err(ReadError::Fetch)?;
+        let node = ExtentNode::decode(&bytes)?;
+        if node.bytes() != child.bytes {
+            return Err(NodeError::Extents.into());
+        }
+        let found = match &node {
+            ExtentNode::Leaf(_) => 0,
+            ExtentNode::Inner { level, .. } => *level,
+        };
+        if level.is_some_and(|level| level != found) {
+            return Err(NodeError::Level(found).into());
+        }
+        match node {
+            ExtentNode::Leaf(extents) => self.extents = extents.into_iter(),
+            ExtentNode::Inner { level, children } => {
+                let below = level.checked_sub(1);
+                let children = children.into_iter().rev().map(|child| (child, below));
+                self.ahead.extend(children);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -159,3 +159,31 @@ fn lists_of_extents_that_do_not_add_up_are_refused() {
     assert_eq!(read(skips, 20), Err(ReadError::Node(NodeError::Level(0))));
     assert_eq!(read(empty, 0), Err(ReadError::Node(NodeError::Empty)));
 }
+
+#[test]
+fn seeking_a_byte_of_a_file_opens_only_the_nodes_on_the_way() {
+    let mut store = Store::default();
+    let hole = |bytes| Extent::Hole { bytes };
+    let leaf = ExtentNode::Leaf(vec![hole(4), hole(6)]);
+    let ten = store.forge(ChunkKind::Extents, leaf.encode());
+    let child = |bytes, chunk| MeasuredChild { bytes, chunk };
+    // What lies before it may be beyond reading.
+    let lost = ChunkId::from_bytes([9; 32]);
+    let children = vec![child(7, lost), child(10, ten), child(10, ten)];
+    let node = ExtentNode::Inner { level: 1, children };
+    let root = store.forge(ChunkKind::Extents, node.encode());
+    let mut seek = |to| {
+        let mut cursor = ExtentCursor::new(&Content::Listed(root), 27);
+        let at = cursor.seek(to, &mut store.fetcher()).unwrap();
+        (at, cursor.next_extent(&mut store.fetcher()).unwrap())
+    };
+    assert_eq!(seek(7), (7, Some(hole(4))));
+    assert_eq!(seek(10), (7, Some(hole(4))));
+    assert_eq!(seek(11), (11, Some(hole(6))));
+    assert_eq!(seek(26), (21, Some(hole(6))));
+    assert_eq!(seek(27), (27, None));
+    let inline = Content::Inline(vec![hole(4), hole(6)]);
+    let mut cursor = ExtentCursor::new(&inline, 10);
+    assert_eq!(cursor.seek(4, &mut store.fetcher()), Ok(4));
+    assert_eq!(cursor.next_extent(&mut store.fetcher()), Ok(Some(hole(6))));
+}
