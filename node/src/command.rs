@@ -6,6 +6,7 @@
 //! behind the socket. Nothing here does anything. Source: specs/command_line.md.
 
 mod count;
+mod drill;
 mod engine;
 mod event;
 mod failure;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     count::count,
+    drill::{DrillFailure, DrillOutcome, FailedFile, LastDrill, ServingHolder},
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
@@ -159,6 +161,8 @@ pub enum Command {
         /// How much of it, in percent (1 to 100).
         percent: u8,
     },
+    /// Reads files that were drawn back from holders, as a restore would.
+    Drill,
     /// Marks snapshots that are not needed any more.
     Forget {
         /// What to keep.

@@ -35,6 +35,7 @@ mod clock;
 mod commit;
 mod contact;
 mod custody;
+mod drill;
 mod error;
 mod fetcher;
 mod forget;
@@ -86,6 +87,8 @@ pub(crate) struct Core {
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.
     pub(crate) scrubber: scrubber::Scrubber,
+    /// Held during a restore drill.
+    drilling: tokio::sync::Mutex<()>,
     /// What this device decides as a holder.
     pub(crate) holding: serve::Holder,
     /// Held during a commit: heads are numbered one after the other.

@@ -16,6 +16,7 @@
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
 //! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
+//! | [`drilling`] | what a restore drill reads, and what it means when that fails |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -25,6 +26,7 @@
 pub mod auditing;
 pub mod cbor;
 pub mod chunk;
+pub mod drilling;
 pub mod fetching;
 pub mod head;
 pub mod holding;

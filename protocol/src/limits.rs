@@ -130,6 +130,14 @@ pub const SCRUB_RETRY_MS: u64 = 86_400_000;
 pub const SCRUB_SEGMENT_SHARDS_MAX: usize = 64;
 /// What was read is noted after so long at the latest: so much work a crash costs.
 pub const SCRUB_NOTE_MS: u64 = 300_000;
+/// Parts of files that a restore drill reads.
+pub const DRILL_PARTS_MAX: usize = 64;
+/// Those of them that are drawn by files and not by bytes: small files are missed as well.
+pub const DRILL_PARTS_BY_FILE: usize = 16;
+/// What a restore drill reads of one file at once: 256 MiB in all.
+pub const DRILL_PART_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// After so many days without a restore drill a word is due.
+pub const DRILL_ADVISED_DAYS: u64 = 90;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

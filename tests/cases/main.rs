@@ -16,6 +16,7 @@ mod cloned_home;
 mod corruption;
 mod decoders;
 mod disk_full;
+mod drill;
 mod folders;
 mod harness;
 mod idle;

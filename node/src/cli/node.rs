@@ -17,11 +17,12 @@ pub(super) struct StatusArguments {}
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ends with 1 when something is damaged, missing or lacking, else with 4 when a \
-    holder did not answer.
+    holder did not answer or, with --drill, files are with nobody who did.
 
 Examples:
   larder verify                 everything
-  larder verify --sample 5      a random twentieth of it"
+  larder verify --sample 5      a random twentieth of it
+  larder verify --drill         tries a restore: random files, from holders alone"
 )]
 pub(super) struct VerifyArguments {
     /// Everything (the default)
@@ -30,6 +31,10 @@ pub(super) struct VerifyArguments {
     /// Only so many percent, chosen at random
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     sample: Option<u8>,
+    /// Reads random files back from holders, as a restore without this device would, and compares
+    /// them: 64 files, or parts of 4 MiB of larger ones. Writes none of them
+    #[arg(long, conflicts_with_all = ["all", "sample"])]
+    drill: bool,
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +47,9 @@ pub(super) struct DoctorArguments {}
 
 impl VerifyArguments {
     pub(super) fn command(self) -> Command {
+        if self.drill {
+            return Command::Drill;
+        }
         Command::Verify { percent: self.sample.unwrap_or(100) }
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Peers(done) => lists::peers(&mut text, done),
         Outcome::Status(done) => node::status(&mut text, done),
         Outcome::Verify(done) => work::verify(&mut text, done),
+        Outcome::Drill(done) => work::drill(&mut text, done),
         Outcome::Forget(done) => work::forget(&mut text, done),
         Outcome::Doctor(done) => node::doctor(&mut text, done),
         Outcome::Config(done) => lists::settings(&mut text, done),

@@ -217,7 +217,7 @@ const fn purpose(command: &Command) -> &'static str {
         Command::Restore { .. } => "restore",
         Command::Recover { .. } => "recover",
         Command::Join { .. } => "join",
-        Command::Verify { .. } => "verify",
+        Command::Verify { .. } | Command::Drill => "verify",
         Command::Forget { .. } => "forget",
         Command::Cat { .. } => "cat",
         Command::Find { .. } => "find",

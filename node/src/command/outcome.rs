@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, ExitKind, InviteKind, PathField, Time, Wait};
+use super::{ByteSize, DrillOutcome, ExitKind, InviteKind, LastDrill, PathField, Time, Wait};
 
 /// The document of a finished command; `outcome` in JSON says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub enum Outcome {
     Status(StatusOutcome),
     /// Of `verify`.
     Verify(VerifyOutcome),
+    /// Of `verify --drill`.
+    Drill(DrillOutcome),
     /// Of `forget`.
     Forget(ForgetOutcome),
     /// Of `doctor`.
@@ -80,6 +82,7 @@ impl Outcome {
             Self::Verify(done) if done.holders.iter().any(|asked| !asked.answered) => {
                 ExitKind::Holders
             }
+            Self::Drill(done) => done.exit_kind(),
             Self::Connect(done) if !done.reached => ExitKind::Holders,
             Self::Doctor(done) => done.exit_kind(),
             _ => ExitKind::Done,
@@ -539,6 +542,9 @@ pub struct StatusOutcome {
     /// `null` while there is none.
     #[serde(default)]
     pub depot_read_since: Option<Time>,
+    /// The last restore drill, `null` when there was none.
+    #[serde(default)]
+    pub last_drill: Option<LastDrill>,
     /// Peers that answered lately.
     pub peers_online: u32,
     /// Peers that are known.

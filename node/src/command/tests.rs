@@ -169,12 +169,38 @@ fn about_work() -> Vec<Outcome> {
             roots: vec![id("b")],
             holders: vec![asked_holder()],
         }),
+        drilled(&[DrillFailure::Lost, DrillFailure::Differs]),
         Outcome::Forget(ForgetOutcome {
             dry_run: true,
             kept: vec![snapshot()],
             forgotten: Vec::new(),
         }),
     ]
+}
+
+fn drilled(failures: &[DrillFailure]) -> Outcome {
+    let failed = failures.iter().map(|why| FailedFile {
+        path: PathField::new(b"/home/anna/caf\xe9"),
+        why: *why,
+        what: "no holder can give shard bbbbbbbb".to_owned(),
+    });
+    let (device, name) = (id("e"), "nas".to_owned());
+    let what = "served wrong bytes".to_owned();
+    Outcome::Drill(DrillOutcome {
+        folders: 2,
+        files: 64,
+        bytes: 200_000_000,
+        compared: 60,
+        holders: vec![ServingHolder {
+            device: device.clone(),
+            name: name.clone(),
+            bytes: 210_000_000,
+        }],
+        failed: failed.collect(),
+        blamed: vec![Blame { device, name, what }],
+        fetched_bytes: 210_000_000,
+        duration_ms: 12_345,
+    })
 }
 
 fn about_nodes() -> Vec<Outcome> {
@@ -234,6 +260,12 @@ fn about_nodes() -> Vec<Outcome> {
             kept_bytes: 4096,
             offered_bytes: 500_000_000_000,
             depot_read_since: Some(time(1_690_000_000)),
+            last_drill: Some(LastDrill {
+                time: time(1_695_000_000),
+                files: 64,
+                bytes: 200_000_000,
+                failed: 1,
+            }),
             peers_online: 1,
             peers_total: 2,
             advice: vec![Advice {
@@ -331,6 +363,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Peers(_) => "peers",
         Outcome::Status(_) => "status",
         Outcome::Verify(_) => "verify",
+        Outcome::Drill(_) => "drill",
         Outcome::Forget(_) => "forget",
         Outcome::Doctor(_) => "doctor",
         Outcome::Config(_) => "config",
@@ -410,6 +443,11 @@ fn what_could_not_be_reached_is_no_success_and_damage_comes_before_it() {
     assert_eq!(verify(0, false, 0), ExitKind::Holders);
     assert_eq!(verify(1, false, 0), ExitKind::Failed);
     assert_eq!(verify(0, false, 1), ExitKind::Failed);
+    let drill = |failures: &[DrillFailure]| drilled(failures).exit_kind();
+    assert_eq!(drill(&[]), ExitKind::Done);
+    assert_eq!(drill(&[DrillFailure::Away, DrillFailure::OnlyHere]), ExitKind::Holders);
+    assert_eq!(drill(&[DrillFailure::Away, DrillFailure::Lost]), ExitKind::Failed);
+    assert_eq!(drill(&[DrillFailure::Differs, DrillFailure::Away]), ExitKind::Failed);
     let backup = |wanted, reached, problems_total| {
         let mut samples = about_work().into_iter();
         let Some(Outcome::Backup(done)) = samples.find(|one| matches!(one, Outcome::Backup(_)))

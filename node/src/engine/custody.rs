@@ -526,7 +526,7 @@ async fn fetch_back(
 ) -> Result<(), EngineError> {
     let ranges = std::iter::once(0..shard.bytes).collect();
     let want = Want { shard, ranges, priority: FOR_LATER };
-    let partial = member.fetcher.fetch(core, want).await?;
+    let partial = member.fetcher.fetch(want).await?;
     let stored = wall();
     let (vault, origin) = (member.vault, Origin::Own);
     let tenure = Tenure { vault, class, origin, stored, keep_until: stored };

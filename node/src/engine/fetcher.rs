@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
@@ -56,9 +57,21 @@ enum Message {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
     inbox: mpsc::Sender<Message>,
+    /// Where the partial shards are.
+    directory: Arc<Path>,
     partials: Arc<Partials>,
+    tally: Arc<Mutex<Tally>>,
     fetched_bytes: Arc<AtomicU64>,
     reach: Arc<Reach>,
+}
+
+/// Who gave what since a fetcher was started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    /// Verified bytes by holder.
+    pub(crate) bytes: BTreeMap<DeviceId, u64>,
+    /// What holders did wrong, once each.
+    pub(crate) faults: BTreeSet<(DeviceId, &'static str)>,
 }
 
 /// Partial shards that are open now; one object each, however many ask.
@@ -72,11 +85,13 @@ impl std::fmt::Debug for Message {
 }
 
 impl Fetcher {
-    /// Starts the task; it ends when the node closes or all handles are gone.
-    pub(crate) fn start(core: &Arc<Core>) -> Self {
+    /// Starts the task; it ends when the node closes or all handles are gone. Fetched bytes go to
+    /// `directory`, which no other fetcher uses.
+    pub(crate) fn start(core: &Arc<Core>, directory: PathBuf) -> Self {
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let fetched_bytes = Arc::new(AtomicU64::new(0));
         let reach = Arc::new(Reach::default());
+        let tally = Arc::<Mutex<Tally>>::default();
         let task = Task {
             core: Arc::downgrade(core),
             machine: Fetching::new(),
@@ -88,14 +103,21 @@ impl Fetcher {
             holders_up: BTreeSet::new(),
             fetched_bytes: Arc::clone(&fetched_bytes),
             reach: Arc::clone(&reach),
+            tally: Arc::clone(&tally),
         };
         tokio::spawn(task.run(messages, core.closing.clone()));
-        Self { inbox, partials: Arc::default(), fetched_bytes, reach }
+        let directory = directory.into();
+        Self { inbox, directory, partials: Arc::default(), tally, fetched_bytes, reach }
     }
 
     /// Bytes of shards fetched since the node was opened.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Who gave what so far.
+    pub(crate) fn tally(&self) -> Tally {
+        lock(&self.tally).clone()
     }
 
     /// How many holders are reached, when something is waited for and nothing has come for a while.
@@ -107,12 +129,8 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`EngineError::NoHolder`] when no reachable holder has it, or the disk's error.
-    pub(crate) async fn fetch(
-        &self,
-        core: &Arc<Core>,
-        want: Want,
-    ) -> Result<Arc<PartialShard>, EngineError> {
-        let partial = self.partials.open(core, want.shard).await?;
+    pub(crate) async fn fetch(&self, want: Want) -> Result<Arc<PartialShard>, EngineError> {
+        let partial = self.partials.open(&self.directory, want.shard).await?;
         if want.ranges.iter().all(|range| partial.has(range)) {
             return Ok(partial);
         }
@@ -124,40 +142,40 @@ impl Fetcher {
     }
 
     /// Removes what was fetched of a shard, unless somebody reads it just now. Blocks on the disk.
-    pub(crate) fn discard(&self, core: &Core, root: &ShardRoot) {
+    pub(crate) fn discard(&self, root: &ShardRoot) {
         let mut all = self.partials.lock();
         if all.get(root).is_some_and(|partial| partial.strong_count() > 0) {
             return;
         }
         all.remove(root);
-        if let Err(error) = PartialShard::discard(&core.home.fetch_directory(), root) {
+        if let Err(error) = PartialShard::discard(&self.directory, root) {
             debug!("partial shard {}: {error}", root.short());
         }
     }
 
     /// Removes what was fetched for something that never went on. Blocks on the disk.
-    pub(crate) fn discard_old(&self, core: &Core) {
-        for root in PartialShard::list_older(&core.home.fetch_directory(), KEPT_FOR) {
-            self.discard(core, &root);
+    pub(crate) fn discard_old(&self) {
+        for root in PartialShard::list_older(&self.directory, KEPT_FOR) {
+            self.discard(&root);
         }
     }
 
-    /// Shards of which something lies in `fetch/`. Blocks on the disk.
-    pub(crate) fn leftovers(&self, core: &Core) -> BTreeSet<ShardRoot> {
-        PartialShard::list(&core.home.fetch_directory())
+    /// Shards of which something was fetched. Blocks on the disk.
+    pub(crate) fn leftovers(&self) -> BTreeSet<ShardRoot> {
+        PartialShard::list(&self.directory)
     }
 }
 
 impl Partials {
     async fn open(
         &self,
-        core: &Arc<Core>,
+        directory: &Arc<Path>,
         shard: ShardRef,
     ) -> Result<Arc<PartialShard>, EngineError> {
         if let Some(open) = self.lock().get(&shard.root).and_then(Weak::upgrade) {
             return Ok(open);
         }
-        let directory = core.home.fetch_directory();
+        let directory = Arc::clone(directory);
         let opened = Arc::new(on_disk(move || PartialShard::open(&directory, shard)).await?);
         let mut all = self.lock();
         if let Some(open) = all.get(&shard.root).and_then(Weak::upgrade) {
@@ -169,7 +187,7 @@ impl Partials {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardRoot, Weak<PartialShard>>> {
-        self.0.lock().expect("no code panics while holding this lock")
+        lock(&self.0)
     }
 }
 
@@ -193,6 +211,7 @@ struct Task {
     /// Those of them that answered.
     holders_up: BTreeSet<DeviceId>,
     fetched_bytes: Arc<AtomicU64>,
+    tally: Arc<Mutex<Tally>>,
     reach: Arc<Reach>,
 }
 
@@ -310,6 +329,7 @@ impl Task {
                     }
                 }
                 Output::Blame { holder, fault, root } => {
+                    lock(&self.tally).faults.insert((holder, describe(fault)));
                     core.blame(holder, describe(fault), Some(root));
                 }
                 Output::Halted => {
@@ -357,16 +377,16 @@ impl Task {
             return;
         };
         let peer = core.net.peer(holder);
-        let total = Arc::clone(&self.fetched_bytes);
+        let (total, tally) = (Arc::clone(&self.fetched_bytes), Arc::clone(&self.tally));
         let worker = tokio::spawn(async move {
             let reached = Arc::new(AtomicU64::new(0));
-            let report = Report { order, start: range.start, reached, total, inbox };
+            let report = Report { order, holder, start: range.start, reached, total, tally, inbox };
             let watching = report.clone();
             let bytes = range.start..range.end;
             let fetched = peer
                 .fetch(std::slice::from_ref(&bytes), partial, move |came| watching.came(&came))
                 .await;
-            report.end(fetched, holder).await;
+            report.end(fetched).await;
         });
         self.stripes.insert(order, worker.abort_handle());
     }
@@ -376,16 +396,20 @@ impl Task {
 #[derive(Clone)]
 struct Report {
     order: OrderId,
+    holder: DeviceId,
     start: u64,
     /// Verified bytes from the start.
     reached: Arc<AtomicU64>,
     total: Arc<AtomicU64>,
+    tally: Arc<Mutex<Tally>>,
     inbox: mpsc::Sender<Message>,
 }
 
 impl Report {
     fn came(&self, came: &Range<u64>) {
-        self.total.fetch_add(came.end - came.start, Ordering::Relaxed);
+        let more = came.end - came.start;
+        self.total.fetch_add(more, Ordering::Relaxed);
+        *lock(&self.tally).bytes.entry(self.holder).or_default() += more;
         let bytes = came.end.saturating_sub(self.start);
         let before = self.reached.swap(bytes, Ordering::Relaxed);
         if bytes / REPORT_BYTES != before / REPORT_BYTES {
@@ -395,8 +419,8 @@ impl Report {
         }
     }
 
-    async fn end(self, fetched: Result<(), FetchError>, holder: DeviceId) {
-        let order = self.order;
+    async fn end(self, fetched: Result<(), FetchError>) {
+        let (order, holder) = (self.order, self.holder);
         let bytes = self.reached.load(Ordering::Relaxed);
         let mut facts = vec![Input::StripeProgressed { order, bytes }];
         match fetched {
@@ -413,6 +437,10 @@ impl Report {
             let _ = self.inbox.send(Message::Fact(fact)).await;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no code panics while holding this lock")
 }
 
 const fn failure(error: &FetchError) -> StripeFailure {

@@ -24,6 +24,7 @@ use super::{
     Core, EngineError, Member, Node,
     clock::{Clock, wall},
     custody::Custody,
+    drill,
     fetcher::Fetcher,
     join::Invitations,
     scrubber::{self, Scrubber},
@@ -159,6 +160,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let (scrubber, scrubs) = Scrubber::new();
     let core = Arc::new(Core {
         scrubber,
+        drilling: tokio::sync::Mutex::default(),
         examined: super::custody::Examined::default(),
         home,
         keys,
@@ -207,7 +209,7 @@ pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError>
     let first: &EpochKey = epochs.first().ok_or(EngineError::UnknownEpoch(1))?;
     let content = ContentKey::derive(first);
     let keys = device_keys(&core.home)?;
-    let fetcher = Fetcher::start(core);
+    let fetcher = Fetcher::start(core, core.home.fetch_directory());
     Ok(Some(Member { vault, keys, epochs, content, fetcher, custody: OnceLock::new() }))
 }
 
@@ -223,7 +225,8 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     // Set once: the member was made just above.
     let _ = member.custody.set(custody);
     core.set_member(Arc::clone(&member));
-    member.fetcher.discard_old(core);
+    member.fetcher.discard_old();
+    drill::clear(core);
     super::sync::start(core, &member);
     if core.serves {
         super::sync::meet_everybody(core, &member);

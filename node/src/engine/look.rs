@@ -19,6 +19,7 @@ pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use meant::say_meant;
 pub(crate) use shelf::{Shelf, device_names, snapshots};
+pub(crate) use tree::{SnapshotTree, join};
 
 use super::{Core, EngineError, waiting::Watch};
 use crate::command::{EventSink, Failure};
@@ -30,7 +31,7 @@ async fn in_background<T: Send + 'static>(
     events: &EventSink,
     work: impl FnOnce(&Arc<Core>, &EventSink) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let _watch = Watch::start(&core.member()?, events);
+    let _watch = Watch::start(&core.member()?.fetcher, events);
     let (core, sink) = (Arc::clone(core), events.clone());
     let work = tokio::task::spawn_blocking(move || work(&core, &sink));
     tokio::select! {

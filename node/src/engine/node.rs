@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Core, backups, forget, join, look, recover, report, restore, serve::Server, settings};
+use super::{
+    Core, backups, drill, forget, join, look, recover, report, restore, serve::Server, settings,
+};
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
     net::Serving,
@@ -61,6 +63,7 @@ impl Node {
             Command::Peers => report::peers(core).await,
             Command::Status => report::status(core).await,
             Command::Verify { percent } => report::verify(core, percent, &events).await,
+            Command::Drill => drill::run(core, &events).await,
             Command::Forget { keep, dry_run } => forget::run(core, keep, dry_run).await,
             Command::Doctor => report::doctor(core).await,
             Command::Shutdown => Err(Failure::usage("this is for the control socket to answer")),

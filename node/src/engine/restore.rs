@@ -55,7 +55,7 @@ mod uses;
 mod window;
 mod write;
 
-pub(crate) use error::RestoreError;
+pub(crate) use error::{RestoreError, one_line};
 
 use estimate::{Total, estimate};
 use packs::{Job, get_packs};
@@ -92,7 +92,7 @@ pub(crate) async fn run(
     let member = core.member()?;
     let snapshot = names::resolve(core, &wish.snapshot)?;
     let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
-    let _watch = Watch::start(&member, events);
+    let _watch = Watch::start(&member.fetcher, events);
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();
     let work = Work {
@@ -236,13 +236,13 @@ impl Work {
 
     /// Ranges of packs that this restore (or an earlier attempt) fetched and needs no more.
     fn clear_fetched(&self, run: &Run<'_>) {
-        for root in self.member.fetcher.leftovers(&self.core) {
+        for root in self.member.fetcher.leftovers() {
             let facts = self.core.state.facts_of(&root);
             if facts.is_ok_and(|facts| facts.is_some_and(|facts| run.uses.knows(facts.number))) {
-                self.member.fetcher.discard(&self.core, &root);
+                self.member.fetcher.discard(&root);
             }
         }
-        self.member.fetcher.discard_old(&self.core);
+        self.member.fetcher.discard_old();
     }
 
     fn outcome(&self) -> RestoreOutcome {

@@ -1,7 +1,7 @@
 //! Reads chunks: from this device's own depot if the pack is here, else from holders.
 //!
 //! Metadata packs are fetched whole and kept, so browsing is quick the second time; of data packs
-//! only the needed ranges are fetched.
+//! only the needed ranges are fetched. A restore drill has all of it come from holders.
 
 use std::sync::Arc;
 
@@ -14,7 +14,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
+use super::{
+    Core, EngineError, Member,
+    clock::wall,
+    fetcher::{Fetcher, Want},
+};
 use crate::{
     command::EventSink,
     depot::{DepotError, Origin, ShardState, Tenure},
@@ -25,6 +29,9 @@ use crate::{
 pub(crate) struct ChunkSource {
     core: Arc<Core>,
     member: Arc<Member>,
+    fetcher: Fetcher,
+    /// Whether what is here is read, and what was fetched kept.
+    uses_depot: bool,
     runtime: Handle,
     /// Ends waiting for holders.
     stop: CancellationToken,
@@ -34,7 +41,8 @@ impl ChunkSource {
     /// To be made on a thread of the runtime, to be used on one that may block.
     pub(crate) fn new(core: &Arc<Core>, member: &Arc<Member>) -> Self {
         let (core, member, runtime) = (Arc::clone(core), Arc::clone(member), Handle::current());
-        Self { core, member, runtime, stop: CancellationToken::new() }
+        let (fetcher, stop) = (member.fetcher.clone(), CancellationToken::new());
+        Self { core, member, fetcher, uses_depot: true, runtime, stop }
     }
 
     /// The same, which waits for nobody any more once whoever asked wants no more.
@@ -42,12 +50,19 @@ impl ChunkSource {
         Self { stop: events.token().clone(), ..self }
     }
 
+    /// The same as if nothing were here: everything comes from holders by way of `fetcher`.
+    pub(crate) fn without_depot(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, uses_depot: false, ..self }
+    }
+
     /// The plaintext of a chunk, verified.
     pub(crate) fn chunk(&self, id: ChunkId, kind: ChunkKind) -> Result<Vec<u8>, EngineError> {
         let mut places = self.core.state.locations(&id)?;
         places.retain(|place| place.record.kind == kind);
         let here = |place| chunk_here(&self.core, &self.member, place).ok();
-        if let Some(plain) = places.iter().find_map(here) {
+        if self.uses_depot
+            && let Some(plain) = places.iter().find_map(here)
+        {
             return Ok(plain);
         }
         // A pack of another device may not hold what that device says: then the next one is tried.
@@ -66,6 +81,9 @@ impl ChunkSource {
 
     /// The same when its place is known.
     pub(crate) fn chunk_at(&self, location: &Location) -> Result<Vec<u8>, EngineError> {
+        if !self.uses_depot {
+            return self.fetched(location);
+        }
         match chunk_here(&self.core, &self.member, location) {
             Err(error) if is_absence(&error) => self.fetched(location),
             read => read,
@@ -76,7 +94,9 @@ impl ChunkSource {
         let shard = location.shard;
         let is_metadata = location.record.kind.class() == PackClass::Metadata;
         let needed = range_of(location);
-        let wanted = if is_metadata { 0..shard.bytes } else { needed.clone() };
+        // Browsing goes on where a metadata pack was met.
+        let is_kept = is_metadata && self.uses_depot;
+        let wanted = if is_kept { 0..shard.bytes } else { needed.clone() };
         let want = Want {
             shard,
             ranges: std::iter::once(wanted).collect(),
@@ -84,12 +104,12 @@ impl ChunkSource {
         };
         let partial = self.runtime.block_on(async {
             tokio::select! {
-                fetched = self.member.fetcher.fetch(&self.core, want) => fetched,
+                fetched = self.fetcher.fetch(want) => fetched,
                 () = self.stop.cancelled() => Err(EngineError::Interrupted),
             }
         })?;
         let plain = open(&self.member, location, &partial.read(needed)?)?;
-        if is_metadata {
+        if is_kept {
             let stored = wall();
             let adopted = self.core.depot.adopt(
                 &partial,

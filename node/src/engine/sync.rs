@@ -189,11 +189,11 @@ async fn fetch_manifest(
         Err(_) => {
             let whole = 0..shard.bytes;
             let want = Want { shard, ranges: vec![whole.clone()], priority: 0 };
-            let partial = member.fetcher.fetch(core, want).await?;
+            let partial = member.fetcher.fetch(want).await?;
             let bytes = partial.read(whole)?;
             drop(partial);
             // The next head has another one, and what is in this one is kept elsewhere.
-            member.fetcher.discard(core, &shard.root);
+            member.fetcher.discard(&shard.root);
             bytes
         }
     };

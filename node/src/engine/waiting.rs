@@ -4,13 +4,13 @@
 //! from a program that hangs; so they are told after a second, and how many were reached.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::task::AbortHandle;
 
-use super::Member;
+use super::fetcher::Fetcher;
 use crate::command::{EventSink, Progress, Stage};
 
 /// So long nothing has to come before anything is said.
@@ -72,12 +72,12 @@ pub(crate) struct Watch(AbortHandle);
 
 impl Watch {
     /// Begins to watch.
-    pub(crate) fn start(member: &Arc<Member>, events: &EventSink) -> Self {
-        let (member, events) = (Arc::clone(member), events.clone());
+    pub(crate) fn start(fetcher: &Fetcher, events: &EventSink) -> Self {
+        let (fetcher, events) = (fetcher.clone(), events.clone());
         let watching = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
-                if let Some(progress) = member.fetcher.looking() {
+                if let Some(progress) = fetcher.looking() {
                     events.progress(progress);
                 }
             }

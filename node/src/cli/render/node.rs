@@ -104,6 +104,14 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     if let Some(since) = done.depot_read_since {
         line(text, &format!("depot    all of it read back since {}", when(since)));
     }
+    if let Some(last) = &done.last_drill {
+        let (at, files) = (when(last.time), count(last.files, "file"));
+        let outcome = match last.failed {
+            0 => format!("{files}, all well"),
+            failed => format!("{failed} of {files} did not come back"),
+        };
+        line(text, &format!("drill    last restore drill {at}: {outcome}"));
+    }
     line(text, &format!("peers    {} of {} online", done.peers_online, done.peers_total));
     for advice in &done.advice {
         line(text, &format!("! {}", plain(&advice.text)));

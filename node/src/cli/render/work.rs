@@ -6,8 +6,8 @@ use super::{line, lists, plain, short, visible};
 use crate::{
     cli::progress::took,
     command::{
-        BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, FindOutcome, ForgetOutcome,
-        RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait, count,
+        BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, DrillOutcome, FindOutcome,
+        ForgetOutcome, RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait, count,
     },
 };
 
@@ -171,6 +171,41 @@ pub(super) fn verify(text: &mut String, done: &VerifyOutcome) {
             (false, 0) => format!("signed for {shards} and did not answer now"),
         };
         line(text, &format!("holder {name} ({device}) {said}"));
+    }
+}
+
+pub(super) fn drill(text: &mut String, done: &DrillOutcome) {
+    let (files, failed) = (count(done.files, "file"), done.failed.len());
+    let (bytes, folders) = (ByteSize(done.bytes), count(done.folders, "folder"));
+    if failed == 0 {
+        line(text, &format!("{files} of {folders} came back from holders as they were backed up"));
+    } else {
+        line(text, &format!("{failed} of {files} of {folders} DID NOT COME BACK as they should"));
+    }
+    let compared = match done.compared {
+        0 => "none of them stands here unchanged to compare with".to_owned(),
+        some => format!("{some} of them compared with the files here"),
+    };
+    if done.bytes > 0 {
+        let took = took(done.duration_ms);
+        line(text, &format!("{bytes} read in {took}; {compared}"));
+    }
+    for file in &done.failed {
+        line(text, &format!("  {}: {}", visible(&file.path.to_bytes()), plain(&file.what)));
+    }
+    for holder in &done.holders {
+        let (name, device) = (plain(&holder.name), short(&holder.device));
+        line(text, &format!("holder {name} ({device}) gave {}", ByteSize(holder.bytes)));
+    }
+    for blame in &done.blamed {
+        let (name, device) = (plain(&blame.name), short(&blame.device));
+        line(text, &format!("holder {name} ({device}): {}", plain(&blame.what)));
+    }
+    if failed > 0 {
+        line(
+            text,
+            "see `larder status` for what is not safe, and `larder verify` for who lacks what",
+        );
     }
 }
 

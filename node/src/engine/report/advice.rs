@@ -9,7 +9,7 @@ use super::{
     super::Blamed,
     blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
 };
-use crate::command::{Advice, ByteSize, Folder, Safety, count};
+use crate::command::{Advice, ByteSize, Folder, LastDrill, Safety, count};
 
 /// A newest snapshot older than this is worth a word, in seconds.
 const STALE_S: i64 = 7 * 86_400;
@@ -46,6 +46,9 @@ pub(super) struct Facts {
     pub(super) read_since: Option<Timestamp>,
     /// For how many days not, where that is far too long.
     pub(super) unread_days: Option<u64>,
+    /// The last restore drill, and for how many days there was none, where that is too long.
+    pub(super) last_drill: Option<LastDrill>,
+    pub(super) undrilled_days: Option<u64>,
     pub(super) disk_free_bytes: u64,
     pub(super) peers_total: u32,
 }
@@ -212,6 +215,20 @@ impl Facts {
                 "leave `larder up` running, which does it by and by, or run `larder verify` now",
             );
         }
+        let failed = self.last_drill.map_or(0, |last| last.failed);
+        if failed > 0 {
+            say(
+                all,
+                format!("the last restore drill could not bring back {}", count(failed, "file")),
+                "see `larder peers` for who is away, then run `larder verify --drill` again",
+            );
+        } else if let Some(days) = self.undrilled_days {
+            say(
+                all,
+                format!("no restore was tried for {days} days"),
+                "run `larder verify --drill`: it reads random files back from your holders",
+            );
+        }
         if self.disk_free_bytes < DISK_LOW_BYTES {
             let free = ByteSize(self.disk_free_bytes);
             say(
@@ -292,6 +309,11 @@ mod tests {
             safety,
         });
         Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last, listed: true }
+    }
+
+    /// A drill that could not bring so many back.
+    fn drilled(failed: u64) -> Option<LastDrill> {
+        Some(LastDrill { time: Timestamp(1).into(), files: 64, bytes: 1, failed })
     }
 
     /// Everything as it should be.
@@ -380,6 +402,8 @@ mod tests {
             (Facts { folders: vec![week_old], ..well() }, "a week ago", "larder backup"),
             (Facts { folders: vec![partial], ..well() }, "is not complete", "goes on"),
             (Facts { unread_days: Some(200), ..well() }, "not read back for 200", "larder verify"),
+            (Facts { undrilled_days: Some(91), ..well() }, "tried for 91 days", "verify --drill"),
+            (Facts { last_drill: drilled(2), ..well() }, "bring back 2 files", "verify --drill"),
             (Facts { disk_free_bytes: 1 << 20, ..well() }, "1.05 MB are free", "free some space"),
             (Facts { running: false, ..well() }, "no node is running", "larder up"),
         ];

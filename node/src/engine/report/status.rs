@@ -6,6 +6,7 @@ use std::{
 };
 
 use larder_protocol::{
+    drilling::overdue_days,
     head::SignedHead,
     ids::{DeviceId, ShardRoot},
     placing::{Copies, Status},
@@ -15,7 +16,7 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        launch, on_disk,
+        drill, launch, names, on_disk,
         scrubber::{read_age, read_since},
         settings,
     },
@@ -89,6 +90,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         kept_bytes: totals.all(Origin::Held).bytes,
         offered_bytes: config.offer_bytes(),
         depot_read_since: facts.read_since.map(Into::into),
+        last_drill: facts.last_drill,
         peers_online: online,
         peers_total: total,
         advice: facts.advice(),
@@ -155,8 +157,19 @@ fn gather(core: &Core) -> Result<Facts, EngineError> {
     let count = |origin| damaged.iter().filter(|(of, _)| *of == origin).map(|_| 1).sum();
     (facts.damaged_own, facts.damaged_held) = (count(Origin::Own), count(Origin::Held));
     let Ok(member) = core.member() else { return Ok(facts) };
-    let names = super::super::look::device_names(core, &member);
     let own = member.keys.id();
+    let drilled = drill::last(core)?;
+    facts.last_drill = drilled.map(|(_, last)| last);
+    facts.undrilled_days = match drilled {
+        Some((at, _)) => overdue_days(at, wall()),
+        // There is nothing to drill before there is a snapshot.
+        None => {
+            let all = names::live_snapshots(core)?;
+            let starts = all.iter().filter(|one| one.device == own).map(|one| one.started);
+            starts.min().and_then(|since| overdue_days(since, wall()))
+        }
+    };
+    let names = super::super::look::device_names(core, &member);
     let last = core.state.commit_of(&own)?;
     let last = last.map(|commit| SignedHead::decode(&commit.head)).transpose()?;
     if let Some(known) = core.vaults.read().get(&member.vault) {

@@ -86,7 +86,7 @@ pub(super) fn told(error: &TargetError) -> String {
 }
 
 /// An error with its causes in one line.
-pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

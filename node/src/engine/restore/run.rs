@@ -338,7 +338,7 @@ impl<'a> Run<'a> {
         }
         self.runtime.block_on(async {
             tokio::select! {
-                fetched = self.member.fetcher.fetch(self.core, want) => fetched,
+                fetched = self.member.fetcher.fetch(want) => fetched,
                 () = self.events.cancelled() => Err(EngineError::Interrupted),
                 () = self.stop.cancelled() => Err(EngineError::Interrupted),
             }
@@ -379,7 +379,7 @@ impl<'a> Run<'a> {
         if self.uses.less(pack, pieces)
             && let Ok(Some(record)) = self.core.state.pack(pack)
         {
-            self.member.fetcher.discard(self.core, &record.shard.root);
+            self.member.fetcher.discard(&record.shard.root);
         }
     }
 
