@@ -49,7 +49,7 @@ pub use partial::PartialShard;
 pub use reads::LastRead;
 pub use reconcile::OpenReport;
 pub use shard::{EncodeFault, Shard, group_ranges};
-pub use table::{Origin, ShardRow, ShardState, Tenure, Total, Totals};
+pub use table::{ClaimNote, Origin, ShardRow, ShardState, Tenure, Total, Totals};
 pub use writer::ShardWriter;
 
 use disk::Layout;
@@ -265,6 +265,20 @@ impl Depot {
     pub fn extend(&self, root: &ShardRoot, tenure: Tenure) -> Result<(), DepotError> {
         let row = self.row(root, &tenure.vault)?.ok_or(DepotError::Unknown(*root))?;
         self.inner.table.extend(ShardRef { root: *root, bytes: row.bytes }, tenure)
+    }
+
+    /// Notes, durably and all at once, how long shards are kept and since when nobody claims them.
+    ///
+    /// # Errors
+    /// [`DepotError`] when the table cannot be written even with the reserve given up.
+    pub fn note_claims(&self, notes: &[ClaimNote]) -> Result<(), DepotError> {
+        self.inner.table.note_claims(notes)
+    }
+
+    /// Lets the wait of every unclaimed shard have ended at a time, as if it had passed.
+    #[cfg(test)]
+    pub(crate) fn backdate(&self, keep_until: Timestamp) {
+        self.inner.table.backdate(keep_until).expect("the table of a test can be written");
     }
 
     /// The row of one shard for one vault.

@@ -32,6 +32,7 @@ use crate::{
 mod backup;
 mod backups;
 mod clock;
+mod collect;
 mod commit;
 mod contact;
 mod custody;
@@ -93,6 +94,9 @@ pub(crate) struct Core {
     pub(crate) holding: serve::Holder,
     /// Held during a commit: heads are numbered one after the other.
     pub(crate) committing: Mutex<()>,
+    /// Shared by whoever relies on what is in packs: backups and restores. Had alone while packs leave
+    /// the index.
+    pub(crate) relying: tokio::sync::RwLock<()>,
     /// Held while other devices' heads are followed.
     pub(crate) following: tokio::sync::Mutex<()>,
     /// What the user sets; written back to `config.toml` when it changes.

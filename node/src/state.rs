@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::database::Database;
 
 pub mod circle;
+mod claims;
 pub mod commits;
 pub mod folders;
 pub mod index;
@@ -114,7 +115,8 @@ impl State {
             receipts::create(tx)?;
             circle::create(tx)?;
             folders::create(tx)?;
-            commits::create(tx)
+            commits::create(tx)?;
+            claims::create(tx)
         })
     }
 

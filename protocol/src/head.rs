@@ -5,12 +5,14 @@
 //! content. Which heads are kept, and what two of one number mean, is in [`book`].
 //! Source: specs/head.md.
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use thiserror::Error;
 
 use crate::{
     cbor::{self, DecodeError},
-    ids::{DeviceId, EntryHash, HeadHash, VaultId},
+    ids::{DeviceId, EntryHash, HeadHash, ShardRoot, VaultId},
     index::ShardRef,
     keys::{DeviceKeys, sign, verify},
     limits::{HEAD_BYTES_MAX, LOG_DEVICES_MAX, LOG_PARENTS_MAX},
@@ -156,15 +158,58 @@ impl VerifiedHead {
 impl Claims {
     /// Summarises these packs; order and repetition do not matter.
     pub fn of(shards: impl IntoIterator<Item = ShardRef>) -> Self {
-        let mut roots: Vec<_> = shards.into_iter().map(|shard| shard.root).collect();
-        roots.sort_unstable();
-        roots.dedup();
-        let mut hasher = blake3::Hasher::new_derive_key("larder 2026 claims v1");
+        let roots: BTreeSet<_> = shards.into_iter().map(|shard| shard.root).collect();
+        let mut digest = ClaimsDigest::new();
         for root in &roots {
-            hasher.update(root.as_bytes());
+            digest.add(root).expect("a set is ascending");
         }
-        let count = u64::try_from(roots.len()).expect("a count of things in memory");
-        Self { root: *hasher.finalize().as_bytes(), count }
+        digest.finish()
+    }
+}
+
+/// [`Claims`] of a list that is seen in parts, in order.
+#[derive(Debug, Clone)]
+pub struct ClaimsDigest {
+    hasher: blake3::Hasher,
+    last: Option<ShardRoot>,
+    count: u64,
+}
+
+/// A list of claims is not strictly ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the list of claims is not ascending")]
+pub struct OutOfOrder;
+
+impl ClaimsDigest {
+    /// Of an empty list.
+    #[expect(clippy::new_without_default, reason = "an empty list of claims is never a default")]
+    pub fn new() -> Self {
+        let hasher = blake3::Hasher::new_derive_key("larder 2026 claims v1");
+        Self { hasher, last: None, count: 0 }
+    }
+
+    /// The next pack of the list.
+    ///
+    /// # Errors
+    /// [`OutOfOrder`]; nothing was added then.
+    pub fn add(&mut self, root: &ShardRoot) -> Result<(), OutOfOrder> {
+        if self.last.is_some_and(|last| last >= *root) {
+            return Err(OutOfOrder);
+        }
+        self.hasher.update(root.as_bytes());
+        self.last = Some(*root);
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// How many were added.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Of all that was added.
+    pub fn finish(&self) -> Claims {
+        Claims { root: *self.hasher.finalize().as_bytes(), count: self.count }
     }
 }
 

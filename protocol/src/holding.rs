@@ -1,8 +1,8 @@
 //! Holding: what this device keeps for vaults, its own and others of the circle.
 //!
 //! Decides who may store and read, within grants, the total offer and the free disk; and when a
-//! receipt may go out. It knows no key, reads no byte and never deletes anything of its own
-//! accord: in this version only the user of this device does.
+//! receipt may go out. It knows no key and reads no byte. What it deletes is what its user wants
+//! gone, and what no device of a vault has claimed for a long time: see `unclaimed`.
 //!
 //! One upload, from request to receipt:
 //! ```text
@@ -33,16 +33,19 @@ use crate::{
     limits::{PUTS_PER_CALLER_MAX, PUTS_TOTAL_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
     time::Timestamp,
-    wire::message::{OfferedShard, Refusal, Standing},
+    wire::message::{ClaimsPart, OfferedShard, Refusal, Standing},
 };
 
 mod caller;
 mod room;
+mod unclaimed;
 mod uploads;
 
 pub use caller::{Action, Caller, ReadVerdict, ShowVerdict};
 pub use room::{Room, Terms};
+pub use unclaimed::Circumstances;
 
+use unclaimed::Unclaimed;
 use uploads::Put;
 
 /// What the shell keeps durably for each shard of each vault.
@@ -58,6 +61,8 @@ pub struct Row {
     pub stored: Timestamp,
     /// Not deleted before, except by the user of this device.
     pub keep_until: Timestamp,
+    /// Since when no device of the vault claims it; `None` while one may.
+    pub unclaimed: Option<Timestamp>,
     /// The bytes were found missing or damaged since: to be had again, not to be served.
     pub lost: bool,
 }
@@ -148,6 +153,33 @@ pub enum Input {
         /// Which.
         root: ShardRoot,
     },
+    /// Answer to [`Output::Revive`]: durable, or not.
+    Revived {
+        /// Which offer.
+        request: OrderId,
+        /// Whether it is durable.
+        is_durable: bool,
+    },
+    /// A device tells, in parts, which packs its newest head needs. The message was checked.
+    ClaimsTold {
+        /// Number that the shell gave to the request.
+        request: OrderId,
+        /// Who tells.
+        caller: Caller,
+        /// Of which vault.
+        vault: VaultId,
+        /// A part of the list.
+        part: ClaimsPart,
+        /// What is known here of vault and device.
+        now: Circumstances,
+    },
+    /// A shard is being read by somebody who may.
+    Served {
+        /// For which vault it is kept.
+        vault: VaultId,
+        /// Which.
+        root: ShardRoot,
+    },
     /// The user of this device wants these bytes gone.
     DeleteAsked {
         /// For which vault it was kept.
@@ -158,6 +190,13 @@ pub enum Input {
     /// Answer to [`Output::EraseRow`]: the row is durably gone.
     RowErased {
         /// For which vault it was kept.
+        vault: VaultId,
+        /// Which.
+        root: ShardRoot,
+    },
+    /// Answer to [`Output::EraseRow`]: it could not be erased; it stays for now.
+    EraseFailed {
+        /// For which vault it is kept.
         vault: VaultId,
         /// Which.
         root: ShardRoot,
@@ -222,7 +261,31 @@ pub enum Output {
         /// Which.
         root: ShardRoot,
     },
-    /// Erase a row durably, then answer `RowErased`.
+    /// The claims were taken.
+    AnswerClaims {
+        /// Which request.
+        request: OrderId,
+    },
+    /// Write these rows durably, then answer `Revived`: what was unclaimed is promised again.
+    Revive {
+        /// Which offer waits for it.
+        request: OrderId,
+        /// As they are to be.
+        rows: Vec<Row>,
+    },
+    /// Write these rows. No answer: should it be lost, they are only kept for longer.
+    NoteRows {
+        /// As they are to be.
+        rows: Vec<Row>,
+    },
+    /// Somebody reads what nobody claims: a device may have forgotten what it needs. For people.
+    UnclaimedServed {
+        /// For which vault it is kept.
+        vault: VaultId,
+        /// Which.
+        root: ShardRoot,
+    },
+    /// Erase a row durably, then answer `RowErased`, or `EraseFailed`.
     EraseRow {
         /// For which vault it was kept.
         vault: VaultId,
@@ -241,18 +304,20 @@ pub enum Output {
 enum Keeping {
     /// Row durable.
     Kept(Row),
-    /// Being erased by order of the user.
+    /// Being erased.
     Erasing(Row),
 }
 
-/// The machine. Memory: about 200 bytes for each shard kept. Outputs: at most three per input, and
-/// one more for each vault that keeps a lost shard.
+/// The machine. Memory: about 200 bytes for each shard kept, and as much again for those of which
+/// some devices have said that they do not claim them. Outputs: at most three per input, one more for
+/// each vault that keeps a lost shard, and one for each shard that is let go.
 #[derive(Debug, Clone, Default)]
 pub struct Holding {
     room: Room,
     /// By root first: one file may be kept for several vaults.
     kept: BTreeMap<(ShardRoot, VaultId), Keeping>,
     puts: BTreeMap<OrderId, Put>,
+    unclaimed: Unclaimed,
     outputs: VecDeque<Output>,
 }
 
@@ -281,8 +346,15 @@ impl Holding {
             Input::RowDurable { request } => self.row_durable(request),
             Input::RowFailed { request } => self.row_failed(request),
             Input::BytesLost { root } => self.bytes_lost(root),
+            Input::Revived { request, is_durable } => self.revived(request, is_durable),
+            Input::ClaimsTold { request, caller, vault, part, now } => {
+                let heard = self.listen(caller, vault, part, &now);
+                self.answer_claims(request, heard);
+            }
+            Input::Served { vault, root } => self.served(vault, root),
             Input::DeleteAsked { vault, root } => self.delete_asked(vault, root),
             Input::RowErased { vault, root } => self.row_erased(vault, root),
+            Input::EraseFailed { vault, root } => self.erase_failed(vault, root),
         }
     }
 
@@ -304,6 +376,7 @@ impl Holding {
             granted_bytes: account.granted_bytes,
             used_bytes: account.used_bytes.saturating_add(account.reserved_bytes),
             free_bytes: self.room.free_bytes(vault),
+            unclaimed_bytes: self.unclaimed_of(vault).1,
         }
     }
 
@@ -369,7 +442,7 @@ impl Holding {
                 },
             })
             .collect();
-        self.outputs.push_back(Output::AnswerOffer { request, verdicts });
+        self.answer_offer(request, vault, verdicts);
     }
 
     fn bytes_lost(&mut self, root: ShardRoot) {
@@ -401,7 +474,16 @@ impl Holding {
             self.room.take_used(vault, row.shard.bytes);
         }
         self.kept.remove(&(root, vault));
+        self.forget_tally(vault, root);
         self.drop_file_if_unnamed(root);
+    }
+
+    fn erase_failed(&mut self, vault: VaultId, root: ShardRoot) {
+        if let Some(keeping) = self.kept.get_mut(&(root, vault))
+            && let Keeping::Erasing(row) = keeping
+        {
+            *keeping = Keeping::Kept(*row);
+        }
     }
 
     /// A file goes only when no row names it and no upload of the same bytes is about to.

@@ -26,6 +26,8 @@
 pub mod auditing;
 pub mod cbor;
 pub mod chunk;
+pub mod claiming;
+pub mod collecting;
 pub mod drilling;
 pub mod fetching;
 pub mod head;

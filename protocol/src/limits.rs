@@ -114,6 +114,24 @@ pub const AUDIT_EVERY_MS: u64 = 86_400_000;
 pub const AUDIT_FIRST_MS: u64 = 600_000;
 /// An answer to an audit: 459 reads of a disk that was asleep.
 pub const AUDIT_MS_MAX: u64 = 120_000;
+/// Packs named in one part of a list of claims: half a frame.
+pub const CLAIMS_PART_MAX: usize = 16_384;
+/// Packs that a device may claim: the longest list that a holder listens to.
+pub const CLAIMS_MAX: u64 = 4_194_304;
+/// From one time that a device tells a holder what it claims to the next.
+pub const CLAIM_EVERY_MS: u64 = 86_400_000;
+/// An answer to all parts of a list of claims, and bringing both sides up to date before.
+pub const CLAIM_MS_MAX: u64 = 600_000;
+/// What is needed of packs that are made anew at once: a minute of reading from a holder nearby.
+pub const REPACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A pack with less waste is not worth making anew.
+pub const REPACK_WASTE_BYTES_MIN: u64 = 1024 * 1024;
+/// What came to be unclaimed within so many days is looked at together.
+pub const MASS_UNCLAIM_DAYS: u64 = 7;
+/// When it is this part of all that is kept, or more, it is kept for longer: 1 in 4.
+pub const MASS_UNCLAIM_PART: u64 = 4;
+/// So many times as long.
+pub const MASS_UNCLAIM_FACTOR: u64 = 3;
 /// The shortest period in which everything that a device keeps can be read back.
 pub const SCRUB_PERIOD_MS_MIN: u64 = 86_400_000;
 /// From the start of a node to its first look at what is due; also from a look that failed to the next.

@@ -45,6 +45,7 @@ use crate::{
 
 mod answers;
 mod bringing;
+mod dropping;
 mod heads;
 mod holder;
 mod pack;
@@ -117,6 +118,11 @@ pub enum Input {
     },
     /// The local copy of a pack is damaged or gone.
     PackLost {
+        /// Which.
+        root: ShardRoot,
+    },
+    /// No manifest of the vault needs a pack any more, and none that does is waited for.
+    PackDropped {
         /// Which.
         root: ShardRoot,
     },
@@ -489,6 +495,7 @@ impl Placing {
         match input {
             Input::PackStored { shard, class } => self.pack_stored(shard, class),
             Input::PackLost { root } => self.local_lost(root),
+            Input::PackDropped { root } => self.pack_dropped(root),
             Input::PackKnown(known) => self.pack_known(known),
             Input::HolderKnown { holder, site, acquaintance } => {
                 self.holder_known(holder, site, acquaintance);

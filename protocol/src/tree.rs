@@ -7,6 +7,7 @@ pub mod builder;
 pub mod diff;
 pub mod entry;
 pub mod node;
+pub mod reach;
 pub mod read;
 #[cfg(test)]
 mod sample;

@@ -7,7 +7,8 @@
 use larder_protocol::{
     auditing::{self, Auditing, Finding},
     fetching::{self, ByteRange, Fetching, Ranges, StripeFailure},
-    holding::{self, Caller, Holding, PutFailure, Row, Terms},
+    head::Claims,
+    holding::{self, Caller, Circumstances, Holding, PutFailure, Row, Terms},
     ids::{DeviceId, HeadHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     limits::{
@@ -20,7 +21,7 @@ use larder_protocol::{
     recovering::{self, HeadSeen, Recovering},
     scrubbing::{self, Found, Kept, Scrubbing},
     time::{Instant, Timestamp},
-    wire::message::{OfferedShard, Refusal},
+    wire::message::{ClaimsPart, OfferedShard, Refusal},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -133,6 +134,7 @@ impl Draw {
         let (holder, order) = (self.device(), self.order());
         match self.below(19) {
             0 => Input::PackStored { shard: self.shard(), class: self.class() },
+            1 if self.yes() => Input::PackDropped { root: self.root() },
             1 => Input::PackLost { root: self.root() },
             2 => Input::PackKnown(KnownPack {
                 shard: self.shard(),
@@ -206,18 +208,20 @@ impl Draw {
     fn holding_input(&mut self) -> holding::Input {
         use holding::Input;
         let (request, vault) = (self.order(), self.vault());
-        match self.below(13) {
+        match self.below(17) {
             0 => Input::RowKnown(Row {
                 vault,
                 shard: self.shard(),
                 class: self.class(),
                 stored: Timestamp(self.number()),
                 keep_until: Timestamp(self.number()),
+                unclaimed: self.yes().then(|| Timestamp(self.number())),
                 lost: self.yes(),
             }),
             1 => Input::TermsChanged(Terms {
                 offer_bytes: self.number(),
                 disk_reserve_bytes: self.number(),
+                retention_days: self.number(),
             }),
             2 => Input::GrantChanged { vault, bytes: self.number() },
             3 => Input::DiskMeasured { free_bytes: self.number() },
@@ -240,9 +244,36 @@ impl Draw {
             9 => Input::RowDurable { request },
             10 => Input::RowFailed { request },
             11 => Input::BytesLost { root: self.root() },
+            12 => Input::Revived { request, is_durable: self.yes() },
+            13 => Input::Served { vault, root: self.root() },
+            14 => Input::EraseFailed { vault, root: self.root() },
+            15 => self.claims_told(),
             _ if self.yes() => Input::DeleteAsked { vault, root: self.root() },
             _ => Input::RowErased { vault, root: self.root() },
         }
+    }
+
+    /// Now and then the list that the head signs for.
+    fn claims_told(&mut self) -> holding::Input {
+        let (request, vault, caller) = (self.order(), self.vault(), self.caller());
+        let mut shards = self.many(8, Self::shard);
+        shards.sort_unstable_by_key(|shard| shard.root);
+        shards.dedup_by_key(|shard| shard.root);
+        let head = self.yes().then(|| (self.below(2), Claims::of(shards.iter().copied())));
+        let part = ClaimsPart {
+            seq: self.below(2),
+            time: Timestamp(self.number()),
+            part: u32::try_from(self.below(2)).unwrap(),
+            is_last: self.yes(),
+            roots: shards.iter().map(|shard| shard.root).collect(),
+        };
+        let now = Circumstances {
+            head,
+            is_forked: self.below(4) == 0,
+            devices: self.many(2, Self::device).into_iter().collect(),
+            wall: Timestamp(self.number()),
+        };
+        holding::Input::ClaimsTold { request, caller, vault, part, now }
     }
 
     fn put_failure(&mut self) -> PutFailure {

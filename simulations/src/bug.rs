@@ -40,6 +40,10 @@ pub enum Bug {
     ForgetTimers,
     /// A source takes whatever a holder shows for a proof.
     AcceptAnyProof,
+    /// A head signs for a list in which a pack is missing.
+    ClaimLess,
+    /// A holder takes a device that says nothing for one that needs nothing.
+    TakeSilenceForConsent,
     /// A restorer reports stripes done without verifying them.
     StripeUnverified,
     /// A restorer reports a lost connection as wrong bytes.
@@ -65,6 +69,8 @@ impl Bug {
         Self::CheckClonesAtCommitOnly,
         Self::ForgetTimers,
         Self::AcceptAnyProof,
+        Self::ClaimLess,
+        Self::TakeSilenceForConsent,
         Self::StripeUnverified,
         Self::LossAsWrongBytes,
     ];

@@ -363,11 +363,32 @@ impl Device {
     }
 
     fn plan_wake(&mut self, shared: &mut Shared) {
+        self.tell_itself(shared);
         let Some(at) = self.timeout() else { return };
         if self.wake_at.is_none_or(|old| at < old || old <= shared.now()) {
             self.wake_at = Some(at);
             let (device, boot) = (self.number, self.boots);
             shared.queue.at(at, Event::Wake { device, boot });
+        }
+    }
+
+    /// What the source has to tell the holder of the same device.
+    fn tell_itself(&mut self, shared: &mut Shared) {
+        let mut here = here!(self, shared);
+        let Role::Member { source, holder } = &mut self.role else { return };
+        while let Some((order, part)) = source.own_claims() {
+            let was_told = holder.own_claims(&mut here, part);
+            source.claims_ended(&mut here, order, was_told);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, shared: &mut Shared, dice: &Dice, percent: u64) {
+        if !self.is_up() || self.asleep_until.is_some() {
+            return;
+        }
+        let mut here = here!(self, shared);
+        if let Role::Member { source, .. } = &mut self.role {
+            source.forget(&mut here, dice, percent);
         }
     }
 

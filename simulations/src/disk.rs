@@ -43,6 +43,8 @@ pub(crate) struct PackRow {
     pub(crate) class: PackClass,
     pub(crate) here: bool,
     pub(crate) promised_sites: u8,
+    /// The own head that needs it no more; 0 while it is needed.
+    pub(crate) dropped: u64,
 }
 
 /// Everything durable.
@@ -77,7 +79,8 @@ pub(crate) enum Write {
     Row(usize, Row),
     Pack(PackRow),
     Receipt(usize, ShardRoot),
-    OwnHead(SignedHead, Vec<ShardRoot>),
+    /// With what it needs, and what it needs no more.
+    OwnHead(SignedHead, Vec<ShardRoot>, Vec<ShardRoot>),
     Held(usize, u64),
     Head(usize, VerifiedHead),
 }
@@ -139,7 +142,12 @@ impl Disk {
             Write::Receipt(holder, root) => {
                 self.image.receipts.entry(root).or_default().insert(holder);
             }
-            Write::OwnHead(head, needs) => {
+            Write::OwnHead(head, needs, dropped) => {
+                for root in dropped {
+                    if let Some(row) = self.image.packs.get_mut(&root) {
+                        row.dropped = head.body().seq;
+                    }
+                }
                 self.image.needs.insert(head.body().seq, needs);
                 self.image.own_heads.insert(head.body().seq, head);
                 // The shell keeps the newest ones only: nobody pushes an old one.
@@ -175,6 +183,20 @@ impl Disk {
             }
         }
         lost
+    }
+
+    /// How long a row is kept, and since when nobody claims it.
+    pub(crate) fn note_row(&mut self, vault: usize, row: &Row) {
+        if let Some(known) = self.image.rows.get_mut(&(row.shard.root, vault)) {
+            (known.keep_until, known.unclaimed) = (row.keep_until, row.unclaimed);
+        }
+    }
+
+    /// A row is durably gone, and its file unless something else names it.
+    pub(crate) fn erase_row(&mut self, root: ShardRoot, vault: usize) {
+        self.mark_lost(root, vault);
+        self.image.rows.remove(&(root, vault));
+        self.remove_file_if_unnamed(root);
     }
 
     /// What a row keeps is known to be gone.

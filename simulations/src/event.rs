@@ -8,7 +8,7 @@ use larder_protocol::{
     order::OrderId,
     proof::Challenge,
     receipt::Receipt,
-    wire::message::{OfferedShard, Refusal, Verdict},
+    wire::message::{ClaimsPart, OfferedShard, Refusal, Verdict},
 };
 
 use crate::disk::Ticket;
@@ -70,6 +70,10 @@ pub(crate) enum ToHolder {
         order: OrderId,
         challenges: Vec<Challenge>,
     },
+    Claim {
+        order: OrderId,
+        part: Box<ClaimsPart>,
+    },
 }
 
 /// From whoever was dialled.
@@ -121,6 +125,9 @@ pub(crate) enum ToClient {
     Shown {
         order: OrderId,
         shown: Vec<(Finding, bool)>,
+    },
+    ClaimsTaken {
+        order: OrderId,
     },
 }
 
@@ -269,6 +276,7 @@ impl ToHolder {
             Self::Read { order, range, .. } => 8 + ((order.0 ^ (range.start << 16)) << 8),
             Self::StopRead { order } => 9 + (order.0 << 8),
             Self::Audit { order, .. } => 10 + (order.0 << 8),
+            Self::Claim { order, .. } => 11 + (order.0 << 8),
         }
     }
 }
@@ -287,6 +295,7 @@ impl ToClient {
             Self::Groups { order, first, .. } => 9 + ((order.0 ^ (*first << 16)) << 8),
             Self::ReadFailed { order, .. } => 10 + (order.0 << 8),
             Self::Shown { order, .. } => 11 + (order.0 << 8),
+            Self::ClaimsTaken { order } => 12 + (order.0 << 8),
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Property {
     Head,
     /// No honest holder is blamed.
     Blame,
+    /// Nothing is let go that a device needs, or needed a while ago.
+    LetGo,
     /// Everything is bounded.
     Bounds,
     /// What is healthy converges after healing.
@@ -51,6 +53,7 @@ impl Property {
             Self::Quota => "SIM-6",
             Self::Head => "SIM-7",
             Self::Blame => "SIM-8",
+            Self::LetGo => "SIM-16",
             Self::Bounds => "SIM-9",
             Self::Converges => "SIM-10",
             Self::Restore => "SIM-11",
@@ -121,6 +124,12 @@ pub(crate) enum Check {
         holder: usize,
         fault: String,
     },
+    /// A holder let a shard go.
+    Erased {
+        holder: usize,
+        root: ShardRoot,
+        vault: usize,
+    },
     /// The holder came back after a crash.
     Back {
         holder: usize,
@@ -153,6 +162,10 @@ pub(crate) struct Model {
     pub(crate) recovering: BTreeMap<usize, usize>,
     /// Packs that published heads need, by source: promised to be there.
     pub(crate) promised: BTreeMap<usize, BTreeSet<ShardRoot>>,
+    /// Since when published heads need them no more, by source.
+    pub(crate) released: BTreeMap<(usize, ShardRoot), Instant>,
+    /// Devices whose clock was ever wrong.
+    pub(crate) clock_wrong: BTreeSet<usize>,
 }
 
 impl Model {

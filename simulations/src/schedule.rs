@@ -46,6 +46,8 @@ pub enum What {
     Backup { device: usize, packs: u64 },
     /// The user asks whether all holders still have what they signed for.
     Verify { device: usize },
+    /// So many of a hundred packs are not needed any more from the next backup on.
+    Forget { device: usize, percent: u64 },
     /// A new device recovers what this one has backed up, with the phrase alone; it is killed so
     /// many times on the way.
     Recover { device: usize, kills: u64 },
@@ -98,6 +100,7 @@ impl What {
         match *self {
             Self::Backup { device, .. }
             | Self::Verify { device }
+            | Self::Forget { device, .. }
             | Self::Recover { device, .. }
             | Self::Holiday { device, .. }
             | Self::Grant { device, .. }
@@ -254,7 +257,8 @@ impl Scenario {
             What::Slow { bytes_per_ms, .. } => bytes_per_ms > 0,
             What::Loss { percent, .. }
             | What::Duplicate { percent, .. }
-            | What::BitRot { percent, .. } => percent <= 100,
+            | What::BitRot { percent, .. }
+            | What::Forget { percent, .. } => percent <= 100,
             What::Grant { percent, .. } => percent <= 1_000,
             What::RollBack { image_s, .. } => image_s <= step.at_s,
             _ => true,

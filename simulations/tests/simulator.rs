@@ -71,6 +71,10 @@ const SHARES: &[(&str, usize)] = &[
     ("audit: copy failed", 14),
     ("audit: damage met", 4),
     ("pack brought back", 12),
+    ("forget", 20),
+    ("claims told", 95),
+    ("pack left the index", 15),
+    ("shard unclaimed", 15),
     ("disk replaced", 4),
     ("disk rolled back", 9),
     ("clone found", 6),
@@ -110,6 +114,20 @@ fn whatever_happens_within_the_budget_nothing_safe_is_lost_and_everything_conver
         let runs = happened.get(what).copied().unwrap_or(0);
         assert!(runs * 100 >= share * seeds, "{what}: in {runs} of {seeds} runs only");
     }
+}
+
+// SIM-16, DEL-1, DEL-4, DEL-13: months in which people forget, and holders let go.
+#[test]
+fn what_is_forgotten_is_let_go_after_weeks_and_nothing_that_is_needed() {
+    let mut let_go = 0;
+    for seed in 0..8 {
+        let outcome = outcome(&Scenario::generate(seed, Some(3), Some(75)));
+        if let Some(violation) = outcome.violation {
+            panic!("seed {seed}: {violation}");
+        }
+        let_go += outcome.sometimes.get("shard let go").copied().unwrap_or(0);
+    }
+    assert!(let_go > 0, "nothing came back");
 }
 
 // SIM-1, PLACE-10

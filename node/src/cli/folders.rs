@@ -67,8 +67,9 @@ pub(super) struct BackupArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "A snapshot stays when any rule keeps it. Rules count for each device and \
     folder on its own, in UTC; the newest complete one always stays. Only snapshots of this \
-    device are marked. Marked ones are not listed any more; this version deletes nothing at \
-    holders, so no space is freed yet.
+    device are forgotten. Holders keep the data of forgotten ones for 30 days more, or 90 when it \
+    is a quarter of all that they keep, and until every device of the vault has told them that it \
+    does not need it.
 
 Examples:
   larder forget --keep-last 10 --dry-run
@@ -96,7 +97,7 @@ pub(super) struct ForgetArguments {
     /// Keep everything made within this time before the newest: 12h, 90d, 8w, 1y
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     keep_within: Option<u64>,
-    /// Only tell what would be marked
+    /// Only tell what would be forgotten, and what space returns
     #[arg(long)]
     dry_run: bool,
 }

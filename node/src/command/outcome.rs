@@ -491,6 +491,8 @@ pub struct Peer {
     pub proven_shards: u64,
     /// When it last showed one; `null` for never.
     pub last_proof: Option<Time>,
+    /// Bytes that it keeps still though no device of ours claims them, as it last said.
+    pub unclaimed_bytes: u64,
     /// Bytes that we keep for its vault.
     pub kept_bytes: u64,
     /// Its addresses as far as known.
@@ -602,8 +604,14 @@ pub struct ForgetOutcome {
     pub dry_run: bool,
     /// What stays.
     pub kept: Vec<Snapshot>,
-    /// What was marked. Holders delete nothing in this version.
+    /// What was forgotten.
     pub forgotten: Vec<Snapshot>,
+    /// Bytes that no snapshot of this device needs any more: whole packs, which it claims no more (if
+    /// `dry_run`: would not), and what can be had back by making packs anew. `None` when that could
+    /// not be told.
+    pub freed_bytes: Option<u64>,
+    /// Days that holders keep them still, at least.
+    pub retention_days: u64,
 }
 
 /// See [`Outcome::Doctor`].

@@ -174,6 +174,8 @@ fn about_work() -> Vec<Outcome> {
             dry_run: true,
             kept: vec![snapshot()],
             forgotten: Vec::new(),
+            freed_bytes: Some(1_000_000),
+            retention_days: 30,
         }),
     ]
 }
@@ -203,16 +205,8 @@ fn drilled(failures: &[DrillFailure]) -> Outcome {
     })
 }
 
-fn about_nodes() -> Vec<Outcome> {
-    let device = Device {
-        device: id("d"),
-        name: "laptop".to_owned(),
-        this: true,
-        added: Some(time(1_600_000_000)),
-        last_seen: None,
-        last_snapshot: Some(time(1_700_000_000)),
-    };
-    let peer = Peer {
+fn peer() -> Peer {
+    Peer {
         device: id("e"),
         name: "nas".to_owned(),
         vault: id("a"),
@@ -225,8 +219,20 @@ fn about_nodes() -> Vec<Outcome> {
         holds_shards: 2,
         proven_shards: 1,
         last_proof: Some(time(1_700_000_000)),
+        unclaimed_bytes: 512,
         kept_bytes: 4096,
         addresses: vec!["192.0.2.1:4242".to_owned()],
+    }
+}
+
+fn about_nodes() -> Vec<Outcome> {
+    let device = Device {
+        device: id("d"),
+        name: "laptop".to_owned(),
+        this: true,
+        added: Some(time(1_600_000_000)),
+        last_seen: None,
+        last_snapshot: Some(time(1_700_000_000)),
     };
     vec![
         Outcome::Offer(OfferOutcome {
@@ -246,7 +252,7 @@ fn about_nodes() -> Vec<Outcome> {
             rtt_ms: Some(3),
         }),
         Outcome::Devices(DevicesOutcome { devices: vec![device] }),
-        Outcome::Peers(PeersOutcome { peers: vec![peer] }),
+        Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
         Outcome::Status(StatusOutcome {
             running: true,
             vault: Some(id("a")),

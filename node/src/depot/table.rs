@@ -102,6 +102,21 @@ pub struct ShardRow {
     pub keep_until: Timestamp,
     /// What is known of its bytes.
     pub state: ShardState,
+    /// Since when no device of the vault claims it; `None` while one may.
+    pub unclaimed: Option<Timestamp>,
+}
+
+/// What is known of whether a shard is still needed by its vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimNote {
+    /// Which shard.
+    pub root: ShardRoot,
+    /// Whose.
+    pub vault: VaultId,
+    /// Kept at least until then.
+    pub keep_until: Timestamp,
+    /// Since when no device claims it.
+    pub unclaimed: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -121,6 +136,8 @@ struct StoredRow {
     keep_until: Timestamp,
     #[n(6)]
     state: ShardState,
+    #[n(7)]
+    unclaimed: Option<Timestamp>,
 }
 
 /// How much is kept of one kind.
@@ -179,6 +196,8 @@ impl ShardRow {
             keep_until: before
                 .map_or(tenure.keep_until, |row| row.keep_until.max(tenure.keep_until)),
             state: ShardState::Ok,
+            // Whoever stores it wants it.
+            unclaimed: None,
         }
     }
 
@@ -191,6 +210,7 @@ impl ShardRow {
             stored: self.stored,
             keep_until: self.keep_until,
             state: self.state,
+            unclaimed: self.unclaimed,
         })
     }
 
@@ -208,6 +228,7 @@ impl ShardRow {
             stored: row.stored,
             keep_until: row.keep_until,
             state: row.state,
+            unclaimed: row.unclaimed,
         };
         Ok((root, row))
     }
@@ -367,6 +388,37 @@ impl Table {
             |before: Option<&ShardRow>| before.filter(|row| row.origin == Origin::Held).copied();
         let rule: Rule = Box::new(stays);
         self.apply(vec![Change { key: join(root, vault), rule, hashed: None }], true)
+    }
+
+    /// Notes how long rows are kept and since when nobody claims them, all in one commit. A row that
+    /// is gone stays gone, and none is kept for less long. May use the reserve: it leads to space.
+    pub(super) fn note_claims(&self, notes: &[ClaimNote]) -> Result<(), DepotError> {
+        let changes = notes.iter().copied().map(|note| Change {
+            key: join(&note.root, &note.vault),
+            hashed: None,
+            rule: Box::new(move |before| {
+                before.map(|row| ShardRow {
+                    keep_until: row.keep_until.max(note.keep_until),
+                    unclaimed: note.unclaimed,
+                    ..*row
+                })
+            }),
+        });
+        self.apply(changes.collect(), true)
+    }
+
+    /// Lets the wait of every unclaimed row have ended at a time, as if it had passed.
+    #[cfg(test)]
+    pub(super) fn backdate(&self, keep_until: Timestamp) -> Result<(), DepotError> {
+        let mut changes = Vec::new();
+        self.each(None, |root, row| {
+            if row.unclaimed.is_some() {
+                let rule: Rule =
+                    Box::new(move |before| before.map(|row| ShardRow { keep_until, ..*row }));
+                changes.push(Change { key: join(&root, &row.vault), hashed: None, rule });
+            }
+        })?;
+        self.apply(changes, false)
     }
 
     /// Sets the state in all rows of a shard; writes nothing when they say so already.

@@ -351,6 +351,7 @@ impl Run<'_> {
             replace: checkpoints.map(|old| old.id).chain([id]).collect(),
             forget: Vec::new(),
             relied_on: store.known.relied_on(),
+            drop: std::collections::BTreeSet::new(),
         };
         commit::commit(self.core, self.member, self.custody, change)?;
         Ok(summary)

@@ -10,6 +10,7 @@ use std::{
 use super::{
     ChunkSource, Core, EngineError, Member,
     backup::{self, BackupError, Made, Plan},
+    custody::Custody,
     report, settings,
 };
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
     home::KeepOwn,
     state::folders::Folder,
 };
+
+/// How long a process that is to end waits for what it has to tell.
+const LET_TELL: Duration = Duration::from_secs(5);
 
 /// What was asked for.
 pub(crate) struct Wish {
@@ -41,6 +45,7 @@ pub(crate) async fn run(
     let sent_before = member.custody()?.view().borrow().sent_bytes;
     settings::check_excludes(&wish.excludes)?;
     let folders = folders(core, &wish)?;
+    let relying = core.relying.read().await;
     super::sync::refresh(core, &member).await;
     let mut snapshots = Vec::with_capacity(folders.len());
     let (mut problems_total, mut first) = (0, None);
@@ -59,6 +64,7 @@ pub(crate) async fn run(
             }
         }
     }
+    drop(relying);
     if snapshots.is_empty()
         && let Some(failure) = first
     {
@@ -68,6 +74,9 @@ pub(crate) async fn run(
         Wait::Local => Wait::Local,
         Wait::Safe => wait_until_safe(core, &member, deadline, events).await?,
     };
+    if reached == Wait::Safe && !core.serves {
+        let_tell(member.custody()?).await;
+    }
     let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
     let sent_bytes = member.custody()?.view().borrow().sent_bytes - sent_before;
     let copies_wanted = u32::try_from(status.copies).unwrap_or(u32::MAX);
@@ -175,6 +184,17 @@ fn compare(source: &ChunkSource, made: &Made) -> (u64, u64) {
     }
     // Figures for the person: without them the backup is as good.
     super::look::count_files(source, parent, made.snapshot.id).unwrap_or_default()
+}
+
+/// A process that ends with its backup tells holders what is needed before it goes, or nothing that
+/// was forgotten would ever leave them.
+async fn let_tell(custody: &Custody) {
+    let telling = async {
+        while custody.is_telling().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LET_TELL, telling).await;
 }
 
 /// Waits until the newest own head is safe, or the time that the whole command has is over.

@@ -23,7 +23,7 @@ use super::{Core, EngineError, Member, clock::wall, custody::Custody};
 use crate::{
     depot::{Origin, Tenure},
     state::{
-        commits::CommitRow,
+        commits::{ClaimChange, CommitRow},
         index::{PackFacts, PackNumber, Standing},
     },
 };
@@ -45,6 +45,8 @@ pub(crate) struct Change {
     pub(crate) forget: Vec<ChunkId>,
     /// Packs of earlier backups, of any device, that the snapshot relies on.
     pub(crate) relied_on: Vec<PackNumber>,
+    /// Packs that no snapshot of this device needs any more: they are not claimed from now on.
+    pub(crate) drop: BTreeSet<ShardRoot>,
 }
 
 /// The manifest of this device as it is now; an empty one before the first commit.
@@ -76,22 +78,27 @@ pub(crate) fn commit(
     manifest.seq = seq;
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
-    let new = unlisted(core, &change.relied_on)?;
+    let Unlisted { new, mut dropped } = unlisted(core, &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
-    let again = rewritten(core, member, &mut manifest)?;
-    let store = Store { core, member, custody };
+    dropped.extend(&change.drop);
+    let again = rewritten(core, member, &mut manifest, &change.drop)?;
+    let store = Store { core, member, custody, class: PackClass::Metadata };
     for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
         manifest.segments.extend(record.locations());
     }
     let packs = store.put(ChunkKind::Manifest, &[manifest.encode()])?;
     let shard = packs.first().ok_or(EngineError::CommitTooLarge)?.shard;
+    for location in &manifest.segments {
+        dropped.remove(&location.shard.root);
+    }
     let given_up = lost(core, &change.relied_on)?;
     if !given_up.is_empty() {
         doubt(core, before.as_ref())?;
     }
-    let all = claims_of(core, &manifest, shard, &roots)?;
+    let all = claims_of(core, &manifest, shard, &roots, &dropped)?;
     let claims = Claims::of(all.iter().map(|claimed| claimed.shard));
     let needs = needs_of(all, &given_up);
+    let claim_change = ClaimChange { listed: roots, given_up, dropped };
     let head = SignedHead::sign(
         HeadBody {
             version: HEAD_VERSION,
@@ -110,8 +117,8 @@ pub(crate) fn commit(
     let row =
         CommitRow { seq, pack: shard, manifest: manifest.encode(), head: head.bytes().to_vec() };
     // HOME-4: the number is used up before anybody can see the head. HOME-7: what the manifest
-    // lists counts as listed with it, and not before.
-    core.state.keep_own_commit(&device, &row, &roots, &given_up)?;
+    // lists counts as listed with it, and not before. DEL-10: so with what it claims no more.
+    core.state.keep_own_commit(&device, &row, &claim_change)?;
     core.vaults.offer_head(member.vault, head)?;
     custody.tell_blocking(Input::HeadCommitted { seq, needs });
     info!("head {seq} committed");
@@ -126,11 +133,24 @@ pub(crate) fn needs(
     match core.state.commit_of(&member.keys.id())? {
         Some(commit) => {
             let manifest = Manifest::decode(&commit.manifest)?;
-            let all = claims_of(core, &manifest, commit.pack, &BTreeSet::new())?;
+            let (new, dropped) = (BTreeSet::new(), BTreeSet::new());
+            let all = claims_of(core, &manifest, commit.pack, &new, &dropped)?;
             Ok(needs_of(all, &BTreeSet::new()))
         }
         None => Ok(Vec::new()),
     }
+}
+
+/// The newest own head's number, and the roots of all packs that it claims, ascending; 0 and none
+/// before the first commit.
+pub(crate) fn claimed(core: &Core, member: &Member) -> Result<(u64, Vec<ShardRoot>), EngineError> {
+    let _no_commit = core.committing.lock().expect("no code panics while holding this lock");
+    let Some(commit) = core.state.commit_of(&member.keys.id())? else { return Ok((0, Vec::new())) };
+    let manifest = Manifest::decode(&commit.manifest)?;
+    let (new, dropped) = (BTreeSet::new(), BTreeSet::new());
+    let all = claims_of(core, &manifest, commit.pack, &new, &dropped)?;
+    let roots: BTreeSet<ShardRoot> = all.iter().map(|claimed| claimed.shard.root).collect();
+    Ok((commit.seq, roots.into_iter().collect()))
 }
 
 /// A pack that a manifest claims.
@@ -148,11 +168,14 @@ fn claims_of(
     manifest: &Manifest,
     commit_pack: ShardRef,
     new: &BTreeSet<ShardRoot>,
+    dropped: &BTreeSet<ShardRoot>,
 ) -> Result<BTreeSet<Claimed>, EngineError> {
     let segments = manifest.segments.iter().map(|location| location.shard);
     let of_index: BTreeSet<ShardRef> = segments.chain([commit_pack]).collect();
     let is_listed = |facts: &PackFacts| {
-        (facts.listed || new.contains(&facts.shard.root)) && !of_index.contains(&facts.shard)
+        (facts.listed || new.contains(&facts.shard.root))
+            && !of_index.contains(&facts.shard)
+            && !dropped.contains(&facts.shard.root)
     };
     let listed = core.state.pack_facts()?.into_iter().filter(is_listed).map(|facts| Claimed {
         shard: facts.shard,
@@ -267,7 +290,7 @@ pub(crate) fn correct_listed(core: &Core, member: &Member) -> Result<(), EngineE
 }
 
 /// HEAD-7: two machines with one key would end in a fork. Nothing is published then.
-pub(super) fn check_no_clone(core: &Core, member: &Member) -> Result<(), EngineError> {
+pub(crate) fn check_no_clone(core: &Core, member: &Member) -> Result<(), EngineError> {
     let own = member.keys.id();
     let last = core.state.commit_of(&own)?;
     let last = last.map(|commit| SignedHead::decode(&commit.head)).transpose()?;
@@ -284,17 +307,21 @@ fn apply(manifest: &mut Manifest, change: &Change) {
 }
 
 /// Takes out of a manifest the segments that are to be written anew, and returns their records:
-/// many small ones, or all of them when one is lost.
+/// many small ones, or all of them when one is lost, or names what is dropped.
 fn rewritten(
     core: &Core,
     member: &Member,
     manifest: &mut Manifest,
+    drop: &BTreeSet<ShardRoot>,
 ) -> Result<Vec<PackRecord>, EngineError> {
     let facts = core.state.pack_facts()?;
     let nowhere: BTreeSet<ShardRoot> =
         facts.iter().filter(|facts| !facts.usable).map(|facts| facts.shard.root).collect();
-    if manifest.segments.iter().any(|location| nowhere.contains(&location.shard.root)) {
-        let listed = facts.iter().filter(|facts| facts.listed);
+    let is_any_nowhere =
+        manifest.segments.iter().any(|location| nowhere.contains(&location.shard.root));
+    if is_any_nowhere || !drop.is_empty() {
+        let is_listed = |facts: &&PackFacts| facts.listed && !drop.contains(&facts.shard.root);
+        let listed = facts.iter().filter(is_listed);
         let records: Result<Vec<_>, _> =
             listed.map(|facts| core.state.pack(facts.number)).collect();
         manifest.segments.clear();
@@ -313,23 +340,43 @@ fn rewritten(
     Ok(merge(segments).into_iter().collect())
 }
 
-/// Packs that no segment of this device lists yet: its own, and others' that it relies on.
-fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Vec<PackRecord>, EngineError> {
-    let mut records = Vec::new();
-    for facts in core.state.pack_facts()? {
-        let wanted = facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
-        if wanted && !facts.listed {
-            records.extend(core.state.pack(facts.number)?);
-        }
-    }
-    Ok(records)
+/// What no segment of this device lists yet.
+struct Unlisted {
+    /// Packs to be listed: its own, and others' that it relies on.
+    new: Vec<PackRecord>,
+    /// Own packs that held only manifest and index of commits before: nothing leads to them from a
+    /// newer head, so none is listed, and none is claimed once it has been superseded.
+    dropped: BTreeSet<ShardRoot>,
 }
 
-/// The way of index and manifest chunks into durable metadata packs of their own.
-struct Store<'a> {
-    core: &'a Core,
-    member: &'a Member,
-    custody: &'a Custody,
+fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Unlisted, EngineError> {
+    let mut unlisted = Unlisted { new: Vec::new(), dropped: BTreeSet::new() };
+    for facts in core.state.pack_facts()? {
+        let wanted = facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
+        if !wanted || facts.listed || facts.dropped_at > 0 {
+            continue;
+        }
+        let Some(record) = core.state.pack(facts.number)? else { continue };
+        if record.chunks.iter().all(|chunk| is_of_commits(chunk.kind)) {
+            unlisted.dropped.insert(facts.shard.root);
+        } else {
+            unlisted.new.push(record);
+        }
+    }
+    Ok(unlisted)
+}
+
+/// Whether a chunk serves the commit that it came with alone.
+const fn is_of_commits(kind: ChunkKind) -> bool {
+    matches!(kind, ChunkKind::Manifest | ChunkKind::Index)
+}
+
+/// The way of chunks into durable packs of their own.
+pub(crate) struct Store<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) member: &'a Member,
+    pub(crate) custody: &'a Custody,
+    pub(crate) class: PackClass,
 }
 
 impl Store<'_> {
@@ -355,18 +402,18 @@ impl Store<'_> {
         Ok(records)
     }
 
-    fn begin(&self) -> Result<PackBuilder, EngineError> {
+    pub(crate) fn begin(&self) -> Result<PackBuilder, EngineError> {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).map_err(|_| EngineError::Randomness)?;
         let epoch = self.member.sealing_epoch();
-        Ok(PackBuilder::new(PackClass::Metadata, epoch, self.member.vault, salt))
+        Ok(PackBuilder::new(self.class, epoch, self.member.vault, salt))
     }
 
-    fn keep(&self, pack: PackBuilder) -> Result<PackRecord, EngineError> {
+    pub(crate) fn keep(&self, pack: PackBuilder) -> Result<PackRecord, EngineError> {
         let stored = wall();
         let tenure = Tenure {
             vault: self.member.vault,
-            class: PackClass::Metadata,
+            class: self.class,
             origin: Origin::Own,
             stored,
             keep_until: stored,
@@ -375,7 +422,7 @@ impl Store<'_> {
         let shard = self.core.depot.import(&pack.bytes, tenure)?;
         let record = pack.into_record(shard);
         self.core.state.add_packs(std::slice::from_ref(&record), Standing::Own)?;
-        self.custody.tell_blocking(Input::PackStored { shard, class: PackClass::Metadata });
+        self.custody.tell_blocking(Input::PackStored { shard, class: self.class });
         Ok(record)
     }
 }

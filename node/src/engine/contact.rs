@@ -267,6 +267,7 @@ pub(crate) fn note_met(
         peer.acquaintance = peer.acquaintance();
         peer.granted_bytes = standing.granted_bytes;
         peer.used_bytes = standing.used_bytes;
+        peer.unclaimed_bytes = standing.unclaimed_bytes;
         peer.acquaintance = peer.acquaintance();
     }
     core.state.keep_peer(&peer)?;

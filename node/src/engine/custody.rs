@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use larder_protocol::{
     auditing::{self, Auditing, HolderAudits},
+    claiming::{self, Claiming},
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
     order::OrderId,
@@ -37,6 +38,7 @@ use crate::{
 };
 
 mod audits;
+mod claims;
 #[cfg(test)]
 mod tests;
 
@@ -67,7 +69,9 @@ const FOR_LATER: u8 = 2;
 enum Fact {
     Input(Input),
     Audit(auditing::Input),
+    Claim(claiming::Input),
     AskAudits(oneshot::Sender<BTreeMap<DeviceId, HolderAudits>>),
+    AskTelling(oneshot::Sender<bool>),
     Sent(u64),
     AskStatus(oneshot::Sender<Status>),
 }
@@ -98,12 +102,14 @@ impl Custody {
         let mut machine = Placing::new(member.vault, policy);
         let published = prime(core, member, &mut machine)?;
         let auditing = audits::prime(core)?;
+        let claiming = claims::prime(core)?;
         show.send_modify(|view| view.published_seq = published);
         let task = Task {
             core: Arc::clone(core),
             member: Arc::clone(member),
             machine,
             auditing,
+            claiming,
             facts: facts.clone(),
             uploads: BTreeMap::new(),
             show,
@@ -145,6 +151,12 @@ impl Custody {
         let (answer, audits) = oneshot::channel();
         self.facts.send(Fact::AskAudits(answer)).await.ok()?;
         audits.await.ok()
+    }
+
+    /// Whether some holder is being told what this device needs.
+    pub(crate) async fn is_telling(&self) -> bool {
+        let (answer, telling) = oneshot::channel();
+        self.facts.send(Fact::AskTelling(answer)).await.is_ok() && telling.await.unwrap_or(false)
     }
 
     /// What changes as things become safe.
@@ -210,6 +222,7 @@ struct Task {
     member: Arc<Member>,
     machine: Placing,
     auditing: Auditing,
+    claiming: Claiming,
     facts: mpsc::Sender<Fact>,
     uploads: BTreeMap<OrderId, AbortHandle>,
     show: watch::Sender<View>,
@@ -219,7 +232,11 @@ impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Fact>) {
         loop {
             self.drain().await;
-            let timeouts = [self.machine.poll_timeout(), self.auditing.poll_timeout()];
+            let timeouts = [
+                self.machine.poll_timeout(),
+                self.auditing.poll_timeout(),
+                self.claiming.poll_timeout(),
+            ];
             let timeout = timeouts.into_iter().flatten().min();
             let wake = async {
                 match timeout {
@@ -232,8 +249,12 @@ impl Task {
                     None => return,
                     Some(Fact::Input(input)) => self.take(input),
                     Some(Fact::Audit(input)) => self.audit(input),
+                    Some(Fact::Claim(input)) => self.claim(input),
                     Some(Fact::AskAudits(answer)) => {
                         let _ = answer.send(self.auditing.status());
+                    }
+                    Some(Fact::AskTelling(answer)) => {
+                        let _ = answer.send(self.claiming.is_telling());
                     }
                     Some(Fact::Sent(bytes)) => self.show.send_modify(|v| v.sent_bytes += bytes),
                     Some(Fact::AskStatus(answer)) => {
@@ -244,6 +265,7 @@ impl Task {
                 () = wake => {
                     self.take(Input::TimePassed);
                     self.audit(auditing::Input::TimePassed);
+                    self.claim(claiming::Input::TimePassed);
                 }
                 () = self.core.closing.cancelled() => return,
             }
@@ -254,6 +276,7 @@ impl Task {
         if let Input::UploadEnded { order, .. } = &input {
             self.uploads.remove(order);
         }
+        self.heard_of_claims(&input);
         if let Some(input) = audits::heard(&input) {
             self.audit(input);
         }
@@ -275,6 +298,10 @@ impl Task {
             while let Some(output) = self.auditing.poll_output() {
                 any = true;
                 self.carry_out_audit(output).await;
+            }
+            while let Some(output) = self.claiming.poll_output() {
+                any = true;
+                self.carry_out_claim(&output);
             }
             let spool_bytes = self.machine.spool_bytes();
             self.show.send_if_modified(|view| {
@@ -466,14 +493,19 @@ impl Task {
                     false
                 }
             };
+            if taken {
+                let held = claiming::Input::HeadHeld { holder, seq };
+                let _ = facts.send(Fact::Claim(held)).await;
+            }
             let _ = facts.send(Fact::Input(Input::HeadPushed { order, taken })).await;
         });
     }
 
     /// Noted before anybody is told that the backup is safe.
-    async fn published(&self, seq: u64) {
+    async fn published(&mut self, seq: u64) {
         let core = Arc::clone(&self.core);
         log_failure(super::on_disk(move || core.state.raise_published_seq(seq)).await);
+        self.claim(claiming::Input::HeadPublished { seq });
         self.show.send_modify(|view| view.published_seq = view.published_seq.max(seq));
     }
 

@@ -46,6 +46,12 @@ pub enum EngineError {
     /// A chunk that the index does not know.
     #[error("chunk {} is not in the index", .0.short())]
     UnknownChunk(ChunkId),
+    /// A snapshot whose tree is broken.
+    #[error("snapshot {} cannot be read to its end", .0.short())]
+    Unreadable(ChunkId),
+    /// Something else has to be over first.
+    #[error("something else has to be over first")]
+    Busy,
     /// A pack that should be here is not.
     #[error("pack {} is not here any more", .0.short())]
     Lost(ShardRoot),

@@ -1,17 +1,21 @@
-//! Retention: marks own snapshots as forgotten. Which ones is `larder_protocol::retention`'s
-//! decision; nothing is deleted at any holder. Source: specs/retention.md.
+//! Retention: forgets own snapshots, and claims no more what none of the others needs. Which ones go is
+//! `larder_protocol::retention`'s decision; when holders let anything go is theirs. Source:
+//! specs/retention.md, specs/deletion.md.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use larder_protocol::{
+    limits::RETENTION_DAYS_MIN,
     manifest::SnapshotSummary,
     retention::{Kept, Rules},
 };
 
-use super::{Core, EngineError, commit, look::Shelf, names, on_disk};
+use tracing::warn;
+
+use super::{ChunkSource, Core, EngineError, collect, commit, look::Shelf, names, on_disk};
 use crate::command::{Failure, ForgetOutcome, Keep, Outcome};
 
-/// Marks what no rule keeps, or only tells what would be marked.
+/// Forgets what no rule keeps, or only tells what would be forgotten, and how much is not needed then.
 pub(crate) async fn run(core: &Arc<Core>, keep: Keep, dry_run: bool) -> Result<Outcome, Failure> {
     if keep.is_empty() {
         return Err(Failure::usage("without a rule nothing would be kept")
@@ -19,8 +23,12 @@ pub(crate) async fn run(core: &Arc<Core>, keep: Keep, dry_run: bool) -> Result<O
     }
     let member = core.member()?;
     let shelf = Shelf::of(core).await?;
+    // DEL-7: what a backup or a restore relies on just now is looked at later.
+    let nobody_relies = core.relying.try_write().ok();
+    let may_drop = nobody_relies.is_some();
+    let source = ChunkSource::new(core, &member);
     let working = Arc::clone(core);
-    let (kept, forgotten) = on_disk(move || {
+    let (kept, forgotten, freed_bytes) = on_disk(move || {
         let own = member.keys.id();
         // RET-6: the manifests of other devices are theirs to write.
         let all: Vec<SnapshotSummary> = names::live_snapshots(&working)?
@@ -28,16 +36,38 @@ pub(crate) async fn run(core: &Arc<Core>, keep: Keep, dry_run: bool) -> Result<O
             .filter(|snapshot| snapshot.device == own)
             .collect();
         let (kept, forgotten) = split(all, &rules(keep));
-        if !dry_run && !forgotten.is_empty() {
-            let forget = forgotten.iter().map(|snapshot| snapshot.id).collect();
-            let change = commit::Change { forget, ..commit::Change::default() };
-            commit::commit(&working, &member, member.custody()?, change)?;
+        let choice = match collect::survey(&working, &member, &source, &kept) {
+            Ok(survey) => Some(survey.choice),
+            Err(error) => {
+                warn!("what is not needed any more is not known: {error}");
+                None
+            }
+        };
+        let freed_bytes = choice.as_ref().map(|choice| choice.dropped_bytes + choice.waste_bytes);
+        let is_wasteful = choice.as_ref().is_some_and(|choice| !choice.repacked.is_empty());
+        let drop = choice.filter(|_| may_drop).map(|choice| choice.dropped);
+        if !dry_run {
+            if drop.is_none() || is_wasteful {
+                collect::put_off(&working)?;
+            }
+            let drop = drop.unwrap_or_default();
+            if !forgotten.is_empty() || !drop.is_empty() {
+                let forget = forgotten.iter().map(|snapshot| snapshot.id).collect();
+                let change = commit::Change { forget, drop, ..commit::Change::default() };
+                commit::commit(&working, &member, member.custody()?, change)?;
+            }
         }
-        Ok::<_, EngineError>((kept, forgotten))
+        Ok::<_, EngineError>((kept, forgotten, freed_bytes))
     })
     .await?;
     let lines = |all: Vec<SnapshotSummary>| all.iter().map(|one| shelf.line(one)).collect();
-    Ok(Outcome::Forget(ForgetOutcome { dry_run, kept: lines(kept), forgotten: lines(forgotten) }))
+    Ok(Outcome::Forget(ForgetOutcome {
+        dry_run,
+        kept: lines(kept),
+        forgotten: lines(forgotten),
+        freed_bytes,
+        retention_days: RETENTION_DAYS_MIN,
+    }))
 }
 
 fn rules(keep: Keep) -> Rules {

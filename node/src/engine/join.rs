@@ -406,6 +406,7 @@ pub(crate) async fn keep_peers(
             last_seen: known.as_ref().map_or(0, |known| known.last_seen),
             granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
             used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
+            unclaimed_bytes: known.as_ref().map_or(0, |known| known.unclaimed_bytes),
             is_holder: true,
             acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
         };

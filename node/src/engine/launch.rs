@@ -175,6 +175,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         invitations,
         holding,
         committing: Mutex::new(()),
+        relying: tokio::sync::RwLock::new(()),
         following: tokio::sync::Mutex::new(()),
         config: RwLock::new(config),
         blames: Mutex::default(),

@@ -19,7 +19,7 @@ pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use meant::say_meant;
 pub(crate) use shelf::{Shelf, device_names, snapshots};
-pub(crate) use tree::{SnapshotTree, join};
+pub(crate) use tree::{SnapshotTree, join, open_snapshot};
 
 use super::{Core, EngineError, waiting::Watch};
 use crate::command::{EventSink, Failure};

@@ -32,6 +32,10 @@ use crate::{
     vaults::{Relation, Vaults},
 };
 
+mod claims;
+
+pub(crate) use claims::told;
+
 /// Of the disk that others must never fill.
 const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -67,7 +71,11 @@ impl Holder {
     /// Takes over the user's offer and grants.
     pub(crate) fn set_terms(&self, state: &State, offer: u64) -> Result<(), EngineError> {
         let mut machine = self.lock();
-        let terms = Terms { offer_bytes: offer, disk_reserve_bytes: DISK_RESERVE_BYTES };
+        let terms = Terms {
+            offer_bytes: offer,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
+            retention_days: RETENTION_DAYS_MIN,
+        };
         machine.holding.handle_input(Input::TermsChanged(terms));
         for grant in state.grants()? {
             let bytes = grant.bytes.unwrap_or(offer);
@@ -174,12 +182,14 @@ impl Server {
             }
             Request::Offer { vault, shards } => {
                 measure(&core);
-                let mut machine = core.holding.lock();
-                let request = machine.request();
-                let orders = machine.tell(Input::Offered { request, caller, vault, shards });
-                drop(machine);
-                offer_answer(&core.keys, orders)
+                let orders = {
+                    let mut machine = core.holding.lock();
+                    let request = machine.request();
+                    machine.tell(Input::Offered { request, caller, vault, shards })
+                };
+                offer_answer(&core.keys, claims::revive(&core, orders).await)
             }
+            Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
                 caller.permit(Action::Read, vault)?;
                 let shown = on_disk(move || {
@@ -294,8 +304,15 @@ impl Serve for Server {
             return false;
         }
         let caller = caller(&core.vaults, *from);
-        match core.holding.lock().holding.may_read(&caller, *root) {
-            ReadVerdict::Allowed(_) => true,
+        // The lock is given back before anything else is done.
+        let verdict = core.holding.lock().holding.may_read(&caller, *root);
+        match verdict {
+            ReadVerdict::Allowed(_) => {
+                if let Some(vault) = caller.vault() {
+                    claims::served(&core, vault, *root);
+                }
+                true
+            }
             ReadVerdict::Forbidden => false,
             ReadVerdict::Absent => may_read_own(&core, &caller, root),
         }
@@ -499,6 +516,7 @@ fn known_row(root: ShardRoot, row: &ShardRow) -> Row {
         class: row.class,
         stored: row.stored,
         keep_until: row.keep_until,
+        unclaimed: row.unclaimed,
         lost: row.state != ShardState::Ok,
     }
 }

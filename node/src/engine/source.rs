@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use larder_protocol::{
     ids::ChunkId,
-    index::{ChunkKind, Location, PackClass},
-    pack::reader::open_chunk,
+    index::{ChunkKind, Location, PackClass, PackRecord, ShardRef},
+    pack::reader::{PackReader, open_chunk, open_header},
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     command::EventSink,
     depot::{DepotError, Origin, ShardState, Tenure},
+    state::index::Standing,
 };
 
 /// A reader of chunks for code that may block.
@@ -88,6 +89,17 @@ impl ChunkSource {
             Err(error) if is_absence(&error) => self.fetched(location),
             read => read,
         }
+    }
+
+    /// What a metadata pack holds by its own footer, kept in the index; `None` when its bytes are not
+    /// here.
+    pub(crate) fn record_of(&self, shard: ShardRef) -> Result<Option<PackRecord>, EngineError> {
+        let read = self.core.depot.read_range(&shard.root, 0..shard.bytes);
+        let Ok(bytes) = read else { return Ok(None) };
+        let epoch = self.member.epoch(open_header(&bytes)?.epoch)?;
+        let record = PackReader::read_record(&bytes, shard, epoch, self.member.vault)?;
+        self.core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
+        Ok(Some(record))
     }
 
     fn fetched(&self, location: &Location) -> Result<Vec<u8>, EngineError> {

@@ -134,6 +134,23 @@ pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(),
     Ok(())
 }
 
+/// Whether everything is taken in that heads of other devices here lead to.
+pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, EngineError> {
+    let own = member.keys.id();
+    let heads: Vec<(DeviceId, u64)> = {
+        let vaults = core.vaults.read();
+        let book = vaults.get(&member.vault).map(|known| known.heads());
+        let heads = book.into_iter().flat_map(|book| book.heads());
+        heads.map(|head| (head.body().device, head.body().seq)).collect()
+    };
+    for (device, seq) in heads.into_iter().filter(|(device, _)| *device != own) {
+        if core.state.commit_of(&device)?.is_none_or(|commit| commit.seq < seq) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Takes in what one head leads to.
 pub(super) async fn take(
     core: &Arc<Core>,
@@ -143,13 +160,17 @@ pub(super) async fn take(
     let (manifest, commit) = fetch_manifest(core, member, head).await?;
     let source = ChunkSource::new(core, member);
     let (taking, segments) = (Arc::clone(core), manifest.segments.clone());
+    let device: DeviceId = head.body().device;
     let packs = on_disk(move || {
         let mut packs: Vec<PackRecord> = vec![commit];
         for location in &segments {
             let segment = Segment::decode(&source.chunk_at(location)?)?;
             taking.state.add_packs(&segment.packs, Standing::Known)?;
             packs.extend(segment.packs);
+            packs.extend(source.record_of(location.shard)?);
         }
+        let claimed = packs.iter().map(|pack| pack.shard.root);
+        taking.state.keep_claimed(&device, &claimed.collect())?;
         Ok::<_, EngineError>(packs)
     })
     .await?;
@@ -172,7 +193,7 @@ pub(super) async fn take(
         manifest: manifest.encode(),
         head: head.bytes().to_vec(),
     };
-    let (keeping, device): (_, DeviceId) = (Arc::clone(core), head.body().device);
+    let keeping = Arc::clone(core);
     on_disk(move || keeping.state.keep_commit(&device, &row)).await?;
     Ok(manifest)
 }

@@ -47,6 +47,9 @@ pub struct PeerRow {
     /// Whether it has shown that it can hold for this vault. Missing in older records.
     #[cbor(n(9), default)]
     pub acquaintance: Acquaintance,
+    /// Bytes of those used that no device of this vault claims any more, as it last said.
+    #[cbor(n(10), default)]
+    pub unclaimed_bytes: u64,
 }
 
 impl PeerRow {

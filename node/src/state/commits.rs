@@ -38,6 +38,17 @@ pub struct CommitRow {
     pub head: Vec<u8>,
 }
 
+/// What an own commit changes for packs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimChange {
+    /// Its segments list these beside those that were listed before.
+    pub listed: BTreeSet<ShardRoot>,
+    /// It does not need these any more, because they are lost.
+    pub given_up: BTreeSet<ShardRoot>,
+    /// It claims these no more.
+    pub dropped: BTreeSet<ShardRoot>,
+}
+
 /// Own heads that are not yet published, by number.
 const OWN_HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("own_heads");
 
@@ -68,9 +79,8 @@ impl State {
         })
     }
 
-    /// Remembers this device's own newest commit, the packs that its segments list beside those of
-    /// the commits before, and those that it does not need any more because they are lost; its head
-    /// stays available for pushing. All or nothing of it is kept.
+    /// Remembers this device's own newest commit and what it changes for packs; its head stays
+    /// available for pushing. All or nothing of it is kept.
     ///
     /// # Errors
     /// [`StateError`].
@@ -78,19 +88,20 @@ impl State {
         &self,
         device: &DeviceId,
         row: &CommitRow,
-        listed: &BTreeSet<ShardRoot>,
-        given_up: &BTreeSet<ShardRoot>,
+        change: &ClaimChange,
     ) -> Result<(), StateError> {
         self.write(|tx| {
-            index::mark_listed(tx, listed)?;
-            index::mark_given_up(tx, given_up)?;
+            index::mark_listed(tx, &change.listed)?;
+            index::mark_given_up(tx, &change.given_up)?;
+            index::mark_dropped(tx, &change.dropped, row.seq)?;
             let mut table = tx.open_table(MANIFESTS)?;
             table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
             let mut heads = tx.open_table(OWN_HEADS)?;
             heads.insert(row.seq, row.head.as_slice())?;
             heads.retain(|seq, _| seq.saturating_add(OWN_HEADS_MAX) > row.seq)?;
             Ok(())
-        })
+        })?;
+        self.rely_no_more_on(&change.dropped)
     }
 
     /// An own head by its number, if it is kept still.

@@ -74,12 +74,22 @@ pub struct PackFacts {
     /// it, should a holder turn out to have it.
     #[cbor(n(8), skip_if = "is_false")]
     pub is_given_up: bool,
+    /// Number of the own head that claims it no more; 0 while it is claimed, or was never. Nothing new
+    /// relies on it, and it leaves this index once that head is published.
+    #[cbor(n(9), skip_if = "is_zero")]
+    pub dropped_at: u64,
 }
 
 /// Fields that came later are left out of a record while they say nothing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the encoder calls")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// As [`is_false`].
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the encoder calls")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// By what right a pack enters the index.
@@ -109,6 +119,9 @@ enum Trust {
 
 impl Trust {
     const fn of(facts: &PackFacts) -> Self {
+        if facts.dropped_at > 0 {
+            return Self::Lost;
+        }
         match (facts.usable, facts.own) {
             (true, true) => Self::Own,
             (true, false) => Self::Usable,
@@ -131,6 +144,16 @@ impl UsablePacks {
         }
         if let Some(slot) = all.get_mut(at) {
             *slot = Trust::of(facts);
+        }
+    }
+
+    fn forget(&self, numbers: &[PackNumber]) {
+        let mut all = self.0.write().expect("no code panics while holding this lock");
+        for number in numbers {
+            let at = usize::try_from(*number).expect("a u32 fits");
+            if let Some(slot) = all.get_mut(at) {
+                *slot = Trust::default();
+            }
         }
     }
 
@@ -169,6 +192,10 @@ impl RecentPacks {
             all.remove(0);
         }
         all.push((number, pack));
+    }
+
+    fn forget(&self, numbers: &[PackNumber]) {
+        self.lock().retain(|(kept, _)| !numbers.contains(kept));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(PackNumber, Arc<PackRecord>)>> {
@@ -270,6 +297,22 @@ impl State {
         }
     }
 
+    /// New backups rely on these packs no more. They are marked on disk already.
+    pub(super) fn rely_no_more_on(&self, roots: &BTreeSet<ShardRoot>) -> Result<(), StateError> {
+        for root in roots {
+            if let Some(facts) = self.facts_of(root)? {
+                self.usable.set(&facts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs with these numbers have left the index.
+    pub(super) fn forget_numbers(&self, numbers: &[PackNumber]) {
+        self.usable.forget(numbers);
+        self.recent.forget(numbers);
+    }
+
     fn change_facts(
         &self,
         roots: &[ShardRoot],
@@ -327,7 +370,11 @@ impl State {
         }
     }
 
-    fn places_of(&self, chunk: &ChunkId) -> Result<Vec<Place>, StateError> {
+    /// Every place in which a chunk is known to be, the most trusted pack first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn places_of(&self, chunk: &ChunkId) -> Result<Vec<Place>, StateError> {
         let mut places = self.read(|tx| {
             let (chunks, spares) = (tx.open_table(CHUNKS)?, tx.open_table(SPARES)?);
             places(&chunks, &spares, chunk)
@@ -399,12 +446,85 @@ pub(super) fn mark_listed(
     change_facts(tx, roots, |facts| facts.listed = true)
 }
 
+/// Marks packs as claimed no more since an own head: in the transaction that makes it the newest one.
+pub(super) fn mark_dropped(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+    seq: u64,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| {
+        facts.dropped_at = seq;
+        facts.listed = false;
+        facts.is_relied_on = false;
+    })
+}
+
 /// Marks packs as given up: in the transaction of the commit that does not need them.
 pub(super) fn mark_given_up(
     tx: &WriteTransaction,
     roots: &BTreeSet<ShardRoot>,
 ) -> Result<(), redb::Error> {
     change_facts(tx, roots, |facts| facts.is_given_up = true)
+}
+
+/// Packs that this device claims no more and another one does: known as any other of that one's.
+pub(super) fn hand_over(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    change_facts(tx, roots, |facts| {
+        facts.dropped_at = 0;
+        facts.own = false;
+        facts.listed = false;
+        facts.is_relied_on = false;
+    })
+}
+
+/// Takes packs out of the index, and their chunks; returns the numbers that they had.
+pub(super) fn remove(
+    tx: &WriteTransaction,
+    roots: &BTreeSet<ShardRoot>,
+) -> Result<Vec<PackNumber>, redb::Error> {
+    let mut facts_table = tx.open_table(FACTS)?;
+    let mut tables = (tx.open_table(CHUNKS)?, tx.open_table(SPARES)?, tx.open_table(PACKS)?);
+    let mut numbers = Vec::new();
+    for root in roots {
+        let bytes = facts_table.remove(root.as_bytes())?.map(|bytes| bytes.value().to_vec());
+        let facts = bytes.and_then(|bytes| record::<PackFacts>("pack_facts", &bytes).ok());
+        let Some(facts) = facts else { continue };
+        numbers.push(facts.number);
+        let bytes = tables.2.remove(facts.number)?.map(|bytes| bytes.value().to_vec());
+        let pack = bytes.and_then(|bytes| record::<PackRecord>("packs", &bytes).ok());
+        for chunk in pack.iter().flat_map(|pack| &pack.chunks) {
+            let mut left = places(&tables.0, &tables.1, &chunk.id)?;
+            left.retain(|(number, _)| *number != facts.number);
+            keep_places(&mut tables.0, &mut tables.1, &chunk.id, &left)?;
+        }
+    }
+    Ok(numbers)
+}
+
+/// Writes down where a chunk is, and nothing when it is nowhere.
+fn keep_places(
+    chunks: &mut Table<'_, &'static [u8; 32], (u32, u32)>,
+    spares: &mut Table<'_, &'static [u8; 32], &'static [u8]>,
+    chunk: &ChunkId,
+    places: &[Place],
+) -> Result<(), redb::Error> {
+    let Some((first, others)) = places.split_first() else {
+        chunks.remove(chunk.as_bytes())?;
+        spares.remove(chunk.as_bytes())?;
+        return Ok(());
+    };
+    chunks.insert(chunk.as_bytes(), *first)?;
+    if others.is_empty() {
+        spares.remove(chunk.as_bytes())?;
+    } else {
+        let numbers = others.iter().flat_map(|(number, position)| [*number, *position]);
+        let bytes: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
+        spares.insert(chunk.as_bytes(), bytes.as_slice())?;
+    }
+    Ok(())
 }
 
 fn change_facts<'a>(
@@ -474,6 +594,7 @@ impl Tables<'_> {
                 promised_sites: 0,
                 is_relied_on: false,
                 is_given_up: false,
+                dropped_at: 0,
             },
         };
         // To be met again takes no trust away.
@@ -507,14 +628,11 @@ impl Tables<'_> {
         all.push(place);
         all.sort_by_key(|(number, _)| Reverse(usable.trust(*number)));
         all.truncate(PLACES_MAX);
-        let Some((first, spares)) = all.split_first() else { return Ok(()) };
-        if before.first() != Some(first) {
-            self.chunks.insert(chunk.as_bytes(), *first)?;
-        }
-        if before.get(1..) != Some(spares) && !spares.is_empty() {
-            let numbers = spares.iter().flat_map(|(number, position)| [*number, *position]);
-            let bytes: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
-            self.spares.insert(chunk.as_bytes(), bytes.as_slice())?;
+        if before.is_empty() {
+            // Nearly every chunk has one place.
+            self.chunks.insert(chunk.as_bytes(), place)?;
+        } else if all != before {
+            keep_places(&mut self.chunks, &mut self.spares, chunk, &all)?;
         }
         Ok(())
     }

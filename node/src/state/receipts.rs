@@ -36,6 +36,21 @@ fn key(root: &ShardRoot, holder: &DeviceId) -> [u8; 64] {
     key
 }
 
+/// Forgets all receipts for these shards, and what was shown of them.
+pub(super) fn remove(
+    tx: &WriteTransaction,
+    roots: &std::collections::BTreeSet<ShardRoot>,
+) -> Result<(), redb::Error> {
+    let (mut receipts, mut proven) = (tx.open_table(RECEIPTS)?, tx.open_table(PROVEN)?);
+    for root in roots {
+        let first = key(root, &DeviceId::from_bytes([0; 32]));
+        let last = key(root, &DeviceId::from_bytes([0xff; 32]));
+        receipts.retain_in::<&[u8; 64], _>(&first..=&last, |_, _| false)?;
+        proven.retain_in::<&[u8; 64], _>(&first..=&last, |_, _| false)?;
+    }
+    Ok(())
+}
+
 impl State {
     /// Remembers verified receipts; returns once they are durable.
     ///

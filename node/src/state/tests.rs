@@ -14,7 +14,7 @@ use larder_protocol::{
 use super::{
     State, StateError,
     circle::GrantRow,
-    commits::CommitRow,
+    commits::{ClaimChange, CommitRow},
     index::Standing,
     scan_cache::{CachedFile, ScanCache},
 };
@@ -79,10 +79,7 @@ fn a_head_is_there_under_its_number_before_it_is_shown() {
     let home = tempfile::tempdir().unwrap();
     let own = DeviceId::from_bytes([1; 32]);
     let row = CommitRow { seq: 9, pack: shard(1), manifest: vec![1], head: vec![2, 3] };
-    State::open(home.path())
-        .unwrap()
-        .keep_own_commit(&own, &row, &BTreeSet::new(), &BTreeSet::new())
-        .unwrap();
+    State::open(home.path()).unwrap().keep_own_commit(&own, &row, &ClaimChange::default()).unwrap();
     let state = State::open(home.path()).unwrap();
     assert_eq!(state.commit_of(&own).unwrap(), Some(row));
     assert_eq!(state.own_head(9).unwrap(), Some(vec![2, 3]));
@@ -99,7 +96,8 @@ fn a_pack_counts_as_listed_with_the_commit_that_lists_it() {
     state.add_packs(&[pack(3, 3)], Standing::Known).unwrap();
     let row = CommitRow { seq: 1, pack: shard(9), manifest: vec![1], head: vec![2] };
     let roots = [1, 2, 3].map(|number| shard(number).root).into();
-    state.keep_own_commit(&DeviceId::from_bytes([1; 32]), &row, &roots, &BTreeSet::new()).unwrap();
+    let change = ClaimChange { listed: roots, ..ClaimChange::default() };
+    state.keep_own_commit(&DeviceId::from_bytes([1; 32]), &row, &change).unwrap();
     assert!(listed(1) && listed(2) && listed(3));
     // A home in which packs were marked before a commit that never came.
     state.correct_listed(&BTreeSet::from([shard(1).root])).unwrap();

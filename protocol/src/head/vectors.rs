@@ -50,9 +50,8 @@ fn page() -> Value {
     let witness = SignedHead::sign(with_seen, &device(2)).unwrap();
     let clone = twin(&log, 1, 3, Some(&chain[1]));
     let roots: [[u8; 32]; 3] = [[3; 32], [1; 32], [2; 32]];
-    let claims = Claims::of(
-        roots.map(|root| ShardRef { root: crate::ids::ShardRoot::from_bytes(root), bytes: 16_384 }),
-    );
+    let claims =
+        Claims::of(roots.map(|root| ShardRef { root: ShardRoot::from_bytes(root), bytes: 16_384 }));
     json!({
         "spec": "specs/head.md",
         "log": log.entries().map(hex).collect::<Vec<_>>(),

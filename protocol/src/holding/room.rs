@@ -11,6 +11,9 @@ pub struct Terms {
     pub offer_bytes: u64,
     /// Bytes of the disk that stay free for its user.
     pub disk_reserve_bytes: u64,
+    /// Days that what no device claims is kept for; less than
+    /// [`RETENTION_DAYS_MIN`](crate::limits::RETENTION_DAYS_MIN) counts as that.
+    pub retention_days: u64,
 }
 
 /// One vault's account.

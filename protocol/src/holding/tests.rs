@@ -17,7 +17,7 @@ fn shard(seed: u8, bytes: u64) -> ShardRef {
 
 fn holding(grant_bytes: u64, offer_bytes: u64, free_bytes: u64) -> Holding {
     let mut holding = Holding::new();
-    let terms = Terms { offer_bytes, disk_reserve_bytes: 100 };
+    let terms = Terms { offer_bytes, disk_reserve_bytes: 100, retention_days: 30 };
     holding.handle_input(Input::TermsChanged(terms));
     holding.handle_input(Input::GrantChanged { vault: VAULT, bytes: grant_bytes });
     holding.handle_input(Input::DiskMeasured { free_bytes });

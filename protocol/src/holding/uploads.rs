@@ -62,6 +62,10 @@ impl Holding {
         }
         match self.kept.get(&(put.shard.root, put.vault)) {
             Some(Keeping::Kept(row)) if row.shard != put.shard => return Err(Refusal::Malformed),
+            // What nobody claims is promised anew by an offer alone.
+            Some(Keeping::Kept(row)) if !row.lost && row.unclaimed.is_some() => {
+                return Err(Refusal::Busy);
+            }
             Some(Keeping::Kept(row)) if !row.lost => return Ok(Some(*row)),
             Some(Keeping::Erasing(_)) => return Err(Refusal::Busy),
             Some(Keeping::Kept(_)) | None => {}
@@ -94,6 +98,7 @@ impl Holding {
             class: put.class,
             stored: wall,
             keep_until: wall.after_days(RETENTION_DAYS_MIN).max(promised),
+            unclaimed: None,
             lost: false,
         };
         put.stage = Stage::Recording(row);
@@ -107,6 +112,7 @@ impl Holding {
         };
         self.puts.remove(&request);
         self.room.settle(row.vault, row.shard.bytes);
+        self.forget_tally(row.vault, row.shard.root);
         self.kept.insert((row.shard.root, row.vault), Keeping::Kept(row));
         self.outputs.push_back(Output::Acknowledge { request, row });
     }

@@ -239,8 +239,9 @@ impl Placing {
     }
 
     fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim) {
-        let custody = self.packs.get(&root).and_then(|pack| pack.custody.get(&id));
-        if custody.is_some_and(Custody::counts) {
+        // It may have been dropped since it was offered.
+        let Some(pack) = self.packs.get(&root) else { return };
+        if pack.custody.get(&id).is_some_and(Custody::counts) {
             return;
         }
         match claim {

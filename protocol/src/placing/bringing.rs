@@ -50,6 +50,12 @@ struct Fetch {
 }
 
 impl Bringing {
+    /// A pack is placed no more. A fetch that is under way ends by itself.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.short.remove(key);
+        self.is_due |= self.here.remove(&key.1);
+    }
+
     pub(super) const fn orders_pending(&self) -> usize {
         if self.fetching.is_some() { 1 } else { 0 }
     }
@@ -118,6 +124,9 @@ impl Placing {
             return;
         }
         self.bringing.failures = 0;
+        if !self.packs.contains_key(&root) {
+            return;
+        }
         self.bringing.here.insert(root);
         self.set_here(root, true);
         self.requeue(root);

@@ -77,6 +77,12 @@ impl Heads {
         self.settled.retain(|settled, _| *settled == published || *settled == safe);
     }
 
+    /// Heads that need a dropped pack are of no interest any more.
+    pub(super) fn forget(&mut self, root: &ShardRoot) {
+        self.waiting.retain(|_, head| !head.needs.contains(root));
+        self.settled.retain(|_, needs| !needs.contains(root));
+    }
+
     pub(super) fn pack_unsafe(&mut self, root: ShardRoot) {
         for head in self.waiting.values_mut() {
             if head.needs.contains(&root) {

@@ -6,10 +6,11 @@ use std::fmt;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
-    ids::{DeviceId, EntryHash, VaultId},
+    ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     proof::Challenge,
     receipt::Receipt,
+    time::Timestamp,
 };
 
 /// The one version of this protocol so far.
@@ -114,6 +115,38 @@ pub enum Request {
         #[n(1)]
         challenges: Vec<Challenge>,
     },
+    /// A device tells which packs its newest head needs, in parts.
+    #[n(9)]
+    Claim {
+        /// Whose packs.
+        #[n(0)]
+        vault: VaultId,
+        /// A part of the list.
+        #[n(1)]
+        part: ClaimsPart,
+    },
+}
+
+/// A part of the list of packs that the newest head of a device needs. Parts come in order, one
+/// request each.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ClaimsPart {
+    /// Number of the head; 0 when the device has none.
+    #[n(0)]
+    pub seq: u64,
+    /// The wall clock of the device.
+    #[n(1)]
+    pub time: Timestamp,
+    /// 0 for the first part, and one more for each after it.
+    #[n(2)]
+    pub part: u32,
+    /// Whether the list ends with this part.
+    #[n(3)]
+    pub is_last: bool,
+    /// Roots, ascending over all parts; at most [`CLAIMS_PART_MAX`](crate::limits::CLAIMS_PART_MAX).
+    #[n(4)]
+    pub roots: Vec<ShardRoot>,
 }
 
 /// One shard of an offer.
@@ -196,6 +229,9 @@ pub enum Answer {
         #[n(0)]
         shown: Vec<Shown>,
     },
+    /// To [`Request::Claim`]: the part was taken; with the last one the whole list counts.
+    #[n(10)]
+    ClaimsTaken,
 }
 
 /// What a holder shows for one challenge.
@@ -231,6 +267,15 @@ pub struct Standing {
     /// Bytes that could be taken now: grant, total offer and free disk all considered.
     #[n(3)]
     pub free_bytes: u64,
+    /// Bytes of those used that no device of the vault claims any more: they go after a time.
+    #[cbor(n(4), skip_if = "is_zero")]
+    pub unclaimed_bytes: u64,
+}
+
+/// Left out of a standing while there is nothing to say.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that the encoder calls")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// A holder's answer for one offered shard.

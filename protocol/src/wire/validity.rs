@@ -11,8 +11,8 @@ use super::message::{Answer, Request, Verdict};
 use crate::{
     index::ShardRef,
     limits::{
-        AUDIT_CHALLENGES_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX,
-        LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
+        AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX,
+        LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
 };
@@ -53,6 +53,9 @@ pub enum Breach {
     /// One shard named twice in an offer.
     #[error("a shard named twice in one offer")]
     Twice,
+    /// A list of claims that is not ascending, or a part that goes on with nothing.
+    #[error("a list of claims out of order")]
+    Order,
     /// The answer does not belong to the question.
     #[error("an answer to another question")]
     WrongAnswer,
@@ -89,6 +92,13 @@ impl Request {
                 let implausible = challenges.iter().find(|challenge| !challenge.is_plausible());
                 implausible.map_or(Ok(()), |it| Err(Breach::Chunk { chunk: it.chunk }))
             }
+            Self::Claim { part, .. } => {
+                // Only the one part of a device that claims nothing is empty.
+                let fewest = usize::from(part.part > 0 || !part.is_last || part.seq > 0);
+                count(part.roots.len(), fewest, CLAIMS_PART_MAX)?;
+                let ascends = part.roots.is_sorted_by(|one, next| one < next);
+                if ascends { Ok(()) } else { Err(Breach::Order) }
+            }
         }
     }
 
@@ -97,7 +107,7 @@ impl Request {
     pub const fn answer_bytes_max(&self) -> usize {
         // A receipt is under 250 bytes, see the test below.
         match self {
-            Self::Hello { .. } | Self::Put { .. } => 1024,
+            Self::Hello { .. } | Self::Put { .. } | Self::Claim { .. } => 1024,
             Self::PushLog { .. } => 64 * LOG_TIPS_MAX,
             Self::PullLog { .. }
             | Self::PushHead { .. }
@@ -119,6 +129,7 @@ impl Answer {
             (Self::Refused { .. }, _)
             | (Self::Welcome { .. }, Request::Hello { .. })
             | (Self::HeadTaken, Request::PushHead { .. })
+            | (Self::ClaimsTaken, Request::Claim { .. })
             | (Self::Go, Request::Put { .. }) => Ok(()),
             (Self::LogAt { heads }, Request::PushLog { .. }) => count(heads.len(), 0, LOG_TIPS_MAX),
             (Self::Log { entries }, Request::PullLog { .. }) => {
@@ -151,7 +162,8 @@ impl Answer {
                 | Self::Verdicts { .. }
                 | Self::Go
                 | Self::Stored { .. }
-                | Self::Shown { .. },
+                | Self::Shown { .. }
+                | Self::ClaimsTaken,
                 _,
             ) => Err(Breach::WrongAnswer),
         }

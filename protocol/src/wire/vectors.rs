@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     frame::{FrameError, decode_body, encode_frame},
-    message::{Answer, OfferedShard, Refusal, Request, Shown, Standing, Verdict},
+    message::{Answer, ClaimsPart, OfferedShard, Refusal, Request, Shown, Standing, Verdict},
 };
 use crate::{
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
@@ -25,6 +25,11 @@ const fn shard() -> ShardRef {
 
 const fn challenge(chunk: u32) -> Challenge {
     Challenge { shard: shard(), chunk }
+}
+
+fn claims(seq: u64, roots: &[u8]) -> ClaimsPart {
+    let roots = roots.iter().map(|byte| ShardRoot::from_bytes([*byte; 32])).collect();
+    ClaimsPart { seq, time: Timestamp(1_800_000_000), part: 0, is_last: true, roots }
 }
 
 fn receipt() -> Receipt {
@@ -60,12 +65,21 @@ fn requests() -> Vec<(&'static str, Request)> {
             "Audit, refused: no such chunk",
             Request::Audit { vault, challenges: vec![challenge(48)] },
         ),
+        ("Claim", Request::Claim { vault, part: claims(7, &[0x22, 0x23]) }),
+        ("Claim, nothing", Request::Claim { vault, part: claims(0, &[]) }),
+        ("Claim, refused: not ascending", Request::Claim { vault, part: claims(7, &[0x23, 0x22]) }),
     ]
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
-    let standing =
-        Standing { vault: VAULT, granted_bytes: 1 << 40, used_bytes: 49_152, free_bytes: 1 << 30 };
+    let standing = Standing {
+        vault: VAULT,
+        granted_bytes: 1 << 40,
+        used_bytes: 49_152,
+        free_bytes: 1 << 30,
+        unclaimed_bytes: 0,
+    };
+    let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
     let shown = vec![
@@ -76,6 +90,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     ];
     vec![
         ("Welcome", Answer::Welcome { version: 1, standing: Some(standing) }),
+        ("Welcome, some is let go", Answer::Welcome { version: 1, standing: Some(letting_go) }),
         ("Welcome, no vault", Answer::Welcome { version: 1, standing: None }),
         ("LogAt", Answer::LogAt { heads: vec![EntryHash::from_bytes([0x55; 32])] }),
         ("Log", Answer::Log { entries: vec![vec![1, 2, 3].into()] }),
@@ -86,6 +101,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Stored", Answer::Stored { receipt: receipt() }),
         ("Refused", Answer::Refused { reason: Refusal::Internal }),
         ("Shown", Answer::Shown { shown }),
+        ("ClaimsTaken", Answer::ClaimsTaken),
     ]
 }
 

@@ -12,7 +12,7 @@ use larder_protocol::{
     },
     ids::{ShardRoot, VaultId},
     index::ShardRef,
-    limits::GROUP_BYTES,
+    limits::{GROUP_BYTES, RETENTION_DAYS_MIN},
     order::OrderId,
     proof::Challenge,
     receipt::{Receipt, ReceiptBody},
@@ -20,6 +20,9 @@ use larder_protocol::{
 };
 
 use super::{Here, rotten_between, word};
+
+mod claims;
+
 use crate::{
     bug::Bug,
     disk::{Disk, File, Ticket, Write},
@@ -27,7 +30,10 @@ use crate::{
     model::{Check, Property},
     schedule::Hostility,
 };
+use claims::note_rows;
 
+/// Of a request that is about none.
+const NO_SHARD: ShardRef = ShardRef { root: ShardRoot::from_bytes([0; 32]), bytes: 0 };
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// The shell gives up an upload without progress for so long: nothing else would end it.
 const PUT_STALL_MS_MAX: u64 = 600_000;
@@ -140,7 +146,8 @@ impl Holder {
     fn tell_terms(&mut self, here: &Here<'_>) {
         let device = &here.shared.circle.devices[here.number];
         let offer_bytes = device.offer_bytes;
-        let terms = Terms { offer_bytes, disk_reserve_bytes: DISK_RESERVE_BYTES };
+        let disk_reserve_bytes = DISK_RESERVE_BYTES;
+        let terms = Terms { offer_bytes, disk_reserve_bytes, retention_days: RETENTION_DAYS_MIN };
         self.machine.handle_input(Input::TermsChanged(terms));
         let free_bytes = here.disk.free_bytes(device.disk_bytes);
         self.machine.handle_input(Input::DiskMeasured { free_bytes });
@@ -224,6 +231,10 @@ impl Holder {
             }
             ToHolder::StopRead { order } => {
                 self.reading.remove(&(line, order));
+            }
+            ToHolder::Claim { order, part } => {
+                let request = self.request(line, order, NO_SHARD);
+                self.claims_told(here, request, (caller, vault), *part);
             }
             ToHolder::Audit { order, challenges } => {
                 let shown =
@@ -432,8 +443,28 @@ impl Holder {
                 here.shared.saw("held shard found lost");
                 here.disk.mark_lost(root, vault);
             }
-            Output::EraseRow { .. } => {
-                here.shared.violation(Property::Kept, "a row is to be erased, nobody asked");
+            Output::AnswerClaims { request } => {
+                self.answer(here, request, |order| ToClient::ClaimsTaken { order });
+            }
+            Output::Revive { request, rows } => {
+                here.shared.saw("unclaimed shard promised again");
+                note_rows(here, &rows);
+                self.machine.handle_input(Input::Revived { request, is_durable: true });
+            }
+            Output::NoteRows { rows } => {
+                if rows.iter().any(|row| row.unclaimed.is_some()) {
+                    here.shared.saw("shard unclaimed");
+                }
+                note_rows(here, &rows);
+            }
+            Output::UnclaimedServed { .. } => here.shared.saw("unclaimed shard served"),
+            Output::EraseRow { vault, root } => {
+                here.shared.saw("shard let go");
+                let number = here.shared.circle.vault_of(vault).expect("of the circle");
+                here.disk.erase_row(root, number);
+                let holder = here.number;
+                here.shared.check(Check::Erased { holder, root, vault: number });
+                self.machine.handle_input(Input::RowErased { vault, root });
             }
             Output::DropFile { root } => here.disk.remove_file_if_unnamed(root),
         }
@@ -542,6 +573,9 @@ impl Holder {
                 here.shared.tell_client(line, fail(StripeFailure::NotFound));
             }
             ReadVerdict::Allowed(_) | ReadVerdict::Absent => {
+                if let Some(vault) = Self::caller(here, line).vault() {
+                    self.machine.handle_input(Input::Served { vault, root });
+                }
                 self.reading.insert(key, reading);
                 next_piece(here, line, order);
             }

@@ -213,7 +213,8 @@ impl Restorer {
             | ToClient::Stored { .. }
             | ToClient::HeadTaken { .. }
             | ToClient::OtherHeads { .. }
-            | ToClient::Shown { .. } => {}
+            | ToClient::Shown { .. }
+            | ToClient::ClaimsTaken { .. } => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
-    auditing,
+    auditing, claiming,
     head::{Claims, HEAD_VERSION, HeadBody, Offered, SignedHead},
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
@@ -18,6 +18,7 @@ use super::{Here, groups_of, rotten_between, word};
 
 mod audits;
 mod bringing;
+mod claims;
 
 use crate::{
     bug::Bug,
@@ -28,6 +29,7 @@ use crate::{
 };
 use audits::Audits;
 use bringing::Bringing;
+use claims::Telling;
 
 /// Own data packs kept here at once: the bounded spool.
 const SPOOL_PACKS: usize = 24;
@@ -63,6 +65,7 @@ pub(crate) struct Source {
     spoilt: BTreeSet<ShardRoot>,
     bringing: Bringing,
     audits: Audits,
+    claims: Telling,
 }
 
 impl Source {
@@ -78,6 +81,7 @@ impl Source {
             spoilt: BTreeSet::new(),
             bringing: Bringing::default(),
             audits: Audits::new([0; 32]),
+            claims: Telling::default(),
         }
     }
 
@@ -94,7 +98,7 @@ impl Source {
             self.give(here, Input::HolderKnown { holder, site, acquaintance });
         }
         for row in here.disk.image.packs.clone().into_values() {
-            let PackRow { shard, class, here: is_here, promised_sites } = row;
+            let PackRow { shard, class, here: is_here, promised_sites, .. } = row;
             let kept_by = receipts_of(here, shard);
             let is_here = is_here && here.disk.image.files.contains_key(&shard.root);
             let known = KnownPack { shard, class, here: is_here, promised_sites, kept_by };
@@ -110,6 +114,7 @@ impl Source {
             let holder = here.shared.circle.devices[holder].id;
             self.give(here, Input::HeadHeld { holder, seq });
         }
+        self.start_claims(here);
     }
 
     pub(crate) fn orders_pending(&self) -> usize {
@@ -117,7 +122,11 @@ impl Source {
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let timeouts = [self.machine.poll_timeout(), self.audits.machine().poll_timeout()];
+        let timeouts = [
+            self.machine.poll_timeout(),
+            self.audits.machine().poll_timeout(),
+            self.claims.machine().poll_timeout(),
+        ];
         timeouts.into_iter().flatten().min()
     }
 
@@ -125,11 +134,15 @@ impl Source {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= here.shared.now());
         let (places, audits) =
             (due(self.machine.poll_timeout()), due(self.audits.machine().poll_timeout()));
+        let claims = due(self.claims.machine().poll_timeout());
         if places {
             self.give(here, Input::TimePassed);
         }
         if audits {
             self.audit(here, auditing::Input::TimePassed);
+        }
+        if claims {
+            self.claim(here, claiming::Input::TimePassed);
         }
     }
 
@@ -222,8 +235,10 @@ impl Source {
         if self.frozen {
             return;
         }
+        let dropped = self.forgotten(here, commit_pack.root);
         let image = &here.disk.image;
-        let rows = image.packs.values().map(|row| (row.shard, row.class));
+        let live = |row: &&PackRow| row.dropped == 0 && !dropped.contains(&row.shard.root);
+        let rows = image.packs.values().filter(live).map(|row| (row.shard, row.class));
         let mut needs: Vec<(ShardRef, PackClass)> = rows.collect();
         if !needs.iter().any(|(shard, _)| *shard == commit_pack) {
             needs.push((commit_pack, PackClass::Metadata));
@@ -240,7 +255,7 @@ impl Source {
             prev: last.map(SignedHead::hash),
             log: vault.log.heads(),
             commit: commit_pack,
-            claims: Claims::of(needs.iter().map(|(shard, _)| *shard)),
+            claims: Claims::of(claimed(here, &needs)),
             seen: book.map(|book| book.seen_by(&device.id)).unwrap_or_default(),
             time: here.shared.wall(here.clock_off_s),
         };
@@ -249,7 +264,7 @@ impl Source {
         let roots = needs.iter().map(|(shard, _)| shard.root).collect();
         let commit = Commit { commit_pack, needs };
         here.shared.model.commits.insert(head.hash(), commit);
-        let ticket = here.disk.begin(Write::OwnHead(head, roots));
+        let ticket = here.disk.begin(Write::OwnHead(head, roots, dropped));
         here.sync(ticket, Synced::OwnHead { seq });
     }
 
@@ -284,6 +299,7 @@ impl Source {
                     class,
                     here: true,
                     promised_sites: 0,
+                    dropped: 0,
                 }));
                 self.give(here, Input::PackStored { shard, class });
                 self.make_next(here);
@@ -295,6 +311,9 @@ impl Source {
                     show_head(here, seq);
                 }
                 self.head_committed(here, seq);
+                let holder = here.shared.circle.devices[here.number].id;
+                self.claim(here, claiming::Input::HeadCommitted { seq });
+                self.claim(here, claiming::Input::HeadHeld { holder, seq });
                 if here.shared.has(Bug::PushBeforeSafe) {
                     for holder in 0..here.shared.circle.devices.len() {
                         self.push(here, OrderId(u64::MAX), holder, seq);
@@ -322,6 +341,7 @@ impl Source {
         self.pushes.retain(|_, (of, _)| *of != holder);
         self.fetch_lost(here, holder);
         self.audits_lost(here, holder);
+        self.claims_lost(here, holder);
         let holder = here.shared.circle.devices[holder].id;
         self.give(here, Input::HolderLost { holder });
     }
@@ -333,6 +353,7 @@ impl Source {
                 let holder = here.shared.circle.devices[line.link.holder].id;
                 self.give(here, Input::HolderConnected { holder, granted_bytes });
                 self.audit(here, auditing::Input::HolderConnected { holder });
+                self.claim(here, claiming::Input::HolderConnected { holder });
             }
             ToClient::Verdicts { order, verdicts } => {
                 let seed = here.shared.seed;
@@ -344,6 +365,10 @@ impl Source {
                     }
                 }
                 self.give(here, Input::OfferAnswered { order, claims });
+            }
+            ToClient::ClaimsTaken { order } => self.claims_ended(here, order, true),
+            ToClient::Refused { order, .. } if self.is_claim(order, line.link.holder) => {
+                self.claims_ended(here, order, false);
             }
             ToClient::Refused { order, reason } => {
                 if self.uploads.remove(&order).is_some() {
@@ -372,6 +397,8 @@ impl Source {
                     here.shared.saw("head taken");
                     let source = here.number;
                     here.shared.check(Check::HeadTaken { holder, source, seq });
+                    let id = here.shared.circle.devices[holder].id;
+                    self.claim(here, claiming::Input::HeadHeld { holder: id, seq });
                     self.give(here, Input::HeadPushed { order, taken: true });
                 }
             }
@@ -502,6 +529,7 @@ impl Source {
                 here.shared.saw("head published");
                 here.disk.image.published = seq.max(here.disk.image.published);
                 here.shared.check(Check::Published { source: here.number, seq });
+                self.claim(here, claiming::Input::HeadPublished { seq });
             }
             Output::Blame { holder, fault, .. } => {
                 let (by, holder) = (here.number, here.shared.number(holder));
@@ -521,7 +549,12 @@ impl Source {
             Output::LocalLost { root } | Output::PackNowhere { root } => {
                 self.spoilt.insert(root);
             }
-            Output::HeadSafe { seq } => show_head(here, seq),
+            Output::HeadSafe { seq } => {
+                // True when it is said; a holder may be found out to lie between now and the first
+                // who asks for heads.
+                here.shared.check(Check::Shown { source: here.number, seq });
+                show_head(here, seq);
+            }
             Output::PackSafe { .. } | Output::HolderIs { .. } | Output::Acquainted { .. } => {}
         }
     }
@@ -555,6 +588,17 @@ impl Source {
         self.pushes.insert(order, (holder, seq));
         tell(here, holder, ToHolder::PushHead { order, head: Box::new(head) });
     }
+}
+
+/// What a head signs that it needs.
+fn claimed(here: &Here<'_>, needs: &[(ShardRef, PackClass)]) -> Vec<ShardRef> {
+    let mut claimed: Vec<ShardRef> = needs.iter().map(|(shard, _)| *shard).collect();
+    claimed.sort_unstable_by_key(|shard| shard.root);
+    claimed.dedup();
+    if here.shared.has(Bug::ClaimLess) && claimed.len() > 1 {
+        claimed.remove(0);
+    }
+    claimed
 }
 
 /// Whose receipts for this shard are durable here.

@@ -73,6 +73,10 @@ impl Maker {
         }
         let any = |dice: &mut Dice, maker: &Self| dice.pick(maker.devices);
         self.some("verify", 4, |dice, it| What::Verify { device: any(dice, it) });
+        self.some("forget", 6, |dice, it| What::Forget {
+            device: any(dice, it),
+            percent: dice.one(&[1, 3, 10, 100]),
+        });
         self.some("recover", 1, |dice, it| What::Recover {
             device: any(dice, it),
             kills: dice.range(0, 4),

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use larder_protocol::{head::Offered, ids::ShardRoot};
+use larder_protocol::{head::Offered, ids::ShardRoot, limits::RETENTION_DAYS_MIN};
 
 use super::World;
 use crate::{
     device::Power,
     model::{Check, Property},
 };
+
+/// What published heads needed is owed for so long after they need it no more.
+const RETENTION_MS: u64 = RETENTION_DAYS_MIN * 86_400_000;
 
 impl World {
     pub(super) fn run_checks(&mut self) {
@@ -36,6 +39,7 @@ impl World {
                 Check::Shown { source, seq } => self.check_pushed(source, seq),
                 Check::Dropped { source, root } => self.check_dropped(source, root),
                 Check::Published { source, seq } => self.check_published(source, seq),
+                Check::Erased { holder, root, vault } => self.check_erased(holder, root, vault),
                 Check::Back { holder } => self.check_back(holder),
             }
         }
@@ -127,7 +131,55 @@ impl World {
                 return self.shared.violation(Property::Kept, text);
             }
         }
-        self.shared.model.promised.entry(source).or_default().extend(needs);
+        let now = self.shared.now();
+        let model = &mut self.shared.model;
+        let promised = model.promised.entry(source).or_default();
+        for root in promised.iter() {
+            if needs.contains(root) {
+                model.released.remove(&(source, *root));
+            } else {
+                model.released.entry((source, *root)).or_insert(now);
+            }
+        }
+        promised.extend(needs);
+    }
+
+    /// SIM-16: nobody needs it, and nobody needed it lately.
+    fn check_erased(&mut self, holder: usize, root: ShardRoot, vault: usize) {
+        self.shared.model.receipted.entry(holder).or_default().remove(&(root, vault));
+        if self.devices[holder].broken {
+            return;
+        }
+        let of_vault: Vec<usize> = (0..self.scenario.devices)
+            .filter(|number| self.shared.circle.devices[*number].vault == vault)
+            .collect();
+        let needs = |number: &&usize| {
+            let device = &self.devices[**number];
+            let newest = device.disk.image.needs.values().last();
+            !device.broken && newest.is_some_and(|needs| needs.contains(&root))
+        };
+        if let Some(source) = of_vault.iter().find(needs) {
+            let text = format!("device {holder} let {root:?} go, which {source} needs");
+            return self.shared.violation(Property::LetGo, text);
+        }
+        let now = self.shared.now();
+        let model = &self.shared.model;
+        let lately = |number: &&usize| {
+            let promised = model.promised.get(*number).is_some_and(|all| all.contains(&root));
+            let released = model.released.get(&(**number, root));
+            promised && released.is_none_or(|at| at.after_ms(RETENTION_MS) > now)
+        };
+        // Two wrong clocks together can shorten the wait; one cannot.
+        let wrong = &model.clock_wrong;
+        let sound = !wrong.contains(&holder) || of_vault.iter().any(|it| !wrong.contains(it));
+        let late = of_vault.iter().find(lately).copied();
+        if let (Some(source), true) = (late, sound) {
+            let text = format!("device {holder} let {root:?} go too early for {source}");
+            return self.shared.violation(Property::LetGo, text);
+        }
+        for source in of_vault {
+            self.shared.model.promised.entry(source).or_default().remove(&root);
+        }
     }
 
     /// Whether healthy holders other than the source keep this pack, on as many sites as the
@@ -150,6 +202,13 @@ impl World {
 
     /// Everything that was ever called safe. After every destruction, and at the end.
     pub(super) fn check_all_kept(&mut self) {
+        let now = self.shared.now();
+        let model = &mut self.shared.model;
+        for ((source, root), at) in &model.released {
+            if at.after_ms(RETENTION_MS) <= now {
+                model.promised.entry(*source).or_default().remove(root);
+            }
+        }
         let lost = self.shared.model.promised.iter().find_map(|(source, roots)| {
             let root = roots.iter().find(|root| !self.is_kept(*source, **root))?;
             Some(format!("{root:?} of device {source} was called safe and is lost"))

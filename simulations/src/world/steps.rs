@@ -27,6 +27,7 @@ impl World {
         match what {
             What::Backup { .. }
             | What::Verify { .. }
+            | What::Forget { .. }
             | What::Recover { .. }
             | What::Holiday { .. }
             | What::Grant { .. } => self.people(step, what),
@@ -67,6 +68,9 @@ impl World {
         match what {
             What::Backup { device, packs } => {
                 self.devices[device].back_up(shared, &mut dice, packs)
+            }
+            What::Forget { device, percent } => {
+                self.devices[device].forget(shared, &dice, percent);
             }
             What::Verify { device } => self.devices[device].verify(shared),
             What::Recover { device, kills } => self.recover(device, kills, &mut dice),
@@ -176,6 +180,7 @@ impl World {
             }
             What::Clock { device, by_s } => {
                 shared.saw("clock");
+                shared.model.clock_wrong.insert(device);
                 let off_s = &mut self.devices[device].clock_off_s;
                 *off_s = off_s.saturating_add(by_s);
             }

@@ -131,6 +131,11 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
         ]);
     }
     table.write(text);
+    for peer in done.peers.iter().filter(|peer| peer.unclaimed_bytes > 0) {
+        let (name, bytes) = (plain(&peer.name), ByteSize(peer.unclaimed_bytes));
+        let what = "more for us that was forgotten; it lets go of it when the wait is over";
+        line(text, &format!("{name} keeps {bytes} {what}"));
+    }
 }
 
 pub(super) fn settings(text: &mut String, done: &ConfigOutcome) {

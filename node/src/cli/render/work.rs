@@ -215,7 +215,24 @@ pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
     line(text, &format!("{} {verb}, {} kept", count(forgotten, "snapshot"), done.kept.len()));
     if !done.forgotten.is_empty() {
         lists::snapshot_table(text, &done.forgotten);
-        line(text, "holders keep what they have: this version deletes nothing and frees no space");
+    }
+    let days = done.retention_days;
+    match done.freed_bytes {
+        None => line(
+            text,
+            "what of their data nothing else needs could not be told now; it is looked for again \
+             by a running node, and by the next forget",
+        ),
+        Some(0) => line(text, "nothing is freed: what stays needs all that is stored"),
+        Some(bytes) => line(
+            text,
+            &format!(
+                "{} {} needed no more: holders let go of it after {days} days, once every device \
+                 of the vault has told them that it does not need it",
+                ByteSize(bytes),
+                if done.dry_run { "would be" } else { "are" },
+            ),
+        ),
     }
 }
 

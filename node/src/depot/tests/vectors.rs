@@ -26,11 +26,13 @@ fn rows() -> Vec<ShardRow> {
         stored: Timestamp(1_790_000_000),
         keep_until: Timestamp(1_790_000_000 + number),
         state,
+        unclaimed: (number == 7).then_some(Timestamp(1_780_000_000)),
     };
     vec![
         row(PackClass::Data, Origin::Own, ShardState::Ok, 1),
         row(PackClass::Metadata, Origin::Held, ShardState::Missing, 2),
         row(PackClass::Data, Origin::Held, ShardState::Corrupt, 4096),
+        row(PackClass::Data, Origin::Held, ShardState::Ok, 7),
     ]
 }
 

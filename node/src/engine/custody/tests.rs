@@ -17,6 +17,7 @@ fn a_shard_held_for_another_device_is_no_local_copy() {
         stored: Timestamp(0),
         keep_until: Timestamp(0),
         state,
+        unclaimed: None,
     };
     let held = row(Origin::Held, ShardState::Ok);
     assert!(!is_to_be_placed(&held, false), "of another device, with a receipt");

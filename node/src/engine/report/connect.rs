@@ -121,6 +121,7 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
         last_seen: 0,
         granted_bytes: 0,
         used_bytes: 0,
+        unclaimed_bytes: 0,
         is_holder,
         acquaintance: Acquaintance::Named,
     }

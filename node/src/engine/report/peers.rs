@@ -49,6 +49,7 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
             proven_shards: proven(&peer.device).map_or(0, |it| count(it.len())),
             last_proof: proven(&peer.device)
                 .and_then(|it| it.values().max().copied().map(Time::from)),
+            unclaimed_bytes: peer.unclaimed_bytes,
             kept_bytes: core.holding.kept_bytes(peer.vault),
             addresses: peer.addresses.clone(),
         });
@@ -190,6 +191,7 @@ mod tests {
             last_seen,
             granted_bytes: 0,
             used_bytes: 0,
+            unclaimed_bytes: 0,
             is_holder: true,
             acquaintance: Acquaintance::Named,
         }

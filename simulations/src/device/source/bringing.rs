@@ -73,7 +73,8 @@ impl Source {
         }
         let (shard, class) = (fetch.shard, fetch.class);
         let before = here.disk.image.packs.get(&shard.root).copied();
-        let row = before.unwrap_or(PackRow { shard, class, here: true, promised_sites: 0 });
+        let row =
+            before.unwrap_or(PackRow { shard, class, here: true, promised_sites: 0, dropped: 0 });
         here.write_now(Write::File(shard.root, File::sound(shard.bytes)));
         here.write_now(Write::Pack(PackRow { here: true, ..row }));
         here.shared.saw("pack brought back");

@@ -1,0 +1,73 @@
+//! Claims: which packs other devices of the vault need, and the leave-taking of packs that nobody does.
+
+use std::collections::BTreeSet;
+
+use larder_protocol::ids::{DeviceId, ShardRoot};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::{State, StateError, index, receipts};
+
+/// Roots of all packs that the newest known manifest of a device needs, one after the other.
+const CLAIMED: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("claimed");
+
+pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
+    tx.open_table(CLAIMED)?;
+    Ok(())
+}
+
+impl State {
+    /// Remembers what the newest manifest of another device needs, in place of what it needed before.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_claimed(
+        &self,
+        device: &DeviceId,
+        roots: &BTreeSet<ShardRoot>,
+    ) -> Result<(), StateError> {
+        let bytes: Vec<u8> = roots.iter().flat_map(|root| *root.as_bytes()).collect();
+        self.write(|tx| {
+            tx.open_table(CLAIMED)?.insert(device.as_bytes(), bytes.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// What other devices need, as far as is known, and which devices that was heard of.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn claimed(&self) -> Result<(BTreeSet<ShardRoot>, BTreeSet<DeviceId>), StateError> {
+        self.read(|tx| {
+            let (mut roots, mut devices) = (BTreeSet::new(), BTreeSet::new());
+            for row in tx.open_table(CLAIMED)?.iter()? {
+                let (device, bytes) = row?;
+                devices.insert(DeviceId::from_bytes(*device.value()));
+                let (all, _) = bytes.value().as_chunks::<32>();
+                roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
+            }
+            Ok((roots, devices))
+        })
+    }
+
+    /// Takes packs out of the index, with their receipts: no manifest of the vault needs them. Returns
+    /// what went: packs that `claimed` names stay, as packs of other devices.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing has changed then.
+    pub fn remove_packs(
+        &self,
+        roots: &BTreeSet<ShardRoot>,
+        claimed: &BTreeSet<ShardRoot>,
+    ) -> Result<BTreeSet<ShardRoot>, StateError> {
+        let kept: BTreeSet<ShardRoot> = roots.intersection(claimed).copied().collect();
+        let gone: BTreeSet<ShardRoot> = roots.difference(claimed).copied().collect();
+        let numbers = self.write(|tx| {
+            index::hand_over(tx, &kept)?;
+            receipts::remove(tx, &gone)?;
+            index::remove(tx, &gone)
+        })?;
+        self.forget_numbers(&numbers);
+        self.load_usable_packs()?;
+        Ok(gone)
+    }
+}
