@@ -44,6 +44,8 @@ pub enum Input {
         /// Who.
         holder: DeviceId,
     },
+    /// What kept lists from being told is over: a backup has ended.
+    Freed,
     /// A head of ours is durable here.
     HeadCommitted {
         /// Number of the head.
@@ -143,6 +145,11 @@ impl Claiming {
                     holder.due = holder.due.min(holder.failed.after_ms(MET_MS));
                 }
             }
+            Input::Freed => {
+                for holder in self.holders.values_mut().filter(|holder| holder.failures > 0) {
+                    holder.due = self.now;
+                }
+            }
             Input::HeadCommitted { seq } => self.newest_seq = self.newest_seq.max(seq),
             Input::HeadPublished { seq } => self.published_seq = self.published_seq.max(seq),
             Input::HeadHeld { holder, seq } => {
@@ -172,7 +179,7 @@ impl Claiming {
         }
     }
 
-    /// Whether somebody is being told, or is to be told now: a process that ends soon may wait for it.
+    /// Whether somebody is being told: a process that ends soon may wait for it.
     pub const fn is_telling(&self) -> bool {
         self.telling.is_some()
     }

@@ -460,6 +460,10 @@ impl Holding {
     }
 
     fn delete_asked(&mut self, vault: VaultId, root: ShardRoot) {
+        // Whoever is sending it wants it, and its row is about to be written.
+        if self.puts.values().any(|put| put.vault == vault && put.shard.root == root) {
+            return;
+        }
         if let Some(keeping) = self.kept.get_mut(&(root, vault))
             && let Keeping::Kept(row) = keeping
         {

@@ -122,6 +122,8 @@ pub const CLAIMS_MAX: u64 = 4_194_304;
 pub const CLAIM_EVERY_MS: u64 = 86_400_000;
 /// An answer to all parts of a list of claims, and bringing both sides up to date before.
 pub const CLAIM_MS_MAX: u64 = 600_000;
+/// So far may the clock of a device be ahead of a holder's that listens to its claims.
+pub const CLOCK_AHEAD_S_MAX: u64 = 86_400;
 /// What is needed of packs that are made anew at once: a minute of reading from a holder nearby.
 pub const REPACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A pack with less waste is not worth making anew.

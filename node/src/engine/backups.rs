@@ -65,6 +65,7 @@ pub(crate) async fn run(
         }
     }
     drop(relying);
+    member.custody()?.may_tell().await;
     if snapshots.is_empty()
         && let Some(failure) = first
     {

@@ -30,7 +30,10 @@ use tracing::{debug, info, warn};
 use super::{ChunkSource, Core, EngineError, Member, clock::wall, commit, look, on_disk};
 use crate::{
     depot::{ClaimNote, Origin},
-    state::{StateError, index::PackNumber},
+    state::{
+        StateError,
+        index::{PackFacts, PackNumber},
+    },
 };
 
 /// Note in `meta`: snapshots were forgotten, and nobody has looked yet what is not needed since.
@@ -126,43 +129,84 @@ impl Marks<'_> {
 
 /// Stores anew what is needed of wasteful packs; durable when this returns. A chunk that cannot be had
 /// now leaves its pack as it is. Returns the packs of which everything needed is in others now.
+///
+/// DEL-14: an error of the disk ends it all, for what was added before to the pack that could not be kept
+/// is nowhere then.
 fn repack(
     core: &Core,
     member: &Member,
     source: &ChunkSource,
     survey: &Survey,
 ) -> Result<BTreeSet<ShardRoot>, EngineError> {
-    let mut done = BTreeSet::new();
+    let mut moved = BTreeSet::new();
     let begun = Instant::now();
     for class in [PackClass::Metadata, PackClass::Data] {
         let store = commit::Store { core, member, custody: member.custody()?, class };
         let mut open: Option<PackBuilder> = None;
-        let mut moved = BTreeSet::new();
         for root in &survey.choice.repacked {
             let facts = core.state.facts_of(root)?.filter(|facts| facts.class == class);
-            let Some(facts) = facts else { continue };
-            let Some(record) = core.state.pack(facts.number)? else { continue };
-            let Some(positions) = survey.needed.get(&facts.number) else { continue };
-            if begun.elapsed() >= REPACK_TIME {
-                break;
-            }
-            let locations = positions.iter().map(|position| record.location(*position));
-            let is_moved = locations.map(|location| {
-                let location = location.ok_or(EngineError::Lost(*root))?;
-                let plain = source.chunk_at(&location)?;
-                add(&store, &mut open, location.record.kind, &plain)
-            });
-            match is_moved.collect::<Result<(), EngineError>>() {
-                Ok(()) => drop(moved.insert(*root)),
-                Err(error) => debug!("{} is not made anew: {error}", root.short()),
+            if let Some(facts) = facts
+                && begun.elapsed() < REPACK_TIME
+                && move_pack(&store, &mut open, source, survey, facts.number)?
+            {
+                moved.insert(*root);
             }
         }
         if let Some(last) = open {
             store.keep(last)?;
         }
-        done.extend(moved);
     }
-    Ok(done)
+    Ok(moved)
+}
+
+/// Adds what is needed of one pack to the open one. False when some of it cannot be had.
+fn move_pack(
+    store: &commit::Store<'_>,
+    open: &mut Option<PackBuilder>,
+    source: &ChunkSource,
+    survey: &Survey,
+    number: PackNumber,
+) -> Result<bool, EngineError> {
+    let record = store.core.state.pack(number)?.ok_or(StateError::Damaged { table: "packs" })?;
+    for position in survey.needed.get(&number).into_iter().flatten() {
+        let location = record.location(*position).ok_or(EngineError::Lost(record.shard.root))?;
+        match source.chunk_at(&location) {
+            Ok(plain) => add(store, open, location.record.kind, &plain)?,
+            Err(error) => {
+                debug!("{} is not made anew: {error}", record.shard.root.short());
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Whether everything that is needed of these packs is in own packs that stay. Asked of the index just
+/// before they are dropped.
+fn check_moved(
+    core: &Core,
+    survey: &Survey,
+    drop: &BTreeSet<ShardRoot>,
+) -> Result<(), EngineError> {
+    let stays = |facts: &PackFacts| {
+        facts.own && facts.usable && facts.dropped_at == 0 && !drop.contains(&facts.shard.root)
+    };
+    let all = core.state.pack_facts()?;
+    let staying: HashSet<PackNumber> =
+        all.iter().filter(|facts| stays(facts)).map(|facts| facts.number).collect();
+    for facts in all.iter().filter(|facts| drop.contains(&facts.shard.root)) {
+        let Some(positions) = survey.needed.get(&facts.number) else { continue };
+        let record = core.state.pack(facts.number)?;
+        let record = record.ok_or(StateError::Damaged { table: "packs" })?;
+        for position in positions {
+            let chunk = record.location(*position).ok_or(EngineError::Lost(facts.shard.root))?;
+            let places = core.state.places_of(&chunk.record.id)?;
+            if !places.iter().any(|(number, _)| staying.contains(number)) {
+                return Err(EngineError::UnknownChunk(chunk.record.id));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds a chunk to the open pack, or to a new one when it is full.
@@ -200,8 +244,9 @@ fn make_up(core: &Arc<Core>, member: &Member, source: &ChunkSource) -> Result<()
     let survey = survey(core, member, source, &stay)?;
     let moved = repack(core, member, source, &survey)?;
     let is_more = survey.choice.is_more || moved.len() < survey.choice.repacked.len();
-    let mut drop = survey.choice.dropped;
+    let mut drop = survey.choice.dropped.clone();
     drop.extend(moved);
+    check_moved(core, &survey, &drop)?;
     if !drop.is_empty() {
         let change = commit::Change { drop, ..commit::Change::default() };
         commit::commit(core, member, member.custody()?, change)?;
@@ -215,7 +260,12 @@ pub(crate) async fn sweep(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), 
     let source = ChunkSource::new(core, member);
     let (working, of) = (Arc::clone(core), Arc::clone(member));
     let gone = on_disk(move || {
-        make_up(&working, &of, &source)?;
+        // DEL-15: what a backup that was cut off has stored is claimed before anything is told.
+        commit::list_left_over(&working, &of)?;
+        // The list is right without it.
+        if let Err(error) = make_up(&working, &of, &source) {
+            warn!("what is not needed any more could not be found out: {error}");
+        }
         release_local(&working, &of)?;
         take_leave(&working, &of)
     })
@@ -230,18 +280,11 @@ pub(crate) async fn sweep(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), 
 /// What neither the published own head nor any other device claims leaves the index.
 fn take_leave(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, EngineError> {
     let published = core.state.published_seq()?;
-    let (claimed, heard_of) = core.state.claimed()?;
-    let own = member.keys.id();
-    let all_heard = {
-        let vaults = core.vaults.read();
-        let book = vaults.get(&member.vault).map(|known| known.heads());
-        let mut heads = book.into_iter().flat_map(|book| book.heads());
-        heads.all(|head| head.body().device == own || heard_of.contains(&head.body().device))
-    };
+    let claimed = core.state.claimed()?;
     let leaves = core.state.pack_facts()?.into_iter().filter(|facts| {
         let is_own = facts.own || facts.listed || facts.is_relied_on;
         let is_dropped = (1..=published).contains(&facts.dropped_at);
-        let is_orphan = all_heard && !is_own && !claimed.contains(&facts.shard.root);
+        let is_orphan = !is_own && !claimed.contains(&facts.shard.root);
         is_dropped || facts.dropped_at == 0 && is_orphan
     });
     let leaves: BTreeSet<ShardRoot> = leaves.map(|facts| facts.shard.root).collect();
@@ -262,7 +305,10 @@ fn take_leave(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, Engin
             notes.push(ClaimNote { root: *root, vault: member.vault, keep_until, unclaimed });
         }
     }
-    core.depot.note_claims(&notes)?;
+    // Without it the copy stays for ever: a waste, and no harm.
+    if let Err(error) = core.depot.note_claims(&notes) {
+        warn!("own copies of packs that are not needed stay: {error}");
+    }
     Ok(gone)
 }
 

@@ -23,6 +23,7 @@ use super::{Core, EngineError, Member, clock::wall, custody::Custody};
 use crate::{
     depot::{Origin, Tenure},
     state::{
+        StateError,
         commits::{ClaimChange, CommitRow},
         index::{PackFacts, PackNumber, Standing},
     },
@@ -78,6 +79,7 @@ pub(crate) fn commit(
     manifest.seq = seq;
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
+    check_relied_on(core, &change.relied_on)?;
     let Unlisted { new, mut dropped } = unlisted(core, &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
     dropped.extend(&change.drop);
@@ -322,10 +324,12 @@ fn rewritten(
     if is_any_nowhere || !drop.is_empty() {
         let is_listed = |facts: &&PackFacts| facts.listed && !drop.contains(&facts.shard.root);
         let listed = facts.iter().filter(is_listed);
-        let records: Result<Vec<_>, _> =
-            listed.map(|facts| core.state.pack(facts.number)).collect();
+        let record = |facts: &PackFacts| {
+            core.state.pack(facts.number)?.ok_or(StateError::Damaged { table: "packs" })
+        };
+        let records: Result<Vec<_>, StateError> = listed.map(record).collect();
         manifest.segments.clear();
-        return Ok(records?.into_iter().flatten().collect());
+        return Ok(records?);
     }
     let small = manifest.segments_to_merge();
     let mut segments = Vec::with_capacity(small.len());
@@ -338,6 +342,28 @@ fn rewritten(
     }
     manifest.segments.retain(|location| !small.contains(location));
     Ok(merge(segments).into_iter().collect())
+}
+
+/// DEL-7: a snapshot is not committed that relies on a pack which has left, or is about to.
+fn check_relied_on(core: &Core, relied_on: &[PackNumber]) -> Result<(), EngineError> {
+    let all = core.state.pack_facts()?;
+    let there: BTreeSet<PackNumber> =
+        all.iter().filter(|facts| facts.dropped_at == 0).map(|facts| facts.number).collect();
+    if relied_on.iter().all(|number| there.contains(number)) {
+        Ok(())
+    } else {
+        Err(EngineError::Dropped)
+    }
+}
+
+/// Has packs listed that a backup stored which never came to its commit: new backups rely on them, so
+/// they have to be claimed (DEL-15).
+pub(crate) fn list_left_over(core: &Arc<Core>, member: &Member) -> Result<(), EngineError> {
+    if unlisted(core, &[])?.new.is_empty() {
+        return Ok(());
+    }
+    commit(core, member, member.custody()?, Change::default())?;
+    Ok(())
 }
 
 /// What no segment of this device lists yet.

@@ -153,6 +153,11 @@ impl Custody {
         audits.await.ok()
     }
 
+    /// Nothing keeps this device any more from telling holders what it needs.
+    pub(crate) async fn may_tell(&self) {
+        let _ = self.facts.send(Fact::Claim(claiming::Input::Freed)).await;
+    }
+
     /// Whether some holder is being told what this device needs.
     pub(crate) async fn is_telling(&self) -> bool {
         let (answer, telling) = oneshot::channel();

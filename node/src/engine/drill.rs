@@ -76,6 +76,8 @@ impl Drawn {
 pub(crate) async fn run(core: &Arc<Core>, events: &EventSink) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let member = core.member()?;
+    // Packs that nothing needs leave the index when this is over.
+    let _relying = core.relying.read().await;
     let Ok(_one_at_a_time) = core.drilling.try_lock() else {
         return Err(Failure::failed("a restore drill is under way already").hint("wait for it"));
     };

@@ -49,6 +49,9 @@ pub enum EngineError {
     /// A snapshot whose tree is broken.
     #[error("snapshot {} cannot be read to its end", .0.short())]
     Unreadable(ChunkId),
+    /// What a backup left out because it was stored before is not claimed any more.
+    #[error("what earlier backups had stored was given up while this one ran; run it again")]
+    Dropped,
     /// Something else has to be over first.
     #[error("something else has to be over first")]
     Busy,

@@ -90,6 +90,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let member = core.member()?;
+    // Packs that nothing needs leave the index when this is over.
+    let _relying = core.relying.read().await;
     let snapshot = names::resolve(core, &wish.snapshot)?;
     let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
     let _watch = Watch::start(&member.fetcher, events);

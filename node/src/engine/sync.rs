@@ -121,8 +121,7 @@ pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(),
     };
     for head in heads.into_iter().filter(|head| head.body().device != own) {
         let device = head.body().device;
-        let known = core.state.commit_of(&device)?;
-        if known.is_some_and(|known| known.seq >= head.body().seq) {
+        if is_taken_in(core, &device, head.body().seq)? {
             continue;
         }
         match take(core, member, &head).await {
@@ -144,11 +143,18 @@ pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, Engine
         heads.map(|head| (head.body().device, head.body().seq)).collect()
     };
     for (device, seq) in heads.into_iter().filter(|(device, _)| *device != own) {
-        if core.state.commit_of(&device)?.is_none_or(|commit| commit.seq < seq) {
+        if !is_taken_in(core, &device, seq)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether what a head leads to is known here, and what it claims. A home of an earlier version knows the
+/// former alone.
+fn is_taken_in(core: &Core, device: &DeviceId, seq: u64) -> Result<bool, EngineError> {
+    let known = core.state.commit_of(device)?;
+    Ok(known.is_some_and(|known| known.seq >= seq) && core.state.has_claims_of(device)?)
 }
 
 /// Takes in what one head leads to.
@@ -169,7 +175,8 @@ pub(super) async fn take(
             packs.extend(segment.packs);
             packs.extend(source.record_of(location.shard)?);
         }
-        let claimed = packs.iter().map(|pack| pack.shard.root);
+        let of_index = segments.iter().map(|location| location.shard.root);
+        let claimed = packs.iter().map(|pack| pack.shard.root).chain(of_index);
         taking.state.keep_claimed(&device, &claimed.collect())?;
         Ok::<_, EngineError>(packs)
     })

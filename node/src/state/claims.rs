@@ -32,21 +32,28 @@ impl State {
         })
     }
 
-    /// What other devices need, as far as is known, and which devices that was heard of.
+    /// What other devices need, as far as is known.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn claimed(&self) -> Result<(BTreeSet<ShardRoot>, BTreeSet<DeviceId>), StateError> {
+    pub fn claimed(&self) -> Result<BTreeSet<ShardRoot>, StateError> {
         self.read(|tx| {
-            let (mut roots, mut devices) = (BTreeSet::new(), BTreeSet::new());
+            let mut roots = BTreeSet::new();
             for row in tx.open_table(CLAIMED)?.iter()? {
-                let (device, bytes) = row?;
-                devices.insert(DeviceId::from_bytes(*device.value()));
+                let (_, bytes) = row?;
                 let (all, _) = bytes.value().as_chunks::<32>();
                 roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
             }
-            Ok((roots, devices))
+            Ok(roots)
         })
+    }
+
+    /// Whether it is known what a device needs.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn has_claims_of(&self, device: &DeviceId) -> Result<bool, StateError> {
+        self.read(|tx| Ok(tx.open_table(CLAIMED)?.get(device.as_bytes())?.is_some()))
     }
 
     /// Takes packs out of the index, with their receipts: no manifest of the vault needs them. Returns

@@ -274,8 +274,7 @@ impl State {
                         facts.promised_sites = sites;
                     }
                 })?;
-                self.usable.set(&PackFacts { usable: true, is_given_up: false, ..facts });
-                Ok(())
+                self.rely_as_written(root)
             }
             Some(_) | None => Ok(()),
         }
@@ -290,8 +289,7 @@ impl State {
         match self.facts_of(root)? {
             Some(facts) if facts.usable => {
                 self.change_facts(&[*root], |facts| facts.usable = false)?;
-                self.usable.set(&PackFacts { usable: false, ..facts });
-                Ok(())
+                self.rely_as_written(root)
             }
             Some(_) | None => Ok(()),
         }
@@ -299,10 +297,13 @@ impl State {
 
     /// New backups rely on these packs no more. They are marked on disk already.
     pub(super) fn rely_no_more_on(&self, roots: &BTreeSet<ShardRoot>) -> Result<(), StateError> {
-        for root in roots {
-            if let Some(facts) = self.facts_of(root)? {
-                self.usable.set(&facts);
-            }
+        roots.iter().try_for_each(|root| self.rely_as_written(root))
+    }
+
+    /// A pack is relied on as its row says now: others may have changed it since it was read last.
+    fn rely_as_written(&self, root: &ShardRoot) -> Result<(), StateError> {
+        if let Some(facts) = self.facts_of(root)? {
+            self.usable.set(&facts);
         }
         Ok(())
     }

@@ -91,3 +91,18 @@ fn a_holder_that_was_removed_is_told_nothing() {
     assert_eq!(orders(&mut machine), []);
     assert_eq!(machine.poll_timeout(), None);
 }
+
+// DEL-11
+#[test]
+fn who_was_not_told_because_of_a_backup_is_told_when_it_has_ended() {
+    let mut machine = Claiming::new();
+    machine.handle_input(at(0), Input::HolderKnown { holder: holder(1) });
+    let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
+    machine.handle_input(at(1), Input::NotTold { order });
+    assert_eq!(orders(&mut machine), []);
+    machine.handle_input(at(2), Input::Freed);
+    let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
+    machine.handle_input(at(3), Input::Told { order });
+    machine.handle_input(at(4), Input::Freed);
+    assert_eq!(orders(&mut machine), [], "it was told a moment ago");
+}

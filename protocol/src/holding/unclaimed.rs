@@ -22,7 +22,8 @@ use crate::{
     head::{Claims, ClaimsDigest},
     ids::{DeviceId, ShardRoot, VaultId},
     limits::{
-        CLAIMS_MAX, MASS_UNCLAIM_DAYS, MASS_UNCLAIM_FACTOR, MASS_UNCLAIM_PART, RETENTION_DAYS_MIN,
+        CLAIMS_MAX, CLOCK_AHEAD_S_MAX, MASS_UNCLAIM_DAYS, MASS_UNCLAIM_FACTOR, MASS_UNCLAIM_PART,
+        RETENTION_DAYS_MIN,
     },
     order::OrderId,
     time::Timestamp,
@@ -105,6 +106,10 @@ impl Holding {
         now: &Circumstances,
     ) -> Result<(), Refusal> {
         caller.permit(Action::Store, vault)?;
+        // A clock that is far ahead would make every wait that begins now as long.
+        if part.time.0 > now.wall.0.saturating_add(CLOCK_AHEAD_S_MAX) {
+            return Err(Refusal::Busy);
+        }
         let device = caller.key();
         let key = (vault, device);
         // Whatever is wrong with a part, the list has to be begun again.

@@ -185,9 +185,8 @@ async fn what_cannot_be_read_drops_nothing() {
     let done = forget_all_but_last(&source, false).await;
     assert_eq!((done.forgotten.len(), done.freed_bytes), (1, None));
     let facts = core.state.pack_facts().unwrap();
-    let is_dropped_data = |facts: &&crate::state::index::PackFacts| {
-        facts.dropped_at > 0 && facts.class == PackClass::Data
-    };
+    let is_dropped_data =
+        |facts: &&PackFacts| facts.dropped_at > 0 && facts.class == PackClass::Data;
     assert!(!facts.iter().any(|facts| is_dropped_data(&facts)));
     assert!(core.state.note(TO_COLLECT).unwrap().is_some(), "it is looked at again");
 }
@@ -233,4 +232,64 @@ async fn what_is_mostly_waste_is_made_anew_and_every_snapshot_that_stays_restore
     assert!(core.state.note(TO_COLLECT).unwrap().is_none(), "nothing more is to be done");
     let again = forget_all_but_last(&source, false).await;
     assert_eq!(again.freed_bytes, Some(0), "what was made anew is not made anew again");
+}
+
+// DEL-14
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_is_dropped_only_when_what_is_needed_of_it_is_elsewhere() {
+    let source = TestNode::new("source").await;
+    let folder = source.folder("docs");
+    fs::write(folder.join("file"), noise(1)).unwrap();
+    source.backup(&folder, Wait::Local).await;
+    let core = Arc::clone(&source.node.core);
+    let member = core.member().unwrap();
+    let reader = ChunkSource::new(&core, &member);
+    let working = move || {
+        let stay = commit::own_manifest(&core, &member).unwrap().snapshots;
+        let survey = survey(&core, &member, &reader, &stay).unwrap();
+        let all = core.state.pack_facts().unwrap();
+        let data = all.iter().find(|facts| facts.class == PackClass::Data).unwrap();
+        let drop = BTreeSet::from([data.shard.root]);
+        // As after a disk that failed: it was read, and never written.
+        assert!(matches!(check_moved(&core, &survey, &drop), Err(EngineError::UnknownChunk(_))));
+        // And when it was written.
+        let (class, custody) = (PackClass::Data, member.custody().unwrap());
+        let store = commit::Store { core: &core, member: &member, custody, class };
+        let mut open = None;
+        assert!(move_pack(&store, &mut open, &reader, &survey, data.number).unwrap());
+        check_moved(&core, &survey, &drop).unwrap_err();
+        store.keep(open.unwrap()).unwrap();
+        check_moved(&core, &survey, &drop).unwrap();
+    };
+    tokio::task::spawn_blocking(working).await.unwrap();
+}
+
+// DEL-15, DEL-7
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backup_that_was_cut_off_has_stored_is_claimed_before_anything_is_told() {
+    let source = TestNode::new("source").await;
+    let core = Arc::clone(&source.node.core);
+    let member = core.member().unwrap();
+    let working = move || {
+        let (class, custody) = (PackClass::Data, member.custody().unwrap());
+        let store = commit::Store { core: &core, member: &member, custody, class };
+        let mut open = None;
+        add(&store, &mut open, ChunkKind::Data, &noise(5)).unwrap();
+        let root = store.keep(open.unwrap()).unwrap().shard.root;
+        assert!(!commit::claimed(&core, &member).unwrap().1.contains(&root));
+        commit::list_left_over(&core, &member).unwrap();
+        let (seq, roots) = commit::claimed(&core, &member).unwrap();
+        assert!(seq == 1 && roots.contains(&root));
+        commit::list_left_over(&core, &member).unwrap();
+        assert_eq!(commit::claimed(&core, &member).unwrap().0, 1, "nothing more is left over");
+        // A pack that is being dropped is not one to rely on.
+        let number = core.state.facts_of(&root).unwrap().unwrap().number;
+        let drop = BTreeSet::from([root]);
+        let change = commit::Change { drop, ..commit::Change::default() };
+        commit::commit(&core, &member, custody, change).unwrap();
+        let change = commit::Change { relied_on: vec![number], ..commit::Change::default() };
+        let refused = commit::commit(&core, &member, custody, change);
+        assert!(matches!(refused, Err(EngineError::Dropped)));
+    };
+    tokio::task::spawn_blocking(working).await.unwrap();
 }

@@ -51,7 +51,10 @@ pub(super) fn prime(core: &Core) -> Result<Auditing, EngineError> {
     let now = core.clock.now();
     for receipt in core.state.all_receipts()? {
         let (holder, shard) = (receipt.body.holder, receipt.body.shard);
-        machine.handle_input(now, Input::Kept { holder, shard });
+        // Of a pack that has left the index nobody asks any more.
+        if core.state.facts_of(&shard.root)?.is_some() {
+            machine.handle_input(now, Input::Kept { holder, shard });
+        }
     }
     for (holder, proven) in core.state.proofs()? {
         if let Some(last) = proven.values().max() {

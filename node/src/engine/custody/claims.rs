@@ -8,7 +8,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot},
     limits::CLAIMS_PART_MAX,
     placing,
-    wire::message::{Answer, ClaimsPart, Request},
+    wire::message::{Answer, ClaimsPart, Refusal, Request},
 };
 use tracing::debug;
 
@@ -87,6 +87,8 @@ async fn tell(
     if !is_own {
         contact::hello(core, holder).await?;
         contact::pull_log(core, holder, member.vault).await?;
+        // Whom it does not know as a device it does not wait for.
+        contact::push_log(core, holder, member.vault).await?;
         contact::pull_heads(core, holder, member.vault).await?;
     }
     sync::follow(core, member).await?;
@@ -102,7 +104,13 @@ async fn tell(
         };
         match answer {
             Answer::ClaimsTaken => {}
-            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            Answer::Refused { reason } => {
+                // It may have been set back to before it had this head.
+                if reason == Refusal::Invalid && !is_own {
+                    contact::push_head(core, member, holder, seq).await?;
+                }
+                return Err(EngineError::Refused(reason));
+            }
             _ => return Err(EngineError::OutOfTurn),
         }
     }
@@ -116,6 +124,8 @@ async fn settled_claims(
     seq: u64,
 ) -> Result<Vec<ShardRoot>, EngineError> {
     let Ok(_nobody_relies) = core.relying.try_write() else { return Err(EngineError::Busy) };
+    // What others claim must not change while it is asked for.
+    let _nobody_follows = core.following.lock().await;
     if !sync::is_up_to_date(core, member)? {
         return Err(EngineError::Busy);
     }

@@ -257,28 +257,28 @@ fn no_clock_alone_shortens_the_wait() {
     for device in [ANN, BEN, ANN, BEN] {
         assert_eq!(world.claims(device, &claimed), [], "found by the simulator, seed 229");
     }
-    // The devices' clocks jump; the holder's does not.
+    // The devices' clocks are ahead of the holder's, or the holder's is years behind: nobody is
+    // listened to, and no wait begins that would last as long.
+    for ahead_days in [2, 400, 5000] {
+        let mut world = World::new(1..=9);
+        world.ahead_days = ahead_days;
+        let head = Some((1, Claims::of(claimed.iter().map(|seed| shard(*seed)))));
+        for device in [ANN, BEN, ANN, BEN] {
+            let told = world.tell(device, world.part(0, true, &claimed), head);
+            assert!(
+                matches!(&told[..], [Output::Refuse { reason: Refusal::Busy, .. }]),
+                "{told:?}"
+            );
+        }
+        assert!(!world.is_unclaimed(1));
+    }
+    // By hours they may: the wait is counted from the latest of them.
     let mut world = World::new(1..=9);
+    world.ahead_days = 1;
     world.claims(ANN, &claimed);
+    world.ahead_days = 0;
     world.claims(BEN, &claimed);
-    (world.day, world.ahead_days) = (1, 400);
-    for device in [ANN, BEN, ANN, BEN] {
-        assert_eq!(world.claims(device, &claimed), []);
-    }
-    // The holder's clock was years behind when the wait began.
-    let mut world = World::new([]);
-    world.day = 5000;
-    for seed in 1..=9 {
-        let row = Row { shard: shard(seed), ..World::new([1]).row(1).expect("it is kept") };
-        world.give(Input::RowKnown(row));
-    }
-    (world.day, world.ahead_days) = (0, 5000);
-    world.claims(ANN, &claimed);
-    world.claims(BEN, &claimed);
-    (world.day, world.ahead_days) = (5001, 0);
-    for device in [ANN, BEN, ANN, BEN] {
-        assert_eq!(world.claims(device, &claimed), []);
-    }
+    assert_eq!(world.row(1).expect("kept").keep_until, world.wall().after_days(31));
 }
 
 // DEL-5
@@ -480,6 +480,27 @@ proptest! {
             }
         }
     }
+}
+
+// HOLD-1, DEL-9
+#[test]
+fn a_shard_that_is_arriving_anew_is_not_erased_under_way() {
+    let mut world = World::new(1..=9);
+    let others: Vec<u8> = (2..=9).collect();
+    for device in [ANN, BEN] {
+        world.claims(device, &others);
+    }
+    world.give(Input::BytesLost { root: shard(1).root });
+    let (request, caller) = (world.request(), Caller::Member { device: ANN, vault: VAULT });
+    let (vault, class) = (VAULT, PackClass::Data);
+    world.give(Input::PutAsked { request, caller, vault, shard: shard(1), class });
+    world.day = 40;
+    world.claims(ANN, &others);
+    assert!(erased(&world.claims(BEN, &others)).is_empty());
+    world.give(Input::BytesDurable { request, wall: world.wall() });
+    let told = world.give(Input::RowDurable { request });
+    assert!(matches!(&told[..], [Output::Acknowledge { .. }]), "{told:?}");
+    assert!(world.row(1).is_some());
 }
 
 // DEL-7
