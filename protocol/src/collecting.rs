@@ -1,5 +1,5 @@
-//! Collecting: which packs are claimed no more, and which are made anew because little of them is
-//! needed.
+//! Collecting: which packs are claimed no more, which are made anew because little of them is needed,
+//! and which leave the index of this device for good.
 //!
 //! Pure: what is needed of each pack comes in, a choice goes out. To make a pack anew costs reading
 //! what is needed of it and placing it again, so it is done for packs of which at least half is waste,
@@ -67,6 +67,45 @@ impl Choice {
     }
 }
 
+/// How a pack in the index of this device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// This device made it, lists it, or is about to.
+    pub is_own: bool,
+    /// Number of the own head that claims it no more; 0 while there is none.
+    pub dropped_at: u64,
+    /// The newest manifest of another device needs it.
+    pub is_claimed_by_others: bool,
+}
+
+/// What becomes of a pack in the index, once everything is known that other devices need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It stays as it is.
+    Stays,
+    /// This device has done with it, another one has not: it is one of that one's.
+    HandedOver,
+    /// No device needs it.
+    Leaves,
+}
+
+impl Standing {
+    /// `published`: number of the newest own head that is published. What heads before it need is needed
+    /// until then.
+    pub const fn parting(self, published: u64) -> Parting {
+        let is_done = match self.dropped_at {
+            0 => !self.is_own,
+            dropped_at => dropped_at <= published,
+        };
+        match (is_done, self.is_claimed_by_others) {
+            (false, _) => Parting::Stays,
+            (true, true) if self.dropped_at == 0 => Parting::Stays,
+            (true, true) => Parting::HandedOver,
+            (true, false) => Parting::Leaves,
+        }
+    }
+}
+
 /// Whether a pack is worth making anew. A small one never is: its padding alone may be half of it.
 const fn is_wasteful(pack: &PackUse) -> bool {
     let waste_bytes = pack.bytes.saturating_sub(pack.needed_bytes);
@@ -113,6 +152,22 @@ mod tests {
         assert_eq!(choice.repacked.len(), fitting);
         let cheap = Choice::among(&[many, vec![pack(99, 32 * MIB, MIB)]].concat());
         assert!(cheap.repacked.contains(&ShardRoot::from_bytes([99; 32])));
+    }
+
+    // DEL-10
+    #[test]
+    fn a_pack_leaves_when_no_device_needs_it_and_the_head_without_it_is_published() {
+        let parting = |is_own, dropped_at, is_claimed_by_others, published| {
+            Standing { is_own, dropped_at, is_claimed_by_others }.parting(published)
+        };
+        for claimed in [false, true] {
+            assert_eq!(parting(true, 0, claimed, 9), Parting::Stays, "claimed here");
+            assert_eq!(parting(true, 7, claimed, 6), Parting::Stays, "an older head needs it");
+        }
+        assert_eq!(parting(true, 7, false, 7), Parting::Leaves);
+        assert_eq!(parting(true, 7, true, 7), Parting::HandedOver);
+        assert_eq!(parting(false, 0, false, 0), Parting::Leaves);
+        assert_eq!(parting(false, 0, true, 0), Parting::Stays);
     }
 
     // DEL-14

@@ -16,7 +16,7 @@ use std::{
 };
 
 use larder_protocol::{
-    collecting::{Choice, PackUse},
+    collecting::{Choice, PackUse, Parting, Standing},
     ids::{ChunkId, ShardRoot},
     index::{ChunkKind, PackClass, ShardRef},
     limits::RETENTION_DAYS_MIN,
@@ -281,20 +281,25 @@ pub(crate) async fn sweep(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), 
 fn take_leave(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, EngineError> {
     let published = core.state.published_seq()?;
     let claimed = core.state.claimed()?;
-    let leaves = core.state.pack_facts()?.into_iter().filter(|facts| {
-        let is_own = facts.own || facts.listed || facts.is_relied_on;
-        let is_dropped = (1..=published).contains(&facts.dropped_at);
-        let is_orphan = !is_own && !claimed.contains(&facts.shard.root);
-        is_dropped || facts.dropped_at == 0 && is_orphan
-    });
-    let leaves: BTreeSet<ShardRoot> = leaves.map(|facts| facts.shard.root).collect();
-    if leaves.is_empty() {
-        return Ok(leaves);
+    let (mut gone, mut handed_over) = (BTreeSet::new(), BTreeSet::new());
+    for facts in core.state.pack_facts()? {
+        let root = facts.shard.root;
+        let standing = Standing {
+            is_own: facts.own || facts.listed || facts.is_relied_on,
+            dropped_at: facts.dropped_at,
+            is_claimed_by_others: claimed.contains(&root),
+        };
+        match standing.parting(published) {
+            Parting::Stays => continue,
+            Parting::HandedOver => handed_over.insert(root),
+            Parting::Leaves => gone.insert(root),
+        };
     }
-    let gone = core.state.remove_packs(&leaves, &claimed)?;
-    if !gone.is_empty() {
-        info!("{} packs are needed by no device any more", gone.len());
+    if gone.is_empty() && handed_over.is_empty() {
+        return Ok(gone);
     }
+    core.state.remove_packs(&gone, &handed_over)?;
+    info!("{} packs are needed by no device any more", gone.len());
     let since = wall();
     let mut notes = Vec::new();
     for root in &gone {

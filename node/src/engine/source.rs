@@ -96,8 +96,7 @@ impl ChunkSource {
     pub(crate) fn record_of(&self, shard: ShardRef) -> Result<Option<PackRecord>, EngineError> {
         let read = self.core.depot.read_range(&shard.root, 0..shard.bytes);
         let Ok(bytes) = read else { return Ok(None) };
-        let epoch = self.member.epoch(open_header(&bytes)?.epoch)?;
-        let record = PackReader::read_record(&bytes, shard, epoch, self.member.vault)?;
+        let record = record_in(&self.member, shard, &bytes)?;
         self.core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
         Ok(Some(record))
     }
@@ -140,6 +139,16 @@ impl ChunkSource {
         }
         Ok(plain)
     }
+}
+
+/// What a pack holds by its own footer.
+pub(crate) fn record_in(
+    member: &Member,
+    shard: ShardRef,
+    bytes: &[u8],
+) -> Result<PackRecord, EngineError> {
+    let epoch = member.epoch(open_header(bytes)?.epoch)?;
+    Ok(PackReader::read_record(bytes, shard, epoch, member.vault)?)
 }
 
 /// The plaintext of a chunk whose pack is in this device's depot.

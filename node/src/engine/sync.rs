@@ -14,7 +14,6 @@ use larder_protocol::{
     ids::{DeviceId, VaultId},
     index::{ChunkKind, PackRecord, Segment, ShardRef},
     manifest::Manifest,
-    pack::reader::{PackReader, open_header},
     placing::{Input, KnownPack},
 };
 use tokio::time::timeout;
@@ -237,8 +236,7 @@ pub(super) fn open_manifest(
     shard: ShardRef,
     bytes: &[u8],
 ) -> Result<(Manifest, PackRecord), EngineError> {
-    let epoch = member.epoch(open_header(bytes)?.epoch)?;
-    let record = PackReader::read_record(bytes, shard, epoch, member.vault)?;
+    let record = super::source::record_in(member, shard, bytes)?;
     // The manifest comes first; whatever else the pack holds is none.
     let location = record
         .location(0)

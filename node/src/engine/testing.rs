@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Launcher, Node};
 use crate::{
     command::{
-        Command, Engine, Event, EventSink, Failure, InitOptions, InviteKind, Launch, OpenOptions,
-        Outcome, RawPath, Row, SnapshotName, Wait,
+        ByteSize, Command, Engine, Event, EventSink, Failure, InitOptions, InviteKind, Launch,
+        OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait,
     },
     home::Home,
 };
@@ -57,6 +57,13 @@ impl TestNode {
         drop(home);
         let node = open(&path).await;
         Self { node, directory }
+    }
+
+    /// The same, which has room for others.
+    pub(crate) async fn holder(name: &str) -> Self {
+        let node = Self::new(name).await;
+        node.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+        node
     }
 
     /// An empty directory beside the home.

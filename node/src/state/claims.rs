@@ -56,25 +56,22 @@ impl State {
         self.read(|tx| Ok(tx.open_table(CLAIMED)?.get(device.as_bytes())?.is_some()))
     }
 
-    /// Takes packs out of the index, with their receipts: no manifest of the vault needs them. Returns
-    /// what went: packs that `claimed` names stay, as packs of other devices.
+    /// Takes packs out of the index, with their receipts: no device of the vault needs them. Those that
+    /// are handed over stay, as packs of other devices.
     ///
     /// # Errors
     /// [`StateError`]; nothing has changed then.
     pub fn remove_packs(
         &self,
-        roots: &BTreeSet<ShardRoot>,
-        claimed: &BTreeSet<ShardRoot>,
-    ) -> Result<BTreeSet<ShardRoot>, StateError> {
-        let kept: BTreeSet<ShardRoot> = roots.intersection(claimed).copied().collect();
-        let gone: BTreeSet<ShardRoot> = roots.difference(claimed).copied().collect();
+        gone: &BTreeSet<ShardRoot>,
+        handed_over: &BTreeSet<ShardRoot>,
+    ) -> Result<(), StateError> {
         let numbers = self.write(|tx| {
-            index::hand_over(tx, &kept)?;
-            receipts::remove(tx, &gone)?;
-            index::remove(tx, &gone)
+            index::hand_over(tx, handed_over)?;
+            receipts::remove(tx, gone)?;
+            index::remove(tx, gone)
         })?;
         self.forget_numbers(&numbers);
-        self.load_usable_packs()?;
-        Ok(gone)
+        self.load_usable_packs()
     }
 }

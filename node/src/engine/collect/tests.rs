@@ -4,7 +4,7 @@ use std::{fs, future::Future, path::Path};
 
 use super::*;
 use crate::{
-    command::{ByteSize, Command, ForgetOutcome, Keep, Outcome, Wait},
+    command::{Command, ForgetOutcome, Keep, Outcome, Wait},
     engine::testing::{PATIENCE, TestNode, admit, named, pair, raw},
 };
 
@@ -14,12 +14,6 @@ fn noise(seed: u8) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(LARGE).unwrap()];
     blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
     bytes
-}
-
-async fn holder(name: &str) -> TestNode {
-    let node = TestNode::new(name).await;
-    node.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
-    node
 }
 
 async fn forget_all_but_last(node: &TestNode, dry_run: bool) -> ForgetOutcome {
@@ -68,7 +62,7 @@ async fn assert_restores(node: &TestNode, id: &str, file: &Path) {
 // DEL-13, DEL-5, DEL-10
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_forgotten_leaves_the_holder_after_the_wait_and_what_stays_restores() {
-    let (source, keeper) = (TestNode::new("source").await, holder("keeper").await);
+    let (source, keeper) = (TestNode::new("source").await, TestNode::holder("keeper").await);
     pair(&source, &keeper).await;
     let folder = source.folder("docs");
     for seed in 0..8 {
@@ -116,7 +110,7 @@ async fn what_was_forgotten_leaves_the_holder_after_the_wait_and_what_stays_rest
 // DEL-7, DEL-10
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_new_relies_on_what_was_dropped() {
-    let (source, keeper) = (TestNode::new("source").await, holder("keeper").await);
+    let (source, keeper) = (TestNode::new("source").await, TestNode::holder("keeper").await);
     pair(&source, &keeper).await;
     let folder = source.folder("docs");
     fs::write(folder.join("stays"), noise(1)).unwrap();
@@ -137,7 +131,7 @@ async fn nothing_new_relies_on_what_was_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_device_of_the_vault_needs_stays() {
     let (ann, ben, keeper) =
-        (TestNode::new("ann").await, TestNode::bare().await, holder("keeper").await);
+        (TestNode::new("ann").await, TestNode::bare().await, TestNode::holder("keeper").await);
     pair(&ann, &keeper).await;
     admit(&ann, &ben, "ben").await;
     let folder = ann.folder("docs");
@@ -194,7 +188,7 @@ async fn what_cannot_be_read_drops_nothing() {
 // DEL-14, DEL-13
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_mostly_waste_is_made_anew_and_every_snapshot_that_stays_restores() {
-    let (source, keeper) = (TestNode::new("source").await, holder("keeper").await);
+    let (source, keeper) = (TestNode::new("source").await, TestNode::holder("keeper").await);
     pair(&source, &keeper).await;
     let folder = source.folder("docs");
     for seed in 0..8 {

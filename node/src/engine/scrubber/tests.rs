@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 use crate::{
-    command::{ByteSize, Command, DoctorOutcome, ExitKind, Health, Outcome, StatusOutcome, Wait},
+    command::{Command, DoctorOutcome, ExitKind, Health, Outcome, StatusOutcome, Wait},
     depot::{LastRead, Origin, ShardState},
     engine::testing::{PATIENCE, TestNode, pair},
 };
@@ -83,8 +83,7 @@ async fn with_backup() -> TestNode {
 // SCRUB-10, HOLD-7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_finds_rot_without_being_asked_and_its_source_mends_it() {
-    let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    let (source, holder) = (TestNode::new("source").await, TestNode::holder("holder").await);
     pair(&source, &holder).await;
     let folder = source.folder("docs");
     fs::write(folder.join("a"), crate::depot::tests::bytes(1, 300_000)).unwrap();

@@ -6,7 +6,7 @@ use larder_protocol::{ids::DeviceId, index::ShardRef};
 
 use super::*;
 use crate::{
-    command::{ByteSize, Command, ExitKind, Outcome, Wait},
+    command::{Command, ExitKind, Outcome, Wait},
     engine::testing::{TestNode, pair},
 };
 
@@ -37,8 +37,7 @@ fn damage_all(depot: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_that_nobody_knew_of_is_found_from_afar_and_mended() {
     // The source keeps its own packs, so what the holder lost can be sent again.
-    let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    let (source, holder) = (TestNode::new("source").await, TestNode::holder("holder").await);
     pair(&source, &holder).await;
     let folder = source.folder("docs");
     fs::write(folder.join("a"), crate::depot::tests::bytes(1, 300_000)).unwrap();
