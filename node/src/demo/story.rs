@@ -198,9 +198,10 @@ impl<'a> Stage<'a> {
         let done = fresh.ask(&line)?;
         let ms = ms_since(begun);
         let snapshots = done["snapshots"].as_array().map_or(0, Vec::len);
+        let snapshots = count(u64::try_from(snapshots).unwrap_or(u64::MAX), "snapshot");
         self.line(&format!(
-            "A new laptop has nothing but the 24 words and an address. {} later it knows {snapshots} \
-             snapshots.",
+            "A new laptop has nothing but the 24 words and an address. {} later it knows \
+             {snapshots}.",
             seconds(ms)
         ));
         Ok(ms)
