@@ -5,6 +5,7 @@
 //! ends it. It makes no difference whether the engine runs in this process or in `larder up`
 //! behind the socket. Nothing here does anything. Source: specs/command_line.md.
 
+mod attendance;
 mod count;
 mod drill;
 mod engine;
@@ -18,6 +19,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    attendance::{Attendance, ExpectOutcome, Expectation, HolderKind, Presence},
     count::count,
     drill::{DrillFailure, DrillOutcome, FailedFile, LastDrill, ServingHolder},
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
@@ -154,6 +156,13 @@ pub enum Command {
     Devices,
     /// Lists the nodes that this one knows.
     Peers,
+    /// Says what is to be expected of a holder, or (with `None`) shows what was learnt of it.
+    Expect {
+        /// Its name, or the beginning of its id.
+        device: String,
+        /// What is to be expected.
+        expectation: Option<Expectation>,
+    },
     /// Tells how safe everything is.
     Status,
     /// Reads back what this device keeps, for itself and for others.

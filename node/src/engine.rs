@@ -38,6 +38,7 @@ mod contact;
 mod custody;
 mod drill;
 mod error;
+mod expect;
 mod fetcher;
 mod forget;
 mod inside;

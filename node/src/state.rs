@@ -22,6 +22,7 @@ pub mod folders;
 pub mod index;
 pub mod receipts;
 pub mod scan_cache;
+mod watched;
 
 /// Bytes of page cache for `state.redb`. redb's own default is a gigabyte.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -116,7 +117,8 @@ impl State {
             circle::create(tx)?;
             folders::create(tx)?;
             commits::create(tx)?;
-            claims::create(tx)
+            claims::create(tx)?;
+            watched::create(tx)
         })
     }
 

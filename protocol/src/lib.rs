@@ -18,6 +18,7 @@
 //! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
 //! | [`drilling`] | what a restore drill reads, and what it means when that fails |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
+//! | [`watching`] | which holders are there, and which are presumed lost |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
 //!
@@ -53,6 +54,7 @@ pub mod text;
 pub mod ticket;
 pub mod time;
 pub mod tree;
+pub mod watching;
 pub mod wire;
 
 #[cfg(test)]

@@ -158,6 +158,31 @@ pub const DRILL_PARTS_BY_FILE: usize = 16;
 pub const DRILL_PART_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// After so many days without a restore drill a word is due.
 pub const DRILL_ADVISED_DAYS: u64 = 90;
+/// A holder is called so often to see whether it is there, unless it is heard of otherwise. Eight calls
+/// a day and holder: what a machine without anything else to do sends.
+pub const WATCH_EVERY_MS: u64 = 10_800_000;
+/// A start greets everybody; who was not heard of by then is called.
+pub const WATCH_FIRST_MS: u64 = 300_000;
+/// An answer to such a call, connecting included.
+pub const WATCH_ANSWER_MS_MAX: u64 = 60_000;
+/// Of the time between two calls no more than this counts, in seconds: twice the usual.
+pub const WATCH_CREDIT_S: u64 = 21_600;
+/// After so much time that counts, in seconds, a device's own absences say more than what it is.
+pub const WATCH_LEARN_S: u64 = 1_209_600;
+/// What was never off for longer, in seconds, is as good as always on: 8 hours, less than a night.
+pub const WATCH_STEADY_S: u64 = 28_800;
+/// Times the longest absence that it came back from.
+pub const WATCH_FACTOR: u64 = 3;
+/// Nobody is presumed lost sooner, in seconds: 72 hours. So long it takes with what is always on.
+pub const WATCH_LIMIT_S_MIN: u64 = 259_200;
+/// Nor later: 60 days.
+pub const WATCH_LIMIT_S_MAX: u64 = 5_184_000;
+/// Before anything is learnt, of a laptop or what nobody said anything of: 14 days.
+pub const WATCH_START_LAPTOP_S: u64 = 1_209_600;
+/// The same of a phone: 30 days.
+pub const WATCH_START_PHONE_S: u64 = 2_592_000;
+/// What is remembered of one holder's comings and goings.
+pub const WATCH_HISTORY_BYTES_MAX: usize = 1_024;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

@@ -149,6 +149,14 @@ pub enum Input {
         /// Bytes it grants to this vault, from its `Standing`.
         granted_bytes: u64,
     },
+    /// It is presumed lost, or not any more: its receipts count, or do not, see
+    /// [`watching`](crate::watching).
+    HolderPresumed {
+        /// Who.
+        holder: DeviceId,
+        /// Whether it is.
+        is_lost: bool,
+    },
     /// It called us: it is there, whatever it was when we called last.
     HolderHeard {
         /// Who.
@@ -312,7 +320,7 @@ pub enum Output {
         /// On how many sites it is kept now.
         sites: u8,
     },
-    /// A pack is neither here nor known to be at any holder. Nothing new may rely on it: its chunks
+    /// A pack is neither here nor known to be at any holder that is not presumed lost. Nothing new may rely on it: its chunks
     /// are to be stored anew, if they can be read once more. Said again at every start; taken back
     /// by `PackSafe`, should it be found after all.
     PackNowhere {
@@ -452,7 +460,8 @@ pub struct Placing {
 }
 
 impl Placing {
-    /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder,
+    /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder and
+    /// `HolderPresumed` for those presumed lost, before anything is taken for safe because of them,
     /// then `PackKnown` for every pack in its database, then `HeadCommitted` for its newest head
     /// and `HeadHeld` for every holder that acknowledged it or an older one.
     pub fn new(vault: VaultId, policy: Policy) -> Self {
@@ -504,6 +513,7 @@ impl Placing {
             Input::HolderConnected { holder, granted_bytes } => {
                 self.holder_connected(holder, granted_bytes);
             }
+            Input::HolderPresumed { holder, is_lost } => self.holder_presumed(holder, is_lost),
             Input::HolderHeard { holder } => self.holder_heard(holder),
             Input::HolderLost { holder } => self.holder_lost(holder),
             Input::OfferAnswered { order, claims } => self.offer_answered(order, claims),
@@ -604,9 +614,22 @@ impl Placing {
 
     /// Says so when nobody is known to have a pack.
     fn note_if_nowhere(&mut self, root: ShardRoot) {
-        if self.packs.get(&root).is_some_and(Pack::is_nowhere) {
+        if self.packs.get(&root).is_some_and(|pack| self.is_nowhere(pack)) {
             self.outputs.push_back(Output::PackNowhere { root });
         }
+    }
+
+    /// Whether a holder is known and not presumed lost.
+    fn is_counted_on(&self, holder: &DeviceId) -> bool {
+        self.holders.get(holder).is_some_and(|holder| !holder.is_presumed_lost)
+    }
+
+    /// Whether its bytes are neither here nor known to be, or about to be, at any holder that is not
+    /// presumed lost.
+    fn is_nowhere(&self, pack: &Pack) -> bool {
+        let keeps =
+            |(id, custody): (&DeviceId, &pack::Custody)| custody.covers() && self.is_counted_on(id);
+        !pack.here && !pack.custody.iter().any(keeps)
     }
 
     /// Bytes of data packs that are on this device: those that still have to be placed, and all of

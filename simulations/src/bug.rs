@@ -40,6 +40,8 @@ pub enum Bug {
     ForgetTimers,
     /// A source takes whatever a holder shows for a proof.
     AcceptAnyProof,
+    /// A source takes one silence for a loss.
+    PresumeAtOnce,
     /// A head signs for a list in which a pack is missing.
     ClaimLess,
     /// A holder takes a device that says nothing for one that needs nothing.
@@ -69,6 +71,7 @@ impl Bug {
         Self::CheckClonesAtCommitOnly,
         Self::ForgetTimers,
         Self::AcceptAnyProof,
+        Self::PresumeAtOnce,
         Self::ClaimLess,
         Self::TakeSilenceForConsent,
         Self::StripeUnverified,

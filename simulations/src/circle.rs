@@ -49,6 +49,8 @@ pub(crate) struct Circle {
     /// Sites on which every pack must be.
     pub(crate) copies: usize,
     pub(crate) policy: Policy,
+    /// Whether the users said of every holder that it is always on: 72 hours of silence are enough.
+    pub(crate) are_described: bool,
 }
 
 impl Circle {
@@ -74,7 +76,8 @@ impl Circle {
             copies: if fixed { fixed_copies } else { Copies::Auto },
             keep_own: dice.chance(10),
         };
-        Self { vaults, devices, sites, copies, policy }
+        let are_described = dice.chance(50);
+        Self { vaults, devices, sites, copies, policy, are_described }
     }
 
     /// The fault budget: sites at which anything may be destroyed or lie.

@@ -6,6 +6,8 @@
 //! **Invariant:** a shell here decides nothing that a machine decides. What it may do wrong is in
 //! [`crate::bug::Bug`], and only there.
 
+use std::collections::BTreeSet;
+
 use larder_protocol::{
     fetching::StripeFailure,
     ids::ShardRoot,
@@ -412,6 +414,34 @@ impl Device {
             source.verify(&mut here);
         }
         self.plan_wake(shared);
+    }
+
+    /// Its user says of another device that it is lost, or not.
+    pub(crate) fn said(&mut self, shared: &mut Shared, other: usize, is_lost: bool) {
+        if !self.is_up() || self.asleep_until.is_some() {
+            return;
+        }
+        let mut here = here!(self, shared);
+        if let Role::Member { source, .. } = &mut self.role {
+            source.said(&mut here, other, is_lost);
+        }
+        self.plan_wake(shared);
+    }
+
+    /// Whose backup it restores, if it does.
+    pub(crate) fn restores(&self) -> Option<usize> {
+        match &self.role {
+            Role::Member { .. } => None,
+            Role::Recovering(restorer) => Some(restorer.of()),
+        }
+    }
+
+    /// Whom it does not count on.
+    pub(crate) fn presumed_lost(&self) -> BTreeSet<usize> {
+        match &self.role {
+            Role::Member { source, .. } => source.presumed_lost().clone(),
+            Role::Recovering(_) => BTreeSet::new(),
+        }
     }
 
     pub(crate) fn set_grant(&mut self, shared: &mut Shared, bytes: u64) {

@@ -14,6 +14,7 @@ use larder_protocol::{
     ids::ShardRoot,
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
+    watching::History,
 };
 
 use crate::dice::Dice;
@@ -64,6 +65,8 @@ pub(crate) struct Image {
     /// Holders and the newest own head that each is known to have.
     pub(crate) held: BTreeMap<usize, u64>,
     pub(crate) published: u64,
+    /// What is remembered of the comings and goings of each holder.
+    pub(crate) histories: BTreeMap<usize, Box<History>>,
     /// Heads kept, by vault.
     pub(crate) books: BTreeMap<usize, HeadBook>,
     /// Verified parts of shards that are being restored.

@@ -34,6 +34,8 @@ pub enum Property {
     Blame,
     /// Nothing is let go that a device needs, or needed a while ago.
     LetGo,
+    /// Nobody is presumed lost soon after it was heard of.
+    Presumed,
     /// Everything is bounded.
     Bounds,
     /// What is healthy converges after healing.
@@ -54,6 +56,7 @@ impl Property {
             Self::Head => "SIM-7",
             Self::Blame => "SIM-8",
             Self::LetGo => "SIM-16",
+            Self::Presumed => "SIM-17",
             Self::Bounds => "SIM-9",
             Self::Converges => "SIM-10",
             Self::Restore => "SIM-11",
@@ -124,6 +127,11 @@ pub(crate) enum Check {
         holder: usize,
         fault: String,
     },
+    /// A source presumes a holder lost, because of its silence.
+    PresumedLost {
+        source: usize,
+        holder: usize,
+    },
     /// A holder let a shard go.
     Erased {
         holder: usize,
@@ -164,6 +172,10 @@ pub(crate) struct Model {
     pub(crate) promised: BTreeMap<usize, BTreeSet<ShardRoot>>,
     /// Since when published heads need them no more, by source.
     pub(crate) released: BTreeMap<(usize, ShardRoot), Instant>,
+    /// When a source last heard of a holder.
+    pub(crate) heard: BTreeMap<(usize, usize), Instant>,
+    /// Sources that were content with fewer copies, because others were presumed lost.
+    pub(crate) lowered: BTreeSet<usize>,
     /// Devices whose clock was ever wrong.
     pub(crate) clock_wrong: BTreeSet<usize>,
 }

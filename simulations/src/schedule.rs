@@ -46,6 +46,9 @@ pub enum What {
     Backup { device: usize, packs: u64 },
     /// The user asks whether all holders still have what they signed for.
     Verify { device: usize },
+    /// The user of a device says that another one is lost, which need not be true; or, `back`, that it
+    /// is not.
+    SayLost { device: usize, other: usize, back: bool },
     /// So many of a hundred packs are not needed any more from the next backup on.
     Forget { device: usize, percent: u64 },
     /// A new device recovers what this one has backed up, with the phrase alone; it is killed so
@@ -100,6 +103,7 @@ impl What {
         match *self {
             Self::Backup { device, .. }
             | Self::Verify { device }
+            | Self::SayLost { device, .. }
             | Self::Forget { device, .. }
             | Self::Recover { device, .. }
             | Self::Holiday { device, .. }
@@ -244,7 +248,9 @@ impl Scenario {
     fn check_step(&self, index: usize, step: &Step) -> Result<(), ScenarioError> {
         let last = self.devices - 1;
         let other = match step.what {
-            What::Reset { other, .. } | What::Partition { other, .. } => other,
+            What::Reset { other, .. }
+            | What::Partition { other, .. }
+            | What::SayLost { other, .. } => other,
             _ => 0,
         };
         let met = step.what.device().max(other);
@@ -253,6 +259,7 @@ impl Scenario {
         }
         let sound = match step.what {
             What::Backup { packs, .. } => packs <= 1_000,
+            What::SayLost { device, other, .. } => device != other,
             What::Recover { kills, .. } => kills <= 100,
             What::Slow { bytes_per_ms, .. } => bytes_per_ms > 0,
             What::Loss { percent, .. }

@@ -71,6 +71,9 @@ const SHARES: &[(&str, usize)] = &[
     ("audit: copy failed", 14),
     ("audit: damage met", 4),
     ("pack brought back", 12),
+    ("said to be lost", 20),
+    ("presumed lost", 10),
+    ("counted on again", 20),
     ("forget", 20),
     ("claims told", 95),
     ("pack left the index", 15),
@@ -92,7 +95,7 @@ const SHARES: &[(&str, usize)] = &[
     ("blame", 9),
 ];
 
-// SIM-2, SIM-3, SIM-4, SIM-5, SIM-6, SIM-7, SIM-8, SIM-9, SIM-10, SIM-11: each is compared with the
+// SIM-2, SIM-3, SIM-4, SIM-5, SIM-6, SIM-7, SIM-8, SIM-9, SIM-10, SIM-11, SIM-17: each is compared with the
 // truth at every step, see `world/checks.rs`. SIM-12: the faults really happen.
 // INV-1, INV-2, INV-3, INV-4, INV-5, INV-6, INV-7, INV-8, INV-10, INV-13, INV-15, INV-16 follow, and
 // RESTORE-7, RESTORE-8, RESTORE-9.

@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "everything in this binary is a test")]
 
 mod canary;
+mod changing_holders;
 mod cloned_home;
 mod corruption;
 mod decoders;

@@ -99,6 +99,8 @@ pub(super) enum Verb {
     Devices(pair::DevicesArguments),
     /// Show the nodes that this one knows, and what they hold
     Peers(pair::PeersArguments),
+    /// Say what to expect of a holder: that it is lost, or away for a while
+    Expect(pair::ExpectArguments),
     /// Tell how safe everything is, what is wrong, and what to do about it
     Status(node::StatusArguments),
     /// Read back what this device keeps and compare
@@ -157,6 +159,7 @@ impl Verb {
             Self::Recover(arguments) => arguments.command()?,
             Self::Devices(_) => Command::Devices,
             Self::Peers(_) => Command::Peers,
+            Self::Expect(arguments) => arguments.command(),
             Self::Status(_) => Command::Status,
             Self::Verify(arguments) => arguments.command(),
             Self::Forget(arguments) => arguments.command()?,

@@ -72,6 +72,7 @@ impl Output {
                 | Command::Find { .. }
                 | Command::Restore { .. }
                 | Command::Offer { bytes: Some(_) }
+                | Command::Expect { expectation: Some(_), .. }
                 | Command::Join { .. }
                 | Command::Connect { .. }
                 | Command::Recover { .. }

@@ -1,9 +1,9 @@
-//! `offer`, `invite`, `join`, `ticket`, `connect`, `devices`, `peers`: the others.
+//! `offer`, `invite`, `join`, `ticket`, `connect`, `devices`, `peers`, `expect`: the others.
 
 use clap::Args;
 
 use super::folders::seconds;
-use crate::command::{ByteSize, Command, InviteKind};
+use crate::command::{ByteSize, Command, Expectation, HolderKind, InviteKind};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -88,6 +88,44 @@ pub(super) struct DevicesArguments {}
     after_help = "Examples:\n  larder peers\n  larder peers --json | jq '.peers[] | {name, state, holds_bytes}'"
 )]
 pub(super) struct PeersArguments {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A holder that stays silent for far longer than usual is presumed lost by \
+    itself; then what it keeps is placed elsewhere. These words come before what was learnt. \
+    Nothing is deleted because of them, and it counts again as soon as it is met.
+
+Examples:
+  larder expect nas                    shows what was learnt of it
+  larder expect nas --kind always-on   72 hours of silence are enough
+  larder expect laptop --away 30d      on a journey: not missed meanwhile
+  larder expect old-pc --lost          stolen or broken: make other copies now
+  larder expect old-pc --back          found again")]
+pub(super) struct ExpectArguments {
+    /// Name of the holder, or the beginning of its id
+    device: String,
+    /// It will not come back: what it keeps does not count any more
+    #[arg(long, group = "what")]
+    lost: bool,
+    /// Nothing special: what was said before is over
+    #[arg(long, group = "what")]
+    back: bool,
+    /// It will be away for so long, which says nothing
+    #[arg(long, value_name = "TIME", value_parser = seconds, group = "what")]
+    away: Option<u64>,
+    /// What it is: how long it may be silent before more is known of it
+    #[arg(long, value_name = "KIND", value_enum, group = "what")]
+    kind: Option<HolderKind>,
+}
+
+impl ExpectArguments {
+    pub(super) fn command(self) -> Command {
+        let lost = self.lost.then_some(Expectation::Lost);
+        let back = self.back.then_some(Expectation::Back);
+        let away = self.away.map(Expectation::Away);
+        let expectation = lost.or(back).or(away).or(self.kind.map(Expectation::Kind));
+        Command::Expect { device: self.device, expectation }
+    }
+}
 
 impl OfferArguments {
     pub(super) fn command(self) -> Command {

@@ -41,6 +41,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Recover(done) => work::recover(&mut text, done),
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),
+        Outcome::Expect(done) => lists::expect(&mut text, done),
         Outcome::Status(done) => node::status(&mut text, done),
         Outcome::Verify(done) => work::verify(&mut text, done),
         Outcome::Drill(done) => work::drill(&mut text, done),

@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, DrillOutcome, ExitKind, InviteKind, LastDrill, PathField, Time, Wait};
+use super::{
+    Attendance, ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, LastDrill, PathField,
+    Time, Wait,
+};
 
 /// The document of a finished command; `outcome` in JSON says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub enum Outcome {
     Devices(DevicesOutcome),
     /// Of `peers`.
     Peers(PeersOutcome),
+    /// Of `expect`.
+    Expect(ExpectOutcome),
     /// Of `status`.
     Status(StatusOutcome),
     /// Of `verify`.
@@ -481,6 +486,8 @@ pub struct Peer {
     pub state: PeerState,
     /// When it was last heard of.
     pub last_seen: Option<Time>,
+    /// Whether it is there, as was learnt; `null` of one that keeps nothing for us.
+    pub attendance: Option<Attendance>,
     /// Bytes it has promised to keep for us, when it told.
     pub granted_bytes: Option<u64>,
     /// Bytes it has signed for.
@@ -532,6 +539,13 @@ pub struct StatusOutcome {
     pub safety: Safety,
     /// Copies that the policy asks for.
     pub copies_wanted: u32,
+    /// Households that may be lost at once beside this device, whichever they are, before anything of
+    /// the newest backup is; computed from what holders signed for.
+    #[serde(default)]
+    pub survives_households: u32,
+    /// The same of single holders.
+    #[serde(default)]
+    pub survives_holders: u32,
     /// Folders with their newest snapshots.
     pub folders: Vec<Folder>,
     /// Own bytes that wait to be sent.

@@ -214,6 +214,7 @@ fn peer() -> Peer {
         site: "parents".to_owned(),
         state: PeerState::Online,
         last_seen: Some(time(1_700_000_000)),
+        attendance: Some(attendance()),
         granted_bytes: Some(1_000_000),
         holds_bytes: 2048,
         holds_shards: 2,
@@ -222,6 +223,18 @@ fn peer() -> Peer {
         unclaimed_bytes: 512,
         kept_bytes: 4096,
         addresses: vec!["192.0.2.1:4242".to_owned()],
+    }
+}
+
+fn attendance() -> Attendance {
+    Attendance {
+        presence: Presence::Away,
+        kind: HolderKind::AlwaysOn,
+        said_lost: false,
+        away_until: Some(time(1_750_000_000)),
+        availability_percent: Some(97),
+        silent_ms: 7_200_000,
+        lost_after_ms: 259_200_000,
     }
 }
 
@@ -253,6 +266,11 @@ fn about_nodes() -> Vec<Outcome> {
         }),
         Outcome::Devices(DevicesOutcome { devices: vec![device] }),
         Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
+        Outcome::Expect(ExpectOutcome {
+            device: id("e"),
+            name: "nas".to_owned(),
+            attendance: attendance(),
+        }),
         Outcome::Status(StatusOutcome {
             running: true,
             vault: Some(id("a")),
@@ -261,6 +279,8 @@ fn about_nodes() -> Vec<Outcome> {
             site: "home".to_owned(),
             safety: Safety::Partly,
             copies_wanted: 2,
+            survives_households: 1,
+            survives_holders: 2,
             folders: vec![folder()],
             spool_bytes: 1024,
             kept_bytes: 4096,
@@ -367,6 +387,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Recover(_) => "recover",
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",
+        Outcome::Expect(_) => "expect",
         Outcome::Status(_) => "status",
         Outcome::Verify(_) => "verify",
         Outcome::Drill(_) => "drill",

@@ -21,6 +21,7 @@ use larder_protocol::{
         Claim, Condition, Fault, Input, KnownPack, Output, Placing, Policy, Site, Status, Upload,
     },
     receipt::Receipt,
+    watching::{self, History, Watching},
     wire::message::{Answer, OfferedShard, Request, Verdict},
 };
 use tokio::{
@@ -39,6 +40,7 @@ use crate::{
 
 mod audits;
 mod claims;
+mod presence;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +72,8 @@ enum Fact {
     Input(Input),
     Audit(auditing::Input),
     Claim(claiming::Input),
+    Watch(watching::Input),
+    AskHistories(oneshot::Sender<BTreeMap<DeviceId, History>>),
     AskAudits(oneshot::Sender<BTreeMap<DeviceId, HolderAudits>>),
     AskTelling(oneshot::Sender<bool>),
     Sent(u64),
@@ -103,6 +107,7 @@ impl Custody {
         let published = prime(core, member, &mut machine)?;
         let auditing = audits::prime(core)?;
         let claiming = claims::prime(core)?;
+        let watching = presence::prime(core)?;
         show.send_modify(|view| view.published_seq = published);
         let task = Task {
             core: Arc::clone(core),
@@ -110,6 +115,7 @@ impl Custody {
             machine,
             auditing,
             claiming,
+            watching,
             facts: facts.clone(),
             uploads: BTreeMap::new(),
             show,
@@ -173,12 +179,15 @@ impl Custody {
 /// Tells a fresh machine what was known before. Returns the number of the newest published head.
 fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, EngineError> {
     let now = core.clock.now();
-    for peer in core.state.peers()? {
-        if peer.is_holder {
-            let (holder, acquaintance) = (peer.device, peer.acquaintance());
-            let site = Site(peer.site);
-            machine.handle_input(now, Input::HolderKnown { holder, site, acquaintance });
-        }
+    let histories = core.state.histories()?;
+    for peer in core.state.peers()?.into_iter().filter(|peer| peer.is_holder) {
+        let (holder, acquaintance) = (peer.device, peer.acquaintance());
+        let site = Site(peer.site);
+        machine.handle_input(now, Input::HolderKnown { holder, site, acquaintance });
+        let presence = histories.get(&holder).map(History::presence);
+        // Before any pack is taken for safe because of it.
+        let is_lost = presence == Some(watching::Presence::Lost);
+        machine.handle_input(now, Input::HolderPresumed { holder, is_lost });
     }
     let mut kept_by: BTreeMap<ShardRoot, Vec<DeviceId>> = BTreeMap::new();
     for receipt in core.state.all_receipts()? {
@@ -228,6 +237,7 @@ struct Task {
     machine: Placing,
     auditing: Auditing,
     claiming: Claiming,
+    watching: Watching,
     facts: mpsc::Sender<Fact>,
     uploads: BTreeMap<OrderId, AbortHandle>,
     show: watch::Sender<View>,
@@ -241,6 +251,7 @@ impl Task {
                 self.machine.poll_timeout(),
                 self.auditing.poll_timeout(),
                 self.claiming.poll_timeout(),
+                self.watching.poll_timeout(),
             ];
             let timeout = timeouts.into_iter().flatten().min();
             let wake = async {
@@ -255,6 +266,10 @@ impl Task {
                     Some(Fact::Input(input)) => self.take(input),
                     Some(Fact::Audit(input)) => self.audit(input),
                     Some(Fact::Claim(input)) => self.claim(input),
+                    Some(Fact::Watch(input)) => self.watch(input),
+                    Some(Fact::AskHistories(answer)) => {
+                        let _ = answer.send(self.watching.status());
+                    }
                     Some(Fact::AskAudits(answer)) => {
                         let _ = answer.send(self.auditing.status());
                     }
@@ -271,6 +286,7 @@ impl Task {
                     self.take(Input::TimePassed);
                     self.audit(auditing::Input::TimePassed);
                     self.claim(claiming::Input::TimePassed);
+                    self.watch(watching::Input::TimePassed);
                 }
                 () = self.core.closing.cancelled() => return,
             }
@@ -282,6 +298,7 @@ impl Task {
             self.uploads.remove(order);
         }
         self.heard_of_claims(&input);
+        self.heard_of_presence(&input);
         if let Some(input) = audits::heard(&input) {
             self.audit(input);
         }
@@ -307,6 +324,10 @@ impl Task {
             while let Some(output) = self.claiming.poll_output() {
                 any = true;
                 self.carry_out_claim(&output);
+            }
+            while let Some(output) = self.watching.poll_output() {
+                any = true;
+                self.carry_out_watch(output).await;
             }
             let spool_bytes = self.machine.spool_bytes();
             self.show.send_if_modified(|view| {

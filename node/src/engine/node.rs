@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, forget, join, look, recover, report, restore, serve::Server, settings,
+    Core, backups, drill, expect, forget, join, look, recover, report, restore, serve::Server,
+    settings,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -61,6 +62,9 @@ impl Node {
             }
             Command::Devices => report::devices(core).await,
             Command::Peers => report::peers(core).await,
+            Command::Expect { device, expectation } => {
+                expect::expect(core, &device, expectation).await
+            }
             Command::Status => report::status(core).await,
             Command::Verify { percent } => report::verify(core, percent, &events).await,
             Command::Drill => drill::run(core, &events).await,

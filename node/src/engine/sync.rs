@@ -134,6 +134,11 @@ pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(),
 
 /// Whether everything is taken in that heads of other devices here lead to.
 pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, EngineError> {
+    Ok(not_taken_in(core, member)?.is_empty())
+}
+
+/// Other devices of the vault of whose newest head it is not known what it leads to.
+pub(super) fn not_taken_in(core: &Core, member: &Member) -> Result<Vec<DeviceId>, EngineError> {
     let own = member.keys.id();
     let heads: Vec<(DeviceId, u64)> = {
         let vaults = core.vaults.read();
@@ -141,12 +146,13 @@ pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, Engine
         let heads = book.into_iter().flat_map(|book| book.heads());
         heads.map(|head| (head.body().device, head.body().seq)).collect()
     };
+    let mut missing = Vec::new();
     for (device, seq) in heads.into_iter().filter(|(device, _)| *device != own) {
         if !is_taken_in(core, &device, seq)? {
-            return Ok(false);
+            missing.push(device);
         }
     }
-    Ok(true)
+    Ok(missing)
 }
 
 /// Whether what a head leads to is known here, and what it claims. A home of an earlier version knows the

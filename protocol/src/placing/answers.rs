@@ -63,6 +63,22 @@ impl Placing {
         }
     }
 
+    /// Nothing is forgotten and nothing undone: what it keeps counts again when it is met.
+    pub(super) fn holder_presumed(&mut self, id: DeviceId, is_lost: bool) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        if std::mem::replace(&mut holder.is_presumed_lost, is_lost) == is_lost {
+            return;
+        }
+        self.reconsider_all();
+        self.look_at_short_packs();
+        if is_lost {
+            let keeps = |pack: &Pack| pack.custody.get(&id).is_some_and(Custody::covers);
+            let its: Vec<ShardRoot> =
+                self.packs.iter().filter(|(_, pack)| keeps(pack)).map(|(root, _)| *root).collect();
+            its.into_iter().for_each(|root| self.note_if_nowhere(root));
+        }
+    }
+
     fn orders_of(&self, id: DeviceId) -> Vec<OrderId> {
         let of_holder = |order: &Order| order.holder() == id;
         self.orders.iter().filter(|(_, order)| of_holder(order)).map(|(id, _)| *id).collect()
@@ -311,6 +327,7 @@ impl Placing {
             holder.ask_refused_at = Some(now.after_ms(wait_ms));
         }
         self.set_condition(id, condition);
+        self.look_at_short_packs();
     }
 
     /// A refusal that is about the holder rather than one shard.

@@ -1,9 +1,10 @@
 //! Bringing back: packs that are on too few sites and not here are fetched from whoever has them, and
 //! placed anew.
 //!
-//! The source's own repair, over its own line: a holder lost what it kept, or was removed, long after
-//! the local copy had gone. Only packs that met the policy once, or were here: of others the device
-//! that made them still has the bytes.
+//! The source's own repair, over its own line: a holder lost what it kept, was removed, or is presumed
+//! lost, long after the local copy had gone. Only packs that met the policy once, or were here: of
+//! others the device that made them still has the bytes. Those that are *lean*, safe by what was asked
+//! when they went and on fewer sites than are asked for now, come after those that are short.
 //! ```text
 //!  short ──BringBack──> fetching ──came──> here ──placed, safe──> dropped as any other
 //!    ^                     └── failed: rest, longer each time
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, ShardRoot},
+    index::PackClass,
     limits::{BRING_BACK_MS_MAX, BROUGHT_BACK_MAX},
     order::{Backoff, OrderId},
     time::Instant,
@@ -34,6 +36,7 @@ const BACKOFF: Backoff = Backoff { first_ms: 60_000, most_ms: 3_600_000 };
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bringing {
     short: BTreeSet<Key>,
+    lean: BTreeSet<Key>,
     fetching: Option<Fetch>,
     here: BTreeSet<ShardRoot>,
     failures: u32,
@@ -53,6 +56,7 @@ impl Bringing {
     /// A pack is placed no more. A fetch that is under way ends by itself.
     pub(super) fn forget(&mut self, key: &Key) {
         self.short.remove(key);
+        self.lean.remove(key);
         self.is_due |= self.here.remove(&key.1);
     }
 
@@ -63,14 +67,17 @@ impl Bringing {
     /// Keeps the lists up to date after anything about a pack changed.
     pub(super) fn note(&mut self, pack: &Pack) {
         let key = (pack.seq, pack.shard.root);
-        if pack.safe || !pack.here {
+        if (pack.safe && !pack.lean) || !pack.here {
             self.is_due |= self.here.remove(&pack.shard.root);
         }
-        if pack.is_short() {
-            self.short.insert(key);
-            self.is_due = true;
-        } else {
-            self.short.remove(&key);
+        let is_wanted_here = [pack.is_short(), pack.lean && !pack.here];
+        for (list, is_in) in [&mut self.short, &mut self.lean].into_iter().zip(is_wanted_here) {
+            if is_in {
+                list.insert(key);
+                self.is_due = true;
+            } else {
+                list.remove(&key);
+            }
         }
     }
 }
@@ -78,18 +85,22 @@ impl Bringing {
 impl Placing {
     /// Somebody came who may keep or want what is short.
     pub(super) fn look_at_short_packs(&mut self) {
-        self.bringing.is_due = !self.bringing.short.is_empty();
+        let bringing = &mut self.bringing;
+        let (short, lean, here) = (&bringing.short, &bringing.lean, &bringing.here);
+        bringing.is_due = !(short.is_empty() && lean.is_empty() && here.is_empty());
     }
 
-    /// Orders the oldest short pack that can be helped.
+    /// Orders the oldest short pack that can be helped, or else the oldest lean one.
     pub(super) fn bring_one_back(&mut self) {
+        self.let_stuck_ones_go();
         let bringing = &self.bringing;
         let is_busy = bringing.fetching.is_some() || bringing.here.len() >= BROUGHT_BACK_MAX;
         if !bringing.is_due || is_busy || bringing.rest_until > self.now {
             return;
         }
         let helps = |(_, root): &&Key| self.packs.get(root).is_some_and(|pack| self.can_help(pack));
-        let Some((_, root)) = bringing.short.iter().find(helps).copied() else {
+        let candidates = bringing.short.iter().chain(&bringing.lean);
+        let Some((_, root)) = candidates.into_iter().find(helps).copied() else {
             self.bringing.is_due = false;
             return;
         };
@@ -101,12 +112,41 @@ impl Placing {
         self.outputs.push_back(Output::BringBack { order, shard, class });
     }
 
+    /// Packs that were fetched and that nobody takes after all must not keep others from being fetched.
+    /// Only lean ones: of what is short every copy counts.
+    fn let_stuck_ones_go(&mut self) {
+        if !self.bringing.is_due {
+            return;
+        }
+        let stuck = |root: &&ShardRoot| self.packs.get(root).is_some_and(|it| self.is_stuck(it));
+        let stuck: Vec<ShardRoot> = self.bringing.here.iter().filter(stuck).copied().collect();
+        for root in stuck {
+            self.set_here(root, false);
+            let Some(pack) = self.packs.get(&root) else { continue };
+            let (shard, sites) = (pack.shard, pack.promised_sites);
+            self.bringing.note(pack);
+            self.outputs.push_back(Output::DropLocal { shard, sites });
+        }
+    }
+
+    fn is_stuck(&self, pack: &Pack) -> bool {
+        let moves = |(id, custody): (&DeviceId, &Custody)| {
+            let may_take = self.holders.get(id).is_some_and(|holder| holder.may_take(self.now));
+            pack.is_uploading() || (may_take && custody.is_open())
+        };
+        pack.lean && pack.class == PackClass::Data && !pack.custody.iter().any(moves)
+    }
+
     /// Whether somebody keeps this pack, and somebody else would take it who counts.
     fn can_help(&self, pack: &Pack) -> bool {
+        let has_room =
+            |id: &DeviceId| self.holders.get(id).is_some_and(|it| !it.lacks_room(self.now));
         let wants = |(id, custody): (&DeviceId, &Custody)| {
-            *custody == Custody::Wanted && self.is_planned(pack, *id)
+            *custody == Custody::Wanted && has_room(id) && self.is_planned(pack, *id)
         };
-        pack.custody.values().any(Custody::counts) && pack.custody.iter().any(wants)
+        let keeps =
+            |(id, custody): (&DeviceId, &Custody)| custody.counts() && self.is_counted_on(id);
+        pack.custody.iter().any(keeps) && pack.custody.iter().any(wants)
     }
 
     /// The fetch has ended.

@@ -175,7 +175,8 @@ impl Placing {
         if seq <= self.heads.published_seq {
             return;
         }
-        if self.sites_of_holders(|holder| holder.head_seq >= seq) >= self.copies {
+        let has_it = |holder: &Holder| holder.head_seq >= seq && !holder.is_presumed_lost;
+        if self.sites_of_holders(has_it) >= self.copies {
             self.heads.published_seq = seq;
             self.heads.settled.retain(|settled, _| *settled >= seq);
             self.outputs.push_back(Output::HeadPublished { seq });

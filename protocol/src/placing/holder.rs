@@ -102,6 +102,8 @@ pub(super) struct Holder {
     pub(super) link: Link,
     pub(super) condition: Condition,
     pub(super) acquaintance: Acquaintance,
+    /// What it keeps is not counted on until it is met again.
+    pub(super) is_presumed_lost: bool,
     /// Failures in a row; a receipt sets it back.
     pub(super) failures: u32,
     /// To be offered.
@@ -136,6 +138,7 @@ impl Holder {
             link: Link::Down { retry_at: Instant::default() },
             condition: Condition::Away,
             acquaintance,
+            is_presumed_lost: false,
             failures: 0,
             unasked: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -158,9 +161,19 @@ impl Holder {
         matches!(self.link, Link::Up { rest_until } if rest_until <= now)
     }
 
+    /// Whether something may be sent there that is to count.
+    pub(super) fn may_take(&self, now: Instant) -> bool {
+        self.is_available(now) && !self.is_presumed_lost
+    }
+
     /// Whether it refused something for want of room that it may have now.
     pub(super) fn lacks_room(&self, now: Instant) -> bool {
         !self.refused.is_empty() || (self.rests_for_room && !self.is_available(now))
+    }
+
+    /// Whether its site is one of those over which the automatic policy spreads copies.
+    pub(super) const fn counts(&self) -> bool {
+        self.acquaintance.counts() && !self.is_presumed_lost
     }
 
     pub(super) const fn has_granted(&self) -> bool {

@@ -79,6 +79,8 @@ pub(super) struct Pack {
     /// Its bytes were on this device and were lost.
     pub(super) missed: bool,
     pub(super) safe: bool,
+    /// Safe by what was asked when its local copy went, and on fewer sites than are asked for now.
+    pub(super) lean: bool,
     /// One entry for each known holder.
     pub(super) custody: BTreeMap<DeviceId, Custody>,
 }
@@ -93,18 +95,14 @@ impl Pack {
             promised_sites: 0,
             missed: false,
             safe: false,
+            lean: false,
             custody: BTreeMap::new(),
         }
     }
 
     /// Whether asking a holder about this pack can still change anything.
     pub(super) fn matters(&self) -> bool {
-        !self.safe || (self.here && self.class == PackClass::Metadata)
-    }
-
-    /// Whether its bytes are neither here nor known to be, or about to be, at any holder.
-    pub(super) fn is_nowhere(&self) -> bool {
-        !self.here && !self.custody.values().any(Custody::covers)
+        !self.safe || self.lean || (self.here && self.class == PackClass::Metadata)
     }
 
     /// Whether it met the policy once, or was here, and is neither now: nobody but this device sees

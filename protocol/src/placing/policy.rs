@@ -46,7 +46,7 @@ impl Placing {
     /// Number of distinct sites where there are holders that can hold, as far as is known
     /// (PLACE-18).
     pub(super) fn sites_known(&self) -> usize {
-        self.sites_of_holders(|holder| holder.acquaintance.counts())
+        self.sites_of_holders(Holder::counts)
     }
 
     pub(super) fn copies_wanted(&self) -> usize {
@@ -56,22 +56,22 @@ impl Placing {
         }
     }
 
-    /// Sites on which this pack must be. A pack whose bytes are not here cannot be placed anew, so
-    /// it is held to what was true when they went, or when it was first found to meet the policy.
+    /// Sites on which this pack must be to be safe. A pack whose bytes went when it met the policy is
+    /// held to what was true then: that more is asked since makes nothing unsafe. It is raised to it.
     pub(super) fn bar(&self, pack: &Pack) -> usize {
-        if pack.here || pack.promised_sites == 0 {
-            self.copies
-        } else {
-            self.copies.min(usize::from(pack.promised_sites))
+        match usize::from(pack.promised_sites) {
+            0 => self.copies,
+            promised => self.copies.min(promised),
         }
     }
 
-    /// Distinct sites whose holders satisfy `test` for this pack.
+    /// Distinct sites whose holders satisfy `test` for this pack, those presumed lost aside.
     pub(super) fn sites_where(&self, pack: &Pack, test: impl Fn(&Custody) -> bool) -> SiteSet {
         pack.custody
             .iter()
             .filter(|(_, custody)| test(custody))
             .filter_map(|(holder, _)| self.holders.get(holder))
+            .filter(|holder| !holder.is_presumed_lost)
             .map(|holder| holder.site_number)
             .collect()
     }
@@ -87,6 +87,8 @@ impl Placing {
         let kept_on = u8::try_from(sites).unwrap_or(u8::MAX);
         let Some(pack) = self.packs.get_mut(&root) else { return };
         pack.safe = is_safe;
+        let was_lean = std::mem::replace(&mut pack.lean, is_safe && sites < self.copies);
+        let is_lean = pack.lean && !was_lean;
         if is_safe && !pack.here && pack.promised_sites == 0 {
             pack.promised_sites = kept_on;
         }
@@ -95,6 +97,9 @@ impl Placing {
             self.became_safe(root, kept_on);
         } else if was_safe && !is_safe {
             self.became_unsafe(root);
+        }
+        if is_lean {
+            self.requeue(root);
         }
         if is_safe {
             self.drop_if_allowed(root, sites);
@@ -113,7 +118,7 @@ impl Placing {
     fn is_awaited(&self, pack: &Pack) -> bool {
         pack.custody.iter().any(|(id, custody)| {
             let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked);
-            let can = |holder: &Holder| holder.has_granted() && holder.is_available(self.now);
+            let can = |holder: &Holder| holder.has_granted() && holder.may_take(self.now);
             here && custody.is_open() && self.holders.get(id).is_some_and(can)
         })
     }
@@ -134,7 +139,7 @@ impl Placing {
     fn drop_if_allowed(&mut self, root: ShardRoot, sites: usize) {
         let keep_own = self.policy.keep_own;
         let Some(pack) = self.packs.get_mut(&root) else { return };
-        let may_go = pack.safe && pack.here && pack.class == PackClass::Data;
+        let may_go = pack.safe && !pack.lean && pack.here && pack.class == PackClass::Data;
         if may_go && !keep_own && !pack.is_uploading() {
             pack.promised_sites = u8::try_from(sites).unwrap_or(u8::MAX);
             let (shard, sites) = (pack.shard, pack.promised_sites);
@@ -167,10 +172,10 @@ impl Placing {
     /// Whether this holder is one that should take this pack now.
     pub(super) fn is_planned(&self, pack: &Pack, candidate: DeviceId) -> bool {
         if pack.class == PackClass::Metadata {
-            return true;
+            return self.is_counted_on(&candidate);
         }
         let covered = self.sites_where(pack, Custody::covers);
-        let mut missing = self.bar(pack).saturating_sub(covered.len());
+        let mut missing = self.copies.saturating_sub(covered.len());
         let start = spread(pack.shard.root, self.sites);
         for site in (start..self.sites).chain(0..start) {
             if missing == 0 {
@@ -195,7 +200,7 @@ impl Placing {
         let fit = self
             .holders
             .iter()
-            .filter(|(_, holder)| holder.site_number == site && holder.is_available(self.now))
+            .filter(|(_, holder)| holder.site_number == site && holder.may_take(self.now))
             .filter(|(id, _)| {
                 matches!(
                     pack.custody.get(id),

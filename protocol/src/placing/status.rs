@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Acquaintance, Condition, Placing, Site, holder::Link, pack::Custody};
+use super::{
+    Acquaintance, Condition, Placing, Site,
+    holder::Link,
+    pack::{Custody, Pack},
+};
 use crate::{
     ids::{DeviceId, ShardRoot},
     limits::COPIES_AUTO_MAX,
@@ -39,6 +43,8 @@ pub struct HolderStatus {
     pub condition: Condition,
     /// Whether it has shown that it can hold.
     pub acquaintance: Acquaintance,
+    /// Whether it is presumed lost, so that nothing it keeps counts.
+    pub presumed_lost: bool,
     /// Packs with a durable receipt of it.
     pub kept_packs: u64,
     /// Their bytes.
@@ -69,8 +75,11 @@ pub struct Status {
     /// Packs on fewer sites than the policy asks now, though they met it when their local copy
     /// went (a site was added since).
     pub below_policy_packs: u64,
-    /// Sites on which the least-held pack of the newest head is; 0 without a head.
+    /// Sites on which the least-held pack of the newest head is; 0 without a head. Any so many less
+    /// one may be lost at once, beside this device.
     pub copies_least: usize,
+    /// Holders that keep the least-held pack of the newest head; 0 without a head.
+    pub holders_least: usize,
     /// Packs of the newest head that do not meet the policy now.
     pub newest_lacks: u64,
     /// Those of them that are neither here nor at any holder: waiting cannot help.
@@ -78,6 +87,8 @@ pub struct Status {
     /// How many of the packs that it needs do not meet the policy now, for every head that waits,
     /// is the newest safe one, or the published one.
     pub heads_lack: BTreeMap<u64, u64>,
+    /// Packs that are not here and only at holders that are presumed lost.
+    pub stranded_packs: u64,
     /// Packs that are neither here nor at any holder: lost, or of a device not heard of yet.
     pub nowhere_packs: u64,
     /// Those of them that every holder known has been asked about.
@@ -119,9 +130,11 @@ impl Placing {
             waiting_bytes: 0,
             below_policy_packs: 0,
             copies_least: 0,
+            holders_least: 0,
             newest_lacks: 0,
             newest_lost: 0,
             heads_lack: self.heads_lack(),
+            stranded_packs: 0,
             nowhere_packs: 0,
             lost_packs: 0,
             copies: self.copies,
@@ -143,8 +156,10 @@ impl Placing {
             } else if pack.here {
                 status.waiting_bytes = status.waiting_bytes.saturating_add(pack.shard.bytes);
             }
-            let is_nowhere = !pack.here && kept_sites == 0;
+            let is_nowhere = self.is_nowhere(pack);
             let said_no = |custody: &Custody| matches!(custody, Custody::Wanted | Custody::Refused);
+            let is_kept = pack.custody.values().any(Custody::counts);
+            status.stranded_packs += u64::from(is_nowhere && is_kept);
             status.nowhere_packs += u64::from(is_nowhere);
             status.lost_packs += u64::from(is_nowhere && pack.custody.values().all(said_no));
             for (id, custody) in &pack.custody {
@@ -160,12 +175,20 @@ impl Placing {
         let newest = || self.heads.newest_needs().iter().filter_map(|root| self.packs.get(root));
         let sites_of = |pack| self.sites_where(pack, Custody::counts).len();
         status.copies_least = newest().map(sites_of).min().unwrap_or(0);
+        status.holders_least = newest().map(|pack| self.holders_of(pack)).min().unwrap_or(0);
         status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
-        status.newest_lost = newest().map(|pack| u64::from(pack.is_nowhere())).sum();
+        status.newest_lost = newest().map(|pack| u64::from(self.is_nowhere(pack))).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
             status.blocked = self.blocked();
         }
         status
+    }
+
+    /// How many holders keep a pack, those presumed lost aside.
+    fn holders_of(&self, pack: &Pack) -> usize {
+        let keeps =
+            |(id, custody): &(&DeviceId, &Custody)| custody.counts() && self.is_counted_on(id);
+        pack.custody.iter().filter(keeps).count()
     }
 
     fn heads_lack(&self) -> BTreeMap<u64, u64> {
@@ -181,6 +204,7 @@ impl Placing {
             connected: matches!(holder.link, Link::Up { .. }),
             condition: holder.condition,
             acquaintance: holder.acquaintance,
+            presumed_lost: holder.is_presumed_lost,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
@@ -195,7 +219,7 @@ impl Placing {
         // A device that was met and grants nothing is no holder: it stands in nobody's way. One that
         // was not met yet may be one.
         let may_hold = |holder: &super::Holder| holder.acquaintance.may_hold();
-        let sites = self.sites_of_holders(may_hold);
+        let sites = self.sites_of_holders(|it| may_hold(it) && !it.is_presumed_lost);
         let mut holders = self.holders.values().filter(|holder| may_hold(holder));
         let is_up = |holder: &&super::Holder| matches!(holder.link, Link::Up { .. });
         let mut up = holders.clone().filter(is_up);

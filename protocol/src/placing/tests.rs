@@ -643,3 +643,4 @@ fn a_receipt_that_could_not_be_kept_is_asked_for_again() {
 mod bringing;
 mod dropped;
 mod holders;
+mod presumed;

@@ -141,6 +141,11 @@ impl Restorer {
         }
     }
 
+    /// Whose backup it restores.
+    pub(crate) const fn of(&self) -> usize {
+        self.of
+    }
+
     pub(crate) fn unconverged(&self) -> Option<String> {
         if self.is_done() {
             return None;

@@ -12,6 +12,7 @@ use larder_protocol::{
     placing::{Acquaintance, Claim, Input, KnownPack, Output, Placing, Policy, Site, Upload},
     receipt::Receipt,
     time::Instant,
+    watching,
 };
 
 use super::{Here, groups_of, rotten_between, word};
@@ -19,6 +20,7 @@ use super::{Here, groups_of, rotten_between, word};
 mod audits;
 mod bringing;
 mod claims;
+mod presence;
 
 use crate::{
     bug::Bug,
@@ -30,6 +32,7 @@ use crate::{
 use audits::Audits;
 use bringing::Bringing;
 use claims::Telling;
+use presence::Watch;
 
 /// Own data packs kept here at once: the bounded spool.
 const SPOOL_PACKS: usize = 24;
@@ -66,6 +69,7 @@ pub(crate) struct Source {
     bringing: Bringing,
     audits: Audits,
     claims: Telling,
+    presence: Watch,
 }
 
 impl Source {
@@ -82,6 +86,7 @@ impl Source {
             bringing: Bringing::default(),
             audits: Audits::new([0; 32]),
             claims: Telling::default(),
+            presence: Watch::default(),
         }
     }
 
@@ -97,6 +102,7 @@ impl Source {
             let acquaintance = Acquaintance::Granted;
             self.give(here, Input::HolderKnown { holder, site, acquaintance });
         }
+        self.start_watching(here);
         for row in here.disk.image.packs.clone().into_values() {
             let PackRow { shard, class, here: is_here, promised_sites, .. } = row;
             let kept_by = receipts_of(here, shard);
@@ -126,6 +132,7 @@ impl Source {
             self.machine.poll_timeout(),
             self.audits.machine().poll_timeout(),
             self.claims.machine().poll_timeout(),
+            self.presence.timeout(),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -135,6 +142,7 @@ impl Source {
         let (places, audits) =
             (due(self.machine.poll_timeout()), due(self.audits.machine().poll_timeout()));
         let claims = due(self.claims.machine().poll_timeout());
+        let presence = due(self.presence.timeout());
         if places {
             self.give(here, Input::TimePassed);
         }
@@ -143,6 +151,9 @@ impl Source {
         }
         if claims {
             self.claim(here, claiming::Input::TimePassed);
+        }
+        if presence {
+            self.watch(here, watching::Input::TimePassed);
         }
     }
 
@@ -342,6 +353,7 @@ impl Source {
         self.fetch_lost(here, holder);
         self.audits_lost(here, holder);
         self.claims_lost(here, holder);
+        self.was_silent(here, holder);
         let holder = here.shared.circle.devices[holder].id;
         self.give(here, Input::HolderLost { holder });
     }
@@ -350,6 +362,7 @@ impl Source {
         match message {
             ToClient::Welcome { granted_bytes, heads } => {
                 self.take_heads(here, heads);
+                self.was_heard(here, line.link.holder);
                 let holder = here.shared.circle.devices[line.link.holder].id;
                 self.give(here, Input::HolderConnected { holder, granted_bytes });
                 self.audit(here, auditing::Input::HolderConnected { holder });

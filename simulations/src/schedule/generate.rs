@@ -77,6 +77,11 @@ impl Maker {
             device: any(dice, it),
             percent: dice.one(&[1, 3, 10, 100]),
         });
+        self.some("say lost", 3, |dice, it| {
+            let device = any(dice, it);
+            let other = (device + 1 + dice.pick(it.devices - 1)) % it.devices;
+            What::SayLost { device, other, back: dice.chance(40) }
+        });
         self.some("recover", 1, |dice, it| What::Recover {
             device: any(dice, it),
             kills: dice.range(0, 4),

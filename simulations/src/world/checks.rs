@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_protocol::{head::Offered, ids::ShardRoot, limits::RETENTION_DAYS_MIN};
+use larder_protocol::{head::Offered, ids::ShardRoot, limits::RETENTION_DAYS_MIN, placing::Copies};
 
 use super::World;
 use crate::{
@@ -12,6 +12,8 @@ use crate::{
 
 /// What published heads needed is owed for so long after they need it no more.
 const RETENTION_MS: u64 = RETENTION_DAYS_MIN * 86_400_000;
+/// Nobody is presumed lost sooner after it was heard of, see `check_presumed`.
+const PRESUMED_MS_MIN: u64 = 30 * 3_600_000;
 
 impl World {
     pub(super) fn run_checks(&mut self) {
@@ -39,6 +41,7 @@ impl World {
                 Check::Shown { source, seq } => self.check_pushed(source, seq),
                 Check::Dropped { source, root } => self.check_dropped(source, root),
                 Check::Published { source, seq } => self.check_published(source, seq),
+                Check::PresumedLost { source, holder } => self.check_presumed(source, holder),
                 Check::Erased { holder, root, vault } => self.check_erased(holder, root, vault),
                 Check::Back { holder } => self.check_back(holder),
             }
@@ -102,7 +105,7 @@ impl World {
         if placed.contains(&root) {
             return true;
         }
-        let enough = self.sites_of(source, root) >= self.shared.circle.copies;
+        let enough = self.sites_of(source, root) >= self.copies_of(source, root);
         if enough {
             self.shared.model.placed.entry(source).or_default().insert(root);
         }
@@ -114,7 +117,7 @@ impl World {
         let receipts = self.devices[source].disk.image.receipts.get(&root);
         let site = |holder: &usize| self.shared.circle.devices[*holder].site;
         let sites: BTreeSet<usize> = receipts.into_iter().flatten().map(site).collect();
-        let (durable, copies) = (sites.len(), self.shared.circle.copies);
+        let (durable, copies) = (sites.len(), self.copies_of(source, root));
         if durable < copies || !self.check_placed(source, root) {
             let text = format!("device {source} dropped {root:?}, {durable} receipts are durable");
             self.shared.violation(Property::LocalCopy, text);
@@ -125,11 +128,13 @@ impl World {
         let published = self.shared.model.published.entry(source).or_default();
         *published = seq.max(*published);
         let needs = self.devices[source].disk.image.needs.get(&seq).cloned().unwrap_or_default();
-        for root in &needs {
-            if !self.is_kept(source, *root) {
-                let text = format!("device {source} calls head {seq} safe, {root:?} is not");
-                return self.shared.violation(Property::Kept, text);
-            }
+        // Where fewer copies were asked for, fewer sites may be lost than the budget of destruction takes.
+        let all = self.shared.circle.copies;
+        let full = |root: &ShardRoot| self.copies_of(source, *root) >= all;
+        let (kept, lean): (Vec<ShardRoot>, Vec<ShardRoot>) = needs.iter().copied().partition(full);
+        if let Some(root) = kept.iter().find(|root| !self.is_kept(source, **root, all)) {
+            let text = format!("device {source} calls head {seq} safe, {root:?} is not");
+            return self.shared.violation(Property::Kept, text);
         }
         let now = self.shared.now();
         let model = &mut self.shared.model;
@@ -141,7 +146,10 @@ impl World {
                 model.released.entry((source, *root)).or_insert(now);
             }
         }
-        promised.extend(needs);
+        promised.extend(kept);
+        if !lean.is_empty() {
+            model.lowered.insert(source);
+        }
     }
 
     /// SIM-16: nobody needs it, and nobody needed it lately.
@@ -182,9 +190,39 @@ impl World {
         }
     }
 
+    /// On how many sites a pack of this source has to be: the automatic number goes down to the sites of
+    /// those that it counts on, and what met it then is held to no more afterwards.
+    fn copies_of(&self, source: usize, root: ShardRoot) -> usize {
+        let circle = &self.shared.circle;
+        if circle.policy.copies != Copies::Auto {
+            return circle.copies;
+        }
+        let row = self.devices[source].disk.image.packs.get(&root);
+        let promised = match row.map_or(0, |row| usize::from(row.promised_sites)) {
+            0 => circle.copies,
+            promised => promised,
+        };
+        let lost = self.devices[source].presumed_lost();
+        let others = circle.devices.iter().enumerate();
+        let counted = others.filter(|(number, _)| *number != source && !lost.contains(number));
+        let sites: BTreeSet<usize> = counted.map(|(_, line)| line.site).collect();
+        sites.len().clamp(1, circle.copies).min(promised)
+    }
+
+    /// SIM-17: 72 hours by calls three hours apart, of which a wrong clock makes six; less the time
+    /// before the first silence.
+    fn check_presumed(&mut self, source: usize, holder: usize) {
+        let heard = self.shared.model.heard.get(&(source, holder)).copied().unwrap_or_default();
+        let silent_ms = self.shared.now().ms_since(heard);
+        if silent_ms < PRESUMED_MS_MIN && !self.devices[source].was_set_back {
+            let text = format!("device {source} presumes {holder} lost after {silent_ms} ms");
+            self.shared.violation(Property::Presumed, text);
+        }
+    }
+
     /// Whether healthy holders other than the source keep this pack, on as many sites as the
     /// budget leaves.
-    fn is_kept(&self, source: usize, root: ShardRoot) -> bool {
+    fn is_kept(&self, source: usize, root: ShardRoot, copies: usize) -> bool {
         let circle = &self.shared.circle;
         let vault = circle.devices[source].vault;
         let members = || self.devices.iter().take(self.scenario.devices).zip(&circle.devices);
@@ -196,7 +234,7 @@ impl World {
             if keeps {
                 sites.insert(line.site);
             }
-            keeps && sites.len() >= circle.copies
+            keeps && sites.len() >= copies
         })
     }
 
@@ -210,7 +248,8 @@ impl World {
             }
         }
         let lost = self.shared.model.promised.iter().find_map(|(source, roots)| {
-            let root = roots.iter().find(|root| !self.is_kept(*source, **root))?;
+            let copies = self.shared.circle.copies;
+            let root = roots.iter().find(|root| !self.is_kept(*source, **root, copies))?;
             Some(format!("{root:?} of device {source} was called safe and is lost"))
         });
         if let Some(text) = lost {

@@ -78,6 +78,7 @@ impl World {
                 self.devices[device].set_grant(&mut self.shared, 1 << 40);
             }
         }
+        self.take_words_back();
         let end = self.shared.now().after_ms(HEALING_MS);
         self.run_until(end, |world| world.unconverged().is_none());
         if self.ok() {
@@ -88,9 +89,31 @@ impl World {
         }
     }
 
+    /// Whoever is there is not said to be lost any more.
+    fn take_words_back(&mut self) {
+        for device in 0..self.scenario.devices {
+            for other in (0..self.scenario.devices).filter(|other| *other != device) {
+                if self.devices[other].broken {
+                    continue;
+                }
+                match self.devices[device].power {
+                    Power::Up => self.devices[device].said(&mut self.shared, other, false),
+                    // It is learnt anew.
+                    Power::Off | Power::Gone => {
+                        self.devices[device].disk.image.histories.remove(&other);
+                    }
+                }
+            }
+        }
+    }
+
     /// A healthy source that could be safe and is not, or a recovery that is not over.
     fn unconverged(&self) -> Option<String> {
         for (number, device) in self.devices.iter().enumerate() {
+            // Who was content with fewer copies was promised less.
+            if device.restores().is_some_and(|of| self.shared.model.lowered.contains(&of)) {
+                continue;
+            }
             if let Some(text) = device.unconverged(self.can_be_safe(number)) {
                 return Some(format!("device {number}: {text}"));
             }
@@ -111,7 +134,9 @@ impl World {
     /// Each source in turn is gone, and comes back from the phrase.
     fn examine(&mut self) {
         let mut dice = Dice::new(self.shared.seed, 0, "examination");
-        let mut sources: Vec<usize> = self.shared.model.published.keys().copied().collect();
+        let lowered = &self.shared.model.lowered;
+        let published = self.shared.model.published.keys().copied();
+        let mut sources: Vec<usize> = published.filter(|it| !lowered.contains(it)).collect();
         // The devices that are gone come first: nobody else can tell what they had.
         sources.sort_by_key(|source| (self.devices[*source].power != Power::Gone, *source));
         let gone = sources.iter().filter(|it| self.devices[**it].power == Power::Gone).count();

@@ -27,6 +27,7 @@ impl World {
         match what {
             What::Backup { .. }
             | What::Verify { .. }
+            | What::SayLost { .. }
             | What::Forget { .. }
             | What::Recover { .. }
             | What::Holiday { .. }
@@ -73,6 +74,9 @@ impl World {
                 self.devices[device].forget(shared, &dice, percent);
             }
             What::Verify { device } => self.devices[device].verify(shared),
+            What::SayLost { device, other, back } => {
+                self.devices[device].said(shared, other, !back);
+            }
             What::Recover { device, kills } => self.recover(device, kills, &mut dice),
             What::Holiday { device, days } => self.holiday(device, days),
             What::Grant { device, percent } => {

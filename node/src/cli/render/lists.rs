@@ -2,8 +2,8 @@
 
 use super::{Table, line, plain, short, visible, when, when_or_never};
 use crate::command::{
-    ByteSize, ConfigOutcome, DevicesOutcome, FoldersOutcome, PeerState, PeersOutcome, Safety,
-    Snapshot, SnapshotsOutcome, count,
+    Attendance, ByteSize, ConfigOutcome, DevicesOutcome, ExpectOutcome, FoldersOutcome, HolderKind,
+    Peer, PeerState, PeersOutcome, Presence, Safety, Snapshot, SnapshotsOutcome, count,
 };
 
 pub(super) const fn safety(safety: Safety) -> &'static str {
@@ -99,6 +99,7 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
         "NAME",
         "SITE",
         "STATE",
+        "ANSWERS",
         "LAST SEEN",
         "HOLDS FOR US",
         "LAST PROOF",
@@ -107,13 +108,6 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
         "VAULT",
     ]);
     for peer in &done.peers {
-        let state = match peer.state {
-            PeerState::Online => "online",
-            PeerState::Offline => "offline",
-            PeerState::Unknown => "unknown",
-            PeerState::Failed => "FAILED",
-            PeerState::Refusing => "refuses us",
-        };
         let holds =
             format!("{} ({})", ByteSize(peer.holds_bytes), count(peer.holds_shards, "shard"));
         let granted = peer.granted_bytes.map(|bytes| ByteSize(bytes).to_string());
@@ -121,7 +115,8 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
             short(&peer.device).to_owned(),
             plain(&peer.name),
             plain(&peer.site),
-            state.to_owned(),
+            peer_state(peer),
+            answers(peer.attendance.as_ref()),
             when_or_never(peer.last_seen),
             holds,
             when_or_never(peer.last_proof),
@@ -135,6 +130,66 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
         let (name, bytes) = (plain(&peer.name), ByteSize(peer.unclaimed_bytes));
         let what = "more for us that was forgotten; it lets go of it when the wait is over";
         line(text, &format!("{name} keeps {bytes} {what}"));
+    }
+}
+
+fn peer_state(peer: &Peer) -> String {
+    let state = match peer.state {
+        PeerState::Online => "online",
+        PeerState::Offline => "offline",
+        PeerState::Unknown => "unknown",
+        PeerState::Failed => "FAILED",
+        PeerState::Refusing => "refuses us",
+    };
+    match peer.attendance.as_ref().map(|it| (it.presence, it.said_lost)) {
+        Some((Presence::Lost, true)) => format!("{state}, said to be lost"),
+        Some((Presence::Lost, false)) => format!("{state}, presumed lost"),
+        Some((Presence::Suspect, _)) => format!("{state}, longer than usual"),
+        _ => state.to_owned(),
+    }
+}
+
+/// How many of our calls it answers.
+fn answers(attendance: Option<&Attendance>) -> String {
+    let percent = attendance.and_then(|it| it.availability_percent);
+    percent.map_or_else(String::new, |percent| format!("{percent} %"))
+}
+
+pub(super) fn expect(text: &mut String, done: &ExpectOutcome) {
+    let (name, it) = (plain(&done.name), &done.attendance);
+    let for_days = |ms: u64| match ms / 86_400_000 {
+        0 => count(ms / 3_600_000, "hour"),
+        days => count(days, "day"),
+    };
+    let silent = for_days(it.silent_ms);
+    let presence = match it.presence {
+        Presence::Unknown => "was not called yet".to_owned(),
+        Presence::Here => "answered when it was last called".to_owned(),
+        Presence::Away => format!("has been silent for {silent}, which is not unusual"),
+        Presence::Suspect => format!("has been silent for {silent}, longer than usual"),
+        Presence::Lost if it.said_lost => {
+            "is lost, as you said: its copies do not count".to_owned()
+        }
+        Presence::Lost => {
+            format!("is presumed lost after {silent} of silence: its copies do not count")
+        }
+    };
+    line(text, &format!("{name} {presence}"));
+    if let Some(percent) = it.availability_percent {
+        line(text, &format!("it answers {percent} of 100 calls"));
+    }
+    let kind = match it.kind {
+        HolderKind::AlwaysOn => "something that is always on",
+        HolderKind::Laptop => "a laptop, or something that nobody described",
+        HolderKind::Phone => "a phone",
+    };
+    match it.away_until {
+        Some(until) => line(text, &format!("it is away until {}, as you said", when(until))),
+        None if !it.said_lost => {
+            let limit = for_days(it.lost_after_ms);
+            line(text, &format!("as {kind}, it is presumed lost after {limit} of silence"));
+        }
+        None => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{line, lists, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, OfferOutcome, ReadyOutcome, StatusOutcome, count,
+    JoinOutcome, OfferOutcome, ReadyOutcome, Safety, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -90,6 +90,9 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
         "nothing is backed up from this device yet"
     };
     line(text, &format!("safety   {safety}; the policy asks for {copies}"));
+    if done.safety == Safety::Safe {
+        line(text, &format!("survives {}", survives(done)));
+    }
     for folder in &done.folders {
         let path = visible(&folder.path.to_bytes());
         let last = folder.last.as_ref();
@@ -116,6 +119,21 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     for advice in &done.advice {
         line(text, &format!("! {}", plain(&advice.text)));
         line(text, &format!("  {}", plain(&advice.hint)));
+    }
+}
+
+/// What may be lost at once, computed from what holders signed for.
+fn survives(done: &StatusOutcome) -> String {
+    let any = |number: u32, what: &str| match number {
+        1 => format!("any one {what}"),
+        number => format!("any {}", count(number.into(), what)),
+    };
+    match (done.survives_households, done.survives_holders) {
+        (0, 0) => "the loss of this device, as long as its holders are not lost as well".to_owned(),
+        (0, holders) => format!("the loss of this device and of {}", any(holders, "holder")),
+        (households, _) => {
+            format!("the loss of this device and of {} besides", any(households, "household"))
+        }
     }
 }
 

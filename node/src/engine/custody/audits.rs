@@ -12,6 +12,7 @@ use larder_protocol::{
     order::OrderId,
     placing::{self, Fault},
     proof::Challenge,
+    watching,
     wire::message::{Answer, Request},
 };
 use tracing::debug;
@@ -120,6 +121,8 @@ impl Task {
                 }
                 other => {
                     debug!("{} shows nothing: {other:?}", holder.short());
+                    let doubted = watching::Input::Doubted { holder };
+                    let _ = facts.send(Fact::Watch(doubted)).await;
                     Input::Failed { order }
                 }
             };

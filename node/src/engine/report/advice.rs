@@ -37,6 +37,8 @@ pub(super) struct Facts {
     pub(super) blames: Vec<(String, String)>,
     /// Holders that lost copies without breaking their word, and how many.
     pub(super) ailing: Vec<(String, u64)>,
+    /// What there is to say of holders that are presumed lost, or silent for longer than usual.
+    pub(super) missed: Vec<Advice>,
     /// Holders that have shown nothing for long, and for how many days.
     pub(super) unproven: Vec<(String, u64)>,
     /// Damaged or missing shards of this device's own packs, and of others'.
@@ -112,7 +114,7 @@ impl Facts {
                     "damage on this disk: {} kept for others",
                     count(self.damaged_held, "shard")
                 ),
-                "this disk may be failing: run `larder doctor`; their owners will send them again",
+                "this disk may be failing: run `larder doctor`; their owners place them anew, here or elsewhere",
             );
         }
         for (name, what) in &self.blames {
@@ -130,6 +132,7 @@ impl Facts {
                  is sent to it again, or brought back from others first",
             );
         }
+        all.extend(self.missed.iter().cloned());
         for (name, days) in &self.unproven {
             say(
                 all,
@@ -171,8 +174,8 @@ impl Facts {
             say(
                 all,
                 format!("of {packs} there are fewer copies than the policy asks for now"),
-                "their local copies are gone, so they stay as they are; with \
-                 `larder config set depot.keep_own all` new ones can always be copied again",
+                "they are copied by and by, from who keeps them, while `larder up` runs and a holder \
+                 of another household has room",
             );
         }
     }
@@ -284,6 +287,8 @@ mod tests {
             newest_lacks: 0,
             newest_lost: 0,
             heads_lack: BTreeMap::new(),
+            holders_least: 2,
+            stranded_packs: 0,
             nowhere_packs: 0,
             lost_packs: 0,
             copies: 2,
@@ -342,6 +347,7 @@ mod tests {
             connected: true,
             condition: Condition::Fine,
             acquaintance: Acquaintance::Granted,
+            presumed_lost: false,
             kept_packs: 1,
             kept_bytes: 1,
             pending_packs: 0,
@@ -386,7 +392,7 @@ mod tests {
             ),
             (placing(|s| s.lost_packs = 1), "1 pack is neither", "larder backup"),
             (placing(on_one_site), "on one site, attic", "larder invite --circle"),
-            (placing(|s| s.below_policy_packs = 3), "3 older packs", "depot.keep_own"),
+            (placing(|s| s.below_policy_packs = 3), "3 older packs", "another household"),
             (blocked(Blocked::NoHolder), "nobody keeps a copy", "larder invite"),
             (
                 blocked(Blocked::TooFewSites { known: 1, wanted: 2 }),

@@ -88,7 +88,7 @@ pub(crate) fn all_on_one_site(status: &Status, own_site: &str) -> Option<Advice>
     if !status.one_site_only || status.packs == 0 {
         return None;
     }
-    let keeps = |holder: &&HolderStatus| holder.kept_packs > 0;
+    let keeps = |holder: &&HolderStatus| holder.kept_packs > 0 && !holder.presumed_lost;
     let sites: BTreeSet<&Site> =
         status.holders.values().filter(keeps).map(|holder| &holder.site).collect();
     let mut sites = sites.into_iter();
@@ -170,6 +170,7 @@ mod tests {
                 connected: condition.is_some(),
                 condition: condition.unwrap_or(Condition::Away),
                 acquaintance: *acquaintance,
+                presumed_lost: false,
                 kept_packs: 1,
                 kept_bytes: 1,
                 pending_packs: 0,

@@ -21,6 +21,7 @@ use super::{
         names, on_disk,
         scrubber::{read_age, read_since},
     },
+    absent::letting_go,
     peers::{Answered, ask, placing_status},
     ticket::own_addresses,
 };
@@ -63,6 +64,9 @@ fn local(core: &Core) -> Result<Vec<Check>, EngineError> {
     let seen = times_of_others(core)?;
     checks.push(clock(wall(), seen));
     checks.push(vault(core));
+    if let Ok(member) = core.member() {
+        checks.extend(letting_go(core, &member)?);
+    }
     Ok(checks)
 }
 
@@ -392,6 +396,7 @@ mod tests {
             connected: false,
             condition: Condition::Away,
             acquaintance,
+            presumed_lost: false,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,

@@ -6,10 +6,11 @@ use larder_protocol::{
     ids::DeviceId,
     placing::{Condition, HolderStatus, Status},
     time::Timestamp,
+    watching::{self, History, Presence},
 };
 use tokio::{task::JoinSet, time::timeout};
 
-use super::super::{Blamed, Core, EngineError, clock::wall, contact};
+use super::super::{Blamed, Core, EngineError, clock::wall, contact, expect};
 use crate::{
     command::{Failure, Outcome, Peer, PeerState, PeersOutcome, Time},
     net::NetError,
@@ -28,12 +29,15 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let own_vault = core.member().ok().map(|member| member.vault);
     let blames = core.blames();
     let proofs = core.state.proofs().map_err(EngineError::from)?;
+    let histories = histories(core).await?;
     let proven = |device: &DeviceId| proofs.get(device);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let mut peers = Vec::new();
     for peer in core.state.peers().map_err(EngineError::from)? {
         let holder = status.as_ref().and_then(|status| status.holders.get(&peer.device));
-        let view = View { holder, asked: asked.get(&peer.device), blames: &blames, now: wall() };
+        let presence = histories.get(&peer.device).map(History::presence);
+        let asked = asked.get(&peer.device);
+        let view = View { holder, presence, asked, blames: &blames, now: wall() };
         let is_own = own_vault == Some(peer.vault);
         peers.push(Peer {
             device: peer.device.to_string(),
@@ -43,6 +47,7 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
             site: peer.site.clone(),
             state: view.state(&peer),
             last_seen: met(&peer).map(Time::from),
+            attendance: histories.get(&peer.device).map(expect::attendance),
             granted_bytes: met(&peer).map(|_| peer.granted_bytes),
             holds_bytes: holder.map_or(0, |holder| holder.kept_bytes),
             holds_shards: holder.map_or(0, |holder| holder.kept_packs),
@@ -63,6 +68,15 @@ pub(super) async fn placing_status(core: &Core) -> Result<Option<Status>, Engine
     match core.member() {
         Ok(member) => Ok(Some(member.custody()?.status().await.ok_or(EngineError::Stopped)?)),
         Err(EngineError::NoVault) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was learnt of every holder; nothing in a home without a vault.
+pub(super) async fn histories(core: &Core) -> Result<BTreeMap<DeviceId, History>, EngineError> {
+    match core.member() {
+        Ok(member) => member.custody()?.histories().await.ok_or(EngineError::Stopped),
+        Err(EngineError::NoVault) => Ok(BTreeMap::new()),
         Err(error) => Err(error),
     }
 }
@@ -112,6 +126,12 @@ pub(super) async fn ask(
                     if let Err(error) = contact::note_met(&core, device, standing.as_ref()) {
                         tracing::warn!("{error}");
                     }
+                    // What was learnt of it is told as well, so that everybody says the same.
+                    if let Ok(member) = core.member()
+                        && let Ok(custody) = member.custody()
+                    {
+                        custody.expect(watching::Input::Heard { holder: device }).await;
+                    }
                     Answered::Yes
                 }
                 Ok(Err(error)) if is_refusal(&error) => Answered::Refused,
@@ -128,7 +148,7 @@ pub(super) async fn ask(
 }
 
 /// Whether the other side is there and wants nothing to do with us.
-pub(super) fn is_refusal(error: &EngineError) -> bool {
+pub(crate) fn is_refusal(error: &EngineError) -> bool {
     use super::super::error::HostError;
     matches!(
         error,
@@ -141,12 +161,19 @@ pub(super) fn is_refusal(error: &EngineError) -> bool {
 /// What is known of one peer beside its row.
 pub(super) struct View<'a> {
     pub(super) holder: Option<&'a HolderStatus>,
+    pub(super) presence: Option<Presence>,
     pub(super) asked: Option<&'a Answered>,
     pub(super) blames: &'a [Blamed],
     pub(super) now: Timestamp,
 }
 
 impl View<'_> {
+    /// Whether it did not answer when it was called last.
+    fn is_missed(&self) -> bool {
+        let away = [Presence::Away, Presence::Suspect, Presence::Lost];
+        self.presence.is_some_and(|presence| away.contains(&presence))
+    }
+
     /// Four states that are never mixed up: only proof makes a peer failed.
     pub(super) fn state(&self, peer: &PeerRow) -> PeerState {
         let condition = self.holder.map(|holder| holder.condition);
@@ -156,12 +183,14 @@ impl View<'_> {
             PeerState::Failed
         } else if self.asked == Some(&Answered::Refused) {
             PeerState::Refusing
-        } else if self.holder.is_some_and(|holder| holder.connected)
-            || self.asked == Some(&Answered::Yes)
-        {
+        } else if self.asked == Some(&Answered::Yes) {
             PeerState::Online
-        } else if self.asked == Some(&Answered::No)
-            || self.holder.is_some_and(|holder| holder.failures > 0)
+        } else if self.asked == Some(&Answered::No) || self.is_missed() {
+            PeerState::Offline
+        } else if self.holder.is_some_and(|holder| holder.connected) {
+            PeerState::Online
+        } else if self.presence != Some(Presence::Here)
+            && self.holder.is_some_and(|holder| holder.failures > 0)
         {
             PeerState::Offline
         } else if lately {
@@ -203,6 +232,7 @@ mod tests {
             connected,
             condition,
             acquaintance: Acquaintance::Granted,
+            presumed_lost: false,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
@@ -213,7 +243,7 @@ mod tests {
     }
 
     fn state(holder: Option<&HolderStatus>, asked: Option<&Answered>, seen: u64) -> PeerState {
-        let view = View { holder, asked, blames: &[], now: Timestamp(1000) };
+        let view = View { holder, presence: None, asked, blames: &[], now: Timestamp(1000) };
         view.state(&peer(seen))
     }
 
@@ -245,7 +275,8 @@ mod tests {
         };
         let up = holder(true, Condition::Fine, 0);
         let blames = [blamed];
-        let view = View { holder: Some(&up), asked: None, blames: &blames, now: Timestamp(0) };
+        let (holder, presence) = (Some(&up), None);
+        let view = View { holder, presence, asked: None, blames: &blames, now: Timestamp(0) };
         assert_eq!(view.state(&peer(0)), PeerState::Failed);
     }
 }

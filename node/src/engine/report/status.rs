@@ -10,6 +10,7 @@ use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, ShardRoot},
     placing::{Copies, Status},
+    watching::History,
 };
 
 use super::{
@@ -20,9 +21,10 @@ use super::{
         scrubber::{read_age, read_since},
         settings,
     },
+    absent::missed,
     advice::{Facts, least_safe},
     blocked::Names,
-    peers::{Answered, View, ask_absent, placing_status},
+    peers::{Answered, View, ask_absent, histories, placing_status},
 };
 use crate::{
     command::{Failure, Outcome, PeerState, Safety, StatusOutcome},
@@ -47,7 +49,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     };
     let is_member = placing.is_some();
     let folders = if is_member { settings::all_lines(core).await? } else { Vec::new() };
-    let (online, total) = count_peers(core, placing.as_ref(), &asked)?;
+    let histories = histories(core).await?;
+    let (online, total) = count_peers(core, placing.as_ref(), &asked, &histories)?;
     let config = core.config();
     let name = core.own_name();
     let totals = core.depot.totals();
@@ -76,6 +79,10 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         facts.blame(name, &blamed);
     }
     note_proofs(core, &mut facts)?;
+    if let Some(placing) = &facts.placing {
+        facts.missed = missed(&histories, placing, &facts.names);
+    }
+    let survives = facts.placing.as_ref().map_or((0, 0), survives);
     let age = |since| read_age(since, wall(), &config);
     facts.unread_days = facts.read_since.map(age).filter(|age| age.is_overdue).map(|age| age.days);
     Ok(Outcome::Status(StatusOutcome {
@@ -86,6 +93,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         name,
         safety: if facts.cloned { safety.min(Safety::Partly) } else { safety },
         copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
+        survives_households: survives.0,
+        survives_holders: survives.1,
         spool_bytes: waiting,
         kept_bytes: totals.all(Origin::Held).bytes,
         offered_bytes: config.offer_bytes(),
@@ -96,6 +105,13 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+/// How many households, and how many holders, may be lost at once beside this device, whichever they
+/// are: from the least-held pack of the newest snapshot.
+fn survives(status: &Status) -> (u32, u32) {
+    let less_one = |least: usize| u32::try_from(least.saturating_sub(1)).unwrap_or(u32::MAX);
+    (less_one(status.copies_least), less_one(status.holders_least))
 }
 
 fn peer_name(core: &Core, device: &DeviceId) -> Result<String, EngineError> {
@@ -129,12 +145,15 @@ fn count_peers(
     core: &Core,
     placing: Option<&Status>,
     asked: &BTreeMap<DeviceId, Answered>,
+    histories: &BTreeMap<DeviceId, History>,
 ) -> Result<(u32, u32), EngineError> {
     let blames = core.blames();
     let (mut online, mut total) = (0, 0);
     for peer in core.state.peers()? {
         let holder = placing.and_then(|status| status.holders.get(&peer.device));
-        let view = View { holder, asked: asked.get(&peer.device), blames: &blames, now: wall() };
+        let presence = histories.get(&peer.device).map(History::presence);
+        let asked = asked.get(&peer.device);
+        let view = View { holder, presence, asked, blames: &blames, now: wall() };
         total += 1;
         online += u32::from(view.state(&peer) == PeerState::Online);
     }

@@ -40,6 +40,10 @@ impl Source {
         (shard, class): (ShardRef, PackClass),
     ) {
         here.shared.saw("pack brought back: asked");
+        // The one before was given up: who was asked then says nothing.
+        if let Some(Fetch { shard, holder, .. }) = self.bringing.fetch.take() {
+            self.bringing.in_vain.insert((shard.root, holder));
+        }
         let mut fresh = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
         fresh.retain(|holder| !self.bringing.in_vain.contains(&(shard.root, *holder)));
         let link = |holder| Link { client: here.number, holder };
