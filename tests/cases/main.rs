@@ -20,6 +20,7 @@ mod disk_full;
 mod drill;
 mod folders;
 mod harness;
+mod houses;
 mod idle;
 mod killed_restore;
 mod kills;

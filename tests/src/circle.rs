@@ -38,9 +38,15 @@ impl Circle {
     pub fn behind(holders: usize, prefix: Vec<OsString>) -> Self {
         let directory = short_directory();
         let node = |name: &str| Node::new(directory.path(), name).behind(prefix.clone());
-        let mut holders: Vec<Node> =
-            (0..holders).map(|index| node(&format!("holder{index}"))).collect();
-        let mut source = node("source");
+        let holders = (0..holders).map(|index| node(&format!("holder{index}"))).collect();
+        let source = node("source");
+        Self { prefix, ..Self::of(directory, source, holders) }
+    }
+
+    /// A running source and running holders that are paired with it, made of nodes that have
+    /// their homes in `directory` and were never started.
+    #[track_caller]
+    pub fn of(directory: tempfile::TempDir, mut source: Node, mut holders: Vec<Node>) -> Self {
         let phrase = source.init();
         source.up();
         for holder in &mut holders {
@@ -49,7 +55,7 @@ impl Circle {
             holder.ask(["offer", OFFER]);
             pair(&source, holder, "--circle");
         }
-        Self { source, holders, phrase, prefix, directory }
+        Self { source, holders, phrase, prefix: Vec::new(), directory }
     }
 
     /// A path in the circle's directory.
@@ -86,7 +92,8 @@ impl Circle {
     /// Runs `recover` there.
     #[track_caller]
     pub fn recover(&self, fresh: &Node, holders: &[usize]) -> Output {
-        let mut words: Vec<String> = ["recover", "--name", &fresh.name].map(str::to_owned).into();
+        let words = ["recover", "--name", &fresh.name, "--site", &fresh.site];
+        let mut words: Vec<String> = words.map(str::to_owned).into();
         for &holder in holders {
             words.push("--connect".to_owned());
             words.push(self.holders[holder].ticket());

@@ -10,6 +10,7 @@
 //! | [`node`], [`circle`] | one node; a source with its holders, paired |
 //! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
 //! | [`disk`], [`network`] | small disks that fill up; a network with counters |
+//! | [`houses`] | such networks joined by lines that can be cut, slowed and counted |
 //! | [`dice`] | seeded choices |
 //! | [`tools`] | programs of others, installed when they are missing |
 //! | [`fuzz_targets`] | every decoder as a function of bytes |
@@ -20,6 +21,7 @@ pub mod compare;
 pub mod dice;
 pub mod disk;
 pub mod fuzz_targets;
+pub mod houses;
 pub mod network;
 pub mod node;
 pub mod process;

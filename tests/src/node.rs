@@ -27,13 +27,17 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// A node of a test. Killed when dropped; its last words are printed when the test fails.
 #[derive(Debug)]
 pub struct Node {
-    /// Name, also used as its site.
+    /// Name.
     pub name: String,
+    /// The household it stands in: its own name, unless it was placed elsewhere.
+    pub site: String,
     home: PathBuf,
     log: PathBuf,
     /// Words before every command: another user, another network.
     prefix: Vec<OsString>,
-    /// Where it listens: chosen by the system at the first start and kept, as in real life.
+    /// The IP address at which it listens.
+    host: String,
+    /// The same with the port, chosen by the system at the first start and kept, as in real life.
     listen: String,
     running: Option<Running>,
 }
@@ -49,12 +53,23 @@ impl Node {
     pub fn new(directory: &Path, name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            site: name.to_owned(),
             home: directory.join(name),
             log: directory.join(format!("{name}.log")),
             prefix: Vec::new(),
+            host: "127.0.0.1".to_owned(),
             listen: "127.0.0.1:0".to_owned(),
             running: None,
         }
+    }
+
+    /// The same, standing at this site and listening at this IP address.
+    #[must_use]
+    pub fn standing_at(mut self, site: &str, host: &str) -> Self {
+        site.clone_into(&mut self.site);
+        host.clone_into(&mut self.host);
+        self.move_elsewhere();
+        self
     }
 
     /// The same, with everything run behind these words (`nsenter ... --`, `setpriv ...`), which
@@ -68,14 +83,14 @@ impl Node {
     /// Makes vault and device. Returns the file with the phrase.
     pub fn init(&self) -> PathBuf {
         let phrase = self.log.with_extension("phrase");
-        self.cli(["init", "--name", &self.name, "--site", &self.name, "--phrase-out"], [&phrase])
+        self.cli(["init", "--name", &self.name, "--site", &self.site, "--phrase-out"], [&phrase])
             .ok();
         phrase
     }
 
     /// Forgets the port: the next start is somewhere else.
     pub fn move_elsewhere(&mut self) {
-        "127.0.0.1:0".clone_into(&mut self.listen);
+        self.listen = format!("{}:0", self.host);
     }
 
     /// The home.
@@ -122,7 +137,7 @@ impl Node {
         self.cli(words, [""; 0]).ok().json()
     }
 
-    /// Starts `larder up` on loopback and waits until it is ready.
+    /// Starts `larder up` and waits until it is ready.
     #[track_caller]
     pub fn up(&mut self) -> &Value {
         self.up_with(|command| command)
