@@ -640,7 +640,7 @@ impl Placing {
 
     /// Whether a pack meets the policy. A head is safe when all of its packs are.
     pub fn is_safe(&self, root: &ShardRoot) -> bool {
-        self.packs.get(root).is_some_and(|pack| pack.safe)
+        self.packs.get(root).is_some_and(Pack::is_safe)
     }
 }
 

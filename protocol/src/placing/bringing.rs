@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Output, Placing,
-    pack::{Custody, Key, Pack},
+    pack::{Custody, Key, Pack, Safety},
 };
 use crate::{
     ids::{DeviceId, ShardRoot},
@@ -67,10 +67,10 @@ impl Bringing {
     /// Keeps the lists up to date after anything about a pack changed.
     pub(super) fn note(&mut self, pack: &Pack) {
         let key = (pack.seq, pack.shard.root);
-        if (pack.safe && !pack.lean) || !pack.here {
+        if pack.safety == Safety::Full || !pack.here {
             self.is_due |= self.here.remove(&pack.shard.root);
         }
-        let is_wanted_here = [pack.is_short(), pack.lean && !pack.here];
+        let is_wanted_here = [pack.is_short(), pack.is_lean() && !pack.here];
         for (list, is_in) in [&mut self.short, &mut self.lean].into_iter().zip(is_wanted_here) {
             if is_in {
                 list.insert(key);
@@ -134,7 +134,7 @@ impl Placing {
             let may_take = self.holders.get(id).is_some_and(|holder| holder.may_take(self.now));
             pack.is_uploading() || (may_take && custody.is_open())
         };
-        pack.lean && pack.class == PackClass::Data && !pack.custody.iter().any(moves)
+        pack.is_lean() && pack.class == PackClass::Data && !pack.custody.iter().any(moves)
     }
 
     /// Whether somebody keeps this pack, and somebody else would take it who counts.

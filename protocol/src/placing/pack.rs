@@ -66,6 +66,17 @@ impl Custody {
     }
 }
 
+/// How a pack stands to the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Safety {
+    /// On too few sites.
+    Below,
+    /// Safe by what was asked when its local copy went, and on fewer sites than are asked for now.
+    Lean,
+    /// On as many as are asked for.
+    Full,
+}
+
 /// One pack.
 #[derive(Debug, Clone)]
 pub(super) struct Pack {
@@ -78,9 +89,7 @@ pub(super) struct Pack {
     pub(super) promised_sites: u8,
     /// Its bytes were on this device and were lost.
     pub(super) missed: bool,
-    pub(super) safe: bool,
-    /// Safe by what was asked when its local copy went, and on fewer sites than are asked for now.
-    pub(super) lean: bool,
+    pub(super) safety: Safety,
     /// One entry for each known holder.
     pub(super) custody: BTreeMap<DeviceId, Custody>,
 }
@@ -94,21 +103,28 @@ impl Pack {
             here: false,
             promised_sites: 0,
             missed: false,
-            safe: false,
-            lean: false,
+            safety: Safety::Below,
             custody: BTreeMap::new(),
         }
     }
 
+    pub(super) const fn is_safe(&self) -> bool {
+        matches!(self.safety, Safety::Lean | Safety::Full)
+    }
+
+    pub(super) const fn is_lean(&self) -> bool {
+        matches!(self.safety, Safety::Lean)
+    }
+
     /// Whether asking a holder about this pack can still change anything.
     pub(super) fn matters(&self) -> bool {
-        !self.safe || self.lean || (self.here && self.class == PackClass::Metadata)
+        self.safety != Safety::Full || (self.here && self.class == PackClass::Metadata)
     }
 
     /// Whether it met the policy once, or was here, and is neither now: nobody but this device sees
     /// to it that there are enough copies again.
     pub(super) fn is_short(&self) -> bool {
-        !self.safe && !self.here && (self.promised_sites > 0 || self.missed)
+        !self.is_safe() && !self.here && (self.promised_sites > 0 || self.missed)
     }
 
     pub(super) fn is_uploading(&self) -> bool {

@@ -7,7 +7,7 @@
 use super::{
     Output, Placing,
     holder::Holder,
-    pack::{Custody, Pack},
+    pack::{Custody, Pack, Safety},
     sites::SiteSet,
 };
 use crate::{
@@ -82,13 +82,17 @@ impl Placing {
         let sites = self.sites_where(pack, Custody::counts).len();
         let enough = sites >= self.bar(pack);
         let is_awaited =
-            || !pack.safe && pack.class == PackClass::Metadata && self.is_awaited(pack);
-        let (was_safe, is_safe) = (pack.safe, enough && !is_awaited());
+            || !pack.is_safe() && pack.class == PackClass::Metadata && self.is_awaited(pack);
+        let (was_safe, is_safe) = (pack.is_safe(), enough && !is_awaited());
         let kept_on = u8::try_from(sites).unwrap_or(u8::MAX);
         let Some(pack) = self.packs.get_mut(&root) else { return };
-        pack.safe = is_safe;
-        let was_lean = std::mem::replace(&mut pack.lean, is_safe && sites < self.copies);
-        let is_lean = pack.lean && !was_lean;
+        let safety = match (is_safe, sites < self.copies) {
+            (false, _) => Safety::Below,
+            (true, true) => Safety::Lean,
+            (true, false) => Safety::Full,
+        };
+        let becomes_lean = safety == Safety::Lean && !pack.is_lean();
+        pack.safety = safety;
         if is_safe && !pack.here && pack.promised_sites == 0 {
             pack.promised_sites = kept_on;
         }
@@ -98,7 +102,7 @@ impl Placing {
         } else if was_safe && !is_safe {
             self.became_unsafe(root);
         }
-        if is_lean {
+        if becomes_lean {
             self.requeue(root);
         }
         if is_safe {
@@ -108,7 +112,7 @@ impl Placing {
 
     /// Looks at a pack again if it may have waited for a holder that is not to be waited for now.
     pub(super) fn reconsider_awaited(&mut self, root: ShardRoot) {
-        let may_wait = |pack: &Pack| !pack.safe && pack.class == PackClass::Metadata;
+        let may_wait = |pack: &Pack| !pack.is_safe() && pack.class == PackClass::Metadata;
         if self.packs.get(&root).is_some_and(may_wait) {
             self.reconsider(root);
         }
@@ -139,7 +143,7 @@ impl Placing {
     fn drop_if_allowed(&mut self, root: ShardRoot, sites: usize) {
         let keep_own = self.policy.keep_own;
         let Some(pack) = self.packs.get_mut(&root) else { return };
-        let may_go = pack.safe && !pack.lean && pack.here && pack.class == PackClass::Data;
+        let may_go = pack.safety == Safety::Full && pack.here && pack.class == PackClass::Data;
         if may_go && !keep_own && !pack.is_uploading() {
             pack.promised_sites = u8::try_from(sites).unwrap_or(u8::MAX);
             let (shard, sites) = (pack.shard, pack.promised_sites);

@@ -149,7 +149,7 @@ impl Placing {
             status.packs += 1;
             status.bytes = status.bytes.saturating_add(pack.shard.bytes);
             let kept_sites = self.sites_where(pack, Custody::counts).len();
-            if pack.safe {
+            if pack.is_safe() {
                 status.safe_packs += 1;
                 status.safe_bytes = status.safe_bytes.saturating_add(pack.shard.bytes);
                 status.below_policy_packs += u64::from(kept_sites < self.copies);
@@ -176,7 +176,7 @@ impl Placing {
         let sites_of = |pack| self.sites_where(pack, Custody::counts).len();
         status.copies_least = newest().map(sites_of).min().unwrap_or(0);
         status.holders_least = newest().map(|pack| self.holders_of(pack)).min().unwrap_or(0);
-        status.newest_lacks = newest().map(|pack| u64::from(!pack.safe)).sum();
+        status.newest_lacks = newest().map(|pack| u64::from(!pack.is_safe())).sum();
         status.newest_lost = newest().map(|pack| u64::from(self.is_nowhere(pack))).sum();
         if status.safe_packs < status.packs && self.orders.is_empty() {
             status.blocked = self.blocked();
