@@ -12,6 +12,7 @@
 //! | [`ids`], [`limits`], [`time`], [`cbor`] | names, bounds, time as a number, canonical encoding |
 //! | [`keys`] | recovery phrase, device keys, epoch keys and how they are wrapped |
 //! | [`chunk`], [`pack`], [`index`] | file bytes to sealed chunks to packs, and where each chunk is |
+//! | [`coding`] | packs as shards, any few of which give a pack back |
 //! | [`tree`], [`snapshot`], [`manifest`], [`head`] | what was backed up, and the one commit point |
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
@@ -28,6 +29,7 @@ pub mod auditing;
 pub mod cbor;
 pub mod chunk;
 pub mod claiming;
+pub mod coding;
 pub mod collecting;
 pub mod drilling;
 pub mod fetching;

@@ -188,6 +188,13 @@ pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.
 pub const PUTS_TOTAL_MAX: usize = 32;
 
+/// Data shards of a coded pack: a range is rebuilt from so many holders at once.
+pub const CODING_DATA_SHARDS_MAX: u8 = 32;
+/// Shards of a coded pack: three for each device of a large circle. The field would allow 256.
+pub const CODING_SHARDS_MAX: u8 = 64;
+/// The record of a coded pack with so many shards.
+pub const CODED_PACK_BYTES_MAX: usize = 2191;
+
 /// Parents of one log entry: one for each branch that it joins.
 pub const LOG_PARENTS_MAX: usize = 64;
 /// A text that a person gave (name of a device, site), in bytes of UTF-8.

@@ -82,6 +82,8 @@ fn well_formed() -> Vec<Vec<u8>> {
         serde_json::to_vec(&Command::Folders).unwrap(),
         b"{\"command\":\"offer\",\"bytes\":\"20GB\"}".to_vec(),
         pack(vault),
+        // Two of a code of two data shards, for a third.
+        [&[2, 0, 3, 5][..], b"three", &[7, 5], b"seven"].concat(),
     ];
     for plain in [&b"short"[..], &[0; 5000], &Dice::new(1).bytes(600)] {
         let mut frame = u32::try_from(plain.len()).unwrap().to_le_bytes().to_vec();

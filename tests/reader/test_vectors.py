@@ -5,7 +5,10 @@ import os
 import unittest
 from pathlib import Path
 
+from blake3 import blake3
+
 import cbor
+import coding
 import device_log
 import head
 import keys
@@ -166,6 +169,37 @@ class Packs(unittest.TestCase):
             for wrong in (case["plain_bytes"] - 1, case["plain_bytes"] + 1, 5 << 20):
                 with self.assertRaises(pack.PackError):
                     pack.decompress(raw(case["frame"]), wrong)
+
+
+class Coding(unittest.TestCase):
+    """CODE-1, CODE-2, CODE-4, CODE-5, CODE-11, CODE-13"""
+
+    def test_field_and_factors(self):
+        page = vectors("coding")
+        for a, b, product in page["products"]:
+            self.assertEqual(coding.multiply(a, b), product)
+        for case in page["rows"]:
+            self.assertEqual(coding.factors(case["k"], case["shard"]), case["factors"])
+
+    def test_shards_and_packs_from_the_last_of_them(self):
+        for case in vectors("coding")["codes"]:
+            k, n, length = case["k"], case["n"], case["pack_bytes"]
+            with self.subTest(k=k, n=n, length=length):
+                pack_bytes = bytes((j * j // 7 + j) % 251 for j in range(length))
+                self.assertEqual(blake3(pack_bytes).hexdigest(), case["pack_root"])
+                self.assertEqual(coding.shard_bytes(k, length), case["shard_bytes"])
+                shards = [coding.shard(k, i, pack_bytes) for i in range(n)]
+                self.assertEqual([blake3(shard).hexdigest() for shard in shards], case["roots"])
+                self.assertEqual([shard.hex() for shard in shards if len(shard) <= 64], case["shards"])
+                last = {i: shards[i] for i in range(n - k, n)}
+                self.assertEqual(coding.decode(k, length, last), pack_bytes)
+                roots = [raw(root) for root in case["roots"]]
+                self.assertEqual(coding.record(raw(case["record"])), (k, length, roots))
+
+    def test_refused_records(self):
+        for case in vectors("coding")["refused_records"]:
+            with self.subTest(case["why"]), self.assertRaises((coding.CodingError, cbor.CborError)):
+                coding.record(raw(case["record"]))
 
 
 class Shards:

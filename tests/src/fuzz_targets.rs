@@ -8,6 +8,7 @@ use larder_node::command::{ByteSize, Command};
 use larder_protocol::{
     cbor,
     chunk::codec,
+    coding::{CodedPack, ShardNumber, rebuild_shard},
     head::SignedHead,
     ids::{ShardRoot, VaultId},
     index::{Segment, ShardRef},
@@ -46,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     ("pack_header", pack_header),
     ("pack", pack),
     ("chunk_frame", chunk_frame),
+    ("coded_pack", coded_pack),
+    ("coding", coding),
     ("segment", segment),
     ("directory_node", directory_node),
     ("extent_node", extent_node),
@@ -196,6 +199,45 @@ pub fn chunk_frame(bytes: &[u8]) {
     if let Ok(plain) = codec::decompress(frame, length) {
         assert!(plain.len() <= CHUNK_BYTES_MAX);
         assert_eq!(u32::try_from(plain.len()), Ok(length));
+    }
+}
+
+/// Records of coded packs: whatever decodes can be planned for.
+pub fn coded_pack(bytes: &[u8]) {
+    if let Ok(pack) = CodedPack::decode(bytes) {
+        assert_eq!(pack.encode(), bytes);
+        let (coding, layout) = (pack.coding(), pack.layout());
+        for number in coding.numbers() {
+            let shard = pack.shard(number).expect("each number has a shard");
+            assert!(shard.is_plausible() && pack.number_of(&shard.root).is_some());
+        }
+        let last: Vec<ShardNumber> = coding.numbers().collect();
+        let last = &last[last.len() - usize::from(coding.data_shards())..];
+        let plan = layout.plan(0..layout.pack_bytes(), last);
+        let plan = plan.expect("enough shards for a range of the pack");
+        assert!(plan.decode(&[]).is_err());
+    }
+}
+
+/// Shards of any numbers and lengths: first `k` and a lost shard, then the number and length of each
+/// other, with its bytes. What is rebuilt rebuilds what it came from.
+pub fn coding(bytes: &[u8]) {
+    let Some((&[data, lost], mut rest)) = bytes.split_first_chunk::<2>() else { return };
+    let mut others: Vec<(ShardNumber, &[u8])> = Vec::new();
+    while let Some((&[number, length], after)) = rest.split_first_chunk::<2>() {
+        let Ok(number) = ShardNumber::try_from(number) else { return };
+        let (bytes, after) = after.split_at(after.len().min(usize::from(length)));
+        others.push((number, bytes));
+        rest = after;
+    }
+    let Ok(lost) = ShardNumber::try_from(lost) else { return };
+    let Ok(rebuilt) = rebuild_shard(data, lost, &others) else { return };
+    assert!(others.iter().all(|(_, bytes)| bytes.len() == rebuilt.len()));
+    if others.iter().all(|(number, _)| *number != lost) {
+        let (first, bytes) = others[0];
+        others[0] = (lost, &rebuilt);
+        let back = rebuild_shard(data, first, &others);
+        assert_eq!(back.as_deref(), Ok(bytes));
     }
 }
 
