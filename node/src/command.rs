@@ -12,6 +12,7 @@ mod engine;
 mod event;
 mod failure;
 mod outcome;
+mod peer;
 mod row;
 mod size;
 mod text;
@@ -26,6 +27,7 @@ pub use self::{
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
     outcome::*,
+    peer::{Peer, PeerState, PeersOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},

@@ -98,6 +98,8 @@ struct Holder {
     /// The newest head of ours that it has.
     head_seq: u64,
     due: Instant,
+    /// When it was last met.
+    met: Option<Instant>,
     /// When it was last not told, and how often in a row.
     failed: Instant,
     failures: u32,
@@ -107,6 +109,7 @@ struct Holder {
 struct Telling {
     order: OrderId,
     holder: DeviceId,
+    begun: Instant,
     deadline: Instant,
 }
 
@@ -141,6 +144,7 @@ impl Claiming {
             }
             Input::HolderConnected { holder } => {
                 let holder = self.holders.entry(holder).or_default();
+                holder.met = Some(self.now);
                 if holder.failures > 0 {
                     holder.due = holder.due.min(holder.failed.after_ms(MET_MS));
                 }
@@ -202,14 +206,14 @@ impl Claiming {
             return;
         }
         let order = self.numbers.take();
-        self.telling = Some(Telling { order, holder, deadline: self.now.after_ms(CLAIM_MS_MAX) });
+        let deadline = self.now.after_ms(CLAIM_MS_MAX);
+        self.telling = Some(Telling { order, holder, begun: self.now, deadline });
         self.outputs.push_back(Output::Tell { order, holder, seq: self.newest_seq });
     }
 
     fn ended(&mut self, order: OrderId, was_told: bool) {
-        let Some(Telling { holder: id, .. }) = self.telling.filter(|it| it.order == order) else {
-            return;
-        };
+        let telling = self.telling.filter(|it| it.order == order);
+        let Some(Telling { holder: id, begun, .. }) = telling else { return };
         self.telling = None;
         let Some(holder) = self.holders.get_mut(&id) else { return };
         if was_told {
@@ -218,7 +222,10 @@ impl Claiming {
         } else {
             holder.failed = self.now;
             holder.failures = holder.failures.saturating_add(1);
-            holder.due = self.now.after_ms(BACKOFF.wait_ms(holder.failures, &id));
+            // Met while the list was on its way to where it was before: no reason to wait.
+            let was_met = holder.met.is_some_and(|met| met >= begun);
+            let wait_ms = if was_met { MET_MS } else { BACKOFF.wait_ms(holder.failures, &id) };
+            holder.due = self.now.after_ms(wait_ms);
         }
     }
 }

@@ -32,6 +32,10 @@ fn what_a_lost_holder_kept_is_copied_to_another_and_counts_again_when_it_is_foun
     tree::ordinary(&folder, 192, 80, 400_000);
     circle.backup(&folder);
     assert!(is_on_two_sites(&circle));
+    let since =
+        |circle: &Circle| circle.source.ask(["snapshots"])["snapshots"][0]["safe_since"].clone();
+    let safe_since = since(&circle);
+    assert!(safe_since.is_string(), "{safe_since}");
     let kept = holds(&circle, "holder0");
     circle.holders[0].kill();
     let said = circle.source.ask(["expect", "holder0", "--lost"]);
@@ -41,6 +45,8 @@ fn what_a_lost_holder_kept_is_copied_to_another_and_counts_again_when_it_is_foun
     });
     let advice = circle.source.ask(["status"])["advice"].to_string();
     assert!(advice.contains("holder0 is lost, as you said"), "{advice}");
+
+    assert_eq!(since(&circle), safe_since);
 
     // The word outlives the node; found again, everything that it kept counts.
     circle.source.stop();

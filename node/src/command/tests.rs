@@ -31,6 +31,7 @@ fn snapshot() -> Snapshot {
         bytes: 34_567,
         complete: true,
         safety: Safety::Safe,
+        safe_since: Some(time(1_700_000_100)),
     }
 }
 

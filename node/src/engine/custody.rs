@@ -530,7 +530,12 @@ impl Task {
     /// Noted before anybody is told that the backup is safe.
     async fn published(&mut self, seq: u64) {
         let core = Arc::clone(&self.core);
-        log_failure(super::on_disk(move || core.state.raise_published_seq(seq)).await);
+        let member = Arc::clone(&self.member);
+        let noted = super::on_disk(move || {
+            core.state.raise_published_seq(seq)?;
+            super::look::note_safe(&core, &member)
+        });
+        log_failure(noted.await);
         self.claim(claiming::Input::HeadPublished { seq });
         self.show.send_modify(|view| view.published_seq = view.published_seq.max(seq));
     }

@@ -18,7 +18,7 @@ pub(crate) use diff::{count_files, diff};
 pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use meant::say_meant;
-pub(crate) use shelf::{Shelf, device_names, snapshots};
+pub(crate) use shelf::{Shelf, device_names, note_safe, snapshots};
 pub(crate) use tree::{SnapshotTree, join, open_snapshot};
 
 use super::{Core, EngineError, waiting::Watch};

@@ -4,11 +4,12 @@
 //! The own head's number is raised here, durably, before the head leaves this device: two heads
 //! with one number are proof of a clone, so a number is never used twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
-    ids::{DeviceId, ShardRoot},
+    ids::{ChunkId, DeviceId, ShardRoot},
     index::ShardRef,
+    time::Timestamp,
 };
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -55,6 +56,9 @@ const OWN_HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("own_hea
 /// Highest own head that each holder has taken.
 const HEADS_HELD: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("heads_held");
 
+/// When each own snapshot was found to be safe, in seconds since 1970.
+const SAFE_SINCE: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("safe_since");
+
 /// Own heads that are kept for pushing: more than can ever wait.
 const OWN_HEADS_MAX: u64 = 64;
 
@@ -62,6 +66,7 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(MANIFESTS)?;
     tx.open_table(OWN_HEADS)?;
     tx.open_table(HEADS_HELD)?;
+    tx.open_table(SAFE_SINCE)?;
     tx.open_table(META)?;
     Ok(())
 }
@@ -192,6 +197,39 @@ impl State {
         } else {
             Ok(())
         }
+    }
+
+    /// Remembers that these own snapshots are safe now, where it was not known before, and forgets all
+    /// others.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn note_safe(&self, safe: &BTreeSet<ChunkId>, now: Timestamp) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut table = tx.open_table(SAFE_SINCE)?;
+            table.retain(|id, _| safe.contains(&ChunkId::from_bytes(*id)))?;
+            for id in safe {
+                if table.get(id.as_bytes())?.is_none() {
+                    table.insert(id.as_bytes(), now.0)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Since when each own snapshot that is safe has been.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn safe_since(&self) -> Result<BTreeMap<ChunkId, Timestamp>, StateError> {
+        self.read(|tx| {
+            let mut all = BTreeMap::new();
+            for row in tx.open_table(SAFE_SINCE)?.iter()? {
+                let (id, since) = row?;
+                all.insert(ChunkId::from_bytes(*id.value()), Timestamp(since.value()));
+            }
+            Ok(all)
+        })
     }
 
     /// A small value by name.

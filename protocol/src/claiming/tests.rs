@@ -81,6 +81,22 @@ fn one_list_is_under_way_and_a_failed_one_is_told_later_or_when_its_holder_is_me
 
 // DEL-11
 #[test]
+fn a_holder_met_while_its_list_went_astray_is_told_soon() {
+    let mut machine = Claiming::new();
+    machine.handle_input(at(0), Input::HolderKnown { holder: holder(1) });
+    let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
+    // It is somewhere else now, and says so before the call to where it was has come to its end.
+    machine.handle_input(at(1_000), Input::HolderConnected { holder: holder(1) });
+    machine.handle_input(at(30_000), Input::NotTold { order });
+    assert_eq!(machine.poll_timeout(), Some(at(30_000 + MET_MS)));
+    machine.handle_input(at(30_000 + MET_MS), Input::TimePassed);
+    let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
+    machine.handle_input(at(60_000), Input::NotTold { order });
+    assert!(machine.poll_timeout() > Some(at(60_000 + MET_MS)), "not met since");
+}
+
+// DEL-11
+#[test]
 fn a_holder_that_was_removed_is_told_nothing() {
     let mut machine = Claiming::new();
     machine.handle_input(at(0), Input::HolderKnown { holder: holder(1) });

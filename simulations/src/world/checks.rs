@@ -118,6 +118,9 @@ impl World {
         let site = |holder: &usize| self.shared.circle.devices[*holder].site;
         let sites: BTreeSet<usize> = receipts.into_iter().flatten().map(site).collect();
         let (durable, copies) = (sites.len(), self.copies_of(source, root));
+        if copies < self.shared.circle.copies {
+            self.shared.model.lowered.insert(source);
+        }
         if durable < copies || !self.check_placed(source, root) {
             let text = format!("device {source} dropped {root:?}, {durable} receipts are durable");
             self.shared.violation(Property::LocalCopy, text);

@@ -111,7 +111,8 @@ impl World {
     fn unconverged(&self) -> Option<String> {
         for (number, device) in self.devices.iter().enumerate() {
             // Who was content with fewer copies was promised less.
-            if device.restores().is_some_and(|of| self.shared.model.lowered.contains(&of)) {
+            let source = device.restores().unwrap_or(number);
+            if self.shared.model.lowered.contains(&source) {
                 continue;
             }
             if let Some(text) = device.unconverged(self.can_be_safe(number)) {

@@ -55,7 +55,16 @@ pub(super) fn snapshots(text: &mut String, done: &SnapshotsOutcome) {
 }
 
 pub(super) fn snapshot_table(text: &mut String, snapshots: &[Snapshot]) {
-    let mut table = Table::new(&["SNAPSHOT", "TIME", "DEVICE", "FILES", "SIZE", "STATE", "FOLDER"]);
+    let mut table = Table::new(&[
+        "SNAPSHOT",
+        "TIME",
+        "DEVICE",
+        "FILES",
+        "SIZE",
+        "STATE",
+        "SAFE SINCE",
+        "FOLDER",
+    ]);
     for snapshot in snapshots {
         table.row(vec![
             short(&snapshot.snapshot).to_owned(),
@@ -64,6 +73,7 @@ pub(super) fn snapshot_table(text: &mut String, snapshots: &[Snapshot]) {
             snapshot.files.to_string(),
             ByteSize(snapshot.bytes).to_string(),
             state(snapshot),
+            snapshot.safe_since.map_or_else(String::new, when),
             visible(&snapshot.path.to_bytes()),
         ]);
     }

@@ -252,6 +252,7 @@ mod tests {
             bytes: 1,
             complete,
             safety: Safety::Safe,
+            safe_since: None,
         }
     }
 

@@ -85,7 +85,8 @@ async fn what_was_forgotten_leaves_the_holder_after_the_wait_and_what_stays_rest
 
     // The next list that the holder is told is that of the new head.
     let source = source.reopen().await;
-    eventually("the holder knows what is not claimed", async || kept(&keeper, &source).1 > 0).await;
+    let knows = async || kept(&keeper, &source).1 > u64::from(LARGE);
+    eventually("the holder knows what is not claimed", knows).await;
     assert!(kept(&keeper, &source).0 >= before, "the wait has begun");
     keeper.node.core.depot.backdate(long_ago());
     let keeper = keeper.reopen().await;
@@ -145,14 +146,23 @@ async fn what_another_device_of_the_vault_needs_stays() {
     fs::write(folder.join("other"), noise(8)).unwrap();
     ann.backup(&folder, Wait::Safe).await;
     forget_all_but_last(&ann, false).await;
-    let (ann, ben) = (ann.reopen().await, ben.reopen().await);
+    let (mut ann, mut ben, mut keeper) = (ann.reopen().await, ben.reopen().await, keeper);
     eventually("some of it is not claimed", async || kept(&keeper, &ann).1 > 0).await;
-    keeper.node.core.depot.backdate(long_ago());
-    let keeper = keeper.reopen().await;
-    let (ann, ben) = (ann.reopen().await, ben.reopen().await);
-    meet(&ann, &keeper).await;
-    meet(&ben, &keeper).await;
-    eventually("that goes", async || kept(&keeper, &ann).1 == 0).await;
+    // What ben had not spoken of before comes to be unclaimed later, and waits from then on.
+    let mut rounds = 0;
+    while kept(&keeper, &ann).1 > 0 {
+        rounds += 1;
+        assert!(rounds <= 5, "it does not go");
+        keeper.node.core.depot.backdate(long_ago());
+        keeper = keeper.reopen().await;
+        (ann, ben) = (ann.reopen().await, ben.reopen().await);
+        meet(&ann, &keeper).await;
+        meet(&ben, &keeper).await;
+        let begun = Instant::now();
+        while kept(&keeper, &ann).1 > 0 && begun.elapsed() < PATIENCE / 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     assert_restores(&ben, &of_ben, &theirs.join("shared")).await;
     let verified = ben.ask(Command::Verify { percent: 100 }).await;
     let Outcome::Verify(verified) = verified else { panic!() };

@@ -10,9 +10,10 @@ use larder_protocol::{
     ids::{ChunkId, DeviceId},
     manifest::SnapshotSummary,
     placing::Status,
+    time::Timestamp,
 };
 
-use super::super::{Core, EngineError, Member, commit, names, on_disk, settings};
+use super::super::{Core, EngineError, Member, clock::wall, commit, names, on_disk, settings};
 use crate::command::{
     Failure, Outcome, PathField, RawPath, Safety, Snapshot, SnapshotsOutcome, Time,
 };
@@ -59,6 +60,8 @@ pub(crate) struct Shelf {
     published: BTreeSet<ChunkId>,
     /// How safe those are: `Safe`, unless holders have lost some of it since.
     published_safety: Safety,
+    /// Since when they have been.
+    safe_since: BTreeMap<ChunkId, Timestamp>,
     /// How safe the other own snapshots are.
     unpublished_safety: Safety,
 }
@@ -84,6 +87,7 @@ impl Shelf {
             own: member.keys.id(),
             names: device_names(core, member),
             published,
+            safe_since: core.state.safe_since()?,
             published_safety: if status.is_whole(seq) { Safety::Safe } else { so_far },
             unpublished_safety: so_far,
         })
@@ -100,6 +104,12 @@ impl Shelf {
         }
     }
 
+    fn safe_since(&self, snapshot: &SnapshotSummary) -> Option<Time> {
+        let is_safe = snapshot.device == self.own && self.safety(snapshot) == Safety::Safe;
+        let since = self.safe_since.get(&snapshot.id).filter(|_| is_safe);
+        since.copied().map(Time::from)
+    }
+
     /// The snapshot as lists show it.
     pub(crate) fn line(&self, snapshot: &SnapshotSummary) -> Snapshot {
         let name = self.names.get(&snapshot.device).cloned();
@@ -113,6 +123,7 @@ impl Shelf {
             bytes: snapshot.bytes,
             complete: snapshot.complete,
             safety: self.safety(snapshot),
+            safe_since: self.safe_since(snapshot),
         }
     }
 
@@ -144,6 +155,12 @@ pub(crate) fn device_names(core: &Core, member: &Member) -> BTreeMap<DeviceId, S
         (id, name.or(label).unwrap_or_else(|| id.short()))
     };
     known.log().devices().map(|device| name(device.public.id)).collect()
+}
+
+/// Remembers of the own snapshots that a published head names since when they have been safe.
+pub(crate) fn note_safe(core: &Core, member: &Member) -> Result<(), EngineError> {
+    let (safe, _) = published(core, member)?;
+    Ok(core.state.note_safe(&safe, wall())?)
 }
 
 /// The own snapshots that the newest published head names and that can be whole, and its number.

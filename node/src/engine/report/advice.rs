@@ -312,6 +312,7 @@ mod tests {
             bytes: 1,
             complete,
             safety,
+            safe_since: None,
         });
         Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last, listed: true }
     }
