@@ -587,6 +587,9 @@ impl Placing {
         }
         self.requeue(root);
         self.reconsider(root);
+        if let Some(pack) = self.packs.get(&root) {
+            self.bringing.resume(pack);
+        }
         self.note_if_nowhere(root);
     }
 

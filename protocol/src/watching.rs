@@ -207,6 +207,7 @@ impl Watching {
         holder.answered = Some(now);
         if holder.history.last_answered() != holder.history.last_called()
             || holder.history.presence() == Presence::Unknown
+            || holder.call.is_some()
         {
             self.answered(id);
         }

@@ -183,6 +183,11 @@ impl Network {
         self.calling.remove(&link)
     }
 
+    /// Who was calling is not there any more.
+    pub(crate) fn calls_over(&mut self, client: usize) {
+        self.calling.retain(|link| link.client != client);
+    }
+
     /// Nobody answered: the caller hears so a little later.
     pub(crate) fn no_answer(&self, queue: &mut Queue, link: Link) {
         queue.after(DIAL_MS, Event::DialFailed { link });

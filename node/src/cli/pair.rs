@@ -91,8 +91,8 @@ pub(super) struct PeersArguments {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "A holder that stays silent for far longer than usual is presumed lost by \
-    itself; then what it keeps is placed elsewhere. These words come before what was learnt. \
-    Nothing is deleted because of them, and it counts again as soon as it is met.
+    itself, until it is met; then what it keeps is placed elsewhere. These words come before what \
+    was learnt, and hold until the next one. Nothing is deleted because of them.
 
 Examples:
   larder expect nas                    shows what was learnt of it

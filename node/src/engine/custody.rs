@@ -594,7 +594,16 @@ async fn fetch_back(
     let (vault, origin) = (member.vault, Origin::Own);
     let tenure = Tenure { vault, class, origin, stored, keep_until: stored };
     let core = Arc::clone(core);
-    super::on_disk(move || core.depot.adopt(&partial, tenure)).await
+    super::on_disk(move || {
+        core.depot.adopt(&partial, tenure)?;
+        if core.state.facts_of(&shard.root)?.is_none() {
+            // It has left the index meanwhile: nobody would ever let it go again.
+            core.depot.release_own(&shard.root, &vault)?;
+            return Err(EngineError::Busy);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The one place where signatures of receipts in verdicts are checked.

@@ -30,6 +30,15 @@ pub(crate) async fn expect(
     // Answered by the task that keeps it, after what was said just now.
     let histories = custody.histories().await.ok_or(EngineError::Stopped)?;
     let history = histories.get(&peer.device).cloned().unwrap_or_default();
+    if expectation.is_some() {
+        let kept = core.state.histories().map_err(EngineError::from)?;
+        let is_kept =
+            |kept: &History| (kept.word(), kept.kind()) == (history.word(), history.kind());
+        if !kept.get(&peer.device).is_some_and(is_kept) {
+            return Err(Failure::failed("what was said could not be written down")
+                .hint("free some space on the disk of the home, and say it again"));
+        }
+    }
     Ok(Outcome::Expect(ExpectOutcome {
         device: peer.device.to_string(),
         name: peer.name,
@@ -60,9 +69,8 @@ const fn known_kind(kind: HolderKind) -> Kind {
 /// The holder that a person means: by name, or by the beginning of its id.
 fn named(peers: Vec<PeerRow>, text: &str) -> Result<PeerRow, Failure> {
     let by_name = |peer: &&PeerRow| peer.name == text;
-    let by_id = |peer: &&PeerRow| {
-        !text.is_empty() && peer.device.to_string().starts_with(&text.to_ascii_lowercase())
-    };
+    let by_id = |peer: &&PeerRow| peer.device.to_string().starts_with(&text.to_ascii_lowercase());
+    let peers = if text.is_empty() { Vec::new() } else { peers };
     let mut meant: Vec<&PeerRow> = peers.iter().filter(by_name).collect();
     if meant.is_empty() {
         meant = peers.iter().filter(by_id).collect();

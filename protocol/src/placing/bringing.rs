@@ -64,6 +64,14 @@ impl Bringing {
         if self.fetching.is_some() { 1 } else { 0 }
     }
 
+    /// A pack that was brought back before a restart, and still has to be placed.
+    pub(super) fn resume(&mut self, pack: &Pack) {
+        let is_on_its_way = pack.here && pack.promised_sites > 0 && pack.safety != Safety::Full;
+        if is_on_its_way && pack.class == PackClass::Data {
+            self.here.insert(pack.shard.root);
+        }
+    }
+
     /// Keeps the lists up to date after anything about a pack changed.
     pub(super) fn note(&mut self, pack: &Pack) {
         let key = (pack.seq, pack.shard.root);
@@ -113,12 +121,24 @@ impl Placing {
     }
 
     /// Packs that were fetched and that nobody takes after all must not keep others from being fetched.
-    /// Only lean ones: of what is short every copy counts.
+    /// Only lean ones: of what is short every copy counts. Who would take one and rests, or is away for a
+    /// while, is waited for, unless short ones wait for the place.
     fn let_stuck_ones_go(&mut self) {
-        if !self.bringing.is_due {
+        if !self.bringing.is_due || self.policy.keep_own {
             return;
         }
-        let stuck = |root: &&ShardRoot| self.packs.get(root).is_some_and(|it| self.is_stuck(it));
+        let is_full = self.bringing.here.len() >= BROUGHT_BACK_MAX;
+        let at_once = is_full && !self.bringing.short.is_empty();
+        let may_take = |id: &DeviceId| {
+            let holder = self.holders.get(id);
+            holder.is_some_and(|it| !it.is_presumed_lost && (!at_once || it.may_take(self.now)))
+        };
+        let moves = |(id, custody): (&DeviceId, &Custody)| custody.is_open() && may_take(id);
+        let is_stuck = |pack: &Pack| {
+            let is_data = pack.class == PackClass::Data && pack.is_lean();
+            is_data && !pack.is_uploading() && !pack.custody.iter().any(moves)
+        };
+        let stuck = |root: &&ShardRoot| self.packs.get(root).is_some_and(is_stuck);
         let stuck: Vec<ShardRoot> = self.bringing.here.iter().filter(stuck).copied().collect();
         for root in stuck {
             self.set_here(root, false);
@@ -127,14 +147,6 @@ impl Placing {
             self.bringing.note(pack);
             self.outputs.push_back(Output::DropLocal { shard, sites });
         }
-    }
-
-    fn is_stuck(&self, pack: &Pack) -> bool {
-        let moves = |(id, custody): (&DeviceId, &Custody)| {
-            let may_take = self.holders.get(id).is_some_and(|holder| holder.may_take(self.now));
-            pack.is_uploading() || (may_take && custody.is_open())
-        };
-        pack.is_lean() && pack.class == PackClass::Data && !pack.custody.iter().any(moves)
     }
 
     /// Whether somebody keeps this pack, and somebody else would take it who counts.

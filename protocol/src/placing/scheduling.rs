@@ -33,7 +33,8 @@ impl Placing {
         let orders = self.orders.values().map(Order::deadline);
         let holders = self.holders.values().flat_map(|holder| {
             let queued = !(holder.unasked.is_empty() && holder.wanted.is_empty());
-            let busy = queued || self.heads.are_lacking(holder);
+            // One that is presumed lost is called by `watching` alone, and seldom.
+            let busy = (queued || self.heads.are_lacking(holder)) && !holder.is_presumed_lost;
             let link = match holder.link {
                 Link::Down { retry_at } => busy.then_some(retry_at),
                 Link::Connecting { deadline } => Some(deadline),
@@ -160,9 +161,10 @@ impl Placing {
 
     fn connect_if_needed(&mut self, id: DeviceId) {
         let now = self.now;
-        let due = self.holders.get(&id).is_some_and(
-            |holder| matches!(holder.link, Link::Down { retry_at } if retry_at <= now),
-        );
+        let due = self.holders.get(&id).is_some_and(|holder| {
+            matches!(holder.link, Link::Down { retry_at } if retry_at <= now)
+                && !holder.is_presumed_lost
+        });
         if !due {
             return;
         }

@@ -177,8 +177,14 @@ impl History {
         self.silent_s
     }
 
+    /// A word of what is to be expected ends what was made of the silence before it.
     pub(super) const fn say(&mut self, word: Word) {
         self.word = word;
+        if !matches!(word, Word::Lost) {
+            self.watched_s = self.watched_s.saturating_sub(self.silent_s);
+            self.silent_s = 0;
+            self.absent_s = 0;
+        }
     }
 
     pub(super) const fn is(&mut self, kind: Kind) {
@@ -190,7 +196,8 @@ impl History {
         let credit_s = self.called(clock);
         self.watched_s = self.watched_s.saturating_add(credit_s);
         self.note_hour(clock, true);
-        if self.silent_s > 0 {
+        // What was not sure may have been an absence of this side.
+        if self.absent_s > 0 {
             self.absence_ended(clock);
         }
         self.silent_s = 0;
@@ -252,7 +259,7 @@ impl History {
         learnt_s.clamp(WATCH_LIMIT_S_MIN, WATCH_LIMIT_S_MAX)
     }
 
-    /// Of a hundred calls, spread evenly over its week, how many it answers. `None`: hardly ever called.
+    /// Of a hundred calls how many it answers. `None`: hardly ever called.
     pub fn availability_percent(&self) -> Option<u64> {
         let (calls, answers) = self.hours.split_at(HOURS);
         let sum = |counts: &[u8]| counts.iter().map(|count| u64::from(*count)).sum::<u64>();
@@ -289,11 +296,13 @@ impl History {
     fn absence_ended(&mut self, clock: Timestamp) {
         let day = u32::try_from(clock.0 / 86_400).unwrap_or(u32::MAX);
         for length in &mut self.absences {
+            // A clock was ahead then.
+            length.last_day = length.last_day.min(day);
             if day.saturating_sub(length.last_day) > REMEMBERED_DAYS {
                 *length = Absences::default();
             }
         }
-        let length = (0..LENGTHS).find(|length| self.silent_s <= HOUR_S << length);
+        let length = (0..LENGTHS).find(|length| self.absent_s <= HOUR_S << length);
         if let Some(length) = self.absences.get_mut(length.unwrap_or(LENGTHS - 1)) {
             length.count = length.count.saturating_add(1);
             length.last_day = day;

@@ -556,9 +556,7 @@ impl Source {
                     self.give(here, Input::PackLost { root: shard.root });
                 }
             }
-            Output::BringBack { order, shard, class } => {
-                self.bring_back(here, order, (shard, class));
-            }
+            Output::BringBack { order, shard, .. } => self.bring_back(here, order, shard),
             Output::LocalLost { root } | Output::PackNowhere { root } => {
                 self.spoilt.insert(root);
             }

@@ -244,6 +244,7 @@ impl World {
         self.shared.saw("crash");
         self.devices[device].crash(&mut self.shared);
         self.hang_up_all(device);
+        self.shared.network.calls_over(device);
         self.shared.queue.after(down_s * 1_000, Event::Boot { device });
     }
 

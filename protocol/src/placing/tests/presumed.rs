@@ -193,6 +193,79 @@ fn what_is_short_comes_before_what_is_lean() {
     assert_eq!(next, Some(shard(15)));
 }
 
+/// Orders the fetch that was asked for last, and brings it.
+fn bring_one(driven: &mut Driven) {
+    let is_order = |output: &Output| matches!(output, Output::BringBack { .. });
+    let index = driven.said.iter().position(is_order).expect("something is to be fetched");
+    let Output::BringBack { order, .. } = driven.said.remove(index) else { unreachable!() };
+    driven.give(Input::BroughtBack { order, came: true });
+}
+
+// PLACE-23
+#[test]
+fn a_lean_pack_whose_upload_breaks_stays_for_the_next_one_and_is_not_fetched_again() {
+    let mut driven = placed(&[(1, "a")], 10..=10);
+    driven.give(named(2, "b"));
+    driven.connect(2);
+    driven.want_all();
+    bring_one(&mut driven);
+    driven.said.clear();
+    for _ in 0..20 {
+        let (order, _) = driven.uploads.pop_first().expect("it is sent again");
+        driven.give(Input::UploadEnded { order, upload: Upload::Lost });
+        driven.pass_time_until(|driven| !driven.offers.is_empty());
+        driven.want_all();
+        if driven.uploads.is_empty() {
+            driven.pass_time_until(|driven| !driven.uploads.is_empty());
+        }
+    }
+    let moves =
+        |output: &Output| matches!(output, Output::BringBack { .. } | Output::DropLocal { .. });
+    assert!(!driven.said.iter().any(moves), "{:?}", driven.said);
+    assert_eq!(driven.machine.spool_bytes(), 16_384);
+}
+
+// PLACE-23
+#[test]
+fn lean_packs_that_were_here_before_a_restart_are_bounded_and_let_go_like_others() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy::default());
+    for seed in 10..=19 {
+        driven.give(Input::PackKnown(KnownPack {
+            shard: shard(seed),
+            class: PackClass::Data,
+            here: seed < 14,
+            promised_sites: 1,
+            kept_by: vec![holder(1)],
+        }));
+    }
+    driven.want_all();
+    assert!(!driven.said.iter().any(|output| matches!(output, Output::BringBack { .. })));
+    while let Some((order, _)) = driven.uploads.pop_first() {
+        driven.give(Input::UploadEnded { order, upload: Upload::Refused(Refusal::Full) });
+        driven.answer_offers(|_, _| Claim::Refused(Refusal::Full));
+    }
+    assert_eq!(driven.machine.spool_bytes(), 0, "{:?}", driven.said);
+}
+
+// PLACE-22
+#[test]
+fn who_is_presumed_lost_is_not_dialled_by_placing() {
+    let mut driven = placed(&[(1, "a"), (2, "b"), (3, "c")], 10..=12);
+    lose_line(&mut driven, 1);
+    driven.store(13, PackClass::Metadata);
+    presume(&mut driven, 1, true);
+    settle(&mut driven);
+    driven.said.clear();
+    let dials = |driven: &Driven| driven.has_said(&Output::Connect { holder: holder(1) });
+    for _ in 0..50 {
+        driven.ms += 600_000;
+        driven.give(Input::TimePassed);
+    }
+    assert!(!dials(&driven));
+    presume(&mut driven, 1, false);
+    assert!(dials(&driven));
+}
+
 // PLACE-23
 #[test]
 fn lean_packs_that_nobody_takes_after_all_do_not_stay() {
@@ -201,10 +274,7 @@ fn lean_packs_that_nobody_takes_after_all_do_not_stay() {
     driven.connect(2);
     driven.want_all();
     for _ in 0..crate::limits::BROUGHT_BACK_MAX {
-        let is_order = |output: &Output| matches!(output, Output::BringBack { .. });
-        let index = driven.said.iter().position(is_order).expect("the next one is fetched");
-        let Output::BringBack { order, .. } = driven.said.remove(index) else { unreachable!() };
-        driven.give(Input::BroughtBack { order, came: true });
+        bring_one(&mut driven);
     }
     assert!(driven.machine.spool_bytes() > 0);
     // It is full: whatever is sent is refused, and the offers that follow as well.

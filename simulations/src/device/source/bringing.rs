@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use larder_protocol::{
-    fetching::ByteRange,
-    ids::ShardRoot,
-    index::{PackClass, ShardRef},
-    order::OrderId,
-    placing::Input,
+    fetching::ByteRange, ids::ShardRoot, index::ShardRef, order::OrderId, placing::Input,
 };
 
 use super::{Here, Source, groups_of, tell};
@@ -21,7 +17,6 @@ use crate::{
 pub(super) struct Fetch {
     order: OrderId,
     shard: ShardRef,
-    class: PackClass,
     holder: usize,
 }
 
@@ -33,12 +28,7 @@ pub(super) struct Bringing {
 }
 
 impl Source {
-    pub(super) fn bring_back(
-        &mut self,
-        here: &mut Here<'_>,
-        order: OrderId,
-        (shard, class): (ShardRef, PackClass),
-    ) {
+    pub(super) fn bring_back(&mut self, here: &mut Here<'_>, order: OrderId, shard: ShardRef) {
         here.shared.saw("pack brought back: asked");
         // The one before was given up: who was asked then says nothing.
         if let Some(Fetch { shard, holder, .. }) = self.bringing.fetch.take() {
@@ -54,7 +44,7 @@ impl Source {
             self.bringing.in_vain.retain(|(root, _)| *root != shard.root);
             return self.give(here, Input::BroughtBack { order, came: false });
         };
-        self.bringing.fetch = Some(Fetch { order, shard, class, holder });
+        self.bringing.fetch = Some(Fetch { order, shard, holder });
         let range = ByteRange::new(0, shard.bytes);
         tell(here, holder, ToHolder::Read { order, shard, range });
     }
@@ -75,10 +65,12 @@ impl Source {
             self.bringing.fetch = Some(fetch);
             return;
         }
-        let (shard, class) = (fetch.shard, fetch.class);
-        let before = here.disk.image.packs.get(&shard.root).copied();
-        let row =
-            before.unwrap_or(PackRow { shard, class, here: true, promised_sites: 0, dropped: 0 });
+        let shard = fetch.shard;
+        let Some(row) = here.disk.image.packs.get(&shard.root).copied() else {
+            // It has left the index meanwhile: nobody needs it.
+            here.shared.saw("pack came back too late");
+            return self.give(here, Input::BroughtBack { order, came: false });
+        };
         here.write_now(Write::File(shard.root, File::sound(shard.bytes)));
         here.write_now(Write::Pack(PackRow { here: true, ..row }));
         here.shared.saw("pack brought back");
