@@ -97,7 +97,11 @@ impl World {
                     continue;
                 }
                 match self.devices[device].power {
-                    Power::Up => self.devices[device].said(&mut self.shared, other, false),
+                    Power::Up => {
+                        self.devices[device].said(&mut self.shared, other, false);
+                        // Before the next word changes what is asked for.
+                        self.run_checks();
+                    }
                     // It is learnt anew.
                     Power::Off | Power::Gone => {
                         self.devices[device].disk.image.histories.remove(&other);
