@@ -47,6 +47,8 @@ fn what_a_lost_holder_kept_is_copied_to_another_and_counts_again_when_it_is_foun
     assert!(advice.contains("holder0 is lost, as you said"), "{advice}");
 
     assert_eq!(since(&circle), safe_since);
+    // Nothing counts on it, so nobody misses its answer.
+    circle.source.ask(["verify"]);
 
     // The word outlives the node; found again, everything that it kept counts.
     circle.source.stop();

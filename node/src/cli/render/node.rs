@@ -84,10 +84,11 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
         None => line(text, "vault    none yet: `larder join CODE` or `larder recover`"),
     }
     let copies = count(done.copies_wanted.into(), "copy");
-    let safety = if done.folders.iter().any(|folder| folder.last.is_some()) {
-        lists::safety(done.safety)
-    } else {
-        "nothing is backed up from this device yet"
+    let is_backed_up = done.folders.iter().any(|folder| folder.last.is_some());
+    let safety = match done.safety {
+        _ if !is_backed_up => "nothing is backed up from this device yet",
+        Safety::Safe if done.survives_households == 0 => "safe, in one household only",
+        safety => lists::safety(safety),
     };
     line(text, &format!("safety   {safety}; the policy asks for {copies}"));
     if done.safety == Safety::Safe {

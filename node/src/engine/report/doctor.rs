@@ -10,7 +10,7 @@ use std::{
 
 use larder_protocol::{
     ids::DeviceId,
-    placing::{Acquaintance, Site, Status},
+    placing::{Acquaintance, HolderStatus, Site, Status},
     time::Timestamp,
 };
 
@@ -276,7 +276,8 @@ type Answers = BTreeMap<DeviceId, (Answered, Duration)>;
 /// Whether enough holders can be reached now: a holder that is known and away takes no copy.
 fn holders(status: &Status, answers: &Answers) -> Check {
     let answers_now = |device: &DeviceId| matches!(answers.get(device), Some((Answered::Yes, _)));
-    let holders = status.holders.iter().filter(|(_, holder)| holder.acquaintance.counts());
+    let counts = |holder: &HolderStatus| holder.acquaintance.counts() && !holder.presumed_lost;
+    let holders = status.holders.iter().filter(|(_, holder)| counts(holder));
     let there = holders.clone().filter(|(device, _)| answers_now(device));
     let sites: BTreeSet<&Site> = there.clone().map(|(_, holder)| &holder.site).collect();
     let (known, there) = (holders.count(), there.count());

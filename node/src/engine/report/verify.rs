@@ -168,7 +168,8 @@ fn choose(core: &Core, percent: u8) -> Result<BTreeMap<ShardRoot, u64>, EngineEr
 }
 
 /// Has every holder show a chunk of everything that it signed for, and waits for the answers as long
-/// as they come. A holder that is away is not waited for, and not blamed.
+/// as they come. A holder that is away is not waited for, and not blamed; one that is presumed lost is
+/// not asked, for nothing counts on it.
 async fn ask_holders(
     core: &Arc<Core>,
     events: &EventSink,
@@ -178,7 +179,7 @@ async fn ask_holders(
     let kept = custody.status().await.ok_or(EngineError::Stopped)?.holders;
     let kept: Vec<(DeviceId, u64)> = kept
         .into_iter()
-        .filter(|(_, holder)| holder.kept_packs > 0)
+        .filter(|(_, holder)| holder.kept_packs > 0 && !holder.presumed_lost)
         .map(|(device, holder)| (device, holder.kept_packs))
         .collect();
     let before = custody.audits().await.ok_or(EngineError::Stopped)?;
