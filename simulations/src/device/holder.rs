@@ -249,7 +249,12 @@ impl Holder {
         let books = self.shown.as_ref().unwrap_or(&here.disk.image.books);
         let Some(book) = books.get(&Self::vault_of(here, line)) else { return Vec::new() };
         let own = book.highest(&here.shared.circle.devices[here.number].id);
-        if let Some(seq) = own.map(|head| head.body().seq) {
+        // One of the same number that it signed before it was set back was placed then.
+        let is_known = |head: &&SignedHead| {
+            let known = here.disk.image.own_heads.get(&head.body().seq);
+            known.is_none_or(|known| known.hash() == head.hash())
+        };
+        if let Some(seq) = own.filter(is_known).map(|head| head.body().seq) {
             here.shared.check(Check::Shown { source: here.number, seq });
         }
         book.heads().cloned().collect()
