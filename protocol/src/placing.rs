@@ -26,7 +26,8 @@
 //! give [`Input::TimePassed`].
 //!
 //! Invariants: a data pack leaves this device only after it was safe (PLACE-4); a head is reported
-//! safe only while every pack that it needs is (PLACE-5); at most [`UPLOADS_TOTAL_MAX`] uploads and
+//! safe only while every pack that it needs is (PLACE-5), and goes to a holder before only if that has
+//! the rest itself (PLACE-24); at most [`UPLOADS_TOTAL_MAX`] uploads and
 //! one offer and one push per holder are under way. Source: specs/placing.md.
 //!
 //! [`Answer::Stored`]: crate::wire::message::Answer::Stored
@@ -342,7 +343,8 @@ pub enum Output {
         /// Number of the head.
         seq: u64,
     },
-    /// Push this head of ours to a holder; answer with `HeadPushed`.
+    /// Push this head of ours to a holder; answer with `HeadPushed`. Note durably before it leaves that
+    /// it does: from then on this device shows it to whoever asks, and no older one.
     PushHead {
         /// Number for the answer.
         order: OrderId,

@@ -12,6 +12,9 @@
 //!   │ └─ resting ┴─ HolderFailed, time over│
 //!   └── proof came that it knows more ─────┘
 //! ```
+//! A head that leads to nothing, because what it names cannot be read from anybody now, is passed over for
+//! the one before it, for which those that showed it are asked; until somebody else has answered.
+//!
 //! Finished when every known holder has answered, or the deadline has passed with at least one
 //! answer, or without one. A holder that is found or answers later opens it again: the shell acts
 //! on the newest [`Recovering::found`].
@@ -108,6 +111,11 @@ pub enum Input {
         /// Which order.
         order: OrderId,
     },
+    /// What a head that was found leads to cannot be read from anybody now.
+    HeadUnreadable {
+        /// Which.
+        hash: HeadHash,
+    },
     /// The time named by [`Recovering::poll_timeout`] has come.
     TimePassed,
 }
@@ -140,6 +148,17 @@ pub enum Output {
         /// Whom.
         holder: DeviceId,
     },
+    /// Pull the superseded heads of one device; verify; answer with `HeadsAnswered` or `HolderFailed`.
+    AskPast {
+        /// Number for the answer.
+        order: OrderId,
+        /// Whom.
+        holder: DeviceId,
+        /// Whose heads.
+        device: DeviceId,
+        /// Only those with a lower number.
+        below: u64,
+    },
     /// A holder broke its word.
     Blame {
         /// Who.
@@ -162,6 +181,10 @@ struct Witness {
     served: Option<BTreeMap<DeviceId, BTreeMap<u64, HeadHash>>>,
     /// Times it was asked again because of what came to light after its answer.
     asked_again: u8,
+    /// Devices whose superseded heads it was asked for, or is to be asked for.
+    past_of: BTreeSet<DeviceId>,
+    /// It is asked for the superseded heads of this device below this number, and for nothing else.
+    past: Option<(DeviceId, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +199,10 @@ enum Turn {
 }
 
 impl Witness {
+    const fn new(turn: Turn) -> Self {
+        Self { turn, served: None, asked_again: 0, past_of: BTreeSet::new(), past: None }
+    }
+
     fn served_seq(&self, device: &DeviceId) -> u64 {
         let heads = self.served.as_ref().and_then(|served| served.get(device));
         heads.and_then(|heads| heads.keys().last()).copied().unwrap_or(0)
@@ -192,6 +219,8 @@ pub struct Recovering {
     /// Every head met, from any source.
     heads: BTreeMap<HeadHash, HeadSeen>,
     acknowledged: BTreeMap<(DeviceId, DeviceId), u64>,
+    /// Heads that led to nothing, and how many holders had answered by then.
+    unreadable: BTreeMap<HeadHash, usize>,
     blamed: BTreeSet<(DeviceId, Fault)>,
     finished: bool,
     numbers: OrderNumbers,
@@ -208,6 +237,7 @@ impl Recovering {
             witnesses: BTreeMap::new(),
             heads: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             blamed: BTreeSet::new(),
             finished: false,
             numbers: OrderNumbers::new(),
@@ -231,6 +261,7 @@ impl Recovering {
                 self.heads_answered(order, heads, forged);
             }
             Input::HolderFailed { order } => self.holder_failed(order),
+            Input::HeadUnreadable { hash } => self.head_unreadable(hash),
             Input::TimePassed => {}
         }
         self.end_overdue();
@@ -256,7 +287,7 @@ impl Recovering {
     fn holder_known(&mut self, holder: DeviceId) {
         if self.witnesses.len() < HOLDERS_MAX && !self.witnesses.contains_key(&holder) {
             let turn = Turn::Due { at: self.now, tries: 0 };
-            self.witnesses.insert(holder, Witness { turn, served: None, asked_again: 0 });
+            self.witnesses.insert(holder, Witness::new(turn));
             self.finished = false;
             // It gets the full time, however late it was found.
             self.deadline = Some(self.now.after_ms(self.patience_ms));
@@ -300,6 +331,13 @@ impl Recovering {
             self.learn(head);
         }
         let Some(witness) = self.witnesses.get_mut(&holder) else { return };
+        if witness.past.take().is_some() {
+            let shown = witness.served.get_or_insert_default();
+            for (device, heads) in served {
+                shown.entry(device).or_default().extend(heads);
+            }
+            return;
+        }
         witness.served = Some(served);
         let Turn::Asked { knew, .. } = turn else { return };
         let hidden: Vec<Fault> = knew
@@ -312,6 +350,29 @@ impl Recovering {
             self.blame(holder, fault);
         }
         self.ask_suspects_again();
+    }
+
+    /// Whoever showed it is asked, once, for what it replaced.
+    fn head_unreadable(&mut self, hash: HeadHash) {
+        let Some(head) = self.heads.get(&hash) else { return };
+        let (device, below) = (head.device, head.seq);
+        self.unreadable.insert(hash, self.answered());
+        // What is found is another one now: whoever acts on it is to look again.
+        self.finished = false;
+        for witness in self.witnesses.values_mut() {
+            let is_free = matches!(witness.turn, Turn::Over) && witness.past.is_none();
+            let shows = witness.served_seq(&device) >= below;
+            if is_free && shows && witness.past_of.insert(device) {
+                witness.past = Some((device, below));
+                witness.turn = Turn::Due { at: self.now, tries: 0 };
+                self.deadline = Some(self.now.after_ms(self.patience_ms));
+            }
+        }
+    }
+
+    /// How many holders have answered.
+    fn answered(&self) -> usize {
+        self.witnesses.values().filter(|witness| witness.served.is_some()).count()
     }
 
     fn holder_failed(&mut self, order: OrderId) {
@@ -349,7 +410,10 @@ impl Recovering {
             let order = self.numbers.take();
             let deadline = now.after_ms(HEADS_MS_MAX);
             witness.turn = Turn::Asked { order, deadline, tries, knew };
-            self.outputs.push_back(Output::Ask { order, holder });
+            self.outputs.push_back(match witness.past {
+                None => Output::Ask { order, holder },
+                Some((device, below)) => Output::AskPast { order, holder, device, below },
+            });
         }
     }
 

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
     fetching::Ranges,
-    head::{HeadBook, SignedHead, VerifiedHead},
+    head::{HeadBook, Offered, SignedHead, VerifiedHead},
     holding::Row,
-    ids::ShardRoot,
+    ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
     watching::History,
@@ -69,6 +69,8 @@ pub(crate) struct Image {
     pub(crate) histories: BTreeMap<usize, Box<History>>,
     /// Heads kept, by vault.
     pub(crate) books: BTreeMap<usize, HeadBook>,
+    /// Heads that others have superseded, by their device and number: the newest few.
+    pub(crate) past: BTreeMap<DeviceId, BTreeMap<u64, SignedHead>>,
     /// Verified parts of shards that are being restored.
     pub(crate) groups: BTreeMap<ShardRoot, Ranges>,
     /// Parts that were taken without being right.
@@ -164,7 +166,16 @@ impl Disk {
                 *held = seq.max(*held);
             }
             Write::Head(vault, head) => {
-                self.image.books.entry(vault).or_default().take(head);
+                let device = head.head().body().device;
+                let book = self.image.books.entry(vault).or_default();
+                let before = book.highest(&device).cloned();
+                if let (Offered::Taken, Some(before)) = (book.take(head), before) {
+                    let past = self.image.past.entry(device).or_default();
+                    past.insert(before.body().seq, before);
+                    while past.len() > 8 {
+                        past.pop_first();
+                    }
+                }
             }
         }
     }

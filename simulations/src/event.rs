@@ -58,6 +58,12 @@ pub(crate) enum ToHolder {
     PullHeads {
         order: OrderId,
     },
+    /// Superseded heads of one device, below a number.
+    PullPast {
+        order: OrderId,
+        device: usize,
+        below: u64,
+    },
     Read {
         order: OrderId,
         shard: ShardRef,
@@ -277,6 +283,7 @@ impl ToHolder {
             Self::StopRead { order } => 9 + (order.0 << 8),
             Self::Audit { order, .. } => 10 + (order.0 << 8),
             Self::Claim { order, .. } => 11 + (order.0 << 8),
+            Self::PullPast { order, .. } => 12 + (order.0 << 8),
         }
     }
 }

@@ -41,6 +41,7 @@ const SHARES: &[(&str, usize)] = &[
     ("restored", 95),
     ("recovery began", 95),
     ("local copy dropped", 45),
+    ("head early", 20),
     ("reorder", 50),
     ("crash", 45),
     ("crash at step", 40),

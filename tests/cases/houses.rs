@@ -190,18 +190,7 @@ fn all_online_but(others: &[(&str, &str)]) -> BTreeMap<String, String> {
     all.map(|(name, state)| (name.to_owned(), state.to_owned())).collect()
 }
 
-/// Files of the shards that a node keeps.
-fn shards(node: &Node) -> Vec<PathBuf> {
-    let is_shard =
-        |path: &PathBuf| path.is_file() && path.file_name().is_some_and(|name| name.len() == 64);
-    let depot = node.home().join("depot");
-    if !depot.is_dir() {
-        return Vec::new();
-    }
-    tree::bottom_up(&depot).into_iter().filter(is_shard).collect()
-}
-
 fn shard_names(node: &Node) -> BTreeSet<OsString> {
     let name = |path: &PathBuf| path.file_name().unwrap().to_owned();
-    shards(node).iter().map(name).collect()
+    node.shards().iter().map(name).collect()
 }

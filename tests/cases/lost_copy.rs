@@ -1,7 +1,7 @@
 //! A holder loses what it kept, long after the source dropped its own copies: the source finds out,
 //! brings the packs back from the other holder, and places them anew.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use larder_tests::{circle::Circle, compare, process::eventually, tree};
 
@@ -13,10 +13,7 @@ fn what_a_holder_lost_is_placed_anew_without_a_new_backup() {
     tree::ordinary(&folder, 191, 60, 200_000);
     circle.backup(&folder);
     circle.holders[0].stop();
-    let depot = circle.holders[0].home().join("depot");
-    let is_shard =
-        |path: &PathBuf| path.is_file() && path.file_name().is_some_and(|name| name.len() == 64);
-    let shards: Vec<_> = tree::bottom_up(&depot).into_iter().filter(is_shard).collect();
+    let shards = circle.holders[0].shards();
     assert!(shards.len() > 1, "{shards:?}");
     for shard in &shards {
         fs::remove_file(shard).unwrap();

@@ -1,7 +1,7 @@
 //! A holder's disk rots while it runs, and it does not know: it has to show what it signed for, cannot,
 //! and gets it again.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use larder_tests::{circle::Circle, process::eventually, tree};
 
@@ -21,10 +21,7 @@ fn a_rotten_copy_is_found_by_its_owner_from_afar() {
         assert!(!peer["last_proof"].is_null() && peer["proven_shards"] == peer["holds_shards"]);
     }
 
-    let depot = circle.holders[0].home().join("depot");
-    let is_shard =
-        |path: &PathBuf| path.is_file() && path.file_name().is_some_and(|name| name.len() == 64);
-    let shard = tree::bottom_up(&depot).into_iter().find(is_shard).unwrap();
+    let shard = circle.holders[0].shards().remove(0);
     let sound = fs::read(&shard).unwrap();
     fs::write(&shard, vec![0xaa; sound.len()]).unwrap();
     let found = circle.source.cli(["verify"], [""; 0]).expect_code(1).json();

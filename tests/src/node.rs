@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     binary::larder,
     process::{Output, Usage, eventually, run},
+    tree,
 };
 
 /// Longest that an ordinary command may take.
@@ -96,6 +97,14 @@ impl Node {
     /// The home.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Files of the shards that it keeps, for itself and for others.
+    pub fn shards(&self) -> Vec<PathBuf> {
+        let is_named_so = |path: &Path| path.file_name().is_some_and(|name| name.len() == 64);
+        let depot = self.home.join("depot");
+        let all = if depot.is_dir() { tree::bottom_up(&depot) } else { Vec::new() };
+        all.into_iter().filter(|path| path.is_file() && is_named_so(path)).collect()
     }
 
     /// A command on this home with `--json`; flags first, then paths.

@@ -6,6 +6,7 @@
 use larder_protocol::{
     head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
+    limits::HEADS_PAST_MAX,
     log::LogError,
     placing::Acquaintance,
     wire::message::{Answer, Refusal, Request, Standing, VERSION},
@@ -144,6 +145,34 @@ pub(crate) async fn pull_heads(
     }
 }
 
+/// The heads of one device of a vault that others have superseded at a peer, with lower numbers than
+/// `below`.
+pub(crate) async fn pull_past(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+    (vault, device): (VaultId, DeviceId),
+    below: u64,
+) -> Result<Vec<SignedHead>, EngineError> {
+    let (mut all, mut lowest) = (Vec::new(), below);
+    loop {
+        let request = Request::PullPast { vault, device, below: Some(lowest) };
+        let heads = match core.net.peer(peer).request(&request).await? {
+            Answer::Heads { heads } => heads,
+            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+            _ => return Err(EngineError::OutOfTurn),
+        };
+        let mut past = take_served(core, peer, vault, heads).await?;
+        past.retain(|head| head.body().device == device && head.body().seq < lowest);
+        // Each answer goes further down, so this ends whatever the peer does.
+        let Some(next) = past.iter().map(|head| head.body().seq).min() else { return Ok(all) };
+        all.extend(past);
+        if all.len() >= HEADS_PAST_MAX {
+            return Ok(all);
+        }
+        lowest = next;
+    }
+}
+
 /// Takes heads that a peer served. Some may be of a device that joined after the log was asked
 /// for: the log is asked for again then, once, and no honest peer is blamed.
 async fn take_served(
@@ -214,6 +243,8 @@ pub(crate) async fn push_head(
     let Some(head) = core.state.own_head(seq)? else { return Ok(false) };
     // Another machine with this key may have come to light since the commit, in the greeting even.
     super::commit::check_no_clone(core, member)?;
+    let showing = std::sync::Arc::clone(core);
+    on_disk(move || showing.state.raise_shown_seq(seq)).await?;
     let request = Request::PushHead { vault: member.vault, head: head.into() };
     let mut answer = core.net.peer(peer).request(&request).await?;
     if answer == (Answer::Refused { reason: Refusal::Invalid }) {

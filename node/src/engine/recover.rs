@@ -10,28 +10,22 @@
 //! Nothing of the vault's living devices is changed. Which heads are the newest, and who bears
 //! witness, is decided in `larder_protocol::recovering`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use larder_protocol::{
-    head::SignedHead,
     ids::DeviceId,
     keys::{phrase::Phrase, recovery::RecoveryKeys},
     log::{DeviceLog, Label, LogError, add::Newcomer},
-    manifest::Manifest,
     peer::PeerRecord,
-    recovering::{HeadSeen, Input, Output, Recovering},
     ticket::{AddressTicket, Ticket},
     wire::message::{Answer, Refusal, Request, Standing, VERSION},
 };
 use minicbor::bytes::ByteVec;
-use tokio::{
-    sync::mpsc,
-    time::{sleep_until, timeout},
-};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::{Core, EngineError, Member, clock::wall, contact, join, launch, look, names, sync};
+use super::{Core, EngineError, clock::wall, join, launch, look, names};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
@@ -39,8 +33,8 @@ use crate::{
     net::{Admission, Entry, Listen, Net, NetError, Protocol, Settings},
 };
 
-/// How long holders are waited for before what was found is acted upon.
-const PATIENCE_MS: u64 = 8_000;
+mod gather;
+
 /// How long the first holder is tried.
 const FIRST_CONTACT: Duration = Duration::from_secs(20);
 
@@ -88,7 +82,7 @@ pub(crate) async fn recover(
     join::keep_peers(core, tickets.iter().map(provisional).collect()).await?;
     let member = core.member()?;
     let access = Arc::new(access);
-    let witnesses = gather(core, &member, &access, &tickets, events).await;
+    let witnesses = gather::gather(core, &member, &access, &tickets, events).await;
     access.net.close().await;
     let witnesses = witnesses?;
     let shelf = look::Shelf::of(core).await?;
@@ -294,176 +288,4 @@ fn is_refusal(error: &EngineError) -> bool {
             | EngineError::Refused(_)
             | EngineError::Host(HostError::Net(NetError::Refused))
     )
-}
-
-/// The newest head of a device that was followed, and how many holders had answered by then: a
-/// head that led nowhere is followed again only when another holder has answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tried {
-    seq: u64,
-    answered: usize,
-    is_taken: bool,
-}
-
-/// How many holders answered, of how many that are known.
-struct Witnesses {
-    answered: u32,
-    known: u32,
-}
-
-/// Asks every known holder for its heads, follows the newest to their manifests, and goes on to
-/// the holders named there until there are no new ones.
-async fn gather(
-    core: &Arc<Core>,
-    member: &Arc<Member>,
-    access: &Arc<Access>,
-    tickets: &[AddressTicket],
-    events: &EventSink,
-) -> Result<Witnesses, Failure> {
-    let mut machine = Recovering::new(PATIENCE_MS);
-    let (facts, mut inbox) = mpsc::channel(64);
-    for ticket in tickets {
-        machine.handle_input(core.clock.now(), Input::HolderKnown { holder: ticket.device });
-    }
-    let mut tried: BTreeMap<DeviceId, Tried> = BTreeMap::new();
-    // Said once: it holds until somebody else is asked, also while manifests are followed.
-    let mut is_finished = false;
-    loop {
-        while let Some(output) = machine.poll_output() {
-            match output {
-                Output::Ask { order, holder } => {
-                    is_finished = false;
-                    let (core, member) = (Arc::clone(core), Arc::clone(member));
-                    let (access, facts) = (Arc::clone(access), facts.clone());
-                    tokio::spawn(async move {
-                        let input = match ask(&core, &member, &access, holder).await {
-                            Ok(heads) => Input::HeadsAnswered { order, heads, forged: 0 },
-                            Err(error) => {
-                                debug!("holder {}: {error}", holder.short());
-                                Input::HolderFailed { order }
-                            }
-                        };
-                        let _ = facts.send(input).await;
-                    });
-                }
-                Output::Blame { holder, fault } => {
-                    warn!("holder {}: {fault:?}", holder.short());
-                    core.blame(holder, "kept back a newer head", None);
-                }
-                Output::Finished { .. } => is_finished = true,
-            }
-        }
-        let named = follow_found(core, member, &machine, &mut tried).await;
-        if is_finished && named.is_empty() {
-            break;
-        }
-        if !named.is_empty() {
-            for holder in named {
-                machine.handle_input(core.clock.now(), Input::HolderKnown { holder });
-            }
-            continue;
-        }
-        let late = machine.poll_timeout().map(|instant| core.clock.moment(instant));
-        let input = tokio::select! {
-            Some(input) = inbox.recv() => input,
-            () = async { match late {
-                Some(moment) => sleep_until(moment).await,
-                None => std::future::pending().await,
-            } } => Input::TimePassed,
-            () = events.cancelled() => return Err(Failure::interrupted()),
-        };
-        machine.handle_input(core.clock.now(), input);
-    }
-    let found = machine.found();
-    for finding in &found.findings {
-        events.notice(Level::Detail, format!("{finding:?}"));
-    }
-    let count = |set: usize| u32::try_from(set).unwrap_or(u32::MAX);
-    let answered = count(found.answered.len());
-    Ok(Witnesses { answered, known: answered + count(found.silent.len()) })
-}
-
-/// One holder: log first, then heads, verified against it.
-async fn ask(
-    core: &Arc<Core>,
-    member: &Member,
-    access: &Access,
-    holder: DeviceId,
-) -> Result<Vec<HeadSeen>, EngineError> {
-    access.net.set_addresses(holder, core.net.addresses(&holder));
-    access.introduce(holder, &core.log_of(&member.vault)?).await?;
-    let standing = contact::hello(core, holder).await?;
-    contact::pull_log(core, holder, member.vault).await?;
-    contact::push_log(core, holder, member.vault).await?;
-    let heads = contact::pull_heads(core, holder, member.vault).await?;
-    contact::note_met(core, holder, standing.as_ref())?;
-    Ok(heads.iter().map(seen).collect())
-}
-
-fn seen(head: &SignedHead) -> HeadSeen {
-    let body = head.body();
-    HeadSeen {
-        device: body.device,
-        seq: body.seq,
-        hash: head.hash(),
-        prev: body.prev,
-        seen: body.seen.iter().map(|seen| (seen.device, seen.seq, seen.head)).collect(),
-    }
-}
-
-/// The manifest that a head leads to. A device that just became a member follows heads by itself
-/// as well (`sync`): two that do so at once would take each other's packs away, and the one with
-/// the older head could have the last word.
-async fn manifest_of(
-    core: &Arc<Core>,
-    member: &Arc<Member>,
-    head: &SignedHead,
-) -> Result<Manifest, EngineError> {
-    let _one_at_a_time = core.following.lock().await;
-    match core.state.commit_of(&head.body().device)? {
-        Some(known) if known.seq >= head.body().seq => Ok(Manifest::decode(&known.manifest)?),
-        _ => sync::take(core, member, head).await,
-    }
-}
-
-/// Takes in the newest heads found so far; returns holders that their manifests name and that
-/// were not known before.
-async fn follow_found(
-    core: &Arc<Core>,
-    member: &Arc<Member>,
-    machine: &Recovering,
-    tried: &mut BTreeMap<DeviceId, Tried>,
-) -> Vec<DeviceId> {
-    let mut named = Vec::new();
-    let found = machine.found();
-    let answered = found.answered.len();
-    for (device, found) in found.heads {
-        let seq = found.head.seq;
-        let is_old = |tried: &Tried| tried.is_taken || tried.answered >= answered;
-        if tried.get(&device).is_some_and(|tried| tried.seq >= seq && is_old(tried)) {
-            continue;
-        }
-        tried.insert(device, Tried { seq, answered, is_taken: false });
-        let head = {
-            let vaults = core.vaults.read();
-            vaults.get(&member.vault).and_then(|known| known.heads().highest(&device).cloned())
-        };
-        let Some(head) = head else { continue };
-        match manifest_of(core, member, &head).await {
-            Ok(manifest) => {
-                tried.insert(device, Tried { seq, answered, is_taken: true });
-                let new: Vec<_> = manifest
-                    .peers
-                    .into_iter()
-                    .filter(|peer| peer.device != core.keys.id())
-                    .collect();
-                named.extend(new.iter().map(|peer| peer.device));
-                if let Err(error) = join::keep_peers(core, new).await {
-                    warn!("holders could not be remembered: {error}");
-                }
-            }
-            Err(error) => warn!("head of device {}: {error}", device.short()),
-        }
-    }
-    named
 }

@@ -417,8 +417,8 @@ async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Ans
 
 /// The heads of a vault that others may see, by device, ascending.
 ///
-/// INV-2, PLACE-5: a head of this very device leaves it only when everything that it needs is
-/// safe. Until then the newest one that is published stands in its place.
+/// INV-2, PLACE-24: a head of this very device is shown when it may leave. Until then the newest one
+/// that did stands in its place.
 fn shown_heads(
     core: &Core,
     vault: &VaultId,
@@ -430,10 +430,10 @@ fn shown_heads(
         let book = all.get(vault).ok_or(Refusal::Forbidden)?.heads();
         book.heads().filter(|head| is_asked(&head.body().device)).cloned().collect()
     };
-    let published = core.state.published_seq().map_err(|_| Refusal::Internal)?;
+    let newest_shown = core.state.shown_seq().map_err(|_| Refusal::Internal)?;
     let mut shown = Vec::with_capacity(heads.len());
     for head in heads {
-        let is_held_back = head.body().device == own && head.body().seq > published;
+        let is_held_back = head.body().device == own && head.body().seq > newest_shown;
         let device = head.body().device;
         if !is_held_back {
             shown.push((device, head.bytes().to_vec()));
@@ -444,14 +444,14 @@ fn shown_heads(
             // Not of this device's writing: the proof of a clone is kept from nobody.
             shown.push((device, head.bytes().to_vec()));
         } else {
-            shown.extend(written(published)?.map(|bytes| (device, bytes)));
+            shown.extend(written(newest_shown)?.map(|bytes| (device, bytes)));
         }
     }
     Ok(shown)
 }
 
 /// INV-2 holds for these as well: what a newer head of this very device has superseded before it
-/// was published never was a head that others may see.
+/// could leave never was a head that others may see.
 async fn past_heads(
     core: Arc<Core>,
     vault: VaultId,
@@ -461,10 +461,10 @@ async fn past_heads(
     let reading = Arc::clone(&core);
     let heads = on_disk(move || reading.vaults.past_heads(&vault, &device)).await;
     let heads = heads.map_err(|_| Refusal::Internal)?;
-    let published = core.state.published_seq().map_err(|_| Refusal::Internal)?;
+    let newest_shown = core.state.shown_seq().map_err(|_| Refusal::Internal)?;
     let is_shown = |head: &&SignedHead| {
         let seq = head.body().seq;
-        below.is_none_or(|below| seq < below) && (device != core.keys.id() || seq <= published)
+        below.is_none_or(|below| seq < below) && (device != core.keys.id() || seq <= newest_shown)
     };
     let shown = heads.iter().filter(is_shown).map(|head| head.bytes().to_vec());
     Ok(Answer::Heads { heads: fitting(shown.collect()) })

@@ -18,6 +18,8 @@ use super::{META, State, StateError, index, record};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
+/// Its newest head that may have left this device.
+const SHOWN_SEQ: &str = "shown seq";
 
 const MANIFESTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("manifests");
 
@@ -179,12 +181,32 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn published_seq(&self) -> Result<u64, StateError> {
-        let bytes = self.note(PUBLISHED_SEQ)?;
+        self.seq_note(PUBLISHED_SEQ)
+    }
+
+    fn seq_note(&self, name: &'static str) -> Result<u64, StateError> {
+        let bytes = self.note(name)?;
         match bytes.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice())) {
             None => Ok(0),
             Some(Ok(bytes)) => Ok(u64::from_le_bytes(bytes)),
             Some(Err(_)) => Err(StateError::Damaged { table: "meta" }),
         }
+    }
+
+    /// Number of the newest own head that others may see: it was published, or has left this device.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn shown_seq(&self) -> Result<u64, StateError> {
+        Ok(self.seq_note(SHOWN_SEQ)?.max(self.published_seq()?))
+    }
+
+    /// Raises [`Self::shown_seq`]; a lower number changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn raise_shown_seq(&self, seq: u64) -> Result<(), StateError> {
+        if seq > self.shown_seq()? { self.keep_note(SHOWN_SEQ, &seq.to_le_bytes()) } else { Ok(()) }
     }
 
     /// Raises [`Self::published_seq`]; a lower number changes nothing.

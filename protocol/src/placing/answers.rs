@@ -298,6 +298,7 @@ impl Placing {
         }
         if let Some(holder) = self.holders.get_mut(&id) {
             holder.lost = holder.lost.saturating_add(1);
+            holder.forget_completeness();
         }
         self.set_custody(id, root, Custody::Unasked);
         self.reconsider(root);

@@ -1,8 +1,11 @@
 //! Heads of this device: waiting for their packs, then pushed to every holder.
+//!
+//! A holder gets a head before it is safe when that holder itself has all that is not safe yet: with
+//! the other household asleep, what was backed up meanwhile can be restored from the one that is up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Order, Output, Placing, holder::Holder, scheduling::FAILURE_BACKOFF};
+use super::{Order, Output, Placing, holder::Holder, pack::Custody, scheduling::FAILURE_BACKOFF};
 use crate::{
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
@@ -36,9 +39,20 @@ impl Heads {
         self.waiting.iter().map(|(seq, head)| (*seq, head.missing.len())).collect()
     }
 
-    /// Whether a holder may hold and does not have the newest head that is safe.
-    pub(super) const fn are_lacking(&self, at: &Holder) -> bool {
-        at.acquaintance.may_hold() && at.head_seq < self.safe_seq
+    /// Whether a holder may hold and does not have the newest head that it may be shown.
+    pub(super) fn are_lacking(&self, at: &Holder) -> bool {
+        at.acquaintance.may_hold() && at.head_seq < self.due_at(at)
+    }
+
+    /// The newest head for this holder: that is safe, or whose every other pack it has itself.
+    fn due_at(&self, at: &Holder) -> u64 {
+        self.safe_seq.max(at.complete_seq)
+    }
+
+    /// What a head needs that is still of interest.
+    fn needs_of(&self, seq: u64) -> Option<&BTreeSet<ShardRoot>> {
+        let waiting = || self.waiting.get(&seq).map(|head| &head.needs);
+        self.settled.get(&seq).or_else(waiting)
     }
 
     pub(super) const fn published_seq(&self) -> u64 {
@@ -116,7 +130,29 @@ impl Placing {
         }
     }
 
-    // PLACE-5: the only place from which a head becomes one to be pushed.
+    /// Looks for which holders have all that the newest head lacks to be safe.
+    pub(super) fn note_complete_holders(&mut self) {
+        let Some((seq, head)) = self.heads.waiting.last_key_value() else { return };
+        for (id, holder) in &mut self.holders {
+            if holder.complete_seq >= *seq {
+                continue;
+            }
+            let lacks = |root: &&ShardRoot| {
+                let pack = self.packs.get(*root);
+                !pack.and_then(|pack| pack.custody.get(id)).is_some_and(Custody::counts)
+            };
+            // What it lacked last is asked first: mostly that is the answer.
+            let last = holder.lacked.filter(|root| head.missing.contains(root));
+            holder.lacked = match last.as_ref().filter(lacks) {
+                Some(root) => Some(*root),
+                None => head.missing.iter().find(lacks).copied(),
+            };
+            if holder.lacked.is_none() {
+                holder.complete_seq = *seq;
+            }
+        }
+    }
+
     pub(super) fn head_safe(&mut self, seq: u64) {
         self.heads.settle(seq);
         self.outputs.push_back(Output::HeadSafe { seq });
@@ -141,10 +177,12 @@ impl Placing {
             return;
         }
         let Some(holder) = self.holders.get(&id) else { return };
-        let seq = self.heads.safe_seq;
-        if holder.push.is_some() || !holder.is_available(now) || !self.is_still_safe(seq) {
+        if holder.push.is_some() || !holder.is_available(now) {
             return;
         }
+        let newest_first = [self.heads.due_at(holder), self.heads.safe_seq];
+        let is_due = |seq: &u64| *seq > holder.head_seq && self.may_show(*seq, &id);
+        let Some(seq) = newest_first.into_iter().find(is_due) else { return };
         let order = self.numbers.take();
         let Some(holder) = self.holders.get_mut(&id) else { return };
         holder.push = Some(order);
@@ -153,10 +191,15 @@ impl Placing {
         self.outputs.push_back(Output::PushHead { order, holder: id, seq });
     }
 
-    /// Whether a head that was found safe is so now: a pack may have been lost since.
-    fn is_still_safe(&self, seq: u64) -> bool {
-        let needs = self.heads.settled.get(&seq);
-        needs.is_none_or(|needs| needs.iter().all(|root| self.is_safe(root)))
+    /// PLACE-5, PLACE-24: whether a holder may have a head. What was found is looked at again: a pack
+    /// may have been lost since.
+    fn may_show(&self, seq: u64, id: &DeviceId) -> bool {
+        let fits = |root: &ShardRoot| {
+            let pack = self.packs.get(root);
+            pack.is_some_and(|it| it.is_safe() || it.custody.get(id).is_some_and(Custody::counts))
+        };
+        // Of a head from before the start nothing is known but that it was safe.
+        self.heads.needs_of(seq).map_or(seq == self.heads.safe_seq, |it| it.iter().all(fits))
     }
 
     pub(super) fn head_pushed(&mut self, order: OrderId, taken: bool) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::pack::{Custody, Key, Pack};
-use crate::{order::OrderId, time::Instant};
+use crate::{ids::ShardRoot, order::OrderId, time::Instant};
 
 /// A household: the unit that fails together. Two holders of one site count as one copy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +126,10 @@ pub(super) struct Holder {
     pub(super) uploads: usize,
     /// The newest head of ours that it is known to have; 0 for none.
     pub(super) head_seq: u64,
+    /// The newest head of ours whose every pack is safe or was found to be there; 0 for none.
+    pub(super) complete_seq: u64,
+    /// A pack for want of which the newest head was not complete there.
+    pub(super) lacked: Option<ShardRoot>,
     /// Packs that it said it does not have any more.
     pub(super) lost: u64,
 }
@@ -152,8 +156,16 @@ impl Holder {
             push: None,
             uploads: 0,
             head_seq: 0,
+            complete_seq: 0,
+            lacked: None,
             lost: 0,
         }
+    }
+
+    /// A copy that counted does not any more: what this holder has is to be looked at again.
+    pub(super) const fn forget_completeness(&mut self) {
+        self.complete_seq = 0;
+        self.lacked = None;
     }
 
     /// Whether orders may be given to it now.

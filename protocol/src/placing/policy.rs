@@ -136,6 +136,7 @@ impl Placing {
 
     fn became_unsafe(&mut self, root: ShardRoot) {
         self.heads.pack_unsafe(root);
+        self.holders.values_mut().for_each(Holder::forget_completeness);
         self.requeue(root);
     }
 

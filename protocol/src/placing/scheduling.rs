@@ -84,6 +84,7 @@ impl Placing {
     pub(super) fn schedule(&mut self) {
         self.scheduled = self.now;
         self.bring_one_back();
+        self.note_complete_holders();
         let due = |(id, holder): (&DeviceId, &Holder)| self.is_due(holder).then_some(*id);
         let due: Vec<DeviceId> = self.holders.iter().filter_map(due).collect();
         for holder in due {

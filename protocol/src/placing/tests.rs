@@ -159,17 +159,19 @@ fn a_data_pack_is_safe_and_dropped_when_the_last_receipt_is_durable() {
 
 // PLACE-5
 #[test]
-fn a_head_is_pushed_when_its_packs_are_safe_and_published_by_site() {
+fn a_head_is_pushed_where_its_packs_are_and_published_by_site() {
     let mut driven = Driven::new(&[(1, "a"), (2, "a"), (3, "b")], fixed(2));
     driven.store(9, PackClass::Metadata);
     let needs = vec![(shard(9), PackClass::Metadata)];
     driven.give(Input::HeadCommitted { seq: 4, needs });
     driven.want_all();
-    for _ in 0..3 {
-        assert!(!driven.said.iter().any(|o| matches!(o, Output::PushHead { .. })));
+    let is_push = |o: &&Output| matches!(o, Output::PushHead { .. });
+    for before in 0..3 {
+        assert_eq!(driven.said.iter().filter(is_push).count(), before, "whoever has it gets it");
         let (by, shard) = driven.finish_upload();
         driven.keep(by, shard);
     }
+    assert!(driven.has_said(&Output::HeadSafe { seq: 4 }));
     let pushes: BTreeMap<DeviceId, OrderId> = driven
         .said
         .iter()
@@ -476,7 +478,7 @@ fn a_published_head_that_lost_a_pack_is_whole_no_more() {
 
 // PLACE-5
 #[test]
-fn a_head_that_lost_a_pack_is_pushed_to_nobody_more_until_it_is_safe_again() {
+fn a_head_that_lost_a_pack_is_not_pushed_where_it_was_lost_until_it_is_safe_again() {
     let mut driven = Driven::new(&[(1, "a"), (2, "b")], Policy { keep_own: true, ..fixed(2) });
     driven.store(9, PackClass::Data);
     driven.want_all();
@@ -484,18 +486,21 @@ fn a_head_that_lost_a_pack_is_pushed_to_nobody_more_until_it_is_safe_again() {
         let (by, shard) = driven.finish_upload();
         driven.keep(by, shard);
     }
-    driven.give(Input::HolderLost { holder: holder(2) });
+    driven.give(Input::HolderLost { holder: holder(1) });
     driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(9), PackClass::Data)] });
     driven.lose(1, 9);
-    driven.connect(2);
-    let pushed = |driven: &Driven| {
-        let to = |o: &Output| matches!(o, Output::PushHead { holder: by, .. } if *by == holder(2));
-        driven.said.iter().any(to)
+    driven.connect(1);
+    let pushed = |driven: &Driven, to: u8| {
+        let is_it =
+            |o: &Output| matches!(o, Output::PushHead { holder: by, .. } if *by == holder(to));
+        driven.said.iter().any(is_it)
     };
-    assert!(!pushed(&driven), "holder 1 has lost the pack");
+    assert!(pushed(&driven, 2), "it has the pack");
+    assert!(!pushed(&driven, 1), "it has lost the pack");
+    driven.want_all();
     let (by, shard) = driven.finish_upload();
     driven.keep(by, shard);
-    assert!(pushed(&driven));
+    assert!(pushed(&driven, 1));
 }
 
 // PLACE-14
@@ -642,5 +647,6 @@ fn a_receipt_that_could_not_be_kept_is_asked_for_again() {
 
 mod bringing;
 mod dropped;
+mod early;
 mod holders;
 mod presumed;

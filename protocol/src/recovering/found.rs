@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{HeadSeen, Recovering, Witness};
 use crate::ids::{DeviceId, HeadHash};
 
-/// The newest head of one device.
+/// The newest head of one device that leads to something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundHead {
     /// The head.
@@ -35,6 +35,13 @@ pub enum Finding {
         /// Number of the newest proven to exist.
         exists: u64,
     },
+    /// A newer head is here, and what it leads to cannot be read from anybody that answered.
+    Unreadable {
+        /// Whose head.
+        device: DeviceId,
+        /// Its number.
+        seq: u64,
+    },
     /// A holder serves less than others; it may only not have been told.
     Behind {
         /// Who.
@@ -49,7 +56,7 @@ pub enum Finding {
 /// The whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// The newest head of each device of the vault.
+    /// The newest head of each device of the vault that leads to something, as far as is known.
     pub heads: BTreeMap<DeviceId, FoundHead>,
     /// What does not fit.
     pub findings: Vec<Finding>,
@@ -71,7 +78,11 @@ impl Recovering {
                 found.silent.insert(*holder);
             }
         }
-        for head in self.heads.values() {
+        let answered = self.answered();
+        let is_open = |head: &&HeadSeen| {
+            self.unreadable.get(&head.hash).is_none_or(|answers| *answers < answered)
+        };
+        for head in self.heads.values().filter(is_open) {
             let candidate = FoundHead { witnesses: self.witnesses_of(head), head: head.clone() };
             let better = found.heads.get(&head.device).is_none_or(|best| {
                 let rank = |it: &FoundHead| (it.head.seq, it.witnesses.len());
@@ -103,19 +114,28 @@ impl Recovering {
                 findings.push(Finding::Fork { device, seq, hashes });
             }
         }
+        let mut served: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        for head in self.heads.values() {
+            let best = served.entry(head.device).or_default();
+            *best = head.seq.max(*best);
+            let taken = found.heads.get(&head.device).map_or(0, |best| best.head.seq);
+            if head.seq > taken {
+                findings.push(Finding::Unreadable { device: head.device, seq: head.seq });
+            }
+        }
         for (device, exists) in newest {
-            let best = found.heads.get(&device).map_or(0, |best| best.head.seq);
-            if best < exists {
-                findings.push(Finding::Missing { device, found: best, exists });
+            let found = served.get(&device).copied().unwrap_or(0);
+            if found < exists {
+                findings.push(Finding::Missing { device, found, exists });
             }
         }
         for (holder, witness) in &self.witnesses {
             if witness.served.is_none() {
                 continue;
             }
-            for (device, best) in &found.heads {
+            for (device, best) in &served {
                 let served = witness.served_seq(device);
-                if served < best.head.seq {
+                if served < *best {
                     findings.push(Finding::Behind { holder: *holder, device: *device, served });
                 }
             }

@@ -145,10 +145,54 @@ fn silence_is_waited_out_and_a_late_holder_opens_it_again() {
     machine.handle_input(now, Input::HolderKnown { holder: device(3) });
     let order = drain(&mut machine).into_iter().find_map(|output| match output {
         Output::Ask { order, .. } => Some(order),
-        Output::Blame { .. } | Output::Finished { .. } => None,
+        Output::AskPast { .. } | Output::Blame { .. } | Output::Finished { .. } => None,
     });
     let heads = vec![head(9, 5)];
     let order = order.expect("the new holder is asked");
     machine.handle_input(now, Input::HeadsAnswered { order, heads, forged: 0 });
     assert_eq!(machine.found().heads[&device(9)].head.seq, 5);
+}
+
+// RESTORE-16
+#[test]
+fn a_head_that_leads_to_nothing_is_passed_over_for_the_one_before_it() {
+    let mut machine = asking(2);
+    answer(&mut machine, 1, &[head(9, 5)]);
+    answer(&mut machine, 2, &[head(9, 4)]);
+    assert_eq!(machine.found().heads[&device(9)].head.seq, 5);
+
+    // Whoever showed it is asked for what it replaced; what another serves is taken meanwhile.
+    let asked = give(&mut machine, Input::HeadUnreadable { hash: hash(5) });
+    let ask = Output::AskPast { order: OrderId(3), holder: device(1), device: device(9), below: 5 };
+    assert_eq!(asked, [ask]);
+    let found = machine.found();
+    assert_eq!(found.heads[&device(9)].head.seq, 4);
+    let unreadable = Finding::Unreadable { device: device(9), seq: 5 };
+    assert!(found.findings.contains(&unreadable), "{:?}", found.findings);
+    assert!(!found.findings.iter().any(|finding| matches!(finding, Finding::Missing { .. })));
+    let answered = answer(&mut machine, 3, &[head(9, 3), head(9, 4)]);
+    assert_eq!(answered, [Output::Finished { complete: true }]);
+    assert_eq!(machine.found().heads[&device(9)].witnesses.len(), 2, "the past counts as served");
+
+    // One that turns up may have what was missing.
+    give(&mut machine, Input::HolderKnown { holder: device(3) });
+    answer(&mut machine, 4, &[head(9, 4)]);
+    assert_eq!(machine.found().heads[&device(9)].head.seq, 5, "it is looked at again");
+    let again = give(&mut machine, Input::HeadUnreadable { hash: hash(5) });
+    assert_eq!(again, [Output::Finished { complete: true }], "and nobody is asked twice");
+    assert_eq!(machine.found().heads[&device(9)].head.seq, 4);
+}
+
+// RESTORE-16
+#[test]
+fn a_vault_whose_every_head_leads_to_nothing_has_none() {
+    let mut machine = asking(1);
+    answer(&mut machine, 1, &[head(9, 2)]);
+    give(&mut machine, Input::HeadUnreadable { hash: hash(2) });
+    answer(&mut machine, 2, &[head(9, 1)]);
+    give(&mut machine, Input::HeadUnreadable { hash: hash(1) });
+    let found = machine.found();
+    assert!(found.heads.is_empty());
+    assert_eq!(found.findings.len(), 2, "{:?}", found.findings);
+    assert_eq!(give(&mut machine, Input::HeadUnreadable { hash: hash(77) }), [], "never met");
 }

@@ -221,6 +221,15 @@ impl Holder {
                     here.shared.tell_client(line, ToClient::Heads { order, heads });
                 }
             }
+            ToHolder::PullPast { order, device, below } => {
+                if caller.permit(Action::ReadRecords, vault).is_ok() {
+                    let device = here.shared.circle.devices[device].id;
+                    let past = here.disk.image.past.get(&device);
+                    let heads = past.map(|past| past.range(..below).map(|(_, it)| it.clone()));
+                    let heads = heads.into_iter().flatten().collect();
+                    here.shared.tell_client(line, ToClient::Heads { order, heads });
+                }
+            }
             ToHolder::Read { order, shard, range } => {
                 let own = here.disk.image.packs.get(&shard.root).is_some_and(|row| row.here) && {
                     let own_vault = here.shared.circle.vaults[here.vault].id;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use larder_protocol::{
     fetching::{self, ByteRange, Fetching, Ranges, StripeFailure},
     head::SignedHead,
-    ids::{HeadHash, ShardRoot},
+    ids::{DeviceId, HeadHash, ShardRoot},
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
     order::OrderId,
@@ -51,7 +51,8 @@ pub(crate) struct Restorer {
     kills: u64,
     recovering: Recovering,
     fetching: Fetching,
-    asks: BTreeMap<usize, OrderId>,
+    /// What each holder was asked and has not answered.
+    asks: BTreeMap<usize, ToHolder>,
     stripes: BTreeMap<OrderId, Stripe>,
     chosen: Option<(u64, HeadHash)>,
     /// The head whose commit pack is here, so that its needs are known.
@@ -161,8 +162,8 @@ impl Restorer {
     }
 
     pub(crate) fn connected(&mut self, here: &mut Here<'_>, line: Line) {
-        if let Some(order) = self.asks.get(&line.link.holder) {
-            here.shared.tell_holder(line, ToHolder::PullHeads { order: *order });
+        if let Some(ask) = self.asks.get(&line.link.holder) {
+            here.shared.tell_holder(line, ask.clone());
         }
         let holder = here.shared.circle.devices[line.link.holder].id;
         self.give_fetching(here, fetching::Input::HolderUp { holder });
@@ -182,7 +183,7 @@ impl Restorer {
                 self.give_fetching(here, fetching::Input::StripeFailed { order, failure });
             }
         }
-        if let Some(order) = self.asks.remove(&holder) {
+        if let Some(order) = self.asks.remove(&holder).as_ref().and_then(order_of) {
             self.give_recovering(here, recovering::Input::HolderFailed { order });
         }
         let id = here.shared.circle.devices[holder].id;
@@ -196,7 +197,7 @@ impl Restorer {
     pub(crate) fn answered(&mut self, here: &mut Here<'_>, line: Line, message: ToClient) {
         match message {
             ToClient::Heads { order, heads } => {
-                if self.asks.get(&line.link.holder) == Some(&order) {
+                if self.asks.get(&line.link.holder).and_then(order_of) == Some(order) {
                     self.asks.remove(&line.link.holder);
                 }
                 let (heads, forged) = Self::verify(here, heads);
@@ -285,15 +286,12 @@ impl Restorer {
         while let Some(output) = self.recovering.poll_output() {
             match output {
                 recovering::Output::Ask { order, holder } => {
-                    let holder = here.shared.number(holder);
-                    self.asks.insert(holder, order);
-                    let link = Link { client: here.number, holder };
-                    match here.shared.network.line(link) {
-                        Some(line) => {
-                            here.shared.tell_holder(line, ToHolder::PullHeads { order });
-                        }
-                        None => dial(here, holder),
-                    }
+                    self.ask(here, holder, ToHolder::PullHeads { order });
+                }
+                recovering::Output::AskPast { order, holder, device, below } => {
+                    here.shared.saw("older head asked for");
+                    let device = here.shared.number(device);
+                    self.ask(here, holder, ToHolder::PullPast { order, device, below });
                 }
                 recovering::Output::Blame { holder, fault } => {
                     blame(here, holder, format!("{fault:?}"));
@@ -303,6 +301,26 @@ impl Restorer {
                     self.choose_head(here);
                 }
             }
+        }
+    }
+
+    fn ask(&mut self, here: &mut Here<'_>, holder: DeviceId, ask: ToHolder) {
+        let holder = here.shared.number(holder);
+        self.asks.insert(holder, ask.clone());
+        match here.shared.network.line(Link { client: here.number, holder }) {
+            Some(line) => here.shared.tell_holder(line, ask),
+            None => dial(here, holder),
+        }
+    }
+
+    /// What was never called safe may rest on one disk, and that may be lost by now: whoever restores takes
+    /// the state before.
+    fn give_up_on_head(&mut self, here: &mut Here<'_>) {
+        if let Some((seq, hash)) = self.chosen
+            && seq > self.published
+        {
+            here.shared.saw("head that was not safe given up");
+            self.give_recovering(here, recovering::Input::HeadUnreadable { hash });
         }
     }
 
@@ -383,6 +401,7 @@ impl Restorer {
             fetching::Output::OutOfHolders { .. } => {
                 here.shared.saw("out of holders");
                 self.out_of_holders = true;
+                self.give_up_on_head(here);
             }
             fetching::Output::Blame { holder, fault, .. } => {
                 blame(here, holder, format!("{fault:?}"));
@@ -449,7 +468,14 @@ fn dial(here: &mut Here<'_>, holder: usize) {
     here.shared.wanted.push(Link { client: here.number, holder });
 }
 
-fn blame(here: &mut Here<'_>, holder: larder_protocol::ids::DeviceId, fault: String) {
+const fn order_of(ask: &ToHolder) -> Option<OrderId> {
+    match ask {
+        ToHolder::PullHeads { order } | ToHolder::PullPast { order, .. } => Some(*order),
+        _ => None,
+    }
+}
+
+fn blame(here: &mut Here<'_>, holder: DeviceId, fault: String) {
     let (by, holder) = (here.number, here.shared.number(holder));
     here.shared.check(Check::Blamed { by, holder, fault });
 }

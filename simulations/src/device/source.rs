@@ -560,13 +560,10 @@ impl Source {
             Output::LocalLost { root } | Output::PackNowhere { root } => {
                 self.spoilt.insert(root);
             }
-            Output::HeadSafe { seq } => {
-                // True when it is said; a holder may be found out to lie between now and the first
-                // who asks for heads.
-                here.shared.check(Check::Shown { source: here.number, seq });
-                show_head(here, seq);
-            }
-            Output::PackSafe { .. } | Output::HolderIs { .. } | Output::Acquainted { .. } => {}
+            Output::HeadSafe { .. }
+            | Output::PackSafe { .. }
+            | Output::HolderIs { .. }
+            | Output::Acquainted { .. } => {}
         }
     }
 
@@ -597,6 +594,7 @@ impl Source {
         let new = here.shared.model.head_leaves(now, source, &head, !set_back);
         here.shared.check(Check::Pushed { source, holder, seq, new });
         self.pushes.insert(order, (holder, seq));
+        show_head(here, seq);
         tell(here, holder, ToHolder::PushHead { order, head: Box::new(head) });
     }
 }

@@ -26,7 +26,7 @@ impl World {
                     self.check_taken(holder, source, seq);
                 }
                 Check::Pushed { source, holder, seq, new } => {
-                    self.check_pushed(source, seq);
+                    self.check_pushed(source, holder, seq);
                     if new {
                         self.check_clone(source, holder, seq);
                     }
@@ -38,7 +38,7 @@ impl World {
                         self.shared.violation(Property::Blame, text);
                     }
                 }
-                Check::Shown { source, seq } => self.check_pushed(source, seq),
+                Check::Shown { source, seq } => self.check_shown(source, seq),
                 Check::Dropped { source, root } => self.check_dropped(source, root),
                 Check::Published { source, seq } => self.check_published(source, seq),
                 Check::PresumedLost { source, holder } => self.check_presumed(source, holder),
@@ -71,14 +71,31 @@ impl World {
         }
     }
 
-    /// PLACE-5.
-    fn check_pushed(&mut self, source: usize, seq: u64) {
+    /// PLACE-5, PLACE-24: all of it is placed, or at the holder that gets the head.
+    fn check_pushed(&mut self, source: usize, holder: usize, seq: u64) {
+        let vault = self.shared.circle.devices[source].vault;
         let needs = self.devices[source].disk.image.needs.get(&seq).cloned().unwrap_or_default();
         for root in needs {
+            let device = &self.devices[holder];
+            let has_it = device.broken || device.disk.keeps(root, vault);
             if !self.check_placed(source, root) {
-                let text = format!("device {source} let head {seq} out, {root:?} is not placed");
+                if has_it {
+                    self.shared.saw("head early");
+                    continue;
+                }
+                let text = format!(
+                    "device {source} let head {seq} out to {holder}, {root:?} is not placed"
+                );
                 return self.shared.violation(Property::HeadPlaced, text);
             }
+        }
+    }
+
+    /// A source shows no head of its own that has not left it.
+    fn check_shown(&mut self, source: usize, seq: u64) {
+        if !self.shared.model.left.contains_key(&(source, seq)) {
+            let text = format!("device {source} shows head {seq}, which has not left it");
+            self.shared.violation(Property::HeadPlaced, text);
         }
     }
 

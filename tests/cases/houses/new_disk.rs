@@ -5,7 +5,7 @@ use std::fs;
 
 use larder_tests::process::eventually;
 
-use super::{REST_LIMIT, Street, all_well_but, shards};
+use super::{REST_LIMIT, Street, all_well_but};
 
 // AUDIT-5, AUDIT-7, PLACE-9, PLACE-17
 #[test]
@@ -14,7 +14,7 @@ fn a_holder_with_a_new_disk_is_found_out_and_filled_again() {
     let (place, name, house) = street.fullest();
     let holder = &mut street.circle.holders[place];
     holder.kill();
-    let lost = shards(holder);
+    let lost = holder.shards();
     let lost_bytes: u64 = lost.iter().map(|shard| fs::metadata(shard).unwrap().len()).sum();
     fs::remove_dir_all(holder.home().join("depot")).unwrap();
     // It can know nothing of what it lost: the rows are gone with the shards.

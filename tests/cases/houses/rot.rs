@@ -12,7 +12,7 @@ use std::{
 use larder_tests::{dice::Dice, node::Node, process::eventually};
 use serde_json::Value;
 
-use super::{REST_LIMIT, Street, all_online_but, all_well_but, shards};
+use super::{REST_LIMIT, Street, all_online_but, all_well_but};
 
 const GROUP_BYTES: u64 = 16 * 1024;
 
@@ -20,7 +20,7 @@ const GROUP_BYTES: u64 = 16 * 1024;
 /// that have such a group.
 fn rot_a_hundredth(holder: &Node, dice: &mut Dice) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut groups: Vec<(PathBuf, u64)> = Vec::new();
-    for shard in shards(holder) {
+    for shard in holder.shards() {
         let bytes = fs::metadata(&shard).unwrap().len();
         groups.extend((0..bytes.div_ceil(GROUP_BYTES)).map(|group| (shard.clone(), group)));
     }
@@ -81,6 +81,6 @@ fn a_hundredth_of_a_disk_rots_and_every_rotten_byte_is_found_and_replaced() {
 }
 
 fn holds_sound(holder: &Node, root: &OsStr, bytes: &[u8]) -> bool {
-    let kept = shards(holder).into_iter().find(|shard| shard.file_name() == Some(root));
+    let kept = holder.shards().into_iter().find(|shard| shard.file_name() == Some(root));
     kept.is_some_and(|shard| fs::read(shard).is_ok_and(|read| read == bytes))
 }

@@ -1,0 +1,231 @@
+//! The shell of `larder_protocol::recovering`: asks holders for heads and follows those that are found.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use larder_protocol::{
+    head::SignedHead,
+    ids::{DeviceId, HeadHash},
+    manifest::Manifest,
+    order::OrderId,
+    recovering::{Finding, FoundHead, HeadSeen, Input, Output, Recovering},
+    ticket::AddressTicket,
+};
+use tokio::{sync::mpsc, time::sleep_until};
+use tracing::{debug, warn};
+
+use super::Access;
+use crate::{
+    command::{EventSink, Failure, Level},
+    engine::{Core, EngineError, Member, contact, join, sync},
+};
+
+/// How long holders are waited for before what was found is acted upon.
+const PATIENCE_MS: u64 = 8_000;
+
+/// How many holders answered, of how many that are known.
+pub(super) struct Witnesses {
+    pub(super) answered: u32,
+    pub(super) known: u32,
+}
+
+/// What a holder that was asked for heads said.
+struct Asked {
+    order: OrderId,
+    holder: DeviceId,
+    answer: Result<Vec<SignedHead>, EngineError>,
+}
+
+/// Asks every known holder for its heads, follows the newest to their manifests, and goes on to
+/// the holders named there until there are no new ones.
+pub(super) async fn gather(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    access: &Arc<Access>,
+    tickets: &[AddressTicket],
+    events: &EventSink,
+) -> Result<Witnesses, Failure> {
+    let (answers, mut inbox) = mpsc::channel(64);
+    let mut gathering = Gathering {
+        core: Arc::clone(core),
+        member: Arc::clone(member),
+        access: Arc::clone(access),
+        machine: Recovering::new(PATIENCE_MS),
+        answers,
+        heads: BTreeMap::new(),
+        taken: BTreeMap::new(),
+    };
+    for ticket in tickets {
+        gathering.tell(Input::HolderKnown { holder: ticket.device });
+    }
+    // Said once: it holds until somebody else is asked, also while manifests are followed.
+    let mut is_finished = false;
+    loop {
+        gathering.carry_out(&mut is_finished);
+        let has_followed = gathering.follow_found().await;
+        if has_followed {
+            continue;
+        }
+        if is_finished {
+            break;
+        }
+        let late = gathering.machine.poll_timeout().map(|instant| core.clock.moment(instant));
+        tokio::select! {
+            Some(asked) = inbox.recv() => gathering.take(asked),
+            () = async { match late {
+                Some(moment) => sleep_until(moment).await,
+                None => std::future::pending().await,
+            } } => gathering.tell(Input::TimePassed),
+            () = events.cancelled() => return Err(Failure::interrupted()),
+        }
+    }
+    Ok(gathering.report(events))
+}
+
+struct Gathering {
+    core: Arc<Core>,
+    member: Arc<Member>,
+    access: Arc<Access>,
+    machine: Recovering,
+    answers: mpsc::Sender<Asked>,
+    /// Every head that was served.
+    heads: BTreeMap<HeadHash, SignedHead>,
+    /// Of each device the head whose manifest is known.
+    taken: BTreeMap<DeviceId, HeadHash>,
+}
+
+impl Gathering {
+    fn tell(&mut self, input: Input) {
+        self.machine.handle_input(self.core.clock.now(), input);
+    }
+
+    fn take(&mut self, asked: Asked) {
+        let Asked { order, holder, answer } = asked;
+        match answer {
+            Ok(heads) => {
+                let seen = heads.iter().map(HeadSeen::from).collect();
+                self.heads.extend(heads.into_iter().map(|head| (head.hash(), head)));
+                self.tell(Input::HeadsAnswered { order, heads: seen, forged: 0 });
+            }
+            Err(error) => {
+                debug!("holder {}: {error}", holder.short());
+                self.tell(Input::HolderFailed { order });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, is_finished: &mut bool) {
+        while let Some(output) = self.machine.poll_output() {
+            let (core, member) = (Arc::clone(&self.core), Arc::clone(&self.member));
+            let (access, answers) = (Arc::clone(&self.access), self.answers.clone());
+            match output {
+                Output::Ask { order, holder } => {
+                    *is_finished = false;
+                    tokio::spawn(async move {
+                        let answer = ask(&core, &member, &access, holder).await;
+                        let _ = answers.send(Asked { order, holder, answer }).await;
+                    });
+                }
+                Output::AskPast { order, holder, device, below } => {
+                    *is_finished = false;
+                    tokio::spawn(async move {
+                        let of = (member.vault, device);
+                        let answer = contact::pull_past(&core, holder, of, below).await;
+                        let _ = answers.send(Asked { order, holder, answer }).await;
+                    });
+                }
+                Output::Blame { holder, fault } => {
+                    warn!("holder {}: {fault:?}", holder.short());
+                    core.blame(holder, "kept back a newer head", None);
+                }
+                Output::Finished { .. } => *is_finished = true,
+            }
+        }
+    }
+
+    /// Takes in what the newest heads found so far lead to; returns whether the machine was told
+    /// anything: holders that manifests name, or heads that lead to nothing now.
+    async fn follow_found(&mut self) -> bool {
+        let mut has_told = false;
+        for (device, FoundHead { head, .. }) in self.machine.found().heads {
+            if self.taken.get(&device) == Some(&head.hash) {
+                continue;
+            }
+            let Some(signed) = self.heads.get(&head.hash).cloned() else { continue };
+            match self.manifest_of(&signed).await {
+                Ok(manifest) => {
+                    self.taken.insert(device, head.hash);
+                    has_told |= self.meet(manifest).await;
+                }
+                Err(error) => {
+                    warn!("head {} of device {}: {error}", head.seq, device.short());
+                    self.tell(Input::HeadUnreadable { hash: head.hash });
+                    has_told = true;
+                }
+            }
+        }
+        has_told
+    }
+
+    /// The manifest that a head leads to. A device that just became a member follows heads by itself
+    /// as well (`sync`): two that do so at once would take each other's packs away, and the one with
+    /// the older head could have the last word.
+    async fn manifest_of(&self, head: &SignedHead) -> Result<Manifest, EngineError> {
+        let _one_at_a_time = self.core.following.lock().await;
+        match self.core.state.commit_of(&head.body().device)? {
+            Some(known) if known.seq >= head.body().seq => Ok(Manifest::decode(&known.manifest)?),
+            _ => sync::take(&self.core, &self.member, head).await,
+        }
+    }
+
+    /// Goes on to the holders that a manifest names; returns whether there are any.
+    async fn meet(&mut self, manifest: Manifest) -> bool {
+        let own = self.core.keys.id();
+        let peers: Vec<_> = manifest.peers.into_iter().filter(|it| it.device != own).collect();
+        let named: Vec<DeviceId> = peers.iter().map(|peer| peer.device).collect();
+        if let Err(error) = join::keep_peers(&self.core, peers).await {
+            warn!("holders could not be remembered: {error}");
+        }
+        for holder in &named {
+            self.tell(Input::HolderKnown { holder: *holder });
+        }
+        !named.is_empty()
+    }
+
+    fn report(&self, events: &EventSink) -> Witnesses {
+        let found = self.machine.found();
+        for finding in &found.findings {
+            match finding {
+                Finding::Unreadable { device, seq } => events.notice(
+                    Level::Warning,
+                    format!(
+                        "what device {} saved last (its state {seq}) cannot be read from the \
+                         holders that answered: what it saved before that is shown. It is looked \
+                         for again whenever another holder is met",
+                        device.short()
+                    ),
+                ),
+                other => events.notice(Level::Detail, format!("{other:?}")),
+            }
+        }
+        let count = |set: usize| u32::try_from(set).unwrap_or(u32::MAX);
+        let answered = count(found.answered.len());
+        Witnesses { answered, known: answered + count(found.silent.len()) }
+    }
+}
+
+/// One holder: log first, then heads, verified against it.
+async fn ask(
+    core: &Arc<Core>,
+    member: &Member,
+    access: &Access,
+    holder: DeviceId,
+) -> Result<Vec<SignedHead>, EngineError> {
+    access.net.set_addresses(holder, core.net.addresses(&holder));
+    access.introduce(holder, &core.log_of(&member.vault)?).await?;
+    let standing = contact::hello(core, holder).await?;
+    contact::pull_log(core, holder, member.vault).await?;
+    contact::push_log(core, holder, member.vault).await?;
+    let heads = contact::pull_heads(core, holder, member.vault).await?;
+    contact::note_met(core, holder, standing.as_ref())?;
+    Ok(heads)
+}
