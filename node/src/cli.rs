@@ -15,6 +15,7 @@ mod pair;
 mod progress;
 mod render;
 mod restore;
+mod revoke;
 mod session;
 mod settings;
 mod signals;

@@ -13,6 +13,7 @@ mod event;
 mod failure;
 mod outcome;
 mod peer;
+mod removal;
 mod row;
 mod size;
 mod text;
@@ -28,6 +29,7 @@ pub use self::{
     failure::{ExitKind, Failure},
     outcome::*,
     peer::{Peer, PeerState, PeersOutcome},
+    removal::{Removal, RemovalReason, RevokeOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},
@@ -156,6 +158,17 @@ pub enum Command {
     },
     /// Lists the devices of this vault.
     Devices,
+    /// Removes a device from the vault.
+    Revoke {
+        /// Its name, or the beginning of its id.
+        device: String,
+        /// Why.
+        reason: RemovalReason,
+        /// Devices that it removed come back.
+        undo: bool,
+        /// The recovery phrase, whose word comes before that of every device.
+        phrase: Option<Secret>,
+    },
     /// Lists the nodes that this one knows.
     Peers,
     /// Says what is to be expected of a holder, or (with `None`) shows what was learnt of it.

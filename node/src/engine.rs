@@ -12,10 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
-    keys::{
-        device::DeviceKeys,
-        epoch::{ContentKey, EpochKey},
-    },
+    keys::{device::DeviceKeys, epoch::ContentKey},
     log::DeviceLog,
 };
 use tokio_util::sync::CancellationToken;
@@ -43,6 +40,7 @@ mod fetcher;
 mod forget;
 mod inside;
 mod join;
+mod keyring;
 mod launch;
 mod look;
 mod names;
@@ -50,6 +48,8 @@ mod node;
 mod recover;
 mod report;
 mod restore;
+mod revoke;
+mod roster;
 mod scrubber;
 mod serve;
 mod settings;
@@ -64,6 +64,7 @@ pub use launch::Launcher;
 pub use node::Node;
 
 use clock::Clock;
+use keyring::Keyring;
 use source::{ChunkSource, chunk_here};
 
 /// Blames remembered for `status`; older ones go.
@@ -113,8 +114,7 @@ pub(crate) struct Core {
 pub(crate) struct Member {
     pub(crate) vault: VaultId,
     pub(crate) keys: DeviceKeys,
-    /// All epochs, ascending; the last one seals.
-    pub(crate) epochs: Vec<EpochKey>,
+    keyring: RwLock<Arc<Keyring>>,
     pub(crate) content: ContentKey,
     pub(crate) fetcher: fetcher::Fetcher,
     /// Set once the placing task runs.
@@ -191,9 +191,13 @@ impl Core {
 }
 
 impl Member {
-    /// The epoch key with which new packs are sealed.
-    pub(crate) fn sealing_epoch(&self) -> &EpochKey {
-        self.epochs.last().expect("a member has at least the first epoch's key")
+    /// The epoch keys as the log has them now.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().expect("no code panics while holding this lock"))
+    }
+
+    fn set_keyring(&self, keyring: Keyring) {
+        *self.keyring.write().expect("no code panics while holding this lock") = Arc::new(keyring);
     }
 
     /// Tells placing what may be of use and is no loss when nobody hears it.
@@ -206,12 +210,6 @@ impl Member {
     /// The task that places packs.
     pub(crate) fn custody(&self) -> Result<&custody::Custody, EngineError> {
         self.custody.get().ok_or(EngineError::Stopped)
-    }
-
-    /// The key of one epoch.
-    pub(crate) fn epoch(&self, number: u32) -> Result<&EpochKey, EngineError> {
-        let found = self.epochs.iter().find(|epoch| epoch.number() == number);
-        found.ok_or(EngineError::UnknownEpoch(number))
     }
 }
 

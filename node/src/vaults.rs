@@ -248,8 +248,11 @@ impl Vaults {
         }
         if let Cow::Owned(log) = log {
             folder.keep_entries(new.into_iter())?;
+            let heads = self.read().get(&vault).map(|known| known.heads.clone());
+            let heads = heads_after(&log, heads.unwrap_or_default(), &folder)?;
             if let Some(known) = self.write().get_mut(&vault) {
                 known.log = Arc::new(log);
+                known.heads = heads;
             }
             taken.grown = true;
         }
@@ -326,7 +329,8 @@ fn lock(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
 /// Whether two logs name one device, or a device of one is the phrase's key of the other.
 fn share(one: &DeviceLog, other: &DeviceLog) -> bool {
     let keys = |log: &DeviceLog| -> BTreeSet<DeviceId> {
-        log.devices().map(|device| device.public.id).chain([log.recovery().access_id()]).collect()
+        let devices = log.all_devices().map(|device| device.public.id);
+        devices.chain([log.recovery().access_id()]).collect()
     };
     !keys(one).is_disjoint(&keys(other))
 }
@@ -353,6 +357,23 @@ impl Vaults {
         heads.sort_by_key(|head| Reverse(head.body().seq));
         Ok(heads)
     }
+}
+
+/// The heads that count by a log that has grown: of a removed device the one that its removal names,
+/// even if it was superseded here (HEAD-13).
+fn heads_after(
+    log: &DeviceLog,
+    mut heads: HeadBook,
+    folder: &Folder,
+) -> Result<HeadBook, VaultError> {
+    for (device, last) in heads.drop_void(log) {
+        let past = folder.past(&device)?.into_iter().map(|(_, _, head)| head);
+        if let Some(head) = past.into_iter().find(|head| Some(head.hash()) == last) {
+            heads.offer(log, head);
+        }
+        folder.keep_heads(&device, heads.heads_of(&device))?;
+    }
+    Ok(heads)
 }
 
 /// Puts entries into an order in which each finds its parents.

@@ -115,6 +115,12 @@ pub enum HeadError {
         /// The device named.
         device: DeviceId,
     },
+    /// The device was removed, and this is not the head up to which it counts.
+    #[error("device {device} was removed, and this head of it does not count")]
+    Removed {
+        /// The device.
+        device: DeviceId,
+    },
     /// The device knew a log entry that is not known here: merge the log first, then try again.
     #[error("the head knows {entry} of the device log, which is not known here")]
     LogBehind {
@@ -276,10 +282,19 @@ impl SignedHead {
         if let Some(entry) = body.log.iter().find(|entry| !log.contains(entry)) {
             return Err(HeadError::LogBehind { entry: *entry });
         }
-        // What it has seen are heads of the vault's devices, or it would bear witness for nobody.
+        // What it has seen are heads of the vault's devices, or it would bear witness for nobody. Those that
+        // were removed since are among them.
         let named = body.seen.iter().map(|seen| seen.device).chain([body.device]);
-        if let Some(device) = named.into_iter().find(|device| !log.is_device(device)) {
+        if let Some(device) = named.into_iter().find(|device| !log.knows(device)) {
             return Err(HeadError::Stranger { device });
+        }
+        // HEAD-13: of a removed device only the head counts that its removal names.
+        let is_last = || {
+            let last = log.removal_of(&body.device).and_then(|removed| removed.last);
+            last.is_some_and(|last| last.head == self.hash)
+        };
+        if !log.is_device(&body.device) && !is_last() {
+            return Err(HeadError::Removed { device: body.device });
         }
         let valid = verify(sign::HEAD, &body.device, &cbor::encode(body), &self.signature);
         if valid { Ok(()) } else { Err(HeadError::Signature) }

@@ -10,7 +10,8 @@
 //! **Invariant:** whether an entry is valid depends on the entry and its ancestors alone, never
 //! on what arrived before it (a full log excepted, which is a bound against abuse).
 //! **Invariant:** every entry here is verified; there is no other way in than [`DeviceLog::merge`].
-//! Not here: removal, renaming, key rotation. Their act numbers are reserved, and a log that holds
+//! Who lives and who was removed follows from the whole set of entries: see `view`.
+//! Not here: renaming, policy, guardians. Their act numbers are reserved, and a log that holds
 //! one is refused with [`LogError::Newer`]. Source: specs/device_log.md.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,9 +24,11 @@ use crate::{
     keys::{
         DevicePublic, Principal, RecoveryPublic,
         epoch::{EpochKey, FIRST_EPOCH},
-        wrap::{Wrap, WrapError, WrapTerms, unwrap},
+        wrap::{Wrap, WrapError, WrapTerms},
     },
-    limits::{DEVICES_MAX, LOG_DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
+    limits::{
+        DEVICES_MAX, EPOCHS_MAX, LOG_DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED,
+    },
     time::Timestamp,
 };
 
@@ -33,13 +36,22 @@ pub mod add;
 pub mod entry;
 pub mod found;
 pub mod label;
+mod past;
+pub mod remove;
+pub mod rotation;
+pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};
 pub use entry::LogEntry;
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
+pub use remove::{LastHead, Leaver, Reason};
+pub use rotation::EpochId;
+pub use view::Removed;
 
 use entry::{Act, Addition, Author, Genesis};
+use past::{Entries, Past};
+use view::View;
 
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -85,11 +97,17 @@ pub enum LogError {
         /// The device.
         device: DeviceId,
     },
+    /// Removes the only device that is left.
+    #[error("the only device of a vault cannot be removed")]
+    LastDevice,
     /// More devices than a vault may have.
     #[error("a vault has at most {DEVICES_MAX} devices")]
     TooManyDevices,
-    /// More entries, or devices in all branches, than a log may have.
-    #[error("a device log has at most {LOG_ENTRIES_MAX} entries and {LOG_DEVICES_MAX} devices")]
+    /// More entries, epochs, or devices in all branches, than a log may have.
+    #[error(
+        "a device log has at most {LOG_ENTRIES_MAX} entries, {LOG_DEVICES_MAX} devices and \
+         {EPOCHS_MAX} epochs"
+    )]
     Full,
 }
 
@@ -134,8 +152,12 @@ pub struct DeviceLog {
     /// Every device, with the entries that took it in: more than one when two devices did so
     /// apart. The first in order of hashes speaks for it.
     devices: BTreeMap<DeviceId, Membership>,
-    /// Commitment of every epoch's key.
-    epochs: BTreeMap<u32, [u8; 32]>,
+    /// Every epoch, and the entries that began it: a thief may name the key of another.
+    epochs: BTreeMap<EpochId, BTreeSet<EntryHash>>,
+    /// All removals, whether they count or not.
+    removals: BTreeSet<EntryHash>,
+    /// Who lives, as all entries together have it.
+    view: View,
     /// How much of this the phrase wrote.
     phrase: Share,
 }
@@ -157,6 +179,9 @@ struct Membership {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
     entry: LogEntry,
+    /// Its place in the order of arrival.
+    place: usize,
+    past: Past,
     /// Numbers of the devices that this entry and its ancestors took in, ascending.
     roster: Vec<u16>,
 }
@@ -164,7 +189,7 @@ struct Node {
 /// An entry that may come in.
 enum Admission {
     Known(EntryHash),
-    New { entry: Box<LogEntry>, device: DeviceId, roster: BTreeSet<u16> },
+    New { entry: Box<LogEntry>, past: Past },
 }
 
 impl DeviceLog {
@@ -181,6 +206,12 @@ impl DeviceLog {
         entry.verify(recovery)?;
         let hash = entry.hash();
         let membership = Membership { number: 0, entries: BTreeSet::from([hash]) };
+        let epoch = EpochId { number: FIRST_EPOCH, commitment: *commitment };
+        let view = View {
+            living: BTreeSet::from([device.id]),
+            epochs: BTreeSet::from([epoch]),
+            ..View::default()
+        };
         Ok(Self {
             vault: VaultId::from_bytes(*hash.as_bytes()),
             salt: *salt,
@@ -188,8 +219,13 @@ impl DeviceLog {
             order: vec![hash],
             heads: BTreeSet::from([hash]),
             devices: BTreeMap::from([(device.id, membership)]),
-            epochs: BTreeMap::from([(FIRST_EPOCH, *commitment)]),
-            entries: BTreeMap::from([(hash, Node { roster: vec![0], entry })]),
+            epochs: BTreeMap::from([(epoch, BTreeSet::from([hash]))]),
+            removals: BTreeSet::new(),
+            view,
+            entries: BTreeMap::from([(
+                hash,
+                Node { place: 0, past: Past::default(), roster: vec![0], entry },
+            )]),
             phrase: Share::default(),
         })
     }
@@ -214,23 +250,35 @@ impl DeviceLog {
     /// # Errors
     /// [`LogError`]; the log is then unchanged.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<Merged, LogError> {
-        let (entry, device, mut roster) = match self.admit(bytes)? {
+        let (entry, past) = match self.admit(bytes)? {
             Admission::Known(hash) => return Ok(Merged::Known(hash)),
-            Admission::New { entry, device, roster } => (entry, device, roster),
+            Admission::New { entry, past } => (entry, past),
         };
         let hash = entry.hash();
-        if matches!(entry.body().author, Author::Recovery) {
-            self.phrase.entries += 1;
-            self.phrase.devices += usize::from(!self.is_device(&device));
+        let is_of_phrase = matches!(entry.body().author, Author::Recovery);
+        self.phrase.entries += usize::from(is_of_phrase);
+        let mut roster = past.roster.clone();
+        match &entry.body().act {
+            Act::Add(addition) => {
+                let device = addition.device.id;
+                self.phrase.devices += usize::from(is_of_phrase && !self.knows(&device));
+                roster.insert(self.enlist(device, hash));
+            }
+            Act::Epoch(rotation) => self.begin_epoch(rotation.id(), hash),
+            Act::Remove(removal) => {
+                self.begin_epoch(removal.rotation.id(), hash);
+                self.removals.insert(hash);
+            }
+            Act::Genesis(_) => {}
         }
-        let number = self.enlist(device, hash);
-        roster.insert(number);
         for parent in &entry.body().parents {
             self.heads.remove(parent);
         }
         self.heads.insert(hash);
+        let (place, roster) = (self.order.len(), roster.into_iter().collect());
         self.order.push(hash);
-        self.entries.insert(hash, Node { entry: *entry, roster: roster.into_iter().collect() });
+        self.entries.insert(hash, Node { entry: *entry, place, past, roster });
+        self.view = View::of(self, &Entries::first(self.order.len()));
         Ok(Merged::Added(hash))
     }
 
@@ -258,29 +306,37 @@ impl DeviceLog {
             return Ok(Admission::Known(hash));
         }
         let body = entry.body();
-        let addition = match &body.act {
-            Act::Genesis(_) => return Err(LogError::ForeignVault),
-            Act::Add(addition) => addition,
-        };
-        if body.vault != Some(self.vault) {
+        if matches!(body.act, Act::Genesis(_)) || body.vault != Some(self.vault) {
             return Err(LogError::ForeignVault);
         }
-        let roster = self.roster_of(&body.parents)?;
-        self.check_addition(&body.author, addition, &roster)?;
+        let past = self.past_of(&body.parents)?;
+        let mut newcomer = None;
+        match &body.act {
+            Act::Add(addition) => {
+                self.check_addition(&body.author, addition, &past)?;
+                newcomer = Some(addition.device.id);
+            }
+            Act::Epoch(rotation) => self.check_rotation(&body.author, rotation, &past, None)?,
+            Act::Remove(removal) => {
+                let but = Some(&removal.device);
+                self.check_rotation(&body.author, &removal.rotation, &past, but)?;
+            }
+            Act::Genesis(_) => {}
+        }
         entry.verify(&self.recovery)?;
-        let device = addition.device.id;
-        if !self.has_room(&body.author, &device) {
+        if !self.has_room(&body.author, newcomer.as_ref()) {
             return Err(LogError::Full);
         }
-        Ok(Admission::New { entry: Box::new(entry), device, roster })
+        Ok(Admission::New { entry: Box::new(entry), past })
     }
 
     /// Whether one more entry by `author` fits. The last places are the phrase's. What fits
     /// together fits in any order: a log is read back in another one.
-    fn has_room(&self, author: &Author, device: &DeviceId) -> bool {
+    fn has_room(&self, author: &Author, newcomer: Option<&DeviceId>) -> bool {
         let (entries, devices) = (self.order.len(), self.devices.len());
         let fits = |entries: usize, devices: usize, kept_free: usize| {
-            let has_place = self.is_device(device) || devices + kept_free < LOG_DEVICES_MAX;
+            let is_known = newcomer.is_none_or(|device| self.knows(device));
+            let has_place = is_known || devices + kept_free < LOG_DEVICES_MAX;
             has_place && entries + kept_free < LOG_ENTRIES_MAX
         };
         let by_devices = match author {
@@ -292,14 +348,17 @@ impl DeviceLog {
         by_devices && fits(entries, devices, 0)
     }
 
-    fn roster_of(&self, parents: &[EntryHash]) -> Result<BTreeSet<u16>, LogError> {
-        let mut roster = BTreeSet::new();
+    fn past_of(&self, parents: &[EntryHash]) -> Result<Past, LogError> {
+        let mut past = Past::default();
         for parent in parents {
             let node =
                 self.entries.get(parent).ok_or(LogError::UnknownParent { parent: *parent })?;
-            roster.extend(&node.roster);
+            past.entries.join(&node.past.entries);
+            past.entries.insert(node.place);
+            past.roster.extend(&node.roster);
+            past.depth = past.depth.max(node.past.depth.saturating_add(1));
         }
-        Ok(roster)
+        Ok(past)
     }
 
     /// Everything about an addition that depends on its ancestors.
@@ -307,16 +366,24 @@ impl DeviceLog {
         &self,
         author: &Author,
         addition: &Addition,
-        roster: &BTreeSet<u16>,
+        past: &Past,
     ) -> Result<(), LogError> {
+        let roster = &past.roster;
         let knows = |device: &DeviceId| {
             self.devices.get(device).is_some_and(|member| roster.contains(&member.number))
         };
         let device = addition.device.id;
-        if let Author::Device(author) = author
-            && !knows(author)
-        {
-            return Err(LogError::Stranger);
+        if let Author::Device(author) = author {
+            let removals = self.removals.iter().filter_map(|hash| self.entries.get(hash));
+            let mut removals = removals.filter(|node| past.entries.contains(node.place));
+            // Where nobody was removed, whoever was taken in lives.
+            let lives = match removals.next() {
+                None => knows(author),
+                Some(_) => View::of(self, &past.entries).living.contains(author),
+            };
+            if !lives {
+                return Err(LogError::Stranger);
+            }
         }
         if knows(&device) {
             return Err(LogError::Duplicate { device });
@@ -327,8 +394,31 @@ impl DeviceLog {
         if roster.len() >= DEVICES_MAX {
             return Err(LogError::TooManyDevices);
         }
-        let epochs = addition.wraps.iter().map(|wrap| &wrap.epoch);
-        if epochs.eq(self.epochs.keys()) { Ok(()) } else { Err(LogError::Shape) }
+        let epochs = addition.wraps.iter().map(|wrap| wrap.epoch);
+        let known = self.epoch_ids_within(&past.entries).map(|id| id.number);
+        if epochs.eq(known) { Ok(()) } else { Err(LogError::Shape) }
+    }
+
+    /// The epochs that these entries began, ascending.
+    fn epoch_ids_within(&self, entries: &Entries) -> impl Iterator<Item = EpochId> {
+        let is_within = move |entry: &EntryHash| {
+            self.entries.get(entry).is_some_and(|node| entries.contains(node.place))
+        };
+        let epochs = self.epochs.iter();
+        epochs.filter(move |(_, began)| began.iter().any(is_within)).map(|(id, _)| *id)
+    }
+
+    /// The same, as the terms under which their keys are wrapped.
+    fn epochs_within(&self, entries: &Entries) -> impl Iterator<Item = WrapTerms> {
+        self.epoch_ids_within(entries).map(|id| self.terms(&id))
+    }
+
+    const fn terms(&self, id: &EpochId) -> WrapTerms {
+        WrapTerms { epoch: id.number, commitment: id.commitment, salt: self.salt }
+    }
+
+    fn begin_epoch(&mut self, id: EpochId, entry: EntryHash) {
+        self.epochs.entry(id).or_default().insert(entry);
     }
 
     fn enlist(&mut self, device: DeviceId, entry: EntryHash) -> u16 {
@@ -393,12 +483,27 @@ impl DeviceLog {
         missing.filter_map(|hash| self.entry(hash)).map(LogEntry::bytes).collect()
     }
 
-    /// The devices of the vault, ascending by id.
+    /// The devices that belong to the vault now, ascending by id.
     pub fn devices(&self) -> impl Iterator<Item = LogDevice<'_>> {
+        self.view.living.iter().filter_map(|device| self.device(device))
+    }
+
+    /// All that were ever taken in, those that were removed or never counted included, ascending by id.
+    pub fn all_devices(&self) -> impl Iterator<Item = LogDevice<'_>> {
         self.devices.values().filter_map(|member| self.log_device(member))
     }
 
-    /// One device.
+    /// Those that were removed, ascending by id.
+    pub fn removed(&self) -> impl Iterator<Item = (DeviceId, &Removed)> {
+        self.view.removed.iter().map(|(device, removed)| (*device, removed))
+    }
+
+    /// How a device was removed, if it was.
+    pub fn removal_of(&self, device: &DeviceId) -> Option<&Removed> {
+        self.view.removed.get(device)
+    }
+
+    /// One device, whether it still belongs to the vault or not.
     pub fn device(&self, device: &DeviceId) -> Option<LogDevice<'_>> {
         self.log_device(self.devices.get(device)?)
     }
@@ -409,12 +514,18 @@ impl DeviceLog {
         let (public, label) = match &body.act {
             Act::Genesis(genesis) => (genesis.device, &genesis.label),
             Act::Add(addition) => (addition.device, &addition.label),
+            Act::Epoch(_) | Act::Remove(_) => return None,
         };
         Some(LogDevice { public, label, entry: *hash, added: body.time })
     }
 
-    /// Whether `device` belongs to the vault.
+    /// Whether `device` belongs to the vault now.
     pub fn is_device(&self, device: &DeviceId) -> bool {
+        self.view.living.contains(device)
+    }
+
+    /// Whether `device` was ever taken in.
+    pub fn knows(&self, device: &DeviceId) -> bool {
         self.devices.contains_key(device)
     }
 
@@ -423,49 +534,39 @@ impl DeviceLog {
         self.device(device)?.label.open(device, epochs)
     }
 
-    /// The terms under which the key of each epoch is wrapped, ascending by epoch.
-    pub fn epochs(&self) -> impl Iterator<Item = WrapTerms> {
-        let salt = self.salt;
-        self.epochs.iter().map(move |(epoch, commitment)| {
-            let (epoch, commitment) = (*epoch, *commitment);
-            WrapTerms { epoch, commitment, salt }
-        })
-    }
-
-    /// The keys of all epochs, ascending, as opened by a device or by the phrase.
+    /// The keys of all epochs that can be opened, ascending, as a device or the phrase does.
     ///
     /// # Errors
-    /// [`WrapError::NotForUs`] when this principal has no wrap of some epoch; another
-    /// [`WrapError`] when it has, and none opens.
+    /// [`WrapError::NotForUs`] when this principal has no wrap of the first epoch and nothing that
+    /// leads to it; another [`WrapError`] when it has, and none opens.
     pub fn epoch_keys<'p>(
         &self,
         principal: impl Into<Principal<'p>>,
     ) -> Result<Vec<EpochKey>, WrapError> {
         let principal = principal.into();
-        let own = principal.hpke_public();
-        let open = |terms: WrapTerms| {
-            let mut failure = WrapError::NotForUs;
-            for wrap in self.wraps(terms.epoch).filter(|wrap| wrap.to == own) {
-                match unwrap(wrap, &terms, principal.hpke_secret()) {
-                    Ok(key) => return Ok(key),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
-        };
-        self.epochs().map(open).collect()
+        self.keys_of(principal.hpke_public(), principal.hpke_secret())
     }
 
-    fn wraps(&self, epoch: u32) -> impl Iterator<Item = &Wrap> {
-        self.entries.values().flat_map(move |node| {
-            let (founding, added) = match &node.entry.body().act {
-                Act::Genesis(genesis) => (genesis.wraps.as_slice(), [].as_slice()),
-                Act::Add(addition) => ([].as_slice(), addition.wraps.as_slice()),
-            };
-            let founding = founding.iter().filter(move |_| epoch == FIRST_EPOCH);
-            let added = added.iter().filter(move |wrap| wrap.epoch == epoch);
-            founding.chain(added.map(|wrap| &wrap.wrap))
-        })
+    /// Every wrap of the key of an epoch: by the entry that began it, and to those taken in later.
+    fn wraps(&self, epoch: &EpochId) -> Vec<&Wrap> {
+        let began = self.epochs.get(epoch);
+        let mut wraps: Vec<&Wrap> = Vec::new();
+        for entry in began.into_iter().flatten().filter_map(|hash| self.entry(hash)) {
+            match &entry.body().act {
+                Act::Genesis(genesis) => wraps.extend(&genesis.wraps),
+                Act::Epoch(rotation) => wraps.extend(&rotation.wraps),
+                Act::Remove(removal) => wraps.extend(&removal.rotation.wraps),
+                Act::Add(_) => {}
+            }
+        }
+        for node in self.entries.values() {
+            if let Act::Add(addition) = &node.entry.body().act {
+                let epochs = self.epoch_ids_within(&node.past.entries).zip(&addition.wraps);
+                let of_this = epochs.filter(|(id, _)| id == epoch);
+                wraps.extend(of_this.map(|(_, wrap)| &wrap.wrap));
+            }
+        }
+        wraps
     }
 }
 

@@ -33,6 +33,7 @@ mod own_disk;
 mod proofs;
 mod reader;
 mod real_trees;
+mod revoke;
 mod round_trip;
 mod second_snapshot;
 mod tidy;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{folders, init, look, node, pair, restore, settings, up};
+use super::{folders, init, look, node, pair, restore, revoke, settings, up};
 use crate::command::{Command, Failure, SnapshotName};
 
 /// Keeps your data on the devices that you and your family already own.
@@ -97,6 +97,8 @@ pub(super) enum Verb {
     Recover(restore::RecoverArguments),
     /// Show the devices of this vault
     Devices(pair::DevicesArguments),
+    /// Remove a lost or stolen device from this vault
+    Revoke(revoke::RevokeArguments),
     /// Show the nodes that this one knows, and what they hold
     Peers(pair::PeersArguments),
     /// Say what to expect of a holder: that it is lost, or away for a while
@@ -158,6 +160,7 @@ impl Verb {
             Self::Connect(arguments) => arguments.command(),
             Self::Recover(arguments) => arguments.command()?,
             Self::Devices(_) => Command::Devices,
+            Self::Revoke(arguments) => arguments.command()?,
             Self::Peers(_) => Command::Peers,
             Self::Expect(arguments) => arguments.command(),
             Self::Status(_) => Command::Status,

@@ -76,6 +76,7 @@ impl Output {
                 | Command::Join { .. }
                 | Command::Connect { .. }
                 | Command::Recover { .. }
+                | Command::Revoke { .. }
                 | Command::Forget { dry_run: false, .. }
                 | Command::ConfigSet { .. }
                 | Command::Shutdown

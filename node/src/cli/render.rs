@@ -2,6 +2,7 @@
 
 mod lists;
 mod node;
+mod revoke;
 mod work;
 
 use std::fmt::Write;
@@ -41,6 +42,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Recover(done) => work::recover(&mut text, done),
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),
+        Outcome::Revoke(done) => revoke::revoke(&mut text, done),
         Outcome::Expect(done) => lists::expect(&mut text, done),
         Outcome::Status(done) => node::status(&mut text, done),
         Outcome::Verify(done) => work::verify(&mut text, done),

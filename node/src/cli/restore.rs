@@ -83,24 +83,26 @@ impl RestoreArguments {
 
 impl RecoverArguments {
     pub(super) fn command(self) -> Result<Command, Failure> {
-        let text = match self.phrase_file.as_deref() {
-            Some(path) if path == Path::new("-") => read_phrase(io::stdin(), "stdin")?,
-            Some(path) => {
-                let file = fs::File::open(path).map_err(|error| {
-                    Failure::failed(format!("cannot open {}: {error}", path.display()))
-                        .hint("name the file that `larder init --phrase-out` wrote")
-                })?;
-                read_phrase(file, &path.display().to_string())?
-            }
-            None => ask_phrase()?,
+        let phrase = match self.phrase_file.as_deref() {
+            Some(path) => phrase_from(path)?,
+            None => tidy_phrase(&ask_phrase()?),
         };
-        Ok(Command::Recover {
-            phrase: tidy_phrase(&text),
-            connect: self.connect,
-            name: self.name,
-            site: self.site,
-        })
+        Ok(Command::Recover { phrase, connect: self.connect, name: self.name, site: self.site })
     }
+}
+
+/// The phrase in a file; `-` is stdin.
+pub(super) fn phrase_from(path: &Path) -> Result<Secret, Failure> {
+    let text = if path == Path::new("-") {
+        read_phrase(io::stdin(), "stdin")?
+    } else {
+        let file = fs::File::open(path).map_err(|error| {
+            Failure::failed(format!("cannot open {}: {error}", path.display()))
+                .hint("name the file that `larder init --phrase-out` wrote")
+        })?;
+        read_phrase(file, &path.display().to_string())?
+    };
+    Ok(tidy_phrase(&text))
 }
 
 fn read_phrase(from: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {

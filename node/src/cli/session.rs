@@ -216,6 +216,7 @@ const fn purpose(command: &Command) -> &'static str {
         Command::Backup { .. } => "backup",
         Command::Restore { .. } => "restore",
         Command::Recover { .. } => "recover",
+        Command::Revoke { .. } => "revoke",
         Command::Join { .. } => "join",
         Command::Verify { .. } | Command::Drill => "verify",
         Command::Forget { .. } => "forget",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, LastDrill, PathField,
-    PeersOutcome, Time, Wait,
+    PeersOutcome, Removal, RevokeOutcome, Time, Wait,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -49,6 +49,8 @@ pub enum Outcome {
     Recover(RecoverOutcome),
     /// Of `devices`.
     Devices(DevicesOutcome),
+    /// Of `revoke`.
+    Revoke(RevokeOutcome),
     /// Of `peers`.
     Peers(PeersOutcome),
     /// Of `expect`.
@@ -464,6 +466,9 @@ pub struct Device {
     pub last_seen: Option<Time>,
     /// When its newest snapshot was made.
     pub last_snapshot: Option<Time>,
+    /// How it was removed; `null` while it belongs to the vault.
+    #[serde(default)]
+    pub removed: Option<Removal>,
 }
 
 /// See [`Outcome::Status`].

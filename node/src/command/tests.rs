@@ -239,7 +239,8 @@ fn attendance() -> Attendance {
     }
 }
 
-fn about_nodes() -> Vec<Outcome> {
+/// One that belongs to the vault, and one that was removed.
+fn devices() -> Vec<Device> {
     let device = Device {
         device: id("d"),
         name: "laptop".to_owned(),
@@ -247,7 +248,24 @@ fn about_nodes() -> Vec<Outcome> {
         added: Some(time(1_600_000_000)),
         last_seen: None,
         last_snapshot: Some(time(1_700_000_000)),
+        removed: None,
     };
+    let removal = Removal {
+        reason: RemovalReason::Stolen,
+        at: Some(time(1_740_000_000)),
+        by: Some("laptop".to_owned()),
+    };
+    let phone = Device {
+        device: id("f"),
+        name: "phone".to_owned(),
+        this: false,
+        removed: Some(removal),
+        ..device.clone()
+    };
+    vec![device, phone]
+}
+
+fn about_nodes() -> Vec<Outcome> {
     vec![
         Outcome::Offer(OfferOutcome {
             offered_bytes: 500_000_000_000,
@@ -265,7 +283,15 @@ fn about_nodes() -> Vec<Outcome> {
             reached: true,
             rtt_ms: Some(3),
         }),
-        Outcome::Devices(DevicesOutcome { devices: vec![device] }),
+        Outcome::Devices(DevicesOutcome { devices: devices() }),
+        Outcome::Revoke(RevokeOutcome {
+            device: id("f"),
+            name: "phone".to_owned(),
+            reason: RemovalReason::Stolen,
+            last_saved: Some(time(1_750_000_000)),
+            told: vec!["nas".to_owned()],
+            not_told: vec!["friend".to_owned()],
+        }),
         Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
         Outcome::Expect(ExpectOutcome {
             device: id("e"),
@@ -389,6 +415,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",
         Outcome::Expect(_) => "expect",
+        Outcome::Revoke(_) => "revoke",
         Outcome::Status(_) => "status",
         Outcome::Verify(_) => "verify",
         Outcome::Drill(_) => "drill",

@@ -163,10 +163,7 @@ impl Run<'_> {
                 keeper.ledger.close();
                 kept
             });
-            let packer = |class| {
-                let epoch = self.member.sealing_epoch();
-                Packer::new(class, self.member.vault, epoch, self.ledger, finished.clone())
-            };
+            let packer = |class| Packer::new(class, self.member, self.ledger, finished.clone());
             let store = ChunkStore {
                 content: &self.member.content,
                 ledger: self.ledger,

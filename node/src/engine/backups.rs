@@ -47,6 +47,7 @@ pub(crate) async fn run(
     let folders = folders(core, &wish)?;
     let relying = core.relying.read().await;
     super::sync::refresh(core, &member).await;
+    super::roster::ensure_epoch(core, &member).await?;
     let mut snapshots = Vec::with_capacity(folders.len());
     let (mut problems_total, mut first) = (0, None);
     for folder in folders {

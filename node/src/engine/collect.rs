@@ -27,7 +27,7 @@ use larder_protocol::{
 };
 use tracing::{debug, info, warn};
 
-use super::{ChunkSource, Core, EngineError, Member, clock::wall, commit, look, on_disk};
+use super::{ChunkSource, Core, EngineError, Member, clock::wall, commit, look, on_disk, roster};
 use crate::{
     depot::{ClaimNote, Origin},
     state::{
@@ -257,6 +257,7 @@ fn make_up(core: &Arc<Core>, member: &Member, source: &ChunkSource) -> Result<()
 /// Takes packs that no device needs out of the index, and has them placed no more. Nobody must rely on
 /// packs meanwhile; every head of other devices that is known here has been taken in.
 pub(crate) async fn sweep(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
+    roster::ensure_epoch(core, member).await?;
     let source = ChunkSource::new(core, member);
     let (working, of) = (Arc::clone(core), Arc::clone(member));
     let gone = on_disk(move || {

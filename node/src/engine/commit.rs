@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use larder_protocol::{
     head::{Claims, HEAD_VERSION, HeadBody, SignedHead},
-    ids::{ChunkId, ShardRoot},
+    ids::{ChunkId, DeviceId, ShardRoot},
     index::{ChunkKind, PackClass, PackRecord, Segment, ShardRef, encode_segments, merge},
     manifest::{Manifest, SnapshotSummary},
     pack::PackBuilder,
@@ -80,7 +80,7 @@ pub(crate) fn commit(
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
     check_relied_on(core, &change.relied_on)?;
-    let Unlisted { new, mut dropped } = unlisted(core, &change.relied_on)?;
+    let Unlisted { new, mut dropped } = unlisted(core, member, &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
     dropped.extend(&change.drop);
     let again = rewritten(core, member, &mut manifest, &change.drop)?;
@@ -359,7 +359,7 @@ fn check_relied_on(core: &Core, relied_on: &[PackNumber]) -> Result<(), EngineEr
 /// Has packs listed that a backup stored which never came to its commit: new backups rely on them, so
 /// they have to be claimed (DEL-15).
 pub(crate) fn list_left_over(core: &Arc<Core>, member: &Member) -> Result<(), EngineError> {
-    if unlisted(core, &[])?.new.is_empty() {
+    if unlisted(core, member, &[])?.new.is_empty() {
         return Ok(());
     }
     commit(core, member, member.custody()?, Change::default())?;
@@ -375,21 +375,38 @@ struct Unlisted {
     dropped: BTreeSet<ShardRoot>,
 }
 
-fn unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<Unlisted, EngineError> {
+fn unlisted(
+    core: &Core,
+    member: &Member,
+    relied_on: &[PackNumber],
+) -> Result<Unlisted, EngineError> {
+    // DEL-17: nobody else claims what a removed device has left.
+    let left = left_behind(core, member)?;
     let mut unlisted = Unlisted { new: Vec::new(), dropped: BTreeSet::new() };
     for facts in core.state.pack_facts()? {
-        let wanted = facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
+        let is_left = left.contains(&facts.shard.root);
+        let wanted =
+            is_left || facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
         if !wanted || facts.listed || facts.dropped_at > 0 {
             continue;
         }
         let Some(record) = core.state.pack(facts.number)? else { continue };
-        if record.chunks.iter().all(|chunk| is_of_commits(chunk.kind)) {
+        if is_left {
+            unlisted.new.push(record);
+        } else if record.chunks.iter().all(|chunk| is_of_commits(chunk.kind)) {
             unlisted.dropped.insert(facts.shard.root);
         } else {
             unlisted.new.push(record);
         }
     }
     Ok(unlisted)
+}
+
+/// Packs that the devices which were removed need, this one's removal aside.
+fn left_behind(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, EngineError> {
+    let log = core.log_of(&member.vault)?;
+    let removed: Vec<DeviceId> = log.removed().map(|(device, _)| device).collect();
+    if removed.is_empty() { Ok(BTreeSet::new()) } else { Ok(core.state.claimed_of(&removed)?) }
 }
 
 /// Whether a chunk serves the commit that it came with alone.
@@ -431,8 +448,8 @@ impl Store<'_> {
     pub(crate) fn begin(&self) -> Result<PackBuilder, EngineError> {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).map_err(|_| EngineError::Randomness)?;
-        let epoch = self.member.sealing_epoch();
-        Ok(PackBuilder::new(self.class, epoch, self.member.vault, salt))
+        let keyring = self.member.keyring();
+        Ok(PackBuilder::new(self.class, keyring.sealing()?, self.member.vault, salt))
     }
 
     pub(crate) fn keep(&self, pack: PackBuilder) -> Result<PackRecord, EngineError> {

@@ -14,7 +14,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member, clock::wall, on_disk};
+use super::{Core, EngineError, Member, clock::wall, on_disk, roster};
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
@@ -46,10 +46,11 @@ pub(crate) async fn hello(core: &Core, peer: DeviceId) -> Result<Option<Standing
 /// Takes log entries that the peer has and we lack. Entries that cannot be taken are passed over:
 /// somebody with a device's key could have put them there to keep everybody else apart.
 pub(crate) async fn pull_log(
-    core: &std::sync::Arc<Core>,
+    outer: &std::sync::Arc<Core>,
     peer: DeviceId,
     vault: VaultId,
 ) -> Result<(), EngineError> {
+    let core = outer;
     loop {
         let have = core.vaults.log_heads(&vault);
         let entries = match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
@@ -75,6 +76,7 @@ pub(crate) async fn pull_log(
         if !taken.grown {
             return Ok(());
         }
+        roster::log_grew(outer, vault).await;
     }
 }
 
@@ -219,6 +221,8 @@ fn take_heads(
             Offered::Invalid(HeadError::LogBehind { .. } | HeadError::Stranger { .. }) => {
                 met.early.push(bytes);
             }
+            // Whoever serves it has not heard yet that its device was removed.
+            Offered::Invalid(HeadError::Removed { .. }) => {}
             Offered::Invalid(error) => {
                 warn!("{} served a head that is not valid: {error}", peer.short());
                 core.blame(peer, "served a head that is not valid", None);

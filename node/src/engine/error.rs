@@ -61,6 +61,12 @@ pub enum EngineError {
     /// An epoch whose key this device was never given.
     #[error("the key of epoch {0} is not known")]
     UnknownEpoch(u32),
+    /// This device was thrown out of the vault.
+    #[error("this device was removed from the vault")]
+    Removed,
+    /// No epoch key is known to exactly those who belong to the vault.
+    #[error("a device was removed and there is no new key yet: back up again in a moment")]
+    EpochDue,
     /// More snapshots than one manifest can name.
     #[error("the manifest has grown too large; forget some snapshots")]
     CommitTooLarge,
@@ -108,6 +114,9 @@ pub enum RecordError {
     /// A directory node.
     #[error(transparent)]
     Node(#[from] larder_protocol::tree::node::NodeError),
+    /// An entry of the device log could not be made.
+    #[error(transparent)]
+    Draft(#[from] larder_protocol::log::DraftError),
     /// A pack could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -154,6 +163,7 @@ by_way_of!(
     larder_protocol::tree::node::NodeError,
     BuildError,
     WrapError,
+    larder_protocol::log::DraftError,
 );
 
 impl From<Cancelled> for EngineError {
@@ -173,6 +183,11 @@ impl From<EngineError> for Failure {
             EngineError::NoVault => (
                 ExitKind::Failed,
                 "make a vault with `larder init`, or join one with `larder join` or `larder recover`",
+            ),
+            EngineError::Removed => (
+                ExitKind::Failed,
+                "`larder restore` still reads what it can reach. To go on, make a fresh home a device of \
+                 the vault; if somebody else removed it, see `larder revoke --help`",
             ),
             EngineError::NoHolder(_) => (
                 ExitKind::Holders,

@@ -12,7 +12,7 @@ use larder_protocol::{
 
 use tracing::warn;
 
-use super::{ChunkSource, Core, EngineError, collect, commit, look::Shelf, names, on_disk};
+use super::{ChunkSource, Core, EngineError, collect, commit, look::Shelf, names, on_disk, roster};
 use crate::command::{Failure, ForgetOutcome, Keep, Outcome};
 
 /// Forgets what no rule keeps, or only tells what would be forgotten, and how much is not needed then.
@@ -22,6 +22,9 @@ pub(crate) async fn run(core: &Arc<Core>, keep: Keep, dry_run: bool) -> Result<O
             .hint("say what stays, such as --keep-daily 14 --keep-monthly 12"));
     }
     let member = core.member()?;
+    if !dry_run {
+        roster::ensure_epoch(core, &member).await?;
+    }
     let shelf = Shelf::of(core).await?;
     // DEL-7: what a backup or a restore relies on just now is looked at later.
     let nobody_relies = core.relying.try_write().ok();

@@ -24,7 +24,7 @@ use larder_protocol::{
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report};
+use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report, roster};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
@@ -329,8 +329,7 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
         }
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
-            let keeping = Arc::clone(core);
-            on_disk(move || keeping.vaults.merge_log(vault, &[entry])).await?;
+            roster::keep_entry(core, vault, entry).await?;
             keep_peers(core, vec![peer]).await?;
             contact::spread_log(core, vault);
             Ok(())
@@ -392,7 +391,9 @@ pub(crate) async fn keep_peers(
 ) -> Result<(), EngineError> {
     let own = core.keys.id();
     for PeerRecord { device, vault, name, addresses, site } in peers {
-        if device == own {
+        let log = core.log_of(&vault);
+        let is_removed = log.is_ok_and(|log| log.removal_of(&device).is_some());
+        if device == own || is_removed {
             continue;
         }
         let known = core.state.peer(&device)?;

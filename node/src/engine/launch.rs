@@ -7,11 +7,7 @@ use std::{
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
-    keys::{
-        device::DeviceKeys,
-        epoch::{ContentKey, EpochKey},
-        phrase::Phrase,
-    },
+    keys::{device::DeviceKeys, epoch::ContentKey, phrase::Phrase},
     log::{DeviceLog, Label, found::Founding},
     placing::{Copies, Policy},
 };
@@ -21,12 +17,13 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::{
-    Core, EngineError, Member, Node,
+    Core, EngineError, Keyring, Member, Node,
     clock::{Clock, wall},
     custody::Custody,
     drill,
     fetcher::Fetcher,
     join::Invitations,
+    roster,
     scrubber::{self, Scrubber},
     serve::Holder,
 };
@@ -202,16 +199,13 @@ pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError>
         }
         (None, None) => return Ok(None),
     };
-    let epochs = {
-        let vaults = core.vaults.read();
-        let known = vaults.get(&vault).ok_or(crate::vaults::VaultError::Unknown(vault))?;
-        known.log().epoch_keys(&core.keys)?
-    };
-    let first: &EpochKey = epochs.first().ok_or(EngineError::UnknownEpoch(1))?;
-    let content = ContentKey::derive(first);
+    let log = core.log_of(&vault)?;
+    let epochs = log.epoch_keys(&core.keys)?;
+    let content = ContentKey::derive(epochs.first().ok_or(EngineError::UnknownEpoch(1))?);
+    let keyring = RwLock::new(Arc::new(Keyring::of(&log, epochs)));
     let keys = device_keys(&core.home)?;
     let fetcher = Fetcher::start(core, core.home.fetch_directory());
-    Ok(Some(Member { vault, keys, epochs, content, fetcher, custody: OnceLock::new() }))
+    Ok(Some(Member { vault, keys, keyring, content, fetcher, custody: OnceLock::new() }))
 }
 
 /// Starts what only a member has.
@@ -228,6 +222,8 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     core.set_member(Arc::clone(&member));
     member.fetcher.discard_old();
     drill::clear(core);
+    let settling = Arc::clone(core);
+    tokio::spawn(async move { roster::settle_all(&settling).await });
     super::sync::start(core, &member);
     if core.serves {
         super::sync::meet_everybody(core, &member);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, expect, forget, join, look, recover, report, restore, serve::Server,
-    settings,
+    Core, backups, drill, expect, forget, join, look, recover, report, restore, revoke,
+    serve::Server, settings,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -61,6 +61,9 @@ impl Node {
                 recover::recover(core, wish, &events).await
             }
             Command::Devices => report::devices(core).await,
+            Command::Revoke { device, reason, undo, phrase } => {
+                revoke::revoke(core, revoke::Wish { device, reason, undo, phrase }).await
+            }
             Command::Peers => report::peers(core).await,
             Command::Expect { device, expectation } => {
                 expect::expect(core, &device, expectation).await

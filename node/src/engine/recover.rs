@@ -68,7 +68,7 @@ pub(crate) async fn recover(
     let (holder, mut log) = match found {
         Ok(found) => found,
         Err(failure) => {
-            access.net.close().await;
+            access.close().await;
             return Err(failure);
         }
     };
@@ -83,7 +83,7 @@ pub(crate) async fn recover(
     let member = core.member()?;
     let access = Arc::new(access);
     let witnesses = gather::gather(core, &member, &access, &tickets, events).await;
-    access.net.close().await;
+    access.close().await;
     let witnesses = witnesses?;
     let shelf = look::Shelf::of(core).await?;
     let live = names::live_snapshots(core)?;
@@ -156,7 +156,7 @@ fn enrol(
 }
 
 /// The network as whoever has the phrase: only dials, answers nobody.
-struct Access {
+pub(super) struct Access {
     net: Net,
 }
 
@@ -170,7 +170,7 @@ impl Admission for Nobody {
 }
 
 impl Access {
-    async fn open(recovery: &RecoveryKeys) -> Result<Self, EngineError> {
+    pub(super) async fn open(recovery: &RecoveryKeys) -> Result<Self, EngineError> {
         let listen = Listen::Everywhere { port: 0 };
         let settings = Settings { seed: Zeroizing::new(*recovery.access_seed()), listen };
         Ok(Self { net: Net::start(settings, Arc::new(Nobody)).await? })
@@ -233,6 +233,15 @@ impl Access {
         log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
     }
 
+    /// Takes over where a holder was met.
+    pub(super) fn reach(&self, core: &Core, holder: DeviceId) {
+        self.net.set_addresses(holder, core.net.addresses(&holder));
+    }
+
+    pub(super) async fn close(&self) {
+        self.net.close().await;
+    }
+
     async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
         match self.net.peer(holder).request(&Request::Hello { versions: vec![VERSION] }).await? {
             Answer::Welcome { version: VERSION, standing } => Ok(standing),
@@ -242,7 +251,11 @@ impl Access {
     }
 
     /// Makes this device known to a holder, which would refuse its own key otherwise.
-    async fn introduce(&self, holder: DeviceId, log: &DeviceLog) -> Result<(), EngineError> {
+    pub(super) async fn introduce(
+        &self,
+        holder: DeviceId,
+        log: &DeviceLog,
+    ) -> Result<(), EngineError> {
         let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
         // Entries are a kilobyte or so each: these fit one frame.
         for entries in entries.chunks(64) {

@@ -387,7 +387,12 @@ async fn push_log(
     })
     .await;
     match merged {
-        Ok(_) => Ok(Answer::LogAt { heads: core.vaults.log_heads(&vault) }),
+        Ok(grown) => {
+            if grown {
+                super::roster::log_grew(&core, vault).await;
+            }
+            Ok(Answer::LogAt { heads: core.vaults.log_heads(&vault) })
+        }
         Err(EngineError::Vault(error)) if error.is_disk() => Err(Refusal::Internal),
         Err(error) => {
             debug!("a log entry of vault {} was not taken: {error}", vault.short());

@@ -147,8 +147,9 @@ pub(crate) fn record_in(
     shard: ShardRef,
     bytes: &[u8],
 ) -> Result<PackRecord, EngineError> {
-    let epoch = member.epoch(open_header(bytes)?.epoch)?;
-    Ok(PackReader::read_record(bytes, shard, epoch, member.vault)?)
+    let number = open_header(bytes)?.epoch;
+    let read = |epoch: &_| PackReader::read_record(bytes, shard, epoch, member.vault);
+    member.keyring().open(number, read)
 }
 
 /// The plaintext of a chunk whose pack is in this device's depot.
@@ -172,8 +173,8 @@ pub(crate) fn open(
     location: &Location,
     sealed: &[u8],
 ) -> Result<Vec<u8>, EngineError> {
-    let epoch = member.epoch(location.epoch)?;
-    Ok(open_chunk(location, sealed, epoch, member.vault, &member.content)?)
+    let open = |epoch: &_| open_chunk(location, sealed, epoch, member.vault, &member.content);
+    member.keyring().open(location.epoch, open)
 }
 
 /// The bytes of the sealed chunk within its pack.

@@ -8,7 +8,7 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{TableDefinition, WriteTransaction};
 
-use super::{State, StateError, record, values};
+use super::{State, StateError, record, values, watched};
 
 const PEERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("peers");
 const GRANTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("grants");
@@ -90,6 +90,17 @@ impl State {
             let mut table = tx.open_table(PEERS)?;
             table.insert(peer.device.as_bytes(), cbor::encode(peer).as_slice())?;
             Ok(())
+        })
+    }
+
+    /// Forgets a peer, and its comings and goings.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn forget_peer(&self, device: &DeviceId) -> Result<(), StateError> {
+        self.write(|tx| {
+            tx.open_table(PEERS)?.remove(device.as_bytes())?;
+            watched::forget(tx, device)
         })
     }
 

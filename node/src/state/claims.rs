@@ -15,6 +15,11 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+pub(super) fn forget(tx: &WriteTransaction, device: &DeviceId) -> Result<(), redb::Error> {
+    tx.open_table(CLAIMED)?.remove(device.as_bytes())?;
+    Ok(())
+}
+
 impl State {
     /// Remembers what the newest manifest of another device needs, in place of what it needed before.
     ///
@@ -43,6 +48,23 @@ impl State {
                 let (_, bytes) = row?;
                 let (all, _) = bytes.value().as_chunks::<32>();
                 roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
+            }
+            Ok(roots)
+        })
+    }
+
+    /// What some other devices need, as far as is known.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn claimed_of(&self, devices: &[DeviceId]) -> Result<BTreeSet<ShardRoot>, StateError> {
+        self.read(|tx| {
+            let (table, mut roots) = (tx.open_table(CLAIMED)?, BTreeSet::new());
+            for device in devices {
+                if let Some(bytes) = table.get(device.as_bytes())? {
+                    let (all, _) = bytes.value().as_chunks::<32>();
+                    roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
+                }
             }
             Ok(roots)
         })

@@ -14,7 +14,7 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{META, State, StateError, index, record};
+use super::{META, State, StateError, claims, index, record};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
@@ -158,6 +158,17 @@ impl State {
             Ok(table.get(device.as_bytes())?.map(|bytes| bytes.value().to_vec()))
         })?;
         bytes.map(|bytes| record("manifests", &bytes)).transpose()
+    }
+
+    /// Forgets what is known of another device's commits: its newest one does not count any more.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn forget_commit(&self, device: &DeviceId) -> Result<(), StateError> {
+        self.write(|tx| {
+            tx.open_table(MANIFESTS)?.remove(device.as_bytes())?;
+            claims::forget(tx, device)
+        })
     }
 
     /// The newest known commits of all devices of the vault.

@@ -15,6 +15,11 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+pub(super) fn forget(tx: &WriteTransaction, holder: &DeviceId) -> Result<(), redb::Error> {
+    tx.open_table(WATCHED)?.remove(holder.as_bytes())?;
+    Ok(())
+}
+
 impl State {
     /// Remembers this of a holder, in place of what was remembered before.
     ///

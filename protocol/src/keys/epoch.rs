@@ -5,12 +5,18 @@
 
 use std::fmt;
 
+use chacha20poly1305::{
+    ChaCha20Poly1305, KeyInit,
+    aead::{Aead, Payload},
+};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{ids::ChunkId, index::ChunkKind};
 
 /// The number of the first epoch. Its key also yields the [`ContentKey`].
 pub const FIRST_EPOCH: u32 = 1;
+/// The key of an earlier epoch, sealed under a later one: 32 bytes and the tag.
+pub const PRIOR_SEALED_BYTES: usize = 48;
 
 /// The secret of one epoch of a vault: 32 random bytes known to the devices of that epoch.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -56,6 +62,36 @@ impl EpochKey {
         self.derive_salted("larder 2026 label key v1", salt)
     }
 
+    /// Seals the key of an earlier epoch to whoever has this one, in the vault with this salt.
+    /// ChaCha20-Poly1305 under a key of its own, so that the nonce can be zero.
+    pub fn seal_prior(&self, prior: &Self, vault_salt: &[u8; 32]) -> [u8; PRIOR_SEALED_BYTES] {
+        let commitment = prior.commitment();
+        let payload = Payload { msg: &prior.secret, aad: &prior_terms(prior.number, vault_salt) };
+        let sealed = self.prior_cipher(&commitment).encrypt(&[0; 12].into(), payload);
+        let sealed = sealed.expect("32 bytes can always be sealed");
+        sealed.try_into().expect("32 bytes and a tag of 16")
+    }
+
+    /// Opens what [`seal_prior`](Self::seal_prior) made; `None` if it is not the key of epoch `number`
+    /// with this commitment.
+    pub fn open_prior(
+        &self,
+        (number, commitment): (u32, [u8; 32]),
+        sealed: &[u8; PRIOR_SEALED_BYTES],
+        vault_salt: &[u8; 32],
+    ) -> Option<Self> {
+        let payload = Payload { msg: sealed, aad: &prior_terms(number, vault_salt) };
+        let opened = self.prior_cipher(&commitment).decrypt(&[0; 12].into(), payload).ok()?;
+        let opened = Zeroizing::new(opened);
+        let prior = Self::new(number, <[u8; 32]>::try_from(opened.as_slice()).ok()?);
+        (prior.commitment() == commitment).then_some(prior)
+    }
+
+    fn prior_cipher(&self, commitment: &[u8; 32]) -> ChaCha20Poly1305 {
+        let key = Zeroizing::new(self.derive_salted("larder 2026 epoch prior v1", commitment));
+        ChaCha20Poly1305::new((&*key).into())
+    }
+
     fn derive_salted(&self, context: &str, salt: &[u8; 32]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&self.secret).update(salt);
@@ -64,6 +100,11 @@ impl EpochKey {
         hasher.zeroize();
         derived
     }
+}
+
+/// What a sealed earlier key is bound to.
+fn prior_terms(number: u32, vault_salt: &[u8; 32]) -> Vec<u8> {
+    [&number.to_le_bytes()[..], vault_salt].concat()
 }
 
 impl fmt::Debug for EpochKey {

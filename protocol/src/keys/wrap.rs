@@ -74,6 +74,11 @@ impl WrapTerms {
         Self { epoch: epoch.number(), commitment: epoch.commitment(), salt }
     }
 
+    /// Whether they are those of this key.
+    pub fn is_of(&self, epoch: &EpochKey) -> bool {
+        self.epoch == epoch.number() && self.commitment == epoch.commitment()
+    }
+
     fn associated(&self, to: &[u8; 32]) -> Vec<u8> {
         [&self.epoch.to_le_bytes()[..], &self.commitment, &self.salt, to].concat()
     }

@@ -65,7 +65,7 @@ impl AddDraft {
         let body = decode_body(bytes)?;
         match body.act {
             Act::Add(_) => Ok(Self { bytes: bytes.to_vec(), body }),
-            Act::Genesis(_) => Err(LogError::Genesis),
+            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) => Err(LogError::Genesis),
         }
     }
 
@@ -82,7 +82,7 @@ impl AddDraft {
     fn addition(&self) -> Option<&Addition> {
         match &self.body.act {
             Act::Add(addition) => Some(addition),
-            Act::Genesis(_) => None,
+            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) => None,
         }
     }
 
@@ -104,11 +104,12 @@ impl AddDraft {
         if addition.device != own.public() {
             return Err(DraftError::OtherDevice);
         }
-        let roster = log.roster_of(&self.body.parents)?;
-        log.check_addition(&self.body.author, addition, &roster)?;
+        let past = log.past_of(&self.body.parents)?;
+        log.check_addition(&self.body.author, addition, &past)?;
         let open =
             |(terms, sealed): (_, &EpochWrap)| unwrap(&sealed.wrap, &terms, own.hpke_secret());
-        let keys: Vec<_> = log.epochs().zip(&addition.wraps).map(open).collect::<Result<_, _>>()?;
+        let epochs = log.epochs_within(&past.entries);
+        let keys: Vec<_> = epochs.zip(&addition.wraps).map(open).collect::<Result<_, _>>()?;
         if addition.label.open(&own.id(), &keys).as_ref() != Some(label) {
             return Err(DraftError::Label);
         }
@@ -131,17 +132,19 @@ impl DeviceLog {
         let principal = author.into();
         let author = author_of(&principal);
         let parents = self.parents_for(&author);
-        let epochs = self.epoch_keys(principal)?;
+        let past = self.past_of(&parents)?;
+        let keys = self.epoch_keys(principal)?;
         let device = newcomer.device;
-        let newest = epochs.last().ok_or(WrapError::NotForUs)?;
+        let newest = keys.last().ok_or(WrapError::NotForUs)?;
         let label = newcomer.label.seal(&device.id, newest, rng).ok_or(DraftError::Label)?;
-        let mut wraps = Vec::with_capacity(epochs.len());
-        for (terms, key) in self.epochs().zip(&epochs) {
+        let mut wraps = Vec::with_capacity(keys.len());
+        for terms in self.epochs_within(&past.entries) {
+            let key = keys.iter().find(|key| terms.is_of(key)).ok_or(WrapError::NotForUs)?;
             let wrap = wrap(key, &terms.salt, &device.hpke, rng)?;
             wraps.push(EpochWrap { epoch: terms.epoch, wrap });
         }
         let addition = Addition { device, label, wraps };
-        self.check_addition(&author, &addition, &self.roster_of(&parents)?)?;
+        self.check_addition(&author, &addition, &past)?;
         let body = EntryBody {
             version: ENTRY_VERSION,
             vault: Some(self.vault()),
@@ -169,7 +172,7 @@ impl DeviceLog {
             return Err(LogError::Stranger);
         }
         let signature = principal.sign(sign::LOG_ENTRY, draft.bytes());
-        let signatures = Signatures { author: signature, consent, access: None };
+        let signatures = Signatures { author: signature, consent: Some(consent), access: None };
         let bytes = LogEntry::assemble(draft.bytes(), signatures);
         self.merge(&bytes)?;
         Ok(bytes)
@@ -197,7 +200,7 @@ impl DeviceLog {
     ///
     /// The phrase builds on the founding entry alone once the log is crowded: that entry is valid
     /// everywhere, whatever somebody with a device's key has filled the log with.
-    fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
+    pub(super) fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
         if matches!(author, Author::Recovery) && self.is_crowded() {
             return vec![EntryHash::from_bytes(*self.vault.as_bytes())];
         }
@@ -219,12 +222,12 @@ impl DeviceLog {
 
 impl DeviceLog {
     /// Whether devices can add no more here, or not everywhere.
-    fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         self.devices.len() >= DEVICES_MAX || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
     }
 }
 
-fn author_of(principal: &Principal<'_>) -> Author {
+pub(super) fn author_of(principal: &Principal<'_>) -> Author {
     match principal {
         Principal::Device(keys) => Author::Device(keys.id()),
         Principal::Recovery(_) => Author::Recovery,

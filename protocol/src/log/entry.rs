@@ -6,7 +6,7 @@ use minicbor::{
     bytes::{ByteArray, ByteVec},
 };
 
-use super::{LogError, label::SealedLabel};
+use super::{LogError, label::SealedLabel, remove::Removal, rotation::Rotation};
 use crate::{
     cbor,
     ids::{DeviceId, EntryHash, VaultId},
@@ -17,9 +17,8 @@ use crate::{
 
 /// Version of entries that this code writes and reads.
 pub const ENTRY_VERSION: u16 = 1;
-/// Acts from this number on are not known yet: epoch, remove, rename, policy and guardians will
-/// be 2 to 6.
-const FIRST_UNKNOWN_ACT: u32 = 2;
+/// Acts from this number on are not known yet: rename, policy and guardians will be 4 to 6.
+const FIRST_UNKNOWN_ACT: u32 = 4;
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +64,12 @@ pub enum Act {
     /// Takes in a device. The device consents.
     #[n(1)]
     Add(#[n(0)] Addition),
+    /// Begins an epoch: new data is sealed with its key.
+    #[n(2)]
+    Epoch(#[n(0)] Rotation),
+    /// Removes a device, and begins an epoch that it has no part in.
+    #[n(3)]
+    Remove(#[n(0)] Removal),
 }
 
 /// The founding of a vault.
@@ -126,9 +131,9 @@ struct Signed {
     /// By the author, domain [`sign::LOG_ENTRY`].
     #[cbor(n(1), with = "minicbor::bytes")]
     signature: [u8; 64],
-    /// By the other side, domain [`sign::LOG_CONSENT`].
-    #[cbor(n(2), with = "minicbor::bytes")]
-    consent: [u8; 64],
+    /// By the other side, domain [`sign::LOG_CONSENT`]; of a genesis and an addition.
+    #[n(2)]
+    consent: Option<ByteArray<64>>,
     /// By the recovery access key, domain [`sign::LOG_ACCESS`]; of a genesis alone.
     #[n(3)]
     access: Option<ByteArray<64>>,
@@ -139,8 +144,8 @@ struct Signed {
 pub(super) struct Signatures {
     /// By the author.
     pub(super) author: [u8; 64],
-    /// By the other side.
-    pub(super) consent: [u8; 64],
+    /// By the other side, where there is one.
+    pub(super) consent: Option<[u8; 64]>,
     /// By the recovery access key that a genesis names.
     pub(super) access: Option<[u8; 64]>,
 }
@@ -161,7 +166,12 @@ impl LogEntry {
     pub fn decode(bytes: &[u8]) -> Result<Self, LogError> {
         let signed: Signed = cbor::decode(bytes, LOG_ENTRY_BYTES_MAX)?;
         let body = decode_body(&signed.body)?;
-        if matches!(body.act, Act::Genesis(_)) != signed.access.is_some() {
+        let (founds, takes_in) = match body.act {
+            Act::Genesis(_) => (true, true),
+            Act::Add(_) => (false, true),
+            Act::Epoch(_) | Act::Remove(_) => (false, false),
+        };
+        if founds != signed.access.is_some() || takes_in != signed.consent.is_some() {
             return Err(LogError::Shape);
         }
         let hash = hash_body(&signed.body);
@@ -170,7 +180,7 @@ impl LogEntry {
 
     pub(super) fn assemble(body: &[u8], signatures: Signatures) -> Vec<u8> {
         let Signatures { author: signature, consent, access } = signatures;
-        let access = access.map(ByteArray::from);
+        let (access, consent) = (access.map(ByteArray::from), consent.map(ByteArray::from));
         cbor::encode(&Signed { body: body.to_vec().into(), signature, consent, access })
     }
 
@@ -196,8 +206,9 @@ impl LogEntry {
             Author::Recovery => recovery.signing_id(),
         };
         let consenting = match &self.body.act {
-            Act::Genesis(genesis) => genesis.recovery.signing_id(),
-            Act::Add(addition) => addition.device.id,
+            Act::Genesis(genesis) => Some(genesis.recovery.signing_id()),
+            Act::Add(addition) => Some(addition.device.id),
+            Act::Epoch(_) | Act::Remove(_) => None,
         };
         // Decoded again rather than kept: a log is verified once and kept for years.
         let signed: Signed = cbor::decode(&self.bytes, LOG_ENTRY_BYTES_MAX)?;
@@ -205,9 +216,12 @@ impl LogEntry {
         let access = signed.access.is_none_or(|signature| {
             verify(sign::LOG_ACCESS, &recovery.access_id(), body, &signature)
         });
-        let valid = access
-            && verify(sign::LOG_ENTRY, &author, body, &signed.signature)
-            && verify(sign::LOG_CONSENT, &consenting, body, &signed.consent);
+        let consent = match (consenting, signed.consent) {
+            (Some(by), Some(consent)) => verify(sign::LOG_CONSENT, &by, body, &consent),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let valid = access && consent && verify(sign::LOG_ENTRY, &author, body, &signed.signature);
         if valid { Ok(()) } else { Err(LogError::Signature) }
     }
 }
@@ -258,10 +272,27 @@ impl EntryBody {
                 if first && own { genesis.check() } else { Err(LogError::Shape) }
             }
             Act::Add(addition) => {
-                let later = self.vault.is_some() && !self.parents.is_empty();
-                if later { addition.check() } else { Err(LogError::Shape) }
+                self.check_later()?;
+                addition.check()
+            }
+            Act::Epoch(rotation) => {
+                self.check_later()?;
+                rotation.check()
+            }
+            Act::Remove(removal) => {
+                self.check_later()?;
+                // Nobody throws himself out: he would get the key that is made to keep him out.
+                if self.author == Author::Device(removal.device) {
+                    return Err(LogError::Shape);
+                }
+                removal.rotation.check()
             }
         }
+    }
+
+    const fn check_later(&self) -> Result<(), LogError> {
+        let later = self.vault.is_some() && !self.parents.is_empty();
+        if later { Ok(()) } else { Err(LogError::Shape) }
     }
 }
 
@@ -287,7 +318,7 @@ impl Genesis {
 
 impl Addition {
     fn check(&self) -> Result<(), LogError> {
-        let ascending = self.wraps.is_sorted_by(|one, next| one.epoch < next.epoch);
+        let ascending = self.wraps.is_sorted_by(|one, next| one.epoch <= next.epoch);
         let own = self.wraps.iter().all(|wrap| wrap.wrap.to == self.device.hpke);
         if !ascending || !own || !self.label.is_plausible() {
             return Err(LogError::Shape);

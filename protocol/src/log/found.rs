@@ -81,7 +81,7 @@ impl DeviceLog {
         });
         let signatures = Signatures {
             author: founding.device.sign(sign::LOG_ENTRY, &body),
-            consent: founding.recovery.sign(sign::LOG_CONSENT, &body),
+            consent: Some(founding.recovery.sign(sign::LOG_CONSENT, &body)),
             access: Some(founding.recovery.sign_access(sign::LOG_ACCESS, &body)),
         };
         let bytes = LogEntry::assemble(&body, signatures);

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
-const UNSIGNED: Signatures = Signatures { author: [0; 64], consent: [0; 64], access: None };
+const UNSIGNED: Signatures = Signatures { author: [0; 64], consent: Some([0; 64]), access: None };
 
 pub(super) fn rng(seed: u8) -> ChaCha8Rng {
     ChaCha8Rng::from_seed([seed; 32])
@@ -64,21 +64,21 @@ pub(super) fn resigned(
     let body = cbor::encode(&body);
     let author = device(author).sign(sign::LOG_ENTRY, &body);
     let consent = device(consenting).sign(sign::LOG_CONSENT, &body);
-    LogEntry::assemble(&body, Signatures { author, consent, access: None })
+    LogEntry::assemble(&body, Signatures { author, consent: Some(consent), access: None })
 }
 
 pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
     match &mut body.act {
         Act::Add(addition) => addition,
-        Act::Genesis(_) => unreachable!("only additions are changed here"),
+        _ => unreachable!("only additions are changed here"),
     }
 }
 
 /// What everybody with the same entries must agree on.
 fn view(log: &DeviceLog) -> impl PartialEq + std::fmt::Debug + use<> {
     let entries: Vec<_> = log.entries.keys().copied().collect();
-    let devices: Vec<_> = log.devices().map(|device| (device.public, device.entry)).collect();
-    (log.vault(), log.heads(), entries, devices)
+    let devices: Vec<_> = log.all_devices().map(|device| (device.public, device.entry)).collect();
+    (log.vault(), log.heads(), entries, devices, log.view.clone(), log.current_epoch())
 }
 
 // LOG-1, LOG-2
@@ -194,7 +194,7 @@ pub(super) fn claimed(access: [u8; 32], sign_access: bool) -> Vec<u8> {
     let author = device(1).sign(sign::LOG_ENTRY, &body);
     let consent = recovery().sign(sign::LOG_CONSENT, &body);
     let access = sign_access.then(|| recovery().sign_access(sign::LOG_ACCESS, &body));
-    LogEntry::assemble(&body, Signatures { author, consent, access })
+    LogEntry::assemble(&body, Signatures { author, consent: Some(consent), access })
 }
 
 // LOG-14: nobody founds a vault in the name of a key that he does not have.
@@ -215,10 +215,10 @@ fn a_newer_version_and_an_unknown_act_say_so() {
     let good = add(&mut log, 1, 2);
     let newer = resigned(&good, 1, 2, |body| body.version = 7);
     assert_eq!(log.merge(&newer), Err(LogError::Newer { version: 7, act: 1 }));
-    // {0: 1, 5: [3, [..]]}: a removal, once there are any.
-    let removal = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x03, 0x81, 0x00];
-    let bytes = LogEntry::assemble(&removal, UNSIGNED);
-    assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 3 }));
+    // {0: 1, 5: [4, [..]]}: a new name, once there are any.
+    let rename = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x04, 0x81, 0x00];
+    let bytes = LogEntry::assemble(&rename, UNSIGNED);
+    assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 4 }));
     // {0: 2}: whatever a later version is like.
     let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 2, act: 0 }));
@@ -476,3 +476,5 @@ proptest! {
         prop_assert_eq!(log, before);
     }
 }
+
+mod removal;

@@ -89,6 +89,8 @@ pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {
     let mut table = Table::new(&["DEVICE", "NAME", "ADDED", "LAST SEEN", "LAST SNAPSHOT"]);
     for device in &done.devices {
         let mark = if device.this { " (this one)" } else { "" };
+        let removed = device.removed.as_ref().map(|removed| removed.reason);
+        let mark = removed.map_or(mark, super::revoke::mark);
         table.row(vec![
             short(&device.device).to_owned(),
             format!("{}{mark}", plain(&device.name)),

@@ -8,9 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 use crossbeam_channel::Sender;
 use larder_protocol::{
     chunk::codec::Frame,
-    ids::{ChunkId, VaultId},
+    ids::ChunkId,
     index::{ChunkKind, PackClass},
-    keys::epoch::EpochKey,
     pack::{PackBuilder, SealedPack, Slot, Verifier},
 };
 
@@ -19,11 +18,12 @@ use super::{
     ledger::{Ledger, Ticket},
 };
 
+use crate::engine::Member;
+
 /// One class of packs being filled.
 pub(super) struct Packer<'a> {
     class: PackClass,
-    vault: VaultId,
-    epoch: &'a EpochKey,
+    member: &'a Member,
     ledger: &'a Ledger,
     packs: Mutex<Packs>,
     finished: Sender<Finished>,
@@ -62,12 +62,11 @@ pub(super) struct Packable<'a> {
 impl<'a> Packer<'a> {
     pub(super) fn new(
         class: PackClass,
-        vault: VaultId,
-        epoch: &'a EpochKey,
+        member: &'a Member,
         ledger: &'a Ledger,
         finished: Sender<Finished>,
     ) -> Self {
-        Self { class, vault, epoch, ledger, packs: Mutex::default(), finished }
+        Self { class, member, ledger, packs: Mutex::default(), finished }
     }
 
     /// Seals one chunk into the open pack; blocks while finished packs wait for the disk.
@@ -125,7 +124,10 @@ impl<'a> Packer<'a> {
     fn begin(&self) -> Result<Filling, BackupError> {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).map_err(|_| BackupError::Randomness)?;
-        let builder = PackBuilder::new(self.class, self.epoch, self.vault, salt);
+        // Of each pack: a device may be removed while a long backup runs.
+        let keyring = self.member.keyring();
+        let epoch = keyring.sealing().map_err(|error| BackupError::Engine(Box::new(error)))?;
+        let builder = PackBuilder::new(self.class, epoch, self.member.vault, salt);
         Ok(Filling { number: self.ledger.begin(), builder, outstanding: 0 })
     }
 

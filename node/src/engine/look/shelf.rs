@@ -146,15 +146,15 @@ impl Shelf {
 /// What the devices of the vault are called. This one by its setting, which may be newer than
 /// the log.
 pub(crate) fn device_names(core: &Core, member: &Member) -> BTreeMap<DeviceId, String> {
-    let own = member.keys.id();
+    let (own, keyring) = (member.keys.id(), member.keyring());
     let vaults = core.vaults.read();
     let Some(known) = vaults.get(&member.vault) else { return BTreeMap::new() };
     let name = |id: DeviceId| {
-        let label = known.log().label(&id, &member.epochs).map(|label| label.name);
+        let label = known.log().label(&id, keyring.all()).map(|label| label.name);
         let name = if id == own { core.config().name().map(str::to_owned) } else { None };
         (id, name.or(label).unwrap_or_else(|| id.short()))
     };
-    known.log().devices().map(|device| name(device.public.id)).collect()
+    known.log().all_devices().map(|device| name(device.public.id)).collect()
 }
 
 /// Remembers of the own snapshots that a published head names since when they have been safe.

@@ -220,7 +220,7 @@ async fn ask(
     access: &Access,
     holder: DeviceId,
 ) -> Result<Vec<SignedHead>, EngineError> {
-    access.net.set_addresses(holder, core.net.addresses(&holder));
+    access.reach(core, holder);
     access.introduce(holder, &core.log_of(&member.vault)?).await?;
     let standing = contact::hello(core, holder).await?;
     contact::pull_log(core, holder, member.vault).await?;

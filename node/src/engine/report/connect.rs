@@ -102,9 +102,9 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
     let device = ticket.device;
     let vault = core.vaults.relation(&device).map_or(ticket.vault, |(vault, _)| vault);
     let member = core.member().ok().filter(|member| member.vault == vault);
-    let label = member
-        .as_ref()
-        .and_then(|member| core.vaults.read().get(&vault)?.log().label(&device, &member.epochs));
+    let label = member.as_ref().and_then(|member| {
+        core.vaults.read().get(&vault)?.log().label(&device, member.keyring().all())
+    });
     let (name, site) =
         label.map_or_else(|| (device.short(), device.short()), |label| (label.name, label.site));
     let is_holder = core

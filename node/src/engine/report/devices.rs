@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use larder_protocol::{ids::DeviceId, time::Timestamp};
+use larder_protocol::{
+    ids::DeviceId,
+    log::{Reason, Removed, entry::Author},
+    time::Timestamp,
+};
 
 use super::super::{Core, EngineError, clock::wall, look, names, on_disk};
-use crate::command::{Device, DevicesOutcome, Failure, Outcome, Time};
+use crate::command::{Device, DevicesOutcome, Failure, Outcome, Removal, RemovalReason, Time};
 
 /// Lists devices in the order in which they were added.
 pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
@@ -15,8 +19,12 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
         let core = &reading;
         let names = look::device_names(core, &member);
         let (mut added, mut heads) = (BTreeMap::new(), BTreeMap::new());
+        let mut removed: BTreeMap<DeviceId, Removed> = BTreeMap::new();
         if let Some(known) = core.vaults.read().get(&member.vault) {
-            for device in known.log().devices() {
+            removed.extend(known.log().removed().map(|(id, removed)| (id, *removed)));
+            let is_shown =
+                |id: &DeviceId| known.log().is_device(id) || known.log().removal_of(id).is_some();
+            for device in known.log().all_devices().filter(|it| is_shown(&it.public.id)) {
                 let id = device.public.id;
                 // Within one second the founder comes first.
                 let is_founder = device.entry.as_bytes() == member.vault.as_bytes();
@@ -46,10 +54,26 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
                 added: Some(added.into()),
                 last_seen: seen.filter(|seen| seen.0 > 0).map(Time::from),
                 last_snapshot: snapshots.get(&id).copied().map(Time::from),
+                removed: removed.get(&id).map(|removed| removal(removed, &names)),
             });
         }
         Ok::<_, EngineError>(devices)
     })
     .await?;
     Ok(Outcome::Devices(DevicesOutcome { devices }))
+}
+
+fn removal(removed: &Removed, names: &BTreeMap<DeviceId, String>) -> Removal {
+    let by = match removed.by {
+        Author::Device(device) => {
+            Some(names.get(&device).cloned().unwrap_or_else(|| device.short()))
+        }
+        Author::Recovery => None,
+    };
+    let reason = match removed.reason {
+        Reason::Lost => RemovalReason::Lost,
+        Reason::Stolen => RemovalReason::Stolen,
+        Reason::Replaced => RemovalReason::Replaced,
+    };
+    Removal { reason, at: Some(Time::from(removed.time)), by }
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use larder_protocol::pack::reader::PackReader;
 
 use super::{
     RestoreError,
@@ -71,11 +70,11 @@ fn begin(run: &Run<'_>, file: &File) -> Result<(), RestoreError> {
 
 fn write_run(run: &Run<'_>, sealed: &[u8], wanted: &[Wanted]) -> Result<(), RestoreError> {
     let Some(first) = wanted.first() else { return Ok(()) };
-    let begin = range_of(&first.location).start;
-    let reader = run
-        .member
-        .epoch(first.location.epoch)
-        .and_then(|epoch| Ok(PackReader::at(&first.location, epoch, run.member.vault)?));
+    let at = range_of(&first.location);
+    let begin = at.start;
+    let shown = slice(sealed, 0, at.end - begin).unwrap_or_default();
+    let of_vault = (run.member.vault, &run.member.content);
+    let reader = run.member.keyring().reader_at(&first.location, shown, of_vault);
     let mut reader = match reader {
         Ok(reader) => reader,
         Err(error) => {

@@ -1,0 +1,107 @@
+//! What follows when a device log has grown: who was removed is let go of, and new keys are taken up.
+
+use std::sync::Arc;
+
+use larder_protocol::{
+    ids::{DeviceId, VaultId},
+    placing::Input,
+};
+use tracing::{info, warn};
+
+use super::{Core, EngineError, Keyring, Member, clock::wall, contact, launch, on_disk};
+
+/// Acts on a log that has grown. What fails is done at the next start.
+pub(super) async fn log_grew(core: &Arc<Core>, vault: VaultId) {
+    if let Err(error) = settle(core, vault).await {
+        warn!("vault {}: a change of its devices was not fully acted upon: {error}", vault.short());
+    }
+}
+
+/// The same, for every log: at the start, when a crash may have come in between.
+pub(super) async fn settle_all(core: &Arc<Core>) {
+    let vaults: Vec<VaultId> = core.vaults.read().keys().copied().collect();
+    for vault in vaults {
+        log_grew(core, vault).await;
+    }
+}
+
+async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
+    let log = core.log_of(&vault)?;
+    for (device, removed) in log.removed() {
+        let_go(core, device).await?;
+        // What it wrote after the head that counts leads nowhere any more.
+        let known = core.state.commit_of(&device)?;
+        let is_void = known.is_some_and(|known| {
+            let head = larder_protocol::head::SignedHead::decode(&known.head);
+            let last = removed.last.map(|last| last.head);
+            head.map_or(true, |head| Some(head.hash()) != last)
+        });
+        if is_void && device != core.keys.id() {
+            let forgetting = Arc::clone(core);
+            on_disk(move || forgetting.state.forget_commit(&device)).await?;
+        }
+    }
+    if let Ok(member) = core.member()
+        && member.vault == vault
+    {
+        member.set_keyring(Keyring::of(&log, log.epoch_keys(&core.keys)?));
+        super::sync::head_came(core, vault);
+    }
+    Ok(())
+}
+
+/// Nothing is said to a removed device any more, and nothing counted on that it keeps.
+async fn let_go(core: &Arc<Core>, device: DeviceId) -> Result<(), EngineError> {
+    if core.vaults.relation(&device).is_some() || device == core.keys.id() {
+        return Ok(());
+    }
+    core.net.set_addresses(device, Vec::new());
+    core.net.forget_connections(&device);
+    if core.state.peer(&device)?.is_none() {
+        return Ok(());
+    }
+    if let Ok(member) = core.member()
+        && let Ok(custody) = member.custody()
+    {
+        custody.tell(Input::HolderRemoved { holder: device }).await;
+    }
+    // Last: until then a crash makes it begin anew.
+    let forgetting = Arc::clone(core);
+    on_disk(move || forgetting.state.forget_peer(&device)).await?;
+    info!("device {} was removed from its vault: nothing is kept there any more", device.short());
+    Ok(())
+}
+
+/// Sees to it that there is a key to seal with that exactly those have who belong to the vault
+/// (LOG-20). Before anything is sealed.
+///
+/// # Errors
+/// [`EngineError::Removed`] when this very device does not belong to it any more.
+pub(super) async fn ensure_epoch(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+) -> Result<(), EngineError> {
+    let mut log = core.log_of(&member.vault)?;
+    if !log.is_device(&core.keys.id()) {
+        return Err(EngineError::Removed);
+    }
+    if !log.is_epoch_due() {
+        return Ok(());
+    }
+    let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;
+    keep_entry(core, member.vault, entry).await?;
+    info!("a new key is used from now on: devices were removed or taken in apart");
+    contact::spread_log(core, member.vault);
+    Ok(())
+}
+
+/// Makes an entry of one's own durable and acts on it.
+pub(super) async fn keep_entry(
+    core: &Arc<Core>,
+    vault: VaultId,
+    entry: Vec<u8>,
+) -> Result<(), EngineError> {
+    let keeping = Arc::clone(core);
+    on_disk(move || keeping.vaults.merge_log(vault, &[entry])).await?;
+    settle(core, vault).await
+}

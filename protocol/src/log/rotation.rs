@@ -1,0 +1,291 @@
+//! A new epoch: its key, wrapped to those who live and to the phrase, and the keys before it.
+//!
+//! ```text
+//! phrase ◄─┐
+//! laptop ◄─┼─ wraps ── key of epoch 3 ── seals ──► keys of epochs 1 and 2
+//! phone  ◄─┘
+//! ```
+//! So whoever has the newest key reads all that was stored, and whoever was removed reads nothing that is
+//! sealed from then on. Source: specs/device_log.md.
+
+use std::collections::BTreeSet;
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+use super::{
+    DeviceLog, DraftError, LogEntry, LogError,
+    add::author_of,
+    entry::{Act, Author, ENTRY_VERSION, EntryBody, Signatures},
+    past::Past,
+    view::View,
+};
+use crate::{
+    cbor,
+    ids::{DeviceId, EntryHash},
+    keys::{
+        Principal,
+        epoch::{EpochKey, PRIOR_SEALED_BYTES},
+        sign,
+        wrap::{Wrap, WrapError, is_usable, wrap},
+    },
+    limits::{EPOCHS_MAX, EPOCHS_RESERVED},
+    time::Timestamp,
+};
+
+/// The beginning of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Rotation {
+    /// One more than the highest that the ancestors know.
+    #[n(0)]
+    pub number: u32,
+    /// Commitment of its key.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub commitment: [u8; 32],
+    /// The key, to every device that lives and to the phrase, ascending by recipient.
+    #[n(2)]
+    pub wraps: Vec<Wrap>,
+    /// Keys of epochs before, ascending.
+    #[n(3)]
+    pub prior: Vec<PriorKey>,
+}
+
+/// The key of an epoch, sealed under a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PriorKey {
+    /// Its number.
+    #[n(0)]
+    pub number: u32,
+    /// Its commitment.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub commitment: [u8; 32],
+    /// See [`EpochKey::seal_prior`].
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub sealed: [u8; PRIOR_SEALED_BYTES],
+}
+
+/// Which epoch: two that began apart may have one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EpochId {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Commitment of its key.
+    pub commitment: [u8; 32],
+}
+
+impl EpochId {
+    /// Whether this is the epoch of this key.
+    pub fn is_of(&self, key: &EpochKey) -> bool {
+        self.number == key.number() && self.commitment == key.commitment()
+    }
+}
+
+impl Rotation {
+    pub(super) const fn id(&self) -> EpochId {
+        EpochId { number: self.number, commitment: self.commitment }
+    }
+
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        let wraps = self.wraps.is_sorted_by(|one, next| one.to < next.to);
+        let order = |prior: &PriorKey| (prior.number, prior.commitment);
+        let prior = self.prior.is_sorted_by(|one, next| order(one) < order(next));
+        if !wraps || !prior || self.number == 0 {
+            return Err(LogError::Shape);
+        }
+        if self.wraps.iter().all(|wrap| is_usable(&wrap.to)) { Ok(()) } else { Err(LogError::Key) }
+    }
+}
+
+impl DeviceLog {
+    /// Whether no epoch is to be sealed with: somebody who is gone has the key of each, or somebody who
+    /// lives has not. Whoever notices begins a new one with [`rotate`](Self::rotate) (LOG-20).
+    pub fn is_epoch_due(&self) -> bool {
+        self.current_epoch().is_none()
+    }
+
+    /// The epoch with whose key new data is sealed: of those that count, with the highest number, the one whose key
+    /// exactly those have who live, and the phrase.
+    pub fn current_epoch(&self) -> Option<EpochId> {
+        let wanted = self.recipients(&self.view, None);
+        let has = |id: &EpochId| -> BTreeSet<[u8; 32]> {
+            self.wraps(id).into_iter().map(|wrap| wrap.to).collect()
+        };
+        let newest = self.view.epochs.last()?.number;
+        // Of two with one number the one with the smaller commitment.
+        self.view.epochs.iter().find(|id| id.number == newest && has(id) == wanted).copied()
+    }
+
+    /// X25519 keys of those who live, without `but`, and of the phrase.
+    fn recipients(&self, view: &View, but: Option<&DeviceId>) -> BTreeSet<[u8; 32]> {
+        let living = view.living.iter().filter(|device| Some(*device) != but);
+        let keys = living.filter_map(|device| self.device(device)).map(|it| it.public.hpke);
+        keys.chain([self.recovery.hpke]).collect()
+    }
+
+    /// Begins an epoch. Returns the entry's bytes, to be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`DraftError`]; the log is then unchanged.
+    pub fn rotate<'p>(
+        &mut self,
+        author: impl Into<Principal<'p>>,
+        time: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, DraftError> {
+        let principal = author.into();
+        let parents = self.parents_for(&author_of(&principal));
+        let past = self.past_of(&parents)?;
+        let view = View::of(self, &past.entries);
+        let rotation = self.new_epoch(&principal, (&past, &view), None, rng)?;
+        self.append(&principal, (parents, time), Act::Epoch(rotation))
+    }
+
+    /// A new key for those who live after `past`, without `but`.
+    pub(super) fn new_epoch(
+        &self,
+        principal: &Principal<'_>,
+        (past, view): (&Past, &View),
+        but: Option<&DeviceId>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Rotation, DraftError> {
+        let keys = self.keys_of(principal.hpke_public(), principal.hpke_secret())?;
+        let known: Vec<EpochId> = self.epoch_ids_within(&past.entries).collect();
+        let number = known.last().map_or(0, |id| id.number).saturating_add(1);
+        let mut secret = [0; 32];
+        rng.fill_bytes(&mut secret);
+        let key = EpochKey::new(number, secret);
+        secret.zeroize();
+        let salt = self.salt;
+        let mut wraps = Vec::new();
+        for to in self.recipients(view, but) {
+            wraps.push(wrap(&key, &salt, &to, rng)?);
+        }
+        let prior = known.iter().filter_map(|id| {
+            let prior = keys.iter().find(|key| id.is_of(key))?;
+            let sealed = key.seal_prior(prior, &salt);
+            Some(PriorKey { number: id.number, commitment: id.commitment, sealed })
+        });
+        let commitment = key.commitment();
+        Ok(Rotation { number, commitment, wraps, prior: prior.collect() })
+    }
+
+    /// Signs an act that needs nobody's consent, and takes it in.
+    pub(super) fn append(
+        &mut self,
+        principal: &Principal<'_>,
+        (parents, time): (Vec<EntryHash>, Timestamp),
+        act: Act,
+    ) -> Result<Vec<u8>, DraftError> {
+        let body = cbor::encode(&EntryBody {
+            version: ENTRY_VERSION,
+            vault: Some(self.vault()),
+            parents,
+            author: author_of(principal),
+            time,
+            act,
+        });
+        let author = principal.sign(sign::LOG_ENTRY, &body);
+        let bytes = LogEntry::assemble(&body, Signatures { author, consent: None, access: None });
+        self.merge(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Everything about a new epoch that depends on its ancestors. `but`: who is removed with it.
+    pub(super) fn check_rotation(
+        &self,
+        author: &Author,
+        rotation: &Rotation,
+        past: &Past,
+        but: Option<&DeviceId>,
+    ) -> Result<(), LogError> {
+        let view = View::of(self, &past.entries);
+        if let Author::Device(author) = author
+            && !view.living.contains(author)
+        {
+            return Err(LogError::Stranger);
+        }
+        if let Some(device) = but {
+            if !view.living.contains(device) {
+                return Err(LogError::Stranger);
+            }
+            // Who would be left to open what is sealed from then on?
+            if view.living.len() < 2 {
+                return Err(LogError::LastDevice);
+            }
+        }
+        let known: BTreeSet<EpochId> = self.epoch_ids_within(&past.entries).collect();
+        let number = known.last().map_or(0, |id| id.number).saturating_add(1);
+        let to: BTreeSet<[u8; 32]> = rotation.wraps.iter().map(|wrap| wrap.to).collect();
+        let is_known = |prior: &PriorKey| {
+            known.contains(&EpochId { number: prior.number, commitment: prior.commitment })
+        };
+        let is_new = known.iter().all(|id| id.commitment != rotation.commitment);
+        let is_right = rotation.number == number
+            && is_new
+            && to == self.recipients(&view, but)
+            && rotation.prior.iter().all(is_known);
+        if !is_right {
+            return Err(LogError::Shape);
+        }
+        let most = match author {
+            Author::Device(_) => EPOCHS_MAX.saturating_sub(EPOCHS_RESERVED),
+            Author::Recovery => EPOCHS_MAX,
+        };
+        if known.len() < most { Ok(()) } else { Err(LogError::Full) }
+    }
+
+    /// Every epoch key that can be opened with this X25519 secret: directly, or from a later key.
+    pub(super) fn keys_of(
+        &self,
+        public: [u8; 32],
+        secret: &[u8; 32],
+    ) -> Result<Vec<EpochKey>, WrapError> {
+        let mut failure = WrapError::NotForUs;
+        let mut keys = std::collections::BTreeMap::new();
+        for id in self.epochs.keys() {
+            let terms = self.terms(id);
+            for wrap in self.wraps(id).into_iter().filter(|wrap| wrap.to == public) {
+                match crate::keys::wrap::unwrap(wrap, &terms, secret) {
+                    Ok(key) => _ = keys.insert(*id, key),
+                    Err(error) => failure = error,
+                }
+            }
+        }
+        // A later key opens earlier ones, and one of these may open earlier ones still.
+        loop {
+            let before = keys.len();
+            for (id, began) in self.epochs.iter().rev() {
+                let Some(key) = keys.get(id).cloned() else { continue };
+                let rotations = began.iter().filter_map(|entry| self.rotation(entry));
+                for prior in rotations.flat_map(|rotation| &rotation.prior) {
+                    let of = EpochId { number: prior.number, commitment: prior.commitment };
+                    let is_wanted = !keys.contains_key(&of) && self.epochs.contains_key(&of);
+                    let terms = (of.number, of.commitment);
+                    if is_wanted
+                        && let Some(opened) = key.open_prior(terms, &prior.sealed, &self.salt)
+                    {
+                        keys.insert(of, opened);
+                    }
+                }
+            }
+            if keys.len() == before {
+                break;
+            }
+        }
+        // Without the first nothing can be named.
+        let has_first = self.epochs.keys().next().is_some_and(|first| keys.contains_key(first));
+        if has_first { Ok(keys.into_values().collect()) } else { Err(failure) }
+    }
+
+    /// The epoch that an entry begins, but for the founding one.
+    pub(super) fn rotation(&self, entry: &EntryHash) -> Option<&Rotation> {
+        match &self.entry(entry)?.body().act {
+            Act::Epoch(rotation) => Some(rotation),
+            Act::Remove(removal) => Some(&removal.rotation),
+            Act::Genesis(_) | Act::Add(_) => None,
+        }
+    }
+}
