@@ -27,7 +27,7 @@ pub use self::{
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
     outcome::*,
-    peer::{Peer, PeerState, PeersOutcome},
+    peer::{Peer, PeerPath, PeerState, PeersOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},
