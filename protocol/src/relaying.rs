@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  socket ──arrive──> Arrival ──admit──> Connection ──ended──> gone
-//!             │          │ leave            │ review: its invitation is gone or over
-//!             └ turned   └ turned           └ to be closed
+//!             │          │ turned, leave    │ review: its invitation is gone or over
+//!             │          │ overdue, displaced
+//!             └ turned   └ to be closed     └ to be closed
 //! ```
 //! The relay's shell has the sockets, the handshake that proves a client's key, and the clock; it
 //! asks here and does what it is told. Bytes do not come here: how fast a connection may send is a
@@ -24,7 +25,7 @@ use thiserror::Error;
 use crate::{
     ids::DeviceId,
     limits::{
-        RELAY_ARRIVAL_MS, RELAY_ARRIVALS_BURST, RELAY_ARRIVALS_MAX,
+        RELAY_ARRIVAL_MS, RELAY_ARRIVAL_MS_MAX, RELAY_ARRIVALS_BURST, RELAY_ARRIVALS_MAX,
         RELAY_CONNECTIONS_PER_ADDRESS_MAX, RELAY_CONNECTIONS_PER_INVITATION_MAX,
         RELAY_CONNECTIONS_PER_KEY_MAX, RELAY_INVITATIONS_MAX, RELAY_SOURCES_MAX,
     },
@@ -88,6 +89,15 @@ impl From<IpAddr> for Source {
 /// A socket that was let in and has not shown yet who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ArrivalId(pub u64);
+
+/// A socket that was let in, and what that means for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// How it is called.
+    pub id: ArrivalId,
+    /// Is to be closed for it: the one that has been silent for longest, when there are too many.
+    pub displaced: Option<ArrivalId>,
+}
 
 /// A client that was admitted; numbered by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,7 +219,8 @@ pub struct Relaying {
     rules: Rules,
     invitations: BTreeMap<TokenHash, Invitation>,
     sources: BTreeMap<Source, Visits>,
-    arrivals: BTreeMap<ArrivalId, Source>,
+    /// Numbered in the order in which they came.
+    arrivals: BTreeMap<ArrivalId, (Source, Instant)>,
     connections: BTreeMap<ConnectionId, Connection>,
     next_arrival: u64,
 }
@@ -238,10 +249,7 @@ impl Relaying {
     ///
     /// # Errors
     /// [`Turned`]: it is to be closed, before anything is read from it.
-    pub fn arrive(&mut self, now: Instant, source: Source) -> Result<ArrivalId, Turned> {
-        if self.arrivals.len() >= RELAY_ARRIVALS_MAX {
-            return Err(Turned::Full);
-        }
+    pub fn arrive(&mut self, now: Instant, source: Source) -> Result<Arrived, Turned> {
         if self.sources.len() >= RELAY_SOURCES_MAX && !self.sources.contains_key(&source) {
             // Whoever has many addresses could fill the table: nobody is kept out for that, and
             // how often they came is forgotten instead.
@@ -258,17 +266,33 @@ impl Relaying {
         }
         visits.owed_ms += RELAY_ARRIVAL_MS;
         visits.open += 1;
+        // Who means well is a client's within a second: whoever is slow makes room, so that nobody
+        // shuts the door by holding sockets.
+        let oldest = self.arrivals.first_key_value().map(|(id, _)| *id);
+        let displaced = oldest.filter(|_| self.arrivals.len() >= RELAY_ARRIVALS_MAX);
+        if let Some(slow) = displaced {
+            self.leave(slow);
+        }
         let id = ArrivalId(self.next_arrival);
         self.next_arrival += 1;
-        self.arrivals.insert(id, source);
-        Ok(id)
+        self.arrivals.insert(id, (source, now));
+        Ok(Arrived { id, displaced })
     }
 
     /// A socket is closed, or is a client's now.
     pub fn leave(&mut self, arrival: ArrivalId) {
-        if let Some(source) = self.arrivals.remove(&arrival) {
+        if let Some((source, _)) = self.arrivals.remove(&arrival) {
             self.release(source);
         }
+    }
+
+    /// Sockets that have taken too long, and are to be closed. Named again at each call until they
+    /// leave.
+    pub fn overdue(&self, now: Instant) -> Vec<ArrivalId> {
+        let is_over = |since: Instant| now.ms_since(since) >= RELAY_ARRIVAL_MS_MAX;
+        // In the order in which they came: the first that is not over ends it.
+        let over = self.arrivals.iter().take_while(|(_, (_, since))| is_over(*since));
+        over.map(|(id, _)| *id).collect()
     }
 
     /// Somebody has proved to have a key and asks to be relayed.
@@ -276,7 +300,7 @@ impl Relaying {
     /// # Errors
     /// [`Turned`]: it is to be told, and closed.
     pub fn admit(&mut self, now: Timestamp, client: Client<'_>) -> Result<(), Turned> {
-        let source = *self.arrivals.get(&client.arrival).ok_or(Turned::Lost)?;
+        let (source, _) = *self.arrivals.get(&client.arrival).ok_or(Turned::Lost)?;
         let token = self.permission(now, client.token)?;
         if self.connections.len() >= self.rules.connections_max {
             return Err(Turned::Full);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::{IpAddr, Shutdown, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -45,7 +46,18 @@ struct State {
     seen: Option<Stamp>,
     numbers: HashMap<IrohConnection, ConnectionId>,
     clients: BTreeMap<ConnectionId, (EndpointId, IrohConnection)>,
+    /// What it takes to end a socket in whatever state it is.
+    sockets: BTreeMap<ArrivalId, TcpStream>,
     next: u64,
+}
+
+impl State {
+    fn close(&mut self, arrival: ArrivalId) {
+        if let Some(socket) = self.sockets.remove(&arrival) {
+            // It may be closed already, which is as well.
+            let _closed = socket.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// Who is there, and who came so far.
@@ -71,7 +83,9 @@ struct Arrival {
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        self.door.lock().relaying.leave(self.id);
+        let mut state = self.door.lock();
+        state.relaying.leave(self.id);
+        state.sockets.remove(&self.id);
     }
 }
 
@@ -89,6 +103,7 @@ impl Door {
             seen: None,
             numbers: HashMap::new(),
             clients: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             next: 0,
         };
         let turned = Turned::ALL.into_iter().map(|why| (why, AtomicU64::new(0))).collect();
@@ -101,23 +116,37 @@ impl Door {
         }))
     }
 
-    /// A socket was opened; `None` when it is to be closed at once.
-    pub(crate) fn arrive(&self, from: std::net::IpAddr) -> Option<Arrived> {
+    /// A socket was opened, of which `handle` is a second handle; `None` when it is to be closed at
+    /// once.
+    pub(crate) fn arrive(&self, from: IpAddr, handle: TcpStream) -> Option<Arrived> {
         let now = self.now();
-        let arrived = self.lock().relaying.arrive(now, Source::from(from));
-        match arrived {
-            Ok(id) => Some(Arrived(Arc::new(Arrival { door: self.clone(), id }))),
+        let mut state = self.lock();
+        match state.relaying.arrive(now, Source::from(from)) {
+            Ok(arrived) => {
+                if let Some(slow) = arrived.displaced {
+                    state.close(slow);
+                }
+                state.sockets.insert(arrived.id, handle);
+                drop(state);
+                Some(Arrived(Arc::new(Arrival { door: self.clone(), id: arrived.id })))
+            }
             Err(why) => {
+                drop(state);
                 self.note_turned(why);
                 None
             }
         }
     }
 
-    /// Clients that have to go, after the invitations were looked at again.
+    /// Ends sockets that take too long, and tells which clients have to go, after the invitations
+    /// were looked at again.
     pub(crate) fn review(&self) -> Vec<(EndpointId, IrohConnection)> {
         self.reload();
-        let state = self.lock();
+        let now = self.now();
+        let mut state = self.lock();
+        for slow in state.relaying.overdue(now) {
+            state.close(slow);
+        }
         let closed = state.relaying.review(wall());
         closed.iter().filter_map(|one| state.clients.get(&one.connection).copied()).collect()
     }

@@ -224,15 +224,12 @@ async fn accept(listener: TcpListener, shared: Shared) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(arrived) = shared.door.arrive(from.ip()) else { continue };
+                let Ok((stream, handle)) = twice(stream) else { continue };
+                let Some(arrived) = shared.door.arrive(from.ip(), handle) else { continue };
                 let shared = shared.clone();
-                tokio::spawn(async move {
-                    let within = Duration::from_millis(RELAY_ARRIVAL_MS_MAX);
-                    // What becomes a client's lives on in a task of its own.
-                    if timeout(within, serve(stream, &shared, arrived)).await.is_err() {
-                        debug!("a socket took too long");
-                    }
-                });
+                // Ends when the door closes the socket, at the latest. What becomes a client's lives
+                // on in a task of its own.
+                tokio::spawn(async move { serve(stream, &shared, arrived).await });
             }
             Err(error) => {
                 warn!(%error, "no socket could be taken");
@@ -240,6 +237,13 @@ async fn accept(listener: TcpListener, shared: Shared) {
             }
         }
     }
+}
+
+/// A socket with a second handle, by which it can be ended whoever has it then.
+fn twice(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let stream = stream.into_std()?;
+    let handle = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, handle))
 }
 
 async fn serve(stream: TcpStream, shared: &Shared, arrived: Arrived) {
@@ -321,5 +325,63 @@ async fn numbers(listener: TcpListener, render: impl Fn() -> String + Send + Syn
         if timeout(Duration::from_millis(RELAY_ARRIVAL_MS_MAX), serving).await.is_err() {
             debug!("a reader of numbers took too long");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+        time::Instant,
+    };
+
+    use larder_protocol::limits::RELAY_CONNECTIONS_PER_ADDRESS_MAX;
+
+    use super::*;
+
+    /// What a client of a relay asks first; its proof of a key would come next.
+    const UPGRADE: &[u8] = b"GET /relay HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: iroh-relay-v1\r\n\r\n";
+
+    /// Waits until the other side has closed; panics after twice the time that it may take.
+    fn read_to_the_end(mut socket: &TcpStream) -> Vec<u8> {
+        let within = Duration::from_millis(2 * RELAY_ARRIVAL_MS_MAX);
+        socket.set_read_timeout(Some(within)).unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    // RELAY-16, RELAY-3
+    #[test]
+    fn sockets_that_are_held_are_closed_in_whatever_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let state = Some(directory.path().to_owned());
+        let config = Config { listen, state, plain: true, ..Config::default() };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let relay = runtime.block_on(Relay::start(&config)).unwrap();
+        let open = || TcpStream::connect(relay.listen()).unwrap();
+        let begun = Instant::now();
+        let mut upgraded = open();
+        upgraded.write_all(UPGRADE).unwrap();
+        let mut answer = [0; 12];
+        upgraded.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        let silent: Vec<_> = (1..RELAY_CONNECTIONS_PER_ADDRESS_MAX).map(|_| open()).collect();
+        assert_eq!(read_to_the_end(&open()), b"", "one more from this address");
+        assert!(begun.elapsed() < Duration::from_millis(RELAY_ARRIVAL_MS_MAX), "it was at once");
+        for socket in &silent {
+            assert_eq!(read_to_the_end(socket), b"");
+        }
+        read_to_the_end(&upgraded);
+        assert!(begun.elapsed() >= Duration::from_millis(RELAY_ARRIVAL_MS_MAX));
+        let mut again = open();
+        again.write_all(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+        assert!(read_to_the_end(&again).ends_with(b"ok\n"));
+        runtime.block_on(relay.stop());
     }
 }

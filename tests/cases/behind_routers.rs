@@ -201,6 +201,27 @@ fn who_has_no_token_or_a_revoked_one_is_turned_away() {
     assert!(street.relay.words().contains("turned away"));
 }
 
+// Prints what a relay carries, and what that costs it. Best with programs of the release profile.
+#[test]
+#[ignore = "measures"]
+fn what_a_relay_carries() {
+    const BYTES: usize = 300_000_000;
+    let Some(street) = Street::new("a relay under load", Router::RelayOnly) else { return };
+    let idle = street.relay.usage();
+    println!("  idle with two clients: {} bytes of memory", idle.rss_bytes);
+    let mut dice = larder_tests::dice::Dice::new(7);
+    for number in 0..6 {
+        fs::write(street.folder.join(number.to_string()), dice.bytes(BYTES / 6)).unwrap();
+    }
+    let begun = Instant::now();
+    let done = street.circle.backup(&street.folder);
+    let (seconds, after) = (begun.elapsed().as_secs_f64(), street.relay.usage());
+    let (sent, carried) = (&done["sent_bytes"], street.carried());
+    println!("  {sent} bytes sent in {seconds:.1} s, {carried} carried; relay: {after:?}");
+    let limited = street.relay.number("larder_relay_limited_bytes_total");
+    println!("  {limited} bytes held back by the limit of a connection");
+}
+
 /// A node in the internet that uses the relay by this address.
 fn outsider(street: &Street, directory: &Path, name: &str, address: &str) -> Node {
     let mut node = street.routers.outsider(directory, name).with_relay(address);

@@ -40,7 +40,8 @@ impl Relay {
     fn come(&mut self, key: u8, token: Option<&RelayToken>) -> Result<ConnectionId, Turned> {
         self.count += 1;
         let now = Instant::default().after_ms(self.count * 3_600_000);
-        let arrival = self.relaying.arrive(now, source(u32::try_from(self.count).unwrap()))?;
+        let from = source(u32::try_from(self.count).unwrap());
+        let arrival = self.relaying.arrive(now, from)?.id;
         let connection = ConnectionId(self.count);
         let key = DeviceId::from_bytes([key; 32]);
         let admitted = self.relaying.admit(NOW, Client { arrival, connection, key, token });
@@ -126,7 +127,7 @@ fn one_address_cannot_take_all_places() {
         |count: usize| Instant::default().after_ms(3_600_000 * u64::try_from(count).unwrap());
     let mut arrivals = Vec::new();
     for count in 0..RELAY_CONNECTIONS_PER_ADDRESS_MAX {
-        arrivals.push(relaying.arrive(hour(count), source(1)).unwrap());
+        arrivals.push(relaying.arrive(hour(count), source(1)).unwrap().id);
     }
     let now = hour(arrivals.len());
     assert_eq!(relaying.arrive(now, source(1)), Err(Turned::Address));
@@ -141,12 +142,12 @@ fn an_address_that_comes_too_often_waits_a_while() {
     let mut relaying = Relaying::new(rules(Admission::Open));
     let now = Instant::default();
     for _ in 0..RELAY_ARRIVALS_BURST {
-        let arrival = relaying.arrive(now, source(1)).unwrap();
+        let arrival = relaying.arrive(now, source(1)).unwrap().id;
         relaying.leave(arrival);
     }
     assert_eq!(relaying.arrive(now, source(1)), Err(Turned::Hurry));
     let now = now.after_ms(RELAY_ARRIVAL_MS);
-    let arrival = relaying.arrive(now, source(1)).unwrap();
+    let arrival = relaying.arrive(now, source(1)).unwrap().id;
     relaying.leave(arrival);
     assert_eq!(relaying.arrive(now, source(1)), Err(Turned::Hurry));
     assert!(relaying.arrive(now, source(2)).is_ok());
@@ -159,10 +160,38 @@ fn many_addresses_neither_fill_the_memory_nor_keep_anybody_out() {
     let now = Instant::default();
     let many = u32::try_from(RELAY_SOURCES_MAX).unwrap() * 3;
     for number in 0..many {
-        let arrival = relaying.arrive(now, source(number)).unwrap();
+        let arrival = relaying.arrive(now, source(number)).unwrap().id;
         relaying.leave(arrival);
         assert!(relaying.sources.len() <= RELAY_SOURCES_MAX);
     }
+}
+
+// RELAY-16
+#[test]
+fn sockets_that_are_held_make_room_for_newcomers_and_end_in_time() {
+    let mut relaying = Relaying::new(rules(Admission::Open));
+    let number = |count: usize| u32::try_from(count).unwrap();
+    let start = Instant::default();
+    let first = relaying.arrive(start, source(0)).unwrap().id;
+    for count in 1..RELAY_ARRIVALS_MAX {
+        assert_eq!(relaying.arrive(start, source(number(count))).unwrap().displaced, None);
+    }
+    let newcomer = relaying.arrive(start, source(number(RELAY_ARRIVALS_MAX))).unwrap();
+    assert_eq!(newcomer.displaced, Some(first));
+    assert_eq!(relaying.arrivals(), RELAY_ARRIVALS_MAX);
+    let key = DeviceId::from_bytes([1; 32]);
+    let client = |arrival| Client { arrival, connection: ConnectionId(1), key, token: None };
+    assert_eq!(relaying.admit(NOW, client(first)), Err(Turned::Lost));
+    assert_eq!(relaying.admit(NOW, client(newcomer.id)), Ok(()));
+
+    assert_eq!(relaying.overdue(start.after_ms(RELAY_ARRIVAL_MS_MAX - 1)), vec![]);
+    let over = relaying.overdue(start.after_ms(RELAY_ARRIVAL_MS_MAX));
+    assert_eq!(over.len(), RELAY_ARRIVALS_MAX);
+    for arrival in over {
+        relaying.leave(arrival);
+    }
+    assert_eq!(relaying.arrivals(), 0);
+    assert_eq!(relaying.connections(), 1);
 }
 
 // RELAY-3
@@ -295,8 +324,9 @@ proptest! {
                 }
             }
             prop_assert!(relaying.connections() <= 9);
+            prop_assert!(relaying.arrivals() <= RELAY_ARRIVALS_MAX);
             for (source, visits) in &relaying.sources {
-                let arrived = relaying.arrivals.values().filter(|one| *one == source).count();
+                let arrived = relaying.arrivals.values().filter(|(one, _)| one == source).count();
                 let inside = relaying.connections.values();
                 let connected = inside.filter(|one| one.source == *source).count();
                 prop_assert_eq!(visits.open, arrived + connected);
