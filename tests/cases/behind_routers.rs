@@ -15,7 +15,7 @@ use larder_tests::{
     compare,
     node::Node,
     process::eventually,
-    relay::Relay,
+    relay::{Relay, SETTINGS},
     routers::{RELAY, Router, Routers},
     short_directory, skipped, tree,
 };
@@ -206,7 +206,10 @@ fn who_has_no_token_or_a_revoked_one_is_turned_away() {
 #[ignore = "measures"]
 fn what_a_relay_carries() {
     const BYTES: usize = 300_000_000;
-    let Some(street) = Street::new("a relay under load", Router::RelayOnly) else { return };
+    let Some(mut street) = Street::new("a relay under load", Router::RelayOnly) else { return };
+    street.relay.stop();
+    street.relay.set(&format!("{SETTINGS}[limits]\nbytes_per_second = 1000000000\n"));
+    street.relay.start();
     let idle = street.relay.usage();
     println!("  idle with two clients: {} bytes of memory", idle.rss_bytes);
     let mut dice = larder_tests::dice::Dice::new(7);

@@ -18,6 +18,9 @@ use crate::{
     process::{Output, Usage, eventually, run},
 };
 
+/// The settings of a relay that [`crate::routers`] has in the internet.
+pub const SETTINGS: &str = "listen = \"10.78.0.1:8443\"\nmetrics = \"127.0.0.1:9464\"\n";
+
 /// A relay of a test. Killed when dropped; its last words are printed when the test fails.
 #[derive(Debug)]
 pub struct Relay {
@@ -27,11 +30,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay that will listen there. Everything is run behind these words.
-    pub fn new(directory: &Path, listen: &str, prefix: Vec<OsString>) -> Self {
+    /// A relay with [`SETTINGS`]. Everything is run behind these words.
+    pub fn new(directory: &Path, prefix: Vec<OsString>) -> Self {
         let relay = Self { directory: directory.join("relay"), prefix, running: None };
         fs::create_dir_all(&relay.directory).expect("the temporary directory can be written");
-        relay.set(&format!("listen = \"{listen}\"\nmetrics = \"127.0.0.1:9464\"\n"));
+        relay.set(SETTINGS);
         relay
     }
 

@@ -101,7 +101,7 @@ impl Routers {
 
     /// A relay in the internet; its state will be in `directory`.
     pub fn relay(&self, directory: &Path) -> Relay {
-        Relay::new(directory, &format!("{RELAY}:8443"), with_us(&self.internet))
+        Relay::new(directory, with_us(&self.internet))
     }
 
     /// Somebody who stands in the internet, beside the relay.
