@@ -15,7 +15,7 @@ use larder_tests::{
     compare,
     node::Node,
     process::eventually,
-    relay::{Relay, SETTINGS},
+    relay::Relay,
     routers::{RELAY, Router, Routers},
     short_directory, skipped, tree,
 };
@@ -23,6 +23,8 @@ use serde_json::Value;
 
 /// Longest that a path may take to become direct.
 const DIRECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longest that nodes may take to notice that a relay is gone, and to choose another.
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(90);
 /// Longest that nodes may take to connect to a relay.
 const RELAY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,7 @@ impl Street {
         };
         println!("{story}:");
         let directory = short_directory();
-        let mut relay = routers.relay(directory.path());
+        let mut relay = routers.relay(directory.path(), 8443);
         let address = relay.invite("family");
         relay.start();
         let source = routers.node(0, directory.path(), "source").with_relay(&address);
@@ -208,7 +210,7 @@ fn what_a_relay_carries() {
     const BYTES: usize = 300_000_000;
     let Some(mut street) = Street::new("a relay under load", Router::RelayOnly) else { return };
     street.relay.stop();
-    street.relay.set(&format!("{SETTINGS}[limits]\nbytes_per_second = 1000000000\n"));
+    street.relay.set(&"[limits]\nbytes_per_second = 1000000000\n");
     street.relay.start();
     let idle = street.relay.usage();
     println!("  idle with two clients: {} bytes of memory", idle.rss_bytes);
@@ -223,6 +225,45 @@ fn what_a_relay_carries() {
     println!("  {sent} bytes sent in {seconds:.1} s, {carried} carried; relay: {after:?}");
     let limited = street.relay.number("larder_relay_limited_bytes_total");
     println!("  {limited} bytes held back by the limit of a connection");
+}
+
+// RELAY-17
+#[test]
+fn a_second_relay_takes_over_when_the_first_is_gone() {
+    let Some(routers) = Routers::new(&[Router::RelayOnly, Router::RelayOnly]) else {
+        skipped("two relays", "no network namespaces with nftables can be made and joined here");
+        return;
+    };
+    println!("two relays:");
+    let directory = short_directory();
+    let mut relays = [8443, 8543].map(|port| routers.relay(directory.path(), port));
+    let addresses = relays.each_ref().map(|relay| relay.invite("family"));
+    for relay in &mut relays {
+        relay.start();
+    }
+    let node = |home: usize, name: &str| {
+        let node = routers.node(home, directory.path(), name);
+        addresses.iter().fold(node, |node, address| node.with_relay(address))
+    };
+    let (source, holder) = (node(0, "source"), node(1, "holder"));
+    let circle = Circle::of(directory, source, vec![holder]);
+    let folder = circle.folder("folder");
+    tree::ordinary(&folder, 5, 40, 50_000);
+    circle.backup(&folder);
+    let connected = |node: &Node| {
+        let relays = node.ask(["status"])["relays"].clone();
+        relays.as_array().unwrap().iter().position(|relay| relay["state"] == "connected")
+    };
+    let first = connected(&circle.source).expect("the source is connected to one of them");
+    relays[first].kill();
+    let begun = Instant::now();
+    eventually("both are connected to the other relay", TAKEOVER_LIMIT, || {
+        [&circle.source, &circle.holders[0]].map(connected) == [Some(1 - first); 2]
+    });
+    println!("  the other relay after {:.1} s", begun.elapsed().as_secs_f64());
+    tree::ordinary(&folder, 6, 80, 50_000);
+    circle.backup(&folder);
+    println!("  safe after {:.1} s", begun.elapsed().as_secs_f64());
 }
 
 /// A node in the internet that uses the relay by this address.

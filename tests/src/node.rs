@@ -40,7 +40,7 @@ pub struct Node {
     /// The same with the port, chosen by the system at the first start and kept, as in real life.
     listen: String,
     /// What `--relay` is given.
-    relay: Option<String>,
+    relays: Vec<String>,
     running: Option<Running>,
 }
 
@@ -61,7 +61,7 @@ impl Node {
             prefix: Vec::new(),
             host: "127.0.0.1".to_owned(),
             listen: "127.0.0.1:0".to_owned(),
-            relay: None,
+            relays: Vec::new(),
             running: None,
         }
     }
@@ -75,10 +75,10 @@ impl Node {
         self
     }
 
-    /// The same, started with this relay.
+    /// The same, started with this relay as well.
     #[must_use]
     pub fn with_relay(mut self, address: &str) -> Self {
-        self.relay = Some(address.to_owned());
+        self.relays.push(address.to_owned());
         self
     }
 
@@ -160,7 +160,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.expect("the log can be written");
         let mut command = self.command(["up", "--listen", &self.listen, "--lan", "off"], [""; 0]);
-        command.args(self.relay.iter().flat_map(|address| ["--relay", address]));
+        command.args(self.relays.iter().flat_map(|address| ["--relay", address]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = change(&mut command).spawn().expect("the larder program starts");
         let stdout = child.stdout.take().expect("it was asked for");

@@ -18,30 +18,36 @@ use crate::{
     process::{Output, Usage, eventually, run},
 };
 
-/// The settings of a relay that [`crate::routers`] has in the internet.
-pub const SETTINGS: &str = "listen = \"10.78.0.1:8443\"\nmetrics = \"127.0.0.1:9464\"\n";
-
 /// A relay of a test. Killed when dropped; its last words are printed when the test fails.
 #[derive(Debug)]
 pub struct Relay {
     directory: PathBuf,
     prefix: Vec<OsString>,
+    /// Where it listens, and where its numbers are.
+    addresses: [String; 2],
     running: Option<Child>,
 }
 
 impl Relay {
-    /// A relay with [`SETTINGS`]. Everything is run behind these words.
-    pub fn new(directory: &Path, prefix: Vec<OsString>) -> Self {
-        let relay = Self { directory: directory.join("relay"), prefix, running: None };
+    /// A relay that will listen at this IP address and port, its directory named by the port; the
+    /// next port has its numbers. Everything is run behind these words.
+    pub fn new(directory: &Path, host: &str, port: u16, prefix: Vec<OsString>) -> Self {
+        let addresses = [format!("{host}:{port}"), format!("127.0.0.1:{}", port + 1)];
+        let directory = directory.join(format!("relay{port}"));
+        let relay = Self { directory, prefix, addresses, running: None };
         fs::create_dir_all(&relay.directory).expect("the temporary directory can be written");
-        relay.set(SETTINGS);
+        relay.set("");
         relay
     }
 
-    /// Replaces the settings; the state directory is added.
+    /// Replaces the settings; those that make it this relay are added.
     pub fn set(&self, settings: &str) {
         let state = self.directory.join("state");
-        let text = format!("state = \"{}\"\n{settings}", state.display());
+        let [listen, metrics] = &self.addresses;
+        let text = format!(
+            "state = \"{}\"\nlisten = \"{listen}\"\nmetrics = \"{metrics}\"\n{settings}",
+            state.display()
+        );
         fs::write(self.config(), text).expect("the temporary directory can be written");
     }
 
@@ -128,7 +134,7 @@ impl Relay {
     /// One of its numbers for Prometheus, asked with curl from where it stands.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
-        let text = self.get("http://127.0.0.1:9464/metrics");
+        let text = self.get(&format!("http://{}/metrics", self.addresses[1]));
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in:\n{text}"))
     }

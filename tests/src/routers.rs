@@ -99,9 +99,9 @@ impl Routers {
         node.standing_at(&format!("home{home}"), &address(home))
     }
 
-    /// A relay in the internet; its state will be in `directory`.
-    pub fn relay(&self, directory: &Path) -> Relay {
-        Relay::new(directory, with_us(&self.internet))
+    /// A relay in the internet, on this port; its state will be below `directory`.
+    pub fn relay(&self, directory: &Path, port: u16) -> Relay {
+        Relay::new(directory, RELAY, port, with_us(&self.internet))
     }
 
     /// Somebody who stands in the internet, beside the relay.
