@@ -223,8 +223,12 @@ fn what_a_relay_carries() {
     let (seconds, after) = (begun.elapsed().as_secs_f64(), street.relay.usage());
     let (sent, carried) = (&done["sent_bytes"], street.carried());
     println!("  {sent} bytes sent in {seconds:.1} s, {carried} carried; relay: {after:?}");
-    let limited = street.relay.number("larder_relay_limited_bytes_total");
-    println!("  {limited} bytes held back by the limit of a connection");
+    // Long enough for connections without a stream to be closed.
+    thread::sleep(Duration::from_secs(90));
+    let idle = street.routers.uplink(0);
+    thread::sleep(Duration::from_secs(60));
+    let crossed = street.routers.uplink(0).since(idle);
+    println!("  a minute of nothing at home 0: {crossed:?}");
 }
 
 // RELAY-17

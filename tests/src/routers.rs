@@ -26,8 +26,6 @@ pub const RELAY: &str = "10.78.0.1";
 const UPLINK: &str = "uplink";
 /// Where a home is joined to its router.
 const LAN: &str = "lan";
-/// State of a port of the bridge that lets nothing pass.
-const DISABLED: u8 = 0;
 
 /// How a router translates addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,12 +115,6 @@ impl Routers {
     /// What has left a home and come into it so far, at its router.
     pub fn uplink(&self, home: usize) -> Crossed {
         self.homes[home].router.crossed(UPLINK)
-    }
-
-    /// The line of a home goes dead without a word.
-    pub fn cut_off(&self, home: usize) {
-        let port = format!("bridge link set dev home{} state {DISABLED}", home + 1);
-        assert!(self.internet.run(&port), "the line of home {home} can be cut");
     }
 }
 
