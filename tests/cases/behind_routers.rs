@@ -210,7 +210,7 @@ fn what_a_relay_carries() {
     const BYTES: usize = 300_000_000;
     let Some(mut street) = Street::new("a relay under load", Router::RelayOnly) else { return };
     street.relay.stop();
-    street.relay.set(&"[limits]\nbytes_per_second = 1000000000\n");
+    street.relay.set("[limits]\nbytes_per_second = 1000000000\n");
     street.relay.start();
     let idle = street.relay.usage();
     println!("  idle with two clients: {} bytes of memory", idle.rss_bytes);
