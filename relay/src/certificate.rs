@@ -154,6 +154,12 @@ mod tests {
         assert!(pin.is_some());
         assert_eq!(Certificate::of(&config).await.unwrap().unwrap().pin, pin);
         assert_eq!(Certificate::pin(&config).unwrap(), pin);
+        // The same as files of somebody else: then the authorities vouch for it, and no pin.
+        let file = |name| directory.path().join("state").join(name);
+        let tls = Some(crate::TlsFiles { certificate: file(CERTIFICATE), key: file(KEY) });
+        let named = Config { tls, ..config.clone() };
+        assert_eq!(Certificate::of(&named).await.unwrap().unwrap().pin, None);
+        assert_eq!(Certificate::pin(&named).unwrap(), None);
         let listen = "127.0.0.1:0".parse().unwrap();
         let plain = Config { plain: true, listen, ..config };
         assert!(Certificate::of(&plain).await.unwrap().is_none());
