@@ -116,6 +116,10 @@ fn in_runtime<L: Launch + 'static>(
             Step::Init(options) => init::run(&session, options, output).await,
             Step::Up(options) => up::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
+            Step::AskBehind(relays, command) => {
+                session.keep_relays(&relays, &command).await?;
+                session.ask(command, output).await
+            }
             Step::Completions(_) | Step::Demo(_) => Ok(ExitKind::Done),
         }
     });

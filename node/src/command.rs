@@ -28,7 +28,7 @@ pub use self::{
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
     outcome::*,
-    peer::{Peer, PeerState, PeersOutcome},
+    peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     size::{ByteSize, ParseSizeError},

@@ -14,6 +14,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     keys::{device::DeviceKeys, epoch::ContentKey},
     log::DeviceLog,
+    relaying::RelayAddress,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -79,6 +80,8 @@ pub(crate) struct Core {
     pub(crate) depot: Depot,
     pub(crate) vaults: Arc<Vaults>,
     pub(crate) net: Net,
+    /// Relays that the user named.
+    pub(crate) relays: Vec<RelayAddress>,
     pub(crate) clock: Clock,
     /// Whether this is a node that goes on running (`up`), not one opened for a single command.
     pub(crate) serves: bool,

@@ -9,9 +9,10 @@
 //! | shards | `/iroh-bytes/4` | verified ranges of one shard on each stream, the iroh-blobs wire |
 //! | pairing | `larder/pair/1` | frames on one stream, open only while an invite is outstanding |
 //!
-//! **Invariant:** no server of anybody's is contacted: no relay, no DNS, no port mapping. Packets
-//! go to addresses that the caller gave, and to whoever connects. An idle node sends none:
-//! connections without streams are closed.
+//! **Invariant:** no server of anybody's is contacted but the relays that the user named: no other
+//! relay, no DNS but for their names, no port mapping. Packets go to addresses that the caller gave,
+//! and to whoever connects. Without a relay an idle node sends none: connections without streams
+//! are closed.
 //! Source: specs/network.md, specs/control_protocol.md.
 
 mod accept;
@@ -24,6 +25,7 @@ mod frames;
 mod links;
 mod pumps;
 mod quota;
+mod relays;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,8 @@ pub use control::Peer;
 pub use endpoint::{Listen, Net, Settings};
 pub use error::{FetchError, NetError, PutError};
 pub use frames::FrameStream;
+pub use links::Path;
+pub use relays::{RelayFault, RelayStanding, probe};
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

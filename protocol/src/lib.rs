@@ -20,6 +20,7 @@
 //! | [`drilling`] | what a restore drill reads, and what it means when that fails |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`watching`] | which holders are there, and which are presumed lost |
+//! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
 //!
@@ -49,6 +50,7 @@ pub mod placing;
 pub mod proof;
 pub mod receipt;
 pub mod recovering;
+pub mod relaying;
 pub mod retention;
 pub mod scrubbing;
 pub mod snapshot;

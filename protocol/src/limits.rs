@@ -240,6 +240,29 @@ pub const PAIRING_PEERS_MAX: usize = 1024;
 /// See [`PAIRING_PEERS_MAX`].
 pub const PAIRING_PEERS_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
 
+/// Relays of one node. It keeps a connection to one of them.
+pub const RELAYS_MAX: usize = 4;
+/// Random bytes of a token that admits to a relay: nobody finds one by trying.
+pub const RELAY_TOKEN_BYTES: usize = 16;
+/// Invitations of one relay.
+pub const RELAY_INVITATIONS_MAX: usize = 4096;
+/// Sockets of a relay that have not shown yet whose they are.
+pub const RELAY_ARRIVALS_MAX: usize = 512;
+/// Sockets from one address, clients among them: a large household, or some behind one address.
+pub const RELAY_CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Connections of one key: one, and those that were lost without a word.
+pub const RELAY_CONNECTIONS_PER_KEY_MAX: usize = 4;
+/// Connections with one token: the devices of a family and its friends.
+pub const RELAY_CONNECTIONS_PER_INVITATION_MAX: usize = 64;
+/// So often sockets may come from one address, in the long run.
+pub const RELAY_ARRIVAL_MS: u64 = 500;
+/// So many may come at once after a while without any: all nodes of a house, after a power cut.
+pub const RELAY_ARRIVALS_BURST: u64 = 120;
+/// Addresses of which is remembered how often they came.
+pub const RELAY_SOURCES_MAX: usize = 8192;
+/// A socket must be a client's, or have been answered, after this: slow ones do not take places.
+pub const RELAY_ARRIVAL_MS_MAX: u64 = 15_000;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -1,22 +1,29 @@
 //! The relay: a server that is always on, that anybody may run, and that nobody has to trust.
 //!
-//! **State: its purpose, written down. There is no relay yet, and nothing here pretends to be one.**
-//! Nodes do not need it on a local network, nor where addresses are given with
-//! `larder connect TICKET`.
-//!
-//! What will stand here, as parts that can be switched on one by one:
+//! It helps nodes behind routers to a direct path, by telling each the address that the internet
+//! sees, and carries their sealed packets when there is none. What it is made of: iroh's relay for
+//! the packets, [`larder_protocol::relaying`] for every decision about who may use it, and this
+//! crate, which carries those decisions out. It holds no shards and keeps no records of nodes.
 //!
 //! | part | does | learns |
 //! |---|---|---|
-//! | traversal | helps two nodes behind NATs to a direct path, and carries their sealed packets when there is none | addresses, times, packet sizes |
-//! | rendezvous | answers "where is device D now" with a record that D signed and encrypted | blinded keys, times |
-//! | blind holder | keeps shards for vaults that hold a grant, by the same rules as any other holder | sizes of packs, times |
-//!
-//! What it will be made of: the library half of the node crate (depot, endpoint, control protocol)
-//! and the holding machine of the protocol crate. The relay decides nothing of its own about
-//! anybody's data.
+//! | relaying, TCP | carries sealed packets between two nodes | which keys talk, from which addresses, when and how much |
+//! | addresses, UDP, with TLS alone | tells a node its address | that address |
 //!
 //! **Invariant:** no key of any vault ever reaches a relay, and no feature needs one to.
 //!
-//! **Invariant:** a lying or vanished relay costs time, never data: what it says is a hint that is
-//! checked by signature or by asking, and what it keeps is counted as one holder at one site.
+//! **Invariant:** a lying or vanished relay costs time, never data: nodes prove their keys to each
+//! other through it.
+//! Source: specs/relay.md.
+
+mod certificate;
+mod config;
+mod door;
+mod invitations;
+mod metrics;
+mod server;
+
+pub use certificate::{Certificate, CertificateError};
+pub use config::{Admission, Config, ConfigError, Limits, TlsFiles};
+pub use invitations::{Invitations, InvitationsError};
+pub use server::{Relay, StartError};

@@ -11,6 +11,7 @@
 
 #![expect(clippy::unwrap_used, reason = "everything in this binary is a test")]
 
+mod behind_routers;
 mod canary;
 mod changing_holders;
 mod cloned_home;

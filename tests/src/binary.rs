@@ -1,4 +1,4 @@
-//! The program under test: built once per run, with the profile and target directory of the run.
+//! The programs under test: built once per run, with the profile and target directory of the run.
 
 use std::{
     env,
@@ -26,6 +26,12 @@ fn profile_directory() -> PathBuf {
     profile.expect("test programs lie in PROFILE/deps").to_path_buf()
 }
 
+/// The `larder-relay` program: the one beside `LARDER_BINARY`, if that is set.
+pub fn relay() -> &'static Path {
+    static RELAY: OnceLock<PathBuf> = OnceLock::new();
+    RELAY.get_or_init(|| larder().with_file_name("larder-relay"))
+}
+
 fn build() -> PathBuf {
     let profile = profile_directory();
     let target = profile.parent().expect("PROFILE lies in the target directory");
@@ -34,8 +40,8 @@ fn build() -> PathBuf {
     // The whole workspace is selected so that features resolve as in `cargo test --workspace`,
     // and what that has compiled is used again.
     // Everything was downloaded when this test was built: a network that hangs must not hang it.
-    cargo.args(["build", "--offline", "--quiet", "--workspace", "--bin", "larder", "--target-dir"]);
-    cargo.arg(target);
+    cargo.args(["build", "--offline", "--quiet", "--workspace", "--bin", "larder"]);
+    cargo.args(["--bin", "larder-relay", "--target-dir"]).arg(target);
     match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") => {}
         Some(name) => {
@@ -44,6 +50,6 @@ fn build() -> PathBuf {
         None => panic!("{} is no profile directory", profile.display()),
     }
     let status = cargo.status().expect("cargo runs");
-    assert!(status.success(), "building the larder program failed");
+    assert!(status.success(), "building the programs failed");
     profile.join("larder")
 }

@@ -5,12 +5,13 @@
 //!
 //! | module | gives |
 //! |---|---|
-//! | [`binary`] | the `larder` program, built once per run |
+//! | [`binary`] | the programs, built once per run |
 //! | [`process`] | running it with a time limit; what a process uses, from `/proc` |
 //! | [`node`], [`circle`] | one node; a source with its holders, paired |
 //! | [`tree`], [`compare`] | a tree with every kind of entry; whether two trees are the same |
 //! | [`disk`], [`network`] | small disks that fill up; a network with counters |
 //! | [`houses`] | such networks joined by lines that can be cut, slowed and counted |
+//! | [`routers`], [`relay`] | homes behind routers that translate addresses; the relay between them |
 //! | [`dice`] | seeded choices |
 //! | [`tools`] | programs of others, installed when they are missing |
 //! | [`fuzz_targets`] | every decoder as a function of bytes |
@@ -25,6 +26,8 @@ pub mod houses;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod relay;
+pub mod routers;
 pub mod tools;
 pub mod tree;
 

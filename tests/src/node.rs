@@ -40,6 +40,8 @@ pub struct Node {
     host: String,
     /// The same with the port, chosen by the system at the first start and kept, as in real life.
     listen: String,
+    /// What `--relay` is given.
+    relays: Vec<String>,
     running: Option<Running>,
 }
 
@@ -60,6 +62,7 @@ impl Node {
             prefix: Vec::new(),
             host: "127.0.0.1".to_owned(),
             listen: "127.0.0.1:0".to_owned(),
+            relays: Vec::new(),
             running: None,
         }
     }
@@ -70,6 +73,13 @@ impl Node {
         site.clone_into(&mut self.site);
         host.clone_into(&mut self.host);
         self.move_elsewhere();
+        self
+    }
+
+    /// The same, started with this relay as well.
+    #[must_use]
+    pub fn with_relay(mut self, address: &str) -> Self {
+        self.relays.push(address.to_owned());
         self
     }
 
@@ -159,6 +169,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.expect("the log can be written");
         let mut command = self.command(["up", "--listen", &self.listen, "--lan", "off"], [""; 0]);
+        command.args(self.relays.iter().flat_map(|address| ["--relay", address]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = change(&mut command).spawn().expect("the larder program starts");
         let stdout = child.stdout.take().expect("it was asked for");

@@ -1,8 +1,9 @@
 //! The shape of the command line: global flags and one verb. Scripts rely on these names.
 
-use std::path::PathBuf;
+use std::{mem::take, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use larder_protocol::relaying::RelayAddress;
 
 use super::{folders, init, look, node, pair, restore, revoke, settings, up};
 use crate::command::{Command, Failure, SnapshotName};
@@ -128,6 +129,8 @@ pub(super) enum Step {
     Up(up::UpArguments),
     /// Ask the engine.
     Ask(Command),
+    /// Keep these relays for a home that may not be there yet, then ask the engine.
+    AskBehind(Vec<RelayAddress>, Command),
     /// Make a completion script; needs no home.
     Completions(clap_complete::Shell),
     /// Play the demo; has homes of its own.
@@ -155,10 +158,16 @@ impl Verb {
             Self::Restore(arguments) => arguments.command()?,
             Self::Offer(arguments) => arguments.command(),
             Self::Invite(arguments) => arguments.command(),
-            Self::Join(arguments) => arguments.command(),
+            Self::Join(mut arguments) => {
+                let relays = take(&mut arguments.relays.relay);
+                return Ok(Step::AskBehind(relays, arguments.command()));
+            }
             Self::Ticket(_) => Command::Ticket,
             Self::Connect(arguments) => arguments.command(),
-            Self::Recover(arguments) => arguments.command()?,
+            Self::Recover(mut arguments) => {
+                let relays = take(&mut arguments.relays.relay);
+                return Ok(Step::AskBehind(relays, arguments.command()?));
+            }
             Self::Devices(_) => Command::Devices,
             Self::Revoke(arguments) => arguments.command()?,
             Self::Peers(_) => Command::Peers,

@@ -1,6 +1,7 @@
 //! `offer`, `invite`, `join`, `ticket`, `connect`, `devices`, `peers`, `expect`: the others.
 
 use clap::Args;
+use larder_protocol::relaying::RelayAddress;
 
 use super::folders::seconds;
 use crate::command::{ByteSize, Command, Expectation, HolderKind, InviteKind};
@@ -55,6 +56,17 @@ pub(super) struct JoinArguments {
     /// Household in which this device stands [default: the device's name]
     #[arg(long)]
     site: Option<String>,
+    #[command(flatten)]
+    pub(super) relays: RelayArguments,
+}
+
+/// Relays for a home that has no settings yet.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RelayArguments {
+    /// Relay that helps to reach the others from behind a router; kept in net.relays of the settings.
+    /// Up to four times
+    #[arg(long, value_name = "URL")]
+    pub(super) relay: Vec<RelayAddress>,
 }
 
 #[derive(Debug, Args)]

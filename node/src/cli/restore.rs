@@ -10,7 +10,10 @@ use std::{
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::arguments::{absolute, inside, snapshot_name};
+use super::{
+    arguments::{absolute, inside, snapshot_name},
+    pair::RelayArguments,
+};
 use crate::command::{Command, Failure, Overwrite, Secret, SnapshotName};
 
 /// 24 words of at most 8 letters, with room for line ends and numbers.
@@ -66,6 +69,8 @@ pub(super) struct RecoverArguments {
     /// Household in which this device stands [default: the device's name]
     #[arg(long)]
     site: Option<String>,
+    #[command(flatten)]
+    pub(super) relays: RelayArguments,
 }
 
 impl RestoreArguments {

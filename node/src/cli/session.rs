@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use larder_protocol::relaying::RelayAddress;
 use serde_json::Map;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,29 @@ impl<L: Launch + 'static> Session<L> {
             if resumes && is_interrupted { failure.hint(RESUMES) } else { failure }
         })?;
         Ok(output.outcome(&outcome, Map::new()))
+    }
+
+    /// Keeps relays in the settings of a home that may not be there yet, before a command that needs
+    /// them. Without any, nothing is changed.
+    pub(super) async fn keep_relays(
+        &self,
+        relays: &[RelayAddress],
+        command: &Command,
+    ) -> Result<(), Failure> {
+        if relays.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = relays.iter().map(RelayAddress::to_secret_text).collect();
+        match self.target(command).await? {
+            Target::Here(home) => {
+                home.change_setting("net.relays", Some(&texts.join(" ")))?;
+                Ok(())
+            }
+            Target::Node(_) => {
+                Err(Failure::usage("the node that runs on this home has its relays")
+                    .hint("stop it with `larder down` and start it with `larder up --relay URL`"))
+            }
+        }
     }
 
     async fn carried_out(&self, command: Command, output: &mut Output) -> Result<Outcome, Failure> {

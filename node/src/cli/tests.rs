@@ -242,6 +242,9 @@ fn the_contract_parses() {
     let lines = [
         "init --name laptop --phrase-out p",
         "up --listen 127.0.0.1:0 --lan off",
+        "up --relay https://relay.example.org --relay http://127.0.0.1:3340",
+        "join code --relay https://relay.example.org",
+        "recover --phrase-file p --relay https://relay.example.org",
         "add a b --exclude x --exclude y",
         "remove a",
         "folders",
@@ -441,7 +444,7 @@ fn settings_need_no_engine() {
     assert_eq!(larder(home.path(), &["config", "set", "policy.copies", "3"]).0, 0);
     assert_eq!(larder(home.path(), &["config", "get", "policy.copies"]).1, b"3\n");
     let (_, document) = json(home.path(), &["config", "list"]);
-    assert_eq!(document["settings"].as_array().unwrap().len(), 9);
+    assert_eq!(document["settings"].as_array().unwrap().len(), 10);
     assert_eq!(larder(home.path(), &["config", "get", "no.such"]).0, 2);
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use clap::{Args, ValueEnum};
+use larder_protocol::{limits::RELAYS_MAX, relaying::RelayAddress};
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ use crate::{
 Examples:
   larder up
   larder up --listen 0.0.0.0:4242
+  larder up --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org:8443
   larder up --home /srv/larder --json")]
 pub(super) struct UpArguments {
     /// Address and UDP port [default: net.listen of the settings]
@@ -32,9 +34,10 @@ pub(super) struct UpArguments {
     /// Find peers on the local network; not in this version
     #[arg(long, value_enum, default_value_t)]
     lan: Switch,
-    /// Relay to use; may be given many times; not in this version
+    /// Relay that helps to reach peers from behind a router, as `larder-relay invite` prints it; up
+    /// to four times [default: net.relays of the settings]
     #[arg(long, value_name = "URL")]
-    relay: Vec<String>,
+    relay: Vec<RelayAddress>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -46,9 +49,13 @@ enum Switch {
 
 impl UpArguments {
     fn options(self) -> Result<OpenOptions, Failure> {
-        if self.lan == Switch::On || !self.relay.is_empty() {
-            return Err(Failure::usage("this version has no discovery and no relays yet")
+        if self.lan == Switch::On {
+            return Err(Failure::usage("this version has no discovery on the local network yet")
                 .hint("exchange addresses with `larder ticket` and `larder connect`"));
+        }
+        if self.relay.len() > RELAYS_MAX {
+            return Err(Failure::usage(format!("a node uses at most {RELAYS_MAX} relays"))
+                .hint("one is enough; a second one helps when the first is down"));
         }
         Ok(OpenOptions { serve: true, listen: self.listen, lan: false, relays: self.relay })
     }

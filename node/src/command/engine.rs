@@ -2,6 +2,8 @@
 
 use std::{future::Future, net::SocketAddr};
 
+use larder_protocol::relaying::RelayAddress;
+
 use super::{Command, EventSink, Failure, Outcome, ReadyOutcome};
 use crate::home::Home;
 
@@ -59,8 +61,8 @@ pub struct OpenOptions {
     pub listen: Option<SocketAddr>,
     /// Whether to find peers on the local network.
     pub lan: bool,
-    /// Relays to use.
-    pub relays: Vec<String>,
+    /// Relays to use, from the command line; else the configuration's `net.relays`.
+    pub relays: Vec<RelayAddress>,
 }
 
 /// How a vault is made.

@@ -425,6 +425,9 @@ pub struct ConnectOutcome {
     pub reached: bool,
     /// How long an answer took.
     pub rtt_ms: Option<u64>,
+    /// Relays in the ticket that this node does not use.
+    #[serde(default)]
+    pub relays_unused: Vec<String>,
 }
 
 /// See [`Outcome::Recover`].
@@ -514,8 +517,37 @@ pub struct StatusOutcome {
     pub peers_online: u32,
     /// Peers that are known.
     pub peers_total: u32,
+    /// Those of them that are reached through a relay just now.
+    #[serde(default)]
+    pub peers_relayed: u32,
+    /// Relays of this node.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
     /// What is wrong, worst first.
     pub advice: Vec<Advice>,
+}
+
+/// A relay of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Where it is, without its token.
+    pub address: String,
+    /// How it stands.
+    pub state: RelayState,
+}
+
+/// How a relay stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayState {
+    /// Others reach this node there.
+    Connected,
+    /// Not connected, and not needed or not chosen yet.
+    Idle,
+    /// It turns this device away.
+    Denied,
+    /// It does not answer.
+    Unreachable,
 }
 
 /// Something wrong, and what to do about it.

@@ -44,8 +44,21 @@ pub struct Peer {
     pub unclaimed_bytes: u64,
     /// Bytes that we keep for its vault.
     pub kept_bytes: u64,
+    /// How packets go there just now; `null` while there is no connection.
+    #[serde(default)]
+    pub path: Option<PeerPath>,
     /// Its addresses as far as known.
     pub addresses: Vec<String>,
+}
+
+/// How packets go to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerPath {
+    /// From device to device.
+    Direct,
+    /// Through a relay, which cannot read them.
+    Relayed,
 }
 
 /// How a peer stands. Four states that must never be mixed up: silence is no failure.

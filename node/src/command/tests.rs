@@ -223,6 +223,7 @@ fn peer() -> Peer {
         last_proof: Some(time(1_700_000_000)),
         unclaimed_bytes: 512,
         kept_bytes: 4096,
+        path: Some(PeerPath::Relayed),
         addresses: vec!["192.0.2.1:4242".to_owned()],
     }
 }
@@ -282,6 +283,7 @@ fn about_nodes() -> Vec<Outcome> {
             name: Some("nas".to_owned()),
             reached: true,
             rtt_ms: Some(3),
+            relays_unused: vec!["https://relay.example.org:8443".to_owned()],
         }),
         Outcome::Devices(DevicesOutcome { devices: devices() }),
         Outcome::Revoke(RevokeOutcome {
@@ -321,6 +323,11 @@ fn about_nodes() -> Vec<Outcome> {
             }),
             peers_online: 1,
             peers_total: 2,
+            peers_relayed: 1,
+            relays: vec![Relay {
+                address: "https://relay.example.org:8443".to_owned(),
+                state: RelayState::Connected,
+            }],
             advice: vec![Advice {
                 text: "nas is away".to_owned(),
                 hint: "switch it on".to_owned(),
@@ -484,8 +491,9 @@ fn a_phrase_is_not_in_what_debug_prints() {
 #[test]
 fn what_could_not_be_reached_is_no_success_and_damage_comes_before_it() {
     let connect = |reached| {
-        let (device, name, rtt_ms) = (id("e"), None, None);
-        Outcome::Connect(ConnectOutcome { device, name, reached, rtt_ms }).exit_kind()
+        let (device, name, rtt_ms, relays_unused) = (id("e"), None, None, Vec::new());
+        let done = ConnectOutcome { device, name, reached, rtt_ms, relays_unused };
+        Outcome::Connect(done).exit_kind()
     };
     assert_eq!((connect(true), connect(false)), (ExitKind::Done, ExitKind::Holders));
     let verify = |damaged, answered, lacking| {

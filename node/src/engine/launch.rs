@@ -10,6 +10,7 @@ use larder_protocol::{
     keys::{device::DeviceKeys, epoch::ContentKey, phrase::Phrase},
     log::{DeviceLog, Label, found::Founding},
     placing::{Copies, Policy},
+    relaying::{RelayAddress, Scheme},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use tokio_util::sync::CancellationToken;
@@ -150,7 +151,8 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let invitations = Arc::new(Invitations::default());
     let door = Door { vaults: Arc::clone(&vaults), invitations: Arc::clone(&invitations) };
     let listen = listen(&state, &config, options)?;
-    let settings = Settings { seed: keys.signing_seed(), listen };
+    let relays = relays(&config, options);
+    let settings = Settings { seed: keys.signing_seed(), listen, relays: relays.clone() };
     let net = Net::start(settings, Arc::new(door)).await?;
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
@@ -166,6 +168,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         depot,
         vaults,
         net,
+        relays,
         clock: Clock::start(),
         serves: options.serve,
         closing: CancellationToken::new(),
@@ -245,6 +248,18 @@ fn listen(state: &State, config: &Config, options: &OpenOptions) -> Result<Liste
         return Ok(Listen::Only(address));
     }
     Ok(Listen::Everywhere { port: state.port()?.unwrap_or(0) })
+}
+
+/// Those of the command line, else those of the settings.
+fn relays(config: &Config, options: &OpenOptions) -> Vec<RelayAddress> {
+    let relays = match options.relays.is_empty() {
+        true => config.relays().to_vec(),
+        false => options.relays.clone(),
+    };
+    for relay in relays.iter().filter(|relay| relay.scheme == Scheme::Http) {
+        warn!("relay {relay} is without TLS: its token can be read on the way");
+    }
+    relays
 }
 
 fn learn_addresses(core: &Core) -> Result<(), EngineError> {

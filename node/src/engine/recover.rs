@@ -63,7 +63,7 @@ pub(crate) async fn recover(
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
-    let access = Access::open(&recovery).await?;
+    let access = Access::open(core, &recovery).await?;
     let found = access.find_vault(&recovery, &tickets, events).await;
     let (holder, mut log) = match found {
         Ok(found) => found,
@@ -170,9 +170,10 @@ impl Admission for Nobody {
 }
 
 impl Access {
-    pub(super) async fn open(recovery: &RecoveryKeys) -> Result<Self, EngineError> {
+    pub(super) async fn open(core: &Core, recovery: &RecoveryKeys) -> Result<Self, EngineError> {
         let listen = Listen::Everywhere { port: 0 };
-        let settings = Settings { seed: Zeroizing::new(*recovery.access_seed()), listen };
+        let seed = Zeroizing::new(*recovery.access_seed());
+        let settings = Settings { seed, listen, relays: core.relays.clone() };
         Ok(Self { net: Net::start(settings, Arc::new(Nobody)).await? })
     }
 

@@ -146,7 +146,7 @@ async fn tell(
     recovery: Option<&RecoveryKeys>,
 ) -> Result<(Vec<String>, Vec<String>), Failure> {
     let access = match recovery {
-        Some(recovery) => Some(Arc::new(Access::open(recovery).await?)),
+        Some(recovery) => Some(Arc::new(Access::open(core, recovery).await?)),
         None => None,
     };
     let log = Arc::new(core.log_of(&member.vault)?);

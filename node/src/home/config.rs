@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use larder_protocol::{limits::RELAYS_MAX, relaying::RelayAddress};
 use thiserror::Error;
 
 use super::sync_directory;
@@ -55,6 +56,7 @@ pub struct Config {
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
     listen: Option<SocketAddr>,
+    relays: Option<Vec<RelayAddress>>,
     name: Option<String>,
     site: Option<String>,
 }
@@ -95,13 +97,16 @@ pub enum ConfigError {
     },
 }
 
-/// One key: its name, what it takes, its default in words, what it does, and how to get and set it.
+/// One key: its name, what it takes, its default in words, what it does, how to get and set it.
 struct Key {
     name: &'static str,
     takes: &'static str,
     default: &'static str,
     help: &'static str,
+    /// For the file.
     show: fn(&Config) -> Option<String>,
+    /// For the user.
+    tell: fn(&Config) -> Option<String>,
     /// `None` when the text is not what the key takes.
     set: fn(&mut Config, &str) -> Option<()>,
     reset: fn(&mut Config),
@@ -115,6 +120,7 @@ macro_rules! key {
             default: $default,
             help: $help,
             show: |config| config.$field.as_ref().map($show),
+            tell: |config| config.$field.as_ref().map($show),
             set: |config, text| {
                 config.$field = Some($parse(text)?);
                 Some(())
@@ -125,7 +131,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-static KEYS: [Key; 9] = [
+static KEYS: [Key; 10] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -198,6 +204,20 @@ static KEYS: [Key; 9] = [
         "0.0.0.0:0, the port chosen once and kept",
         "where `up` listens (UDP)"
     ),
+    Key {
+        // Told without the tokens: what is told ends up on screens and in reports of faults.
+        tell: |config| config.relays.as_deref().map(|relays| texts(relays, ToString::to_string)),
+        ..key!(
+            "net.relays",
+            relays,
+            parse_relays,
+            |relays| texts(relays, RelayAddress::to_secret_text),
+            "up to 4 addresses of relays such as https://TOKEN@relay.example.org:8443, with spaces \
+             between",
+            "none",
+            "relays that help to reach other devices from behind a router"
+        )
+    },
     key!(
         "policy.copies",
         copies,
@@ -245,6 +265,11 @@ impl Config {
         self.listen
     }
 
+    /// Relays to use; none unless some were set.
+    pub fn relays(&self) -> &[RelayAddress] {
+        self.relays.as_deref().unwrap_or_default()
+    }
+
     /// Name of this device, when one was set.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -283,7 +308,7 @@ impl Config {
     /// [`ConfigError::UnknownKey`].
     pub fn settings(&self, name: Option<&str>) -> Result<Vec<Setting>, ConfigError> {
         let row = |key: &Key| {
-            let value = (key.show)(self);
+            let value = (key.tell)(self);
             Setting {
                 key: key.name.to_owned(),
                 default: value.is_none(),
@@ -447,6 +472,15 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
+fn parse_relays(text: &str) -> Option<Vec<RelayAddress>> {
+    let relays: Result<Vec<RelayAddress>, _> = text.split_whitespace().map(str::parse).collect();
+    relays.ok().filter(|relays| (1..=RELAYS_MAX).contains(&relays.len()))
+}
+
+fn texts(relays: &[RelayAddress], text: fn(&RelayAddress) -> String) -> String {
+    relays.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
 fn parse_copies(text: &str) -> Option<Copies> {
     if text == "auto" {
         return Some(Copies::Auto);
@@ -465,7 +499,7 @@ fn show_copies(value: &Copies) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 9] = [
+    const GOOD: [(&str, &str); 10] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
@@ -474,6 +508,7 @@ mod tests {
         ("device.name", "Anna's \"laptop\""),
         ("device.site", "home"),
         ("net.listen", "0.0.0.0:4242"),
+        ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
         ("policy.copies", "3"),
     ];
 
@@ -506,6 +541,20 @@ mod tests {
         assert!(Config::keys().eq(GOOD.iter().map(|(key, _)| *key)));
     }
 
+    // RELAY-5
+    #[test]
+    fn the_token_of_a_relay_is_kept_in_the_file_and_told_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let mut config = Config::default();
+        let relay = "https://abcdefghijklmnopqrstuvwxy4@relay.example.org:8443";
+        config.set("net.relays", Some(relay)).unwrap();
+        config.store(&path).unwrap();
+        assert_eq!(Config::load(&path).unwrap().relays()[0].to_secret_text(), relay);
+        let told = config.settings(Some("net.relays")).unwrap();
+        assert_eq!(told[0].value, "https://relay.example.org:8443");
+    }
+
     // CLI-10
     #[test]
     fn an_unknown_key_is_an_error_that_lists_the_keys() {
@@ -535,6 +584,8 @@ mod tests {
             ("device.name", "a\nb"),
             ("device.name", "  "),
             ("net.listen", "4242"),
+            ("net.relays", ""),
+            ("net.relays", "http://relay.example.org"),
             ("policy.copies", "0"),
         ];
         for (key, value) in bad {

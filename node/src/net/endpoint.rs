@@ -6,13 +6,13 @@ use std::{
 };
 
 use iroh::{
-    Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
+    Endpoint, EndpointAddr, EndpointId, SecretKey,
     endpoint::{
         BindError, BindOpts, ConnectError, Connection, PortmapperConfig, QuicTransportConfig,
         presets,
     },
 };
-use larder_protocol::ids::DeviceId;
+use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
 use noq_proto::congestion::Bbr3Config;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -21,7 +21,8 @@ use super::{
     Admission, NetError, Peer, Protocol,
     addresses::Addresses,
     admission::Door,
-    links::{Lease, Links},
+    links::{Lease, Links, Path},
+    relays::{RelayStanding, Relays},
     tuning::{CONNECTION_WINDOW, DIAL, IDLE_TIMEOUT, KEEP_ALIVE, STREAMS_PER_CONNECTION},
 };
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub seed: Zeroizing<[u8; 32]>,
     /// Where to listen.
     pub listen: Listen,
+    /// Relays to use. Without any, no server of anybody's is contacted.
+    pub relays: Vec<RelayAddress>,
 }
 
 /// The network of this device. Clones share one endpoint.
@@ -57,6 +60,7 @@ pub(super) struct Inner {
     pub(super) endpoint: Endpoint,
     pub(super) addresses: Addresses,
     pub(super) links: Links,
+    relays: Relays,
 }
 
 impl Net {
@@ -68,7 +72,8 @@ impl Net {
         settings: Settings,
         admission: Arc<dyn Admission>,
     ) -> Result<Self, NetError> {
-        let addresses = Addresses::default();
+        let relays = Relays::new(&settings.relays);
+        let addresses = Addresses::new(relays.clone());
         let endpoint = match bind(&settings, settings.listen, &admission, &addresses).await {
             Ok(endpoint) => endpoint,
             // The port of last time is taken: peers will learn the new one.
@@ -79,7 +84,8 @@ impl Net {
             }
             Err(error) => return Err(NetError::Bind(Arc::new(error))),
         };
-        Ok(Self { inner: Arc::new(Inner { endpoint, addresses, links: Links::default() }) })
+        let links = Links::default();
+        Ok(Self { inner: Arc::new(Inner { endpoint, addresses, links, relays }) })
     }
 
     /// This device's id: its public key.
@@ -110,6 +116,16 @@ impl Net {
     /// The addresses known of a device.
     pub fn addresses(&self, peer: &DeviceId) -> Vec<SocketAddr> {
         self.inner.addresses.of(peer)
+    }
+
+    /// How a device is reached just now; `None` while there is no connection with it.
+    pub fn path(&self, peer: &DeviceId) -> Option<Path> {
+        self.inner.links.path(peer)
+    }
+
+    /// The relays of this node, and how each stands.
+    pub fn relays(&self) -> Vec<(RelayAddress, RelayStanding)> {
+        self.inner.relays.standings(&self.inner.endpoint)
     }
 
     /// Another device. Nothing is sent before the first request.
@@ -184,9 +200,11 @@ async fn bind(
         .max_concurrent_uni_streams(0_u32.into())
         .receive_window(CONNECTION_WINDOW.into())
         .build();
+    let relays = Relays::new(&settings.relays);
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(&settings.seed))
-        .relay_mode(RelayMode::Disabled)
+        .relay_mode(relays.mode())
+        .ca_tls_config(relays.tls())
         .portmapper_config(PortmapperConfig::Disabled)
         .transport_config(transport)
         .address_lookup(addresses.clone())

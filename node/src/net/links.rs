@@ -41,6 +41,27 @@ impl Drop for Listed<'_> {
     }
 }
 
+/// How packets go to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    /// From device to device.
+    Direct,
+    /// Through a relay.
+    Relayed,
+}
+
+impl Path {
+    /// The path in use of a connection that lives.
+    fn of(connection: &Connection) -> Option<Self> {
+        if connection.close_reason().is_some() {
+            return None;
+        }
+        let paths = connection.paths();
+        let selected = paths.iter().find(|path| path.is_selected())?;
+        Some(if selected.is_relay() { Self::Relayed } else { Self::Direct })
+    }
+}
+
 type Slot = Arc<AsyncMutex<Option<Link>>>;
 
 #[derive(Debug)]
@@ -118,6 +139,24 @@ impl Links {
             }
         }
         any
+    }
+
+    /// The best path among the connections with a peer, whoever dialled them.
+    pub(super) fn path(&self, peer: &DeviceId) -> Option<Path> {
+        let mut connections: Vec<Connection> = {
+            let incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_peer = incoming.range((*peer, usize::MIN)..=(*peer, usize::MAX));
+            of_peer.filter_map(|(_, handle)| handle.upgrade()).collect()
+        };
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = slots.iter().filter(|((of, _), _)| of == peer);
+        // A slot that is locked is just being dialled.
+        connections.extend(of_peer.filter_map(|(_, slot)| {
+            let link = slot.try_lock().ok()?;
+            link.as_ref().map(|link| link.connection.clone())
+        }));
+        drop(slots);
+        connections.iter().filter_map(Path::of).min()
     }
 
     fn slot(&self, peer: DeviceId, protocol: Protocol) -> Slot {

@@ -23,6 +23,8 @@ pub(super) const UNUSED_INCOMING: Duration = waited_for(60);
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// One attempt to dial. Above a WAN handshake with one lost packet, below [`IDLE_TIMEOUT`].
 pub(super) const DIAL: Duration = Duration::from_secs(6);
+/// A relay that is asked whether it works answers in this time, TLS included.
+pub(super) const RELAY_PROBE: Duration = Duration::from_secs(6);
 /// A request frame must be complete after this.
 pub(super) const REQUEST: Duration = waited_for(10);
 /// An answer frame must be complete after this: the callee may have to read or sync a disk.

@@ -3,7 +3,7 @@
 use super::{Table, line, plain, short, visible, when, when_or_never};
 use crate::command::{
     Attendance, ByteSize, ConfigOutcome, DevicesOutcome, ExpectOutcome, FoldersOutcome, HolderKind,
-    Peer, PeerState, PeersOutcome, Presence, Safety, Snapshot, SnapshotsOutcome, count,
+    Peer, PeerPath, PeerState, PeersOutcome, Presence, Safety, Snapshot, SnapshotsOutcome, count,
 };
 
 pub(super) const fn safety(safety: Safety) -> &'static str {
@@ -102,6 +102,15 @@ pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {
     table.write(text);
 }
 
+fn path(path: Option<PeerPath>) -> String {
+    match path {
+        None => "",
+        Some(PeerPath::Direct) => "direct",
+        Some(PeerPath::Relayed) => "relayed",
+    }
+    .to_owned()
+}
+
 pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
     if done.peers.is_empty() {
         return line(text, "no peers yet; `larder invite` asks one in");
@@ -111,6 +120,7 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
         "NAME",
         "SITE",
         "STATE",
+        "PATH",
         "ANSWERS",
         "LAST SEEN",
         "HOLDS FOR US",
@@ -128,6 +138,7 @@ pub(super) fn peers(text: &mut String, done: &PeersOutcome) {
             plain(&peer.name),
             plain(&peer.site),
             peer_state(peer),
+            path(peer.path),
             answers(peer.attendance.as_ref()),
             when_or_never(peer.last_seen),
             holds,

@@ -3,7 +3,7 @@
 use super::{line, lists, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, OfferOutcome, ReadyOutcome, Safety, StatusOutcome, count,
+    JoinOutcome, OfferOutcome, ReadyOutcome, RelayState, Safety, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -73,6 +73,14 @@ pub(super) fn connect(text: &mut String, done: &ConnectOutcome) {
             format!("the addresses of {device} are kept, but nobody answered there now")
         },
     );
+    for relay in done.relays_unused.iter().filter(|_| !done.reached) {
+        let relay = plain(relay);
+        line(
+            text,
+            &format!("it is behind relay {relay}, which this node does not use: ask whoever"),
+        );
+        line(text, "runs it for an invitation, then `larder config set net.relays ADDRESS`");
+    }
 }
 
 pub(super) fn status(text: &mut String, done: &StatusOutcome) {
@@ -116,7 +124,20 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
         };
         line(text, &format!("drill    last restore drill {at}: {outcome}"));
     }
-    line(text, &format!("peers    {} of {} online", done.peers_online, done.peers_total));
+    let relayed = match done.peers_relayed {
+        0 => String::new(),
+        number => format!(", {number} of them through a relay"),
+    };
+    line(text, &format!("peers    {} of {} online{relayed}", done.peers_online, done.peers_total));
+    for relay in &done.relays {
+        let state = match relay.state {
+            RelayState::Connected => "connected",
+            RelayState::Idle => "not in use",
+            RelayState::Denied => "turns this device away (`larder doctor` says why)",
+            RelayState::Unreachable => "does not answer",
+        };
+        line(text, &format!("relay    {}: {state}", plain(&relay.address)));
+    }
     for advice in &done.advice {
         line(text, &format!("! {}", plain(&advice.text)));
         line(text, &format!("  {}", plain(&advice.hint)));

@@ -9,6 +9,7 @@ use larder_protocol::{
     ids::DeviceId,
     limits::ADDRESSES_MAX,
     placing::{Acquaintance, Input, Site},
+    relaying::RelayAddress,
     ticket::{AddressTicket, Ticket},
 };
 
@@ -41,7 +42,10 @@ pub(crate) async fn connect(core: &Arc<Core>, ticket: String) -> Result<Outcome,
         return Err(Failure::usage("this ticket is of this very device")
             .hint("print it on the other device, and use it here"));
     }
-    if socket_addresses(&ticket.addresses).is_empty() {
+    let relays: Vec<RelayAddress> =
+        ticket.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+    let is_shared = |relay: &RelayAddress| core.relays.iter().any(|own| own.url() == relay.url());
+    if socket_addresses(&ticket.addresses).is_empty() && !relays.iter().any(is_shared) {
         return Err(Failure::failed("the ticket names no address")
             .hint("start `larder up` on the other device and print its ticket again"));
     }
@@ -74,6 +78,7 @@ pub(crate) async fn connect(core: &Arc<Core>, ticket: String) -> Result<Outcome,
         device: device.to_string(),
         name: (peer.name != device.short()).then_some(peer.name),
         reached: rtt.is_some(),
+        relays_unused: relays.iter().filter(|one| !is_shared(one)).map(RelayAddress::url).collect(),
         rtt_ms: rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
     }))
 }

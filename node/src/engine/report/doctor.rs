@@ -29,6 +29,7 @@ use crate::{
     command::{ByteSize, Check, DoctorOutcome, Failure, Health, Outcome, count},
     depot::{ShardState, Total},
     home::{DeviceKeyError, Home, HomeError},
+    net::{self, RelayFault},
     state::circle::PeerRow,
 };
 
@@ -49,6 +50,7 @@ pub(crate) async fn doctor(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let looking = Arc::clone(core);
     let mut checks = on_disk(move || local(&looking)).await?;
     checks.push(network(core));
+    checks.extend(relays(core).await);
     let known = core.state.peers().map_err(EngineError::from)?;
     let answers = ask(core, known.iter().map(|peer| peer.device), ANSWER_TIMEOUT).await;
     // After the answers: who was met just now is known for what it is.
@@ -268,6 +270,37 @@ fn network(core: &Core) -> Check {
         );
     }
     good("network", format!("UDP port {port} at {}", addresses.join(" ")))
+}
+
+/// One check for each relay: whether it would relay for this device.
+async fn relays(core: &Core) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for address in &core.relays {
+        let name = format!("relay {}", address.url());
+        checks.push(match net::probe(address).await {
+            Ok(took) => good(name, format!("answers in {} ms", took.as_millis())),
+            Err(fault) => check(name, Health::Poor, fault.to_string(), relay_hint(&fault)),
+        });
+    }
+    checks
+}
+
+const fn relay_hint(fault: &RelayFault) -> &'static str {
+    match fault {
+        RelayFault::Denied(_) => {
+            "ask whoever runs it for an invitation (`larder-relay invite` there), and use the address \
+             that it prints"
+        }
+        RelayFault::Certificate => {
+            "use the address that `larder-relay invite` printed, with all that stands after the #; \
+             if that is what you use, somebody answers in its place, or its certificate was made anew"
+        }
+        RelayFault::Unreachable => {
+            "check its name and port, and whether it runs; its firewall must let TCP and UDP through. \
+             Peers that are reached directly are not affected"
+        }
+        RelayFault::Strange => "check the port: another program answers there",
+    }
 }
 
 /// How each peer answered just now.

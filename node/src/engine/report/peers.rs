@@ -12,8 +12,8 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::super::{Blamed, Core, EngineError, clock::wall, contact, expect};
 use crate::{
-    command::{Failure, Outcome, Peer, PeerState, PeersOutcome, Time},
-    net::NetError,
+    command::{Failure, Outcome, Peer, PeerPath, PeerState, PeersOutcome, Time},
+    net::{self, NetError},
     state::circle::PeerRow,
 };
 
@@ -26,6 +26,7 @@ const LATELY_S: u64 = 60;
 pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let status = placing_status(core).await?;
     let asked = ask_absent(core, status.as_ref()).await?;
+    meet(core, status.as_ref(), ASK_TIMEOUT).await;
     let own_vault = core.member().ok().map(|member| member.vault);
     let blames = core.blames();
     let proofs = core.state.proofs().map_err(EngineError::from)?;
@@ -56,11 +57,36 @@ pub(crate) async fn peers(core: &Arc<Core>) -> Result<Outcome, Failure> {
                 .and_then(|it| it.values().max().copied().map(Time::from)),
             unclaimed_bytes: peer.unclaimed_bytes,
             kept_bytes: core.holding.kept_bytes(peer.vault),
+            path: core.net.path(&peer.device).map(path),
             addresses: peer.addresses.clone(),
         });
     }
     peers.sort_by(|a, b| (&a.name, &a.device).cmp(&(&b.name, &b.device)));
     Ok(Outcome::Peers(PeersOutcome { peers }))
+}
+
+const fn path(path: net::Path) -> PeerPath {
+    match path {
+        net::Path::Direct => PeerPath::Direct,
+        net::Path::Relayed => PeerPath::Relayed,
+    }
+}
+
+/// With relays there is more than one path: whoever is known to be there is greeted, so that it shows
+/// which one is taken. An idle node has no connection that would tell.
+async fn meet(core: &Arc<Core>, status: Option<&Status>, limit: Duration) {
+    let Some(status) = status.filter(|_| !core.relays.is_empty()) else { return };
+    let mut meeting = JoinSet::new();
+    let connected = status.holders.iter().filter(|(_, holder)| holder.connected);
+    for device in connected.map(|(device, _)| *device) {
+        if core.net.path(&device).is_none() {
+            let core = Arc::clone(core);
+            // Whoever does not answer is noticed by those whose task it is.
+            meeting
+                .spawn(async move { timeout(limit, contact::hello(&core, device)).await.is_ok() });
+        }
+    }
+    meeting.join_all().await;
 }
 
 /// What placing knows; nothing in a home without a vault.

@@ -10,6 +10,7 @@ use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, ShardRoot},
     placing::{Copies, Status},
+    relaying::RelayAddress,
     watching::History,
 };
 
@@ -27,8 +28,10 @@ use super::{
     peers::{Answered, View, ask_absent, histories, placing_status},
 };
 use crate::{
-    command::{Failure, Outcome, PeerState, Safety, StatusOutcome},
+    command::{Failure, Outcome, PeerState, Relay, RelayState, Safety, StatusOutcome},
     depot::{Origin, ShardState},
+    net::{Path, RelayStanding},
+    state::circle::PeerRow,
 };
 
 /// A holder that has shown nothing for so long is worth a word.
@@ -102,9 +105,28 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         last_drill: facts.last_drill,
         peers_online: online,
         peers_total: total,
+        peers_relayed: relayed(core)?,
+        relays: core.net.relays().into_iter().map(relay).collect(),
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+/// Peers that are reached through a relay just now.
+fn relayed(core: &Core) -> Result<u32, EngineError> {
+    let peers = core.state.peers()?;
+    let is_relayed = |peer: &&PeerRow| core.net.path(&peer.device) == Some(Path::Relayed);
+    Ok(u32::try_from(peers.iter().filter(is_relayed).count()).unwrap_or(u32::MAX))
+}
+
+fn relay((address, standing): (RelayAddress, RelayStanding)) -> Relay {
+    let state = match standing {
+        RelayStanding::Connected => RelayState::Connected,
+        RelayStanding::Idle => RelayState::Idle,
+        RelayStanding::Denied => RelayState::Denied,
+        RelayStanding::Unreachable => RelayState::Unreachable,
+    };
+    Relay { address: address.url(), state }
 }
 
 /// How many households, and how many holders, may be lost at once beside this device, whichever they

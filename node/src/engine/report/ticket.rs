@@ -1,20 +1,23 @@
 //! Where this node is, as one text.
 
 use larder_protocol::{
-    limits::ADDRESSES_MAX,
+    limits::{ADDRESSES_MAX, RELAYS_MAX},
+    relaying::RelayAddress,
     ticket::{AddressTicket, Ticket},
 };
 
 use super::super::{Core, EngineError};
 use crate::command::TicketOutcome;
 
-/// Socket addresses at which others may reach this device.
+/// Where others may reach this device: its socket addresses, and the relays that it uses. A ticket is
+/// no secret, so their tokens are not in it.
 pub(crate) fn own_addresses(core: &Core) -> Vec<String> {
     let mut addresses = core.net.own_addresses();
     // Loopback leads nowhere from another machine: it comes last.
     addresses.sort_by_key(|address| (address.ip().is_loopback(), *address));
     addresses.dedup();
-    addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect()
+    let direct = addresses.iter().take(ADDRESSES_MAX - RELAYS_MAX).map(ToString::to_string);
+    direct.chain(core.relays.iter().map(RelayAddress::url)).collect()
 }
 
 /// The ticket of this node. One without a vault has nobody who could call it.

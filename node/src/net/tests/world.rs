@@ -132,7 +132,7 @@ impl Serve for Script {
 
 pub(super) fn settings(seed: u8, port: u16) -> Settings {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Settings { seed: [seed; 32].into(), listen: Listen::Only(address) }
+    Settings { seed: [seed; 32].into(), listen: Listen::Only(address), relays: Vec::new() }
 }
 
 impl Node {
