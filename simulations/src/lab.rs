@@ -18,4 +18,10 @@
 //! Requirements: specs/lab.md.
 
 pub mod agenda;
+pub mod circle;
+pub mod fleet;
 pub mod numbers;
+pub mod plan;
+pub mod scenario;
+pub mod tally;
+pub mod validate;
