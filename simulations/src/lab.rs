@@ -22,6 +22,7 @@ pub mod circle;
 pub mod fleet;
 pub mod numbers;
 pub mod plan;
+pub mod report;
 pub mod scenario;
 pub mod tally;
 pub mod validate;

@@ -31,10 +31,23 @@ mod textbook;
 mod watch;
 
 use failing::Clock;
-use flow::Flow;
+use flow::{Flow, Lines};
 use presence::Comings;
 use probe::Probe;
 use watch::Watch;
+
+/// How a group stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It was never placed as the policy asks.
+    New,
+    /// It was, and can be read.
+    Placed,
+    /// Too few shards are left, and the files are still on their device.
+    Bare,
+    /// Nothing is left.
+    Dead,
+}
 
 /// A placement group: packs that are placed alike and share their fate.
 #[derive(Debug, Clone)]
@@ -49,16 +62,21 @@ struct Group {
     home: Devices,
     /// Whether its files are on their device.
     original: bool,
-    /// Whether it was placed as the policy asks at any time.
-    placed: bool,
-    /// Too few shards are left, and the files are still there.
-    bare: bool,
-    /// Nothing is left.
-    dead: bool,
+    standing: Standing,
     /// Since when it is not as it should be, in truth.
     below_since: Option<Millis>,
     /// Why.
     cause: Cause,
+}
+
+impl Group {
+    fn is_dead(&self) -> bool {
+        self.standing == Standing::Dead
+    }
+
+    fn is_new(&self) -> bool {
+        self.standing == Standing::New
+    }
 }
 
 /// One source and what it looks after.
@@ -190,8 +208,7 @@ pub struct Circle<'a> {
     probe: Probe,
     groups: Vec<Group>,
     vaults: Vec<Vault>,
-    /// Bytes a second that each house may send.
-    lines: Vec<u64>,
+    lines: Lines,
     flows_at: Millis,
     next_strike: usize,
     /// Logarithm of the likelihood of this history, against that in which nothing was made frequent.
@@ -231,7 +248,7 @@ impl<'a> Circle<'a> {
             probe: Probe::new(streams.stream(0, Purpose::Probe)),
             groups: custody::groups(plan, &streams),
             vaults,
-            lines: flow::lines(plan, &streams),
+            lines: Lines::new(plan, &streams),
             flows_at: 0,
             next_strike: 0,
             log_weight: 0.0,
@@ -253,11 +270,18 @@ impl<'a> Circle<'a> {
             }
             self.tally.events += 1;
             self.handle(event);
-            if stops_early && self.groups.iter().any(|group| group.dead) {
+            if stops_early && self.groups.iter().any(|group| group.is_dead()) {
                 break;
             }
         }
         self.finish()
+    }
+
+    /// Whether nothing is gone for good when these devices are lost now, all at once.
+    pub fn survives(&self, devices: Devices) -> bool {
+        let mut split = self.clone();
+        split.lose(devices, "a test");
+        split.groups.iter().all(|group| !group.is_dead())
     }
 
     fn start(&mut self) {
@@ -325,9 +349,12 @@ impl<'a> Circle<'a> {
         self.settle_flows();
         self.settle_clocks();
         self.tally.circles = 1;
-        let lost = self.groups.iter().any(|group| group.dead);
+        let lost = self.groups.iter().any(|group| group.is_dead());
         self.tally.circles_lost = u64::from(lost);
-        let bare = self.groups.iter().any(|group| group.dead || group.bare);
+        let bare = self
+            .groups
+            .iter()
+            .any(|group| matches!(group.standing, Standing::Bare | Standing::Dead));
         self.tally.circles_bare = u64::from(bare || !self.tally.backups_lost.is_empty());
         let groups = self.tally.groups_lost.values().sum::<u64>();
         self.tally.groups_lost_squared = groups * groups;
@@ -345,11 +372,11 @@ impl<'a> Circle<'a> {
         let (k, now) = (self.plan.scenario.policy.k, self.now);
         let group = &mut self.groups[number];
         group.below_since.get_or_insert(now);
-        if group.dead || size(group.held) >= k || !group.placed {
+        if group.is_dead() || size(group.held) >= k || group.is_new() {
             return;
         }
-        if !group.bare {
-            group.bare = true;
+        if group.standing != Standing::Bare {
+            group.standing = Standing::Bare;
             *self.tally.backups_lost.entry(cause.to_owned()).or_default() += 1;
         }
         self.bury(number, cause);
@@ -359,10 +386,10 @@ impl<'a> Circle<'a> {
     fn bury(&mut self, number: usize, cause: &str) {
         let (k, bytes) = (self.plan.scenario.policy.k, self.plan.group_bytes());
         let group = &mut self.groups[number];
-        if group.dead || group.original || size(group.held) >= k || !group.placed {
+        if group.is_dead() || group.original || size(group.held) >= k || group.is_new() {
             return;
         }
-        group.dead = true;
+        group.standing = Standing::Dead;
         group.below_since = None;
         self.tally.bytes_lost += bytes;
         *self.tally.groups_lost.entry(cause.to_owned()).or_default() += 1;

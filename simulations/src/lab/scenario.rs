@@ -124,12 +124,19 @@ pub struct HouseLaws {
     pub outage_hours: Law,
     /// What it can send, in Mbit/s; drawn once for each house.
     pub uplink_mbit: Law,
-    /// The share of that which backups may use.
+    /// The share of that which backups and repairs may use.
     pub uplink_share: f64,
+    /// The share that restores may use.
+    #[serde(default = "three_quarters")]
+    pub restore_share: f64,
 }
 
 const fn an_hour() -> Law {
     Law::Constant { value: 1.0 }
+}
+
+const fn three_quarters() -> f64 {
+    0.75
 }
 
 /// What people do after a loss, in days.
@@ -345,6 +352,8 @@ struct Written {
     #[serde(default)]
     class: BTreeMap<String, Class>,
     houses: Option<HouseLaws>,
+    /// What a usual line uploads; lines differ as in the profile.
+    uplink_mbit: Option<f64>,
     people: Option<People>,
     common_per_year: Option<f64>,
     shock: Option<Vec<Shock>>,
@@ -382,6 +391,7 @@ impl Profile {
             outage_hours: an_hour(),
             uplink_mbit: Law::Constant { value: 1_000.0 },
             uplink_share: 1.0,
+            restore_share: 1.0,
         };
         let people = People { replace_days: never, say_days: Some(never) };
         Self { class: BTreeMap::new(), houses, people, common_per_year: 0.0, shock: Vec::new() }
@@ -401,6 +411,13 @@ impl Scenario {
         };
         profile.class.extend(written.class);
         profile.houses = written.houses.unwrap_or(profile.houses);
+        if let (Some(mbit), Law::Lognormal { median, .. }) =
+            (written.uplink_mbit, &mut profile.houses.uplink_mbit)
+        {
+            *median = mbit;
+        } else if let Some(value) = written.uplink_mbit {
+            profile.houses.uplink_mbit = Law::Constant { value };
+        }
         profile.people = written.people.unwrap_or(profile.people);
         profile.common_per_year = written.common_per_year.unwrap_or(profile.common_per_year);
         profile.shock = written.shock.unwrap_or(profile.shock);
@@ -491,6 +508,7 @@ impl Scenario {
             profile.houses.loss_per_year,
             profile.houses.outages_per_year,
             profile.houses.uplink_share,
+            profile.houses.restore_share,
             profile.common_per_year,
             self.vaults.gb,
         ];

@@ -9,7 +9,7 @@ use larder_protocol::{
     placing::{Copies, spread, turns},
 };
 
-use super::{Circle, Event, Flow, Group, Streams, Vault, Watch};
+use super::{Circle, Event, Flow, Group, Standing, Streams, Vault, Watch, flow::RESTORE};
 use crate::lab::{
     numbers::stream::Purpose,
     plan::{Devices, Plan, each, only, size},
@@ -52,9 +52,7 @@ pub(super) fn groups(plan: &Plan, streams: &Streams) -> Vec<Group> {
             believed: 0,
             home: 0,
             original: !plan.sources.is_empty(),
-            placed: false,
-            bare: false,
-            dead: false,
+            standing: Standing::New,
             below_since: None,
             cause: "placing",
         }
@@ -86,7 +84,7 @@ impl Circle<'_> {
             if is_empty {
                 group.below_since = Some(0);
             } else {
-                (group.held, group.believed, group.placed) = (home, home, true);
+                (group.held, group.believed, group.standing) = (home, home, Standing::Placed);
             }
         }
         for vault in 0..self.vaults.len() {
@@ -180,7 +178,7 @@ impl Circle<'_> {
 
     fn is_short(&self, number: usize) -> bool {
         let group = &self.groups[number];
-        !group.dead && self.counts(number) < self.wanted(number)
+        !group.is_dead() && self.counts(number) < self.wanted(number)
     }
 
     pub(super) fn note_short(&mut self, vault: usize) {
@@ -291,6 +289,8 @@ impl Circle<'_> {
             vault.partial.clear();
             for group in self.groups.iter_mut().filter(|group| group.vault == number) {
                 group.believed = group.held;
+                // What was never backed up does not come back; what is made from now on is another.
+                group.original |= group.is_new();
             }
             self.note_short(number);
         }
@@ -318,7 +318,7 @@ impl Circle<'_> {
         let Some(flow) = vault.flow.take() else { return };
         if flow.left == 0 {
             self.arrived(number, &flow);
-        } else if (takes | flow.takes()) & !on == 0 && !self.groups[flow.group].dead {
+        } else if (takes | flow.takes()) & !on == 0 && !self.groups[flow.group].is_dead() {
             vault.flow = Some(flow);
         } else {
             vault
@@ -334,7 +334,7 @@ impl Circle<'_> {
         vault.partial.retain(|(group, target, _)| (*group, *target) != (flow.group, flow.target));
         if vault.source == Some(flow.target) {
             self.groups[flow.group].original = true;
-            let of_it = |group: &Group| group.vault == number && !group.dead;
+            let of_it = |group: &Group| group.vault == number && !group.is_dead();
             if self.groups.iter().filter(|it| of_it(it)).all(|group| group.original)
                 && let Some(since) = self.vaults[number].restoring_since.take()
             {
@@ -345,10 +345,14 @@ impl Circle<'_> {
         let group = &mut self.groups[flow.group];
         group.held |= only(flow.target);
         group.believed |= only(flow.target);
-        group.bare &= size(group.held) < k;
+        if group.standing == Standing::Bare && size(group.held) >= k {
+            group.standing = Standing::Placed;
+        }
         if !self.is_short(flow.group) {
             let group = &mut self.groups[flow.group];
-            group.placed = true;
+            if group.is_new() {
+                group.standing = Standing::Placed;
+            }
             // Nothing is as it should be that only seems to be.
             if group.believed & !group.held == 0
                 && let Some(since) = group.below_since.take()
@@ -368,13 +372,13 @@ impl Circle<'_> {
         let groups: Vec<usize> =
             (0..self.groups.len()).filter(|it| self.groups[*it].vault == number).collect();
         if self.vaults[number].restoring_since.is_some() {
-            let open = |it: &&usize| !self.groups[**it].original && !self.groups[**it].dead;
+            let open = |it: &&usize| !self.groups[**it].original && !self.groups[**it].is_dead();
             if groups.iter().all(|it| open(&it).then_some(()).is_none()) {
                 self.vaults[number].restoring_since = None;
             }
             let bytes = self.plan.group_bytes() * 1_000;
             for group in groups.iter().filter(open) {
-                if let Some(flow) = self.flow_to(*group, source, bytes, "a restore") {
+                if let Some(flow) = self.flow_to(*group, source, bytes, RESTORE) {
                     return Some(flow);
                 }
             }
@@ -412,7 +416,7 @@ impl Circle<'_> {
         let near = each(there & home).chain(each(there & !home));
         let readers: Devices = near.take(k).fold(0, |set, device| set | only(device));
         // What was never placed is still here; what nobody has any more is made anew from the files.
-        let is_here = group.original && (!group.placed || size(group.held) < k);
+        let is_here = group.original && (group.is_new() || size(group.held) < k);
         let mut flow = Flow::new(number, target, left, cause);
         if !is_here {
             if size(readers) < k {

@@ -4,7 +4,7 @@
 //! In a rare run hazards are multiplied by a bias, and the likelihood of what happened against
 //! what would have happened without is kept: `exp((bias - 1) dH)` for every stretch, `1 / bias` for every loss.
 
-use super::{Circle, Event, Millis};
+use super::{Circle, Event, Group, Millis};
 use crate::lab::{
     agenda::NEVER,
     numbers::{
@@ -12,7 +12,7 @@ use crate::lab::{
         stream::{Purpose, Stream, Streams},
         whole,
     },
-    plan::{Plan, YEAR_MS, each, only, size},
+    plan::{Devices, Plan, YEAR_MS, each, only, size},
     scenario::Repair,
 };
 
@@ -153,26 +153,15 @@ impl Circle<'_> {
         }
     }
 
-    /// Whether something is missing: then losses are made more frequent, in a rare run.
+    /// How much is missing: the more, the more frequent losses are made, in a rare run. Those of whatever
+    /// still has a shard or the files of what is not lost.
     pub(super) fn note_degraded(&mut self) {
         let Some(rare) = self.plan.scenario.rare else { return };
-        // Where repair waits until few are left, only what it would repair is missing.
-        let whole = |group: &super::Group| match self.plan.scenario.policy.repair {
-            Repair::Periodic { below, .. } => below,
-            Repair::Real | Repair::Exponential { .. } | Repair::None => size(group.home),
-        };
-        let missing = |group: &super::Group| whole(group).saturating_sub(size(group.held));
-        let living = self.groups.iter().filter(|group| !group.dead);
-        let missing = crate::lab::numbers::count(living.map(missing).max().unwrap_or(0));
-        let held = self.groups.iter().filter(|it| !it.dead).fold(0, |all, group| all | group.held);
+        let missing = self.groups.iter().map(|group| self.missing(group)).max().unwrap_or(0);
+        let missing = crate::lab::numbers::count(missing);
+        let held = self.groups.iter().fold(0, |all, group| all | self.has(group));
         self.settle_clocks();
-        let rate_of = |device: usize| {
-            if held & only(device) == 0 {
-                0.0
-            } else {
-                self.plan.devices[device].class.loss_per_year
-            }
-        };
+        let rate_of = |device: usize| self.plan.devices[device].class.loss_per_year;
         let devices: f64 = each(held).map(rate_of).sum();
         let house = self.plan.scenario.profile.houses.loss_per_year;
         let with_shards = self.plan.houses.iter().filter(|house| **house & held != 0);
@@ -197,5 +186,21 @@ impl Circle<'_> {
             self.house_clocks[house].bias = if is_relevant { for_houses } else { 1.0 };
             self.schedule_house_loss(house);
         }
+    }
+
+    /// Whoever has something of a group that is not lost: its shards, and its files.
+    fn has(&self, group: &Group) -> Devices {
+        let source = self.vaults[group.vault].source.filter(|_| group.original);
+        if group.is_dead() { 0 } else { group.held | source.map_or(0, only) }
+    }
+
+    /// How much of that is missing. Where repair waits until few are left, only what it would repair.
+    fn missing(&self, group: &Group) -> usize {
+        let whole = match self.plan.scenario.policy.repair {
+            Repair::Periodic { below, .. } => below,
+            Repair::Real | Repair::Exponential { .. } | Repair::None => size(group.home),
+        };
+        let files = usize::from(self.vaults[group.vault].source.is_some() && !group.original);
+        if group.is_dead() { 0 } else { whole.saturating_sub(size(group.held)) + files }
     }
 }

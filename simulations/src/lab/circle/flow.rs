@@ -41,14 +41,29 @@ impl Flow {
     }
 }
 
-pub(super) fn lines(plan: &Plan, streams: &Streams) -> Vec<u64> {
-    let houses = &plan.scenario.profile.houses;
-    let line = |house: usize| {
-        let mbit = houses.uplink_mbit.sample(&mut streams.stream(house, Purpose::Line));
+/// Whatever else a restore is called: what somebody waits for.
+pub(super) const RESTORE: Cause = "a restore";
+
+/// What each house may send: for backups and repairs, and for restores.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    usual: Vec<u64>,
+    restores: Vec<u64>,
+}
+
+impl Lines {
+    pub(super) fn new(plan: &Plan, streams: &Streams) -> Self {
+        let houses = &plan.scenario.profile.houses;
+        let mbit = |house: usize| {
+            // Numbered after all devices, as houses are elsewhere.
+            let entity = plan.devices.len() + house;
+            houses.uplink_mbit.sample(&mut streams.stream(entity, Purpose::Line))
+        };
         // Nobody who keeps backups has less than a tenth of a megabit, all day long.
-        whole((mbit * houses.uplink_share).max(0.1) * 125_000.0)
-    };
-    (0..plan.houses.len()).map(line).collect()
+        let line = |house, share: f64| whole((mbit(house) * share).max(0.1) * 125_000.0);
+        let all = |share| (0..plan.houses.len()).map(|house| line(house, share)).collect();
+        Self { usual: all(houses.uplink_share), restores: all(houses.restore_share) }
+    }
 }
 
 impl Circle<'_> {
@@ -70,19 +85,22 @@ impl Circle<'_> {
 
     /// Shares out the lines, and notes when each flow will have arrived.
     pub(super) fn share_lines(&mut self) {
-        let users: Vec<(usize, Vec<usize>)> = self
-            .vaults
-            .iter()
-            .enumerate()
-            .filter_map(|(vault, it)| it.flow.as_ref().map(|flow| (vault, flow.lines.clone())))
-            .collect();
-        let wants: Vec<&[usize]> = users.iter().map(|(_, lines)| lines.as_slice()).collect();
-        let rates = fair_shares(&wants, &self.lines);
-        for ((vault, _), rate) in users.iter().zip(rates) {
-            let Some(flow) = &mut self.vaults[*vault].flow else { continue };
-            flow.rate = rate.clamp(1, INSIDE);
-            let at = self.now.saturating_add(flow.left.div_ceil(flow.rate).max(1));
-            self.set(Event::Arrived(*vault), at);
+        for is_restore in [false, true] {
+            let flow_of = |(vault, it): (usize, &super::Vault)| {
+                let flow = it.flow.as_ref().filter(|flow| (flow.cause == RESTORE) == is_restore)?;
+                Some((vault, flow.lines.clone()))
+            };
+            let users: Vec<(usize, Vec<usize>)> =
+                self.vaults.iter().enumerate().filter_map(flow_of).collect();
+            let wants: Vec<&[usize]> = users.iter().map(|(_, lines)| lines.as_slice()).collect();
+            let lines = if is_restore { &self.lines.restores } else { &self.lines.usual };
+            let rates = fair_shares(&wants, lines);
+            for ((vault, _), rate) in users.iter().zip(rates) {
+                let Some(flow) = &mut self.vaults[*vault].flow else { continue };
+                flow.rate = rate.clamp(1, INSIDE);
+                let at = self.now.saturating_add(flow.left.div_ceil(flow.rate).max(1));
+                self.set(Event::Arrived(*vault), at);
+            }
         }
         for vault in 0..self.vaults.len() {
             if self.vaults[vault].flow.is_none() {
@@ -146,8 +164,8 @@ mod tests {
                 };
                 flows.iter().zip(&rates).map(of).sum()
             };
-            for line in 0..4 {
-                prop_assert!(load(line) <= lines[line]);
+            for (line, most) in lines.iter().enumerate() {
+                prop_assert!(load(line) <= *most);
             }
             for (flow, rate) in flows.iter().zip(&rates) {
                 // Full but for what integers leave over, and nobody else on it has more.

@@ -42,7 +42,7 @@ impl Circle<'_> {
             self.probe.seen = self.on;
         }
         let seen = self.probe.seen;
-        let there = self.groups.iter().filter(|group| !group.dead && group.placed);
+        let there = self.groups.iter().filter(|group| !group.is_dead() && !group.is_new());
         let (mut all, mut out) = (0, 0);
         for group in there {
             all += 1;

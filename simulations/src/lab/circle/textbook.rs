@@ -34,7 +34,7 @@ impl Circle<'_> {
             Repair::Periodic { below, .. } => {
                 for number in 0..self.groups.len() {
                     let group = &self.groups[number];
-                    if !group.dead && size(group.held) < below {
+                    if !group.is_dead() && size(group.held) < below {
                         each(group.home & !group.held)
                             .for_each(|device| self.bring(number, device));
                     }
@@ -51,7 +51,7 @@ impl Circle<'_> {
         let mut left = self.repairs.below(u64::try_from(all).unwrap_or(1));
         for number in 0..self.groups.len() {
             for device in each(self.groups[number].home & !self.groups[number].held) {
-                if self.groups[number].dead {
+                if self.groups[number].is_dead() {
                     continue;
                 }
                 if left == 0 {
@@ -77,5 +77,5 @@ impl Circle<'_> {
 }
 
 fn missing(group: &super::Group) -> usize {
-    if group.dead { 0 } else { size(group.home & !group.held) }
+    if group.is_dead() { 0 } else { size(group.home & !group.held) }
 }

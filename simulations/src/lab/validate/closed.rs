@@ -46,16 +46,16 @@ fn backblaze() -> Vec<Row> {
 /// Published as durability in percent; held against as loss, where digits are not lost.
 fn storj() -> Vec<Row> {
     let published = [
-        (2, 4, 99.207_366_813_274_616),
-        (4, 8, 99.858_868_985_411_326),
+        (2, 4, 99.207_366_813_274_62),
+        (4, 8, 99.858_868_985_411_32),
         (8, 16, 99.995_462_406_878_26),
-        (16, 32, 99.999_994_620_652_776),
-        (20, 40, 99.999_999_807_694_154),
-        (1, 2, 98.247_690_369_357_827),
-        (1, 3, 99.640_050_681_691_051),
-        (4, 6, 97.688_471_224_736_705),
-        (4, 12, 99.999_514_117_129_605),
-        (20, 30, 99.970_766_304_935_266),
+        (16, 32, 99.999_994_620_652_78),
+        (20, 40, 99.999_999_807_694_15),
+        (1, 2, 98.247_690_369_357_83),
+        (1, 3, 99.640_050_681_691_05),
+        (4, 6, 97.688_471_224_736_7),
+        (4, 12, 99.999_514_117_129_6),
+        (20, 30, 99.970_766_304_935_27),
     ];
     let loss = |(k, n, percent): (u64, u64, f64)| {
         let value = poisson_tail(0.1 * float(n), n - k);
@@ -92,8 +92,8 @@ fn lazy_repair() -> Vec<Row> {
         rows.push(row("VC-5", &what, Part::Formula, [traffic, value, 0.03]));
         // A month of 30 days. Repairs of 12 h, and losses by the hour, are what fits: an inference.
         let losses = lazy_repair_losses(code, 1.0 / (months * 720.0), 1.0 / 12.0);
-        let what = format!("nines of the same row, repair in 12 h (inferred)");
-        rows.push(row("VC-5", &what, Part::Formula, [nines, -libm::log10(losses), 0.25]));
+        let what = "nines of the same row, repair in 12 h (inferred)";
+        rows.push(row("VC-5", what, Part::Formula, [nines, -libm::log10(losses), 0.25]));
     }
     rows
 }
