@@ -110,7 +110,7 @@ impl Report {
         if (tally.circles_lost < LOSSES_ENOUGH && may_be_rare) || scenario.rare.is_some() {
             let rare = rare_loss(plan, RARE_CIRCLES.max(scenario.circles / 4));
             // Nothing seen by either is said by counting, which knows its upper bound.
-            if rare.value > 0.0 {
+            if error_of(&rare) < error_of(&report.circle_loss) {
                 report.circle_loss = rare;
                 report.method = "importance sampling";
                 report.nines = rare.nines();
@@ -161,11 +161,26 @@ impl Report {
     }
 }
 
+fn error_of(estimate: &Estimate) -> f64 {
+    estimate.relative_error.unwrap_or(f64::INFINITY)
+}
+
+/// The chance that a circle loses anything within a year: counted, or by importance sampling, whichever
+/// has the smaller error.
+pub fn loss(plan: &Plan, circles: u64) -> Estimate {
+    let rare = rare_loss(plan, circles);
+    let mut plain = plan.clone();
+    plain.scenario.rare = None;
+    let lost = fleet::run_here(&plain, circles).circles_lost;
+    let counted = Estimate::chance(lost, circles).scaled(1.0 / plan.scenario.years);
+    if error_of(&rare) < error_of(&counted) { rare } else { counted }
+}
+
 /// The chance that a circle loses anything within a year, by importance sampling.
 pub fn rare_loss(plan: &Plan, circles: u64) -> Estimate {
     let mut plan = plan.clone();
     let years = plan.scenario.years;
-    let usual = Rare { full_per_run: 2.0 * years.max(1.0), missing_per_year: 6.0 };
+    let usual = Rare { full_per_run: 2.0 * years.max(1.0), missing_per_year: 1.0 };
     plan.scenario.rare.get_or_insert(usual);
     let tally = fleet::run_here(&plan, circles);
     let [sum, squares] = tally.weights;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Estimate, Plan, rare_loss};
+use super::{Estimate, Plan, loss};
 use crate::lab::{
     numbers::law::Law,
     scenario::{House, Place, Repair, Scenario},
@@ -23,13 +23,15 @@ pub struct Change {
 
 /// The circle as it is, and each change; the one that helps most first.
 pub fn changes(plan: &Plan, circles: u64) -> (Estimate, Vec<Change>) {
-    let base = rare_loss(plan, circles);
+    let base = loss(plan, circles);
     let mut changes: Vec<Change> = candidates(&plan.scenario)
         .into_iter()
         .filter(|(_, scenario)| scenario.check().is_ok())
         .map(|(what, scenario)| {
-            let loss = rare_loss(&Plan::new(scenario), circles);
-            let factor = base.value / loss.value.max(1e-300);
+            let loss = loss(&Plan::new(scenario), circles);
+            // Of what was never seen only the bound is known.
+            let least = if loss.value > 0.0 { loss.value } else { loss.high };
+            let factor = base.value / least.max(1e-300);
             Change { what, loss, factor, is_sure: loss.high < base.low }
         })
         .collect();
@@ -102,7 +104,7 @@ pub fn sensitivities(plan: &Plan, circles: u64) -> Vec<Sensitivity> {
             } else {
                 scenario.profile.class.values_mut().for_each(|it| it.loss_per_year *= times);
             }
-            all.push(Sensitivity { what, times, loss: rare_loss(&Plan::new(scenario), circles) });
+            all.push(Sensitivity { what, times, loss: loss(&Plan::new(scenario), circles) });
         }
     }
     all.sort_by_key(|it| it.what);
