@@ -57,7 +57,7 @@ mod status;
 
 pub use holder::{Acquaintance, Condition, Site};
 pub use pack::KnownPack;
-pub use policy::{Copies, Policy};
+pub use policy::{Copies, Policy, spread, turns};
 pub use status::{Blocked, HolderStatus, Status};
 
 use bringing::Bringing;

@@ -28,7 +28,7 @@ use crate::{
 
 mod history;
 
-pub use history::{History, Kind, Presence, Word};
+pub use history::{History, Kind, Presence, Word, limit_s, remembered_s};
 
 /// Calls are spread: up to a quarter is added by the holder's id and the count.
 const EVERY: Backoff = Backoff { first_ms: WATCH_EVERY_MS, most_ms: WATCH_EVERY_MS };

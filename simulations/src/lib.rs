@@ -29,6 +29,7 @@ mod device;
 mod dice;
 mod disk;
 mod event;
+pub mod lab;
 mod model;
 mod network;
 mod run;

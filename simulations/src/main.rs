@@ -1,6 +1,8 @@
 //! `larder-sim`: the simulator's command line. Reads and writes scenarios, measures the wall clock,
 //! and leaves everything else to the library.
 
+mod command;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -43,6 +45,12 @@ enum Command {
     /// Runs a scenario from a file.
     #[command(after_help = EXAMPLES)]
     Replay(Replay),
+    /// Runs a scenario of the lab: would this circle's backups survive the years?
+    Run(command::run::Run),
+    /// Holds the lab against what others published.
+    Validate(command::validate::Validate),
+    /// Asks six questions about a circle and says what it survives.
+    Circle(command::circle::Ask),
 }
 
 #[derive(Args)]
@@ -103,6 +111,9 @@ fn main() -> ExitCode {
     let broke = match &cli.command {
         Command::Fuzz(fuzz) => fuzz.run(cli.json),
         Command::Replay(replay) => replay.run(cli.json),
+        Command::Run(run) => run.run(cli.json),
+        Command::Validate(validate) => validate.run(cli.json),
+        Command::Circle(circle) => circle.run(cli.json),
     };
     match broke {
         Ok(false) => ExitCode::SUCCESS,

@@ -27,6 +27,16 @@ pub enum Copies {
     Fixed(u8),
 }
 
+impl Copies {
+    /// On how many sites a pack is wanted, when holders that count are on `sites` of them.
+    pub fn wanted(self, sites: usize) -> usize {
+        match self {
+            Self::Auto => sites.clamp(1, COPIES_AUTO_MAX),
+            Self::Fixed(copies) => usize::from(copies.max(1)),
+        }
+    }
+}
+
 /// What the user chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -50,10 +60,7 @@ impl Placing {
     }
 
     pub(super) fn copies_wanted(&self) -> usize {
-        match self.policy.copies {
-            Copies::Auto => self.sites_known().clamp(1, COPIES_AUTO_MAX),
-            Copies::Fixed(copies) => usize::from(copies.max(1)),
-        }
+        self.policy.copies.wanted(self.sites_known())
     }
 
     /// Sites on which this pack must be to be safe. A pack whose bytes went when it met the policy is
@@ -181,8 +188,7 @@ impl Placing {
         }
         let covered = self.sites_where(pack, Custody::covers);
         let mut missing = self.copies.saturating_sub(covered.len());
-        let start = spread(pack.shard.root, self.sites);
-        for site in (start..self.sites).chain(0..start) {
+        for site in turns(pack.shard.root, self.sites) {
             if missing == 0 {
                 return false;
             }
@@ -218,8 +224,16 @@ impl Placing {
     }
 }
 
-/// A number below `count` given by the root alone; 0 for none.
-fn spread(root: ShardRoot, count: usize) -> usize {
+/// In which order the sites, numbered in the order of their names, have their turn to take a data
+/// pack.
+pub fn turns(root: ShardRoot, sites: usize) -> impl Iterator<Item = usize> {
+    let start = spread(root, sites);
+    (start..sites).chain(0..start)
+}
+
+/// Which of `count` holders of one site, in the order of their ids, takes a data pack: a number below
+/// `count` given by the root alone; 0 for none.
+pub fn spread(root: ShardRoot, count: usize) -> usize {
     let number =
         root.as_bytes().iter().take(4).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
     usize::try_from(number).unwrap_or(0).checked_rem(count).unwrap_or(0)

@@ -245,18 +245,7 @@ impl History {
     /// the longest absence that it came back from. Only of what was never off for a night less is
     /// enough than half of what its kind says.
     pub fn limit_s(&self) -> u64 {
-        let start_s = match self.kind {
-            Kind::AlwaysOn => WATCH_LIMIT_S_MIN,
-            Kind::Laptop => WATCH_START_LAPTOP_S,
-            Kind::Phone => WATCH_START_PHONE_S,
-        };
-        if self.watched_s.saturating_sub(self.silent_s) < WATCH_LEARN_S {
-            return start_s;
-        }
-        let is_steady = self.longest_s() <= WATCH_STEADY_S;
-        let least_s = if is_steady { 0 } else { start_s / 2 };
-        let learnt_s = self.longest_s().saturating_mul(WATCH_FACTOR).max(least_s);
-        learnt_s.clamp(WATCH_LIMIT_S_MIN, WATCH_LIMIT_S_MAX)
+        limit_s(self.kind, self.watched_s.saturating_sub(self.silent_s), self.longest_s())
     }
 
     /// Of a hundred calls how many it answers. `None`: hardly ever called.
@@ -302,8 +291,7 @@ impl History {
                 *length = Absences::default();
             }
         }
-        let length = (0..LENGTHS).find(|length| self.absent_s <= HOUR_S << length);
-        if let Some(length) = self.absences.get_mut(length.unwrap_or(LENGTHS - 1)) {
+        if let Some(length) = self.absences.get_mut(length_of(self.absent_s)) {
             length.count = length.count.saturating_add(1);
             length.last_day = day;
         }
@@ -314,4 +302,30 @@ impl History {
         let longest = self.absences.iter().rposition(|length| length.count > 0);
         longest.map_or(0, |length| HOUR_S << length)
     }
+}
+
+/// See [`History::limit_s`]: of a device of this kind that was watched for `watched_s`, the present
+/// absence aside, and of which an absence of up to `longest_s` is remembered.
+pub fn limit_s(kind: Kind, watched_s: u64, longest_s: u64) -> u64 {
+    let start_s = match kind {
+        Kind::AlwaysOn => WATCH_LIMIT_S_MIN,
+        Kind::Laptop => WATCH_START_LAPTOP_S,
+        Kind::Phone => WATCH_START_PHONE_S,
+    };
+    if watched_s < WATCH_LEARN_S {
+        return start_s;
+    }
+    let is_steady = longest_s <= WATCH_STEADY_S;
+    let least_s = if is_steady { 0 } else { start_s / 2 };
+    let learnt_s = longest_s.saturating_mul(WATCH_FACTOR).max(least_s);
+    learnt_s.clamp(WATCH_LIMIT_S_MIN, WATCH_LIMIT_S_MAX)
+}
+
+/// As what length an absence is remembered: the next of 1, 2, 4 ... hours, in seconds.
+pub fn remembered_s(absent_s: u64) -> u64 {
+    HOUR_S << length_of(absent_s)
+}
+
+fn length_of(absent_s: u64) -> usize {
+    (0..LENGTHS).find(|length| absent_s <= HOUR_S << length).unwrap_or(LENGTHS - 1)
 }
