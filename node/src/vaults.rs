@@ -359,19 +359,32 @@ impl Vaults {
     }
 }
 
-/// The heads that count by a log that has grown: of a removed device the one that its removal names,
-/// even if it was superseded here (HEAD-13).
+/// The heads that count by a log that has grown: of a removed device those up to the one that its
+/// removal names, of one that lives again all, even if they were superseded here (HEAD-13).
 fn heads_after(
     log: &DeviceLog,
     mut heads: HeadBook,
     folder: &Folder,
 ) -> Result<HeadBook, VaultError> {
-    for (device, last) in heads.drop_void(log) {
-        let past = folder.past(&device)?.into_iter().map(|(_, _, head)| head);
-        if let Some(head) = past.into_iter().find(|head| Some(head.hash()) == last) {
-            heads.offer(log, head);
+    if !log.has_removals() {
+        return Ok(heads);
+    }
+    let mut looked_at = heads.drop_void(log);
+    looked_at.extend(log.devices().map(|device| device.public.id));
+    for device in looked_at {
+        let mut past: Vec<SignedHead> =
+            folder.past(&device)?.into_iter().map(|(_, _, head)| head).collect();
+        past.sort_by_key(|head| head.body().seq);
+        let before: Vec<_> = heads.heads_of(&device).map(SignedHead::hash).collect();
+        let highest = heads.highest(&device).map_or(0, |head| head.body().seq);
+        let mut newer = past.into_iter().filter(|head| head.body().seq > highest);
+        if let Some(newest) = newer.rfind(|head| head.verify(log).is_ok()) {
+            heads.offer(log, newest);
         }
-        folder.keep_heads(&device, heads.heads_of(&device))?;
+        let after: Vec<_> = heads.heads_of(&device).map(SignedHead::hash).collect();
+        if before != after || !log.is_device(&device) {
+            folder.keep_heads(&device, heads.heads_of(&device))?;
+        }
     }
     Ok(heads)
 }

@@ -115,7 +115,7 @@ pub enum HeadError {
         /// The device named.
         device: DeviceId,
     },
-    /// The device was removed, and this is not the head up to which it counts.
+    /// The device was removed, and this head comes after the last one that counts.
     #[error("device {device} was removed, and this head of it does not count")]
     Removed {
         /// The device.
@@ -288,12 +288,7 @@ impl SignedHead {
         if let Some(device) = named.into_iter().find(|device| !log.knows(device)) {
             return Err(HeadError::Stranger { device });
         }
-        // HEAD-13: of a removed device only the head counts that its removal names.
-        let is_last = || {
-            let last = log.removal_of(&body.device).and_then(|removed| removed.last);
-            last.is_some_and(|last| last.head == self.hash)
-        };
-        if !log.is_device(&body.device) && !is_last() {
+        if !log.head_counts(&body.device, (body.seq, &self.hash)) {
             return Err(HeadError::Removed { device: body.device });
         }
         let valid = verify(sign::HEAD, &body.device, &cbor::encode(body), &self.signature);

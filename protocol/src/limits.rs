@@ -69,7 +69,7 @@ pub const DEVICES_MAX: usize = 256;
 /// Devices, and entries, for which a log keeps room that only the phrase can use: whoever has a
 /// device's key must not be able to shut the phrase out.
 pub const LOG_RESERVED: usize = 64;
-/// Epochs before an entry of a log.
+/// Epochs of a log, in all its branches, beside the first.
 pub const EPOCHS_MAX: usize = 160;
 /// Those of them that only the phrase can begin: a thief who rotates must not keep it from removing him.
 pub const EPOCHS_RESERVED: usize = 32;

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::{
     cbor::DecodeError,
-    ids::{DeviceId, EntryHash, VaultId},
+    ids::{DeviceId, EntryHash, HeadHash, VaultId},
     keys::{
         DevicePublic, Principal, RecoveryPublic,
         epoch::{EpochKey, FIRST_EPOCH},
@@ -51,7 +51,8 @@ pub use view::Removed;
 
 use entry::{Act, Addition, Author, Genesis};
 use past::{Entries, Past};
-use view::View;
+use rotation::Rotations;
+use view::{Judgement, View};
 
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -156,7 +157,10 @@ pub struct DeviceLog {
     epochs: BTreeMap<EpochId, BTreeSet<EntryHash>>,
     /// All removals, whether they count or not.
     removals: BTreeSet<EntryHash>,
-    /// Who lives, as all entries together have it.
+    /// How many epochs devices and the phrase began, in all branches.
+    rotations: Rotations,
+    /// What counts and who lives, as all entries together have it.
+    judgement: Judgement,
     view: View,
     /// How much of this the phrase wrote.
     phrase: Share,
@@ -221,6 +225,8 @@ impl DeviceLog {
             devices: BTreeMap::from([(device.id, membership)]),
             epochs: BTreeMap::from([(epoch, BTreeSet::from([hash]))]),
             removals: BTreeSet::new(),
+            rotations: Rotations::default(),
+            judgement: Judgement::of_genesis(),
             view,
             entries: BTreeMap::from([(
                 hash,
@@ -264,9 +270,13 @@ impl DeviceLog {
                 self.phrase.devices += usize::from(is_of_phrase && !self.knows(&device));
                 roster.insert(self.enlist(device, hash));
             }
-            Act::Epoch(rotation) => self.begin_epoch(rotation.id(), hash),
+            Act::Epoch(rotation) => {
+                self.begin_epoch(rotation.id(), hash);
+                self.rotations.count(is_of_phrase);
+            }
             Act::Remove(removal) => {
                 self.begin_epoch(removal.rotation.id(), hash);
+                self.rotations.count(is_of_phrase);
                 self.removals.insert(hash);
             }
             Act::Genesis(_) => {}
@@ -278,7 +288,7 @@ impl DeviceLog {
         let (place, roster) = (self.order.len(), roster.into_iter().collect());
         self.order.push(hash);
         self.entries.insert(hash, Node { entry: *entry, place, past, roster });
-        self.view = View::of(self, &Entries::first(self.order.len()));
+        self.judge_newest();
         Ok(Merged::Added(hash))
     }
 
@@ -324,7 +334,10 @@ impl DeviceLog {
             Act::Genesis(_) => {}
         }
         entry.verify(&self.recovery)?;
-        if !self.has_room(&body.author, newcomer.as_ref()) {
+        let begins_epoch = newcomer.is_none();
+        let has_room = self.has_room(&body.author, newcomer.as_ref())
+            && (!begins_epoch || self.rotations.have_room(&body.author));
+        if !has_room {
             return Err(LogError::Full);
         }
         Ok(Admission::New { entry: Box::new(entry), past })
@@ -379,7 +392,7 @@ impl DeviceLog {
             // Where nobody was removed, whoever was taken in lives.
             let lives = match removals.next() {
                 None => knows(author),
-                Some(_) => View::of(self, &past.entries).living.contains(author),
+                Some(_) => self.view_after(past).living.contains(author),
             };
             if !lives {
                 return Err(LogError::Stranger);
@@ -498,6 +511,19 @@ impl DeviceLog {
         self.view.removed.iter().map(|(device, removed)| (*device, removed))
     }
 
+    /// Whether a head of a device counts: any of one that lives, of a removed one those up to the head that
+    /// its removal names (HEAD-13).
+    pub fn head_counts(&self, device: &DeviceId, (seq, head): (u64, &HeadHash)) -> bool {
+        let last = self.removal_of(device).and_then(|removed| removed.last);
+        let is_before = last.is_some_and(|last| seq < last.seq || *head == last.head);
+        self.is_device(device) || is_before
+    }
+
+    /// Whether anybody was ever removed, with effect or without.
+    pub fn has_removals(&self) -> bool {
+        !self.removals.is_empty()
+    }
+
     /// How a device was removed, if it was.
     pub fn removal_of(&self, device: &DeviceId) -> Option<&Removed> {
         self.view.removed.get(device)
@@ -506,6 +532,15 @@ impl DeviceLog {
     /// One device, whether it still belongs to the vault or not.
     pub fn device(&self, device: &DeviceId) -> Option<LogDevice<'_>> {
         self.log_device(self.devices.get(device)?)
+    }
+
+    /// The device that an entry took in.
+    fn device_of(&self, entry: &EntryHash) -> Option<DevicePublic> {
+        match &self.entry(entry)?.body().act {
+            Act::Genesis(genesis) => Some(genesis.device),
+            Act::Add(addition) => Some(addition.device),
+            Act::Epoch(_) | Act::Remove(_) => None,
+        }
     }
 
     fn log_device(&self, member: &Membership) -> Option<LogDevice<'_>> {

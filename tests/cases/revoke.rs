@@ -69,6 +69,10 @@ fn a_stolen_device_is_refused_by_all_and_what_it_had_saved_stays() {
     // The vault goes on under a new key, and a new device reads what was saved under both.
     fs::write(folder.join("of today"), b"after the theft").unwrap();
     circle.backup(&folder);
+    // What the phone has left is not taken for waste by those who stay.
+    let dry = circle.source.ask(["forget", "--keep-last", "9", "--dry-run"]);
+    assert!(dry["freed_bytes"].as_u64().unwrap() < 150_000, "{dry:#}");
+    circle.source.ask(["forget", "--keep-last", "1"]);
     let of_phone = |node: &Node| {
         let list = node.ask(["snapshots"]);
         let all = list["snapshots"].as_array().unwrap().clone();

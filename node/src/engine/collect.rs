@@ -71,9 +71,11 @@ pub(crate) fn survey(
     let needed = marks.needed;
     let of_index: HashSet<ShardRoot> =
         manifest.segments.iter().map(|location| location.shard.root).collect();
+    // DEL-17: no snapshot of this device leads to what a removed one has left, and it stays.
+    let left = commit::left_behind(core, member)?;
+    let is_own_use = |root: &ShardRoot| !of_index.contains(root) && !left.contains(root);
     let mut uses = Vec::new();
-    for facts in facts.iter().filter(|facts| facts.listed && !of_index.contains(&facts.shard.root))
-    {
+    for facts in facts.iter().filter(|facts| facts.listed && is_own_use(&facts.shard.root)) {
         let needed_bytes = match needed.get(&facts.number) {
             Some(positions) => bytes_at(core, facts.number, positions)?,
             None => 0,

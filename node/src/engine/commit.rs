@@ -82,7 +82,8 @@ pub(crate) fn commit(
     check_relied_on(core, &change.relied_on)?;
     let Unlisted { new, mut dropped } = unlisted(core, member, &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
-    dropped.extend(&change.drop);
+    let left = left_behind(core, member)?;
+    dropped.extend(change.drop.difference(&left));
     let again = rewritten(core, member, &mut manifest, &change.drop)?;
     let store = Store { core, member, custody, class: PackClass::Metadata };
     for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
@@ -93,10 +94,13 @@ pub(crate) fn commit(
     for location in &manifest.segments {
         dropped.remove(&location.shard.root);
     }
-    let given_up = lost(core, &change.relied_on)?;
+    let mut given_up = lost(core, &change.relied_on)?;
+    given_up.retain(|root| !left.contains(root));
     if !given_up.is_empty() {
         doubt(core, before.as_ref())?;
     }
+    // No snapshot of this device leads to them: its head waits for none of them.
+    given_up.extend(unusable(core, &left)?);
     let all = claims_of(core, &manifest, shard, &roots, &dropped)?;
     let claims = Claims::of(all.iter().map(|claimed| claimed.shard));
     let needs = needs_of(all, &given_up);
@@ -402,8 +406,18 @@ fn unlisted(
     Ok(unlisted)
 }
 
+/// Those of these packs that are not known to be safe.
+fn unusable(core: &Core, roots: &BTreeSet<ShardRoot>) -> Result<BTreeSet<ShardRoot>, EngineError> {
+    let all = core.state.pack_facts()?;
+    let unusable = all.iter().filter(|it| !it.usable && roots.contains(&it.shard.root));
+    Ok(unusable.map(|facts| facts.shard.root).collect())
+}
+
 /// Packs that the devices which were removed need, this one's removal aside.
-fn left_behind(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, EngineError> {
+pub(crate) fn left_behind(
+    core: &Core,
+    member: &Member,
+) -> Result<BTreeSet<ShardRoot>, EngineError> {
     let log = core.log_of(&member.vault)?;
     let removed: Vec<DeviceId> = log.removed().map(|(device, _)| device).collect();
     if removed.is_empty() { Ok(BTreeSet::new()) } else { Ok(core.state.claimed_of(&removed)?) }

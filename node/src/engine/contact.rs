@@ -9,7 +9,10 @@ use larder_protocol::{
     limits::HEADS_PAST_MAX,
     log::LogError,
     placing::Acquaintance,
-    wire::message::{Answer, Refusal, Request, Standing, VERSION},
+    wire::{
+        frame::lists_that_fit,
+        message::{Answer, Refusal, Request, Standing, VERSION},
+    },
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
@@ -64,6 +67,9 @@ pub(crate) async fn pull_log(
         let core = std::sync::Arc::clone(core);
         let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
         let taken = on_disk(move || core.vaults.take_log(vault, &entries)).await?;
+        if taken.grown {
+            roster::log_grew(outer, vault).await;
+        }
         match taken.refused {
             // It may remove a device: a log that cannot be read completely cannot be trusted.
             Some(error @ LogError::Newer { .. }) => {
@@ -76,7 +82,6 @@ pub(crate) async fn pull_log(
         if !taken.grown {
             return Ok(());
         }
-        roster::log_grew(outer, vault).await;
     }
 }
 
@@ -87,16 +92,16 @@ pub(crate) async fn push_log(
     vault: VaultId,
 ) -> Result<(), EngineError> {
     // The founding entry, which both have: the answer tells how far the peer is.
-    let mut founding = core.vaults.log_beyond(&vault, &[]).unwrap_or_default();
-    founding.truncate(1);
+    let founding = core.vaults.log_beyond(&vault, &[]).unwrap_or_default();
+    let founding = founding.into_iter().take(1).map(ByteVec::from).collect();
     let theirs = push_entries(core, peer, vault, founding).await?;
     if theirs == core.vaults.log_heads(&vault) {
         return Ok(());
     }
     let missing = core.vaults.log_beyond(&vault, &theirs).unwrap_or_default();
-    // Well below the limit of a frame: entries are a few hundred bytes each.
-    for entries in missing.chunks(64) {
-        match push_entries(core, peer, vault, entries.to_vec()).await {
+    let missing: Vec<ByteVec> = missing.into_iter().map(ByteVec::from).collect();
+    for entries in lists_that_fit(&missing) {
+        match push_entries(core, peer, vault, entries).await {
             Ok(_) => {}
             // It has taken the others, and what it has no room for harms nobody else.
             Err(EngineError::Refused(Refusal::Invalid)) => {
@@ -112,9 +117,8 @@ async fn push_entries(
     core: &Core,
     peer: DeviceId,
     vault: VaultId,
-    entries: Vec<Vec<u8>>,
+    entries: Vec<ByteVec>,
 ) -> Result<Vec<EntryHash>, EngineError> {
-    let entries = entries.into_iter().map(ByteVec::from).collect();
     match core.net.peer(peer).request(&Request::PushLog { vault, entries }).await? {
         Answer::LogAt { heads } => Ok(heads),
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
@@ -267,6 +271,21 @@ pub(crate) async fn push_head(
             take_served(core, peer, member.vault, heads).await?;
             Ok(false)
         }
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Hands on the head of another device of the vault; what the peer has already is no news.
+pub(crate) async fn hand_on_head(
+    core: &Core,
+    peer: DeviceId,
+    vault: VaultId,
+    head: &SignedHead,
+) -> Result<(), EngineError> {
+    let request = Request::PushHead { vault, head: head.bytes().to_vec().into() };
+    match core.net.peer(peer).request(&request).await? {
+        Answer::HeadTaken | Answer::Heads { .. } => Ok(()),
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
         _ => Err(EngineError::OutOfTurn),
     }

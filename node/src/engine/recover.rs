@@ -18,7 +18,10 @@ use larder_protocol::{
     log::{DeviceLog, Label, LogError, add::Newcomer},
     peer::PeerRecord,
     ticket::{AddressTicket, Ticket},
-    wire::message::{Answer, Refusal, Request, Standing, VERSION},
+    wire::{
+        frame::lists_that_fit,
+        message::{Answer, Refusal, Request, Standing, VERSION},
+    },
 };
 use minicbor::bytes::ByteVec;
 use tokio::time::timeout;
@@ -258,9 +261,8 @@ impl Access {
         log: &DeviceLog,
     ) -> Result<(), EngineError> {
         let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
-        // Entries are a kilobyte or so each: these fit one frame.
-        for entries in entries.chunks(64) {
-            let request = Request::PushLog { vault: log.vault(), entries: entries.to_vec() };
+        for entries in lists_that_fit(&entries) {
+            let request = Request::PushLog { vault: log.vault(), entries };
             match self.net.peer(holder).request(&request).await? {
                 // What it has no room for is passed over. Whether it knows this device is found
                 // out when it is greeted.

@@ -60,7 +60,15 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
     let peers: Vec<PeerRow> = core.state.peers().map_err(EngineError::from)?;
     let peers = peers.into_iter().filter(|peer| peer.device != device).collect();
     roster::keep_entry(core, member.vault, entry).await?;
-    let (told, not_told) = tell(core, &member, peers, recovery.as_ref()).await?;
+    // The phrase may build on little: then those who stay get their key by a second entry.
+    if let Some(recovery) = &recovery
+        && log.is_epoch_due()
+    {
+        let entry = log.rotate(recovery, wall(), rng).map_err(|error| refusal(&error, &name))?;
+        roster::keep_entry(core, member.vault, entry).await?;
+    }
+    let news = News { newest: newest.clone(), recovery: recovery.as_ref() };
+    let (told, not_told) = tell(core, &member, peers, news).await?;
     Ok(Outcome::Revoke(RevokeOutcome {
         device: device.to_string(),
         name,
@@ -138,14 +146,22 @@ fn refusal(error: &DraftError, name: &str) -> Failure {
     }
 }
 
+/// What everybody is told besides the log.
+struct News<'a> {
+    /// The last head of the removed device that counts.
+    newest: Option<SignedHead>,
+    /// Whoever was removed by a thief is let in by the phrase alone.
+    recovery: Option<&'a RecoveryKeys>,
+}
+
 /// Tells everybody at once; returns the names of those who know, and of those who do not.
 async fn tell(
     core: &Arc<Core>,
     member: &Arc<Member>,
     peers: Vec<PeerRow>,
-    recovery: Option<&RecoveryKeys>,
+    news: News<'_>,
 ) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let access = match recovery {
+    let access = match news.recovery {
         Some(recovery) => Some(Arc::new(Access::open(core, recovery).await?)),
         None => None,
     };
@@ -153,6 +169,7 @@ async fn tell(
     let told = peers.into_iter().map(|peer| {
         let (core, vault) = (Arc::clone(core), member.vault);
         let (access, log) = (access.clone(), Arc::clone(&log));
+        let newest = news.newest.clone();
         tokio::spawn(async move {
             let told = async {
                 if let Some(access) = &access {
@@ -161,7 +178,12 @@ async fn tell(
                     access.introduce(peer.device, &log).await?;
                 }
                 contact::hello(&core, peer.device).await?;
-                contact::push_log(&core, peer.device, vault).await
+                contact::push_log(&core, peer.device, vault).await?;
+                // It counts up to here, wherever it was before.
+                match &newest {
+                    Some(head) => contact::hand_on_head(&core, peer.device, vault, head).await,
+                    None => Ok(()),
+                }
             };
             let result = timeout(TELL, told).await;
             if let Ok(Err(error)) = &result {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use larder_protocol::{
+    head::SignedHead,
     ids::{DeviceId, VaultId},
-    placing::Input,
+    log::DeviceLog,
+    placing::{Input, Site},
 };
 use tracing::{info, warn};
 
 use super::{Core, EngineError, Keyring, Member, clock::wall, contact, launch, on_disk};
+use crate::state::commits::CommitRow;
 
 /// Acts on a log that has grown. What fails is done at the next start.
 pub(super) async fn log_grew(core: &Arc<Core>, vault: VaultId) {
@@ -27,25 +30,49 @@ pub(super) async fn settle_all(core: &Arc<Core>) {
 
 async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
     let log = core.log_of(&vault)?;
-    for (device, removed) in log.removed() {
+    // First: whatever fails below, nothing more is sealed with a key that somebody has who is gone.
+    if let Ok(member) = core.member()
+        && member.vault == vault
+    {
+        take_up_keys(core, &member, &log)?;
+        super::sync::head_came(core, vault);
+    }
+    for (device, _) in log.removed() {
         let_go(core, device).await?;
         // What it wrote after the head that counts leads nowhere any more.
         let known = core.state.commit_of(&device)?;
-        let is_void = known.is_some_and(|known| {
-            let head = larder_protocol::head::SignedHead::decode(&known.head);
-            let last = removed.last.map(|last| last.head);
-            head.map_or(true, |head| Some(head.hash()) != last)
-        });
-        if is_void && device != core.keys.id() {
+        let counts = |known: CommitRow| {
+            let head = SignedHead::decode(&known.head);
+            head.is_ok_and(|head| log.head_counts(&device, (head.body().seq, &head.hash())))
+        };
+        if known.is_some_and(|known| !counts(known)) && device != core.keys.id() {
             let forgetting = Arc::clone(core);
             on_disk(move || forgetting.state.forget_commit(&device)).await?;
         }
     }
-    if let Ok(member) = core.member()
-        && member.vault == vault
-    {
-        member.set_keyring(Keyring::of(&log, log.epoch_keys(&core.keys)?));
-        super::sync::head_came(core, vault);
+    bring_back(core).await
+}
+
+fn take_up_keys(core: &Core, member: &Member, log: &DeviceLog) -> Result<(), EngineError> {
+    member.set_keyring(Keyring::of(log, log.epoch_keys(&core.keys)?));
+    Ok(())
+}
+
+/// Those come back whose removal is void: what they keep counts again.
+async fn bring_back(core: &Arc<Core>) -> Result<(), EngineError> {
+    for row in core.state.peers_aside()? {
+        if core.vaults.relation(&row.device).is_none() {
+            continue;
+        }
+        let (device, bringing) = (row.device, Arc::clone(core));
+        on_disk(move || bringing.state.take_back_peer(&device)).await?;
+        core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
+        if let Ok(member) = core.member()
+            && let Ok(custody) = member.custody()
+        {
+            let (site, acquaintance) = (Site(row.site.clone()), row.acquaintance());
+            custody.tell(Input::HolderKnown { holder: device, site, acquaintance }).await;
+        }
     }
     Ok(())
 }
@@ -67,7 +94,7 @@ async fn let_go(core: &Arc<Core>, device: DeviceId) -> Result<(), EngineError> {
     }
     // Last: until then a crash makes it begin anew.
     let forgetting = Arc::clone(core);
-    on_disk(move || forgetting.state.forget_peer(&device)).await?;
+    on_disk(move || forgetting.state.set_peer_aside(&device)).await?;
     info!("device {} was removed from its vault: nothing is kept there any more", device.short());
     Ok(())
 }
@@ -86,7 +113,7 @@ pub(super) async fn ensure_epoch(
         return Err(EngineError::Removed);
     }
     if !log.is_epoch_due() {
-        return Ok(());
+        return take_up_keys(core, member, &log);
     }
     let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;
     keep_entry(core, member.vault, entry).await?;

@@ -14,12 +14,15 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     keys::device::DeviceKeys,
-    limits::{FRAME_BYTES_MAX, HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
+    limits::{HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
     placing,
     proof::Challenge,
     receipt::{Receipt, ReceiptBody},
-    wire::message::{Answer, Refusal, Request, Shown, Standing, VERSION, Verdict},
+    wire::{
+        frame::prefix_that_fits,
+        message::{Answer, Refusal, Request, Shown, Standing, VERSION, Verdict},
+    },
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
@@ -29,7 +32,7 @@ use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
     state::State,
-    vaults::{Relation, Vaults},
+    vaults::{Relation, Taken, Vaults},
 };
 
 mod claims;
@@ -382,16 +385,20 @@ async fn push_log(
     let merging = Arc::clone(&core);
     let merged = on_disk(move || {
         let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.as_slice()).collect();
-        // The good ones stay, whatever stands beside them.
-        merging.vaults.merge_log(vault, &entries)
+        // The good ones stay, whatever stands beside them, and are acted upon.
+        merging.vaults.take_log(vault, &entries)
     })
     .await;
+    if merged.as_ref().is_ok_and(|taken| taken.grown) {
+        super::roster::log_grew(&core, vault).await;
+    }
     match merged {
-        Ok(grown) => {
-            if grown {
-                super::roster::log_grew(&core, vault).await;
-            }
+        Ok(Taken { refused: None, .. }) => {
             Ok(Answer::LogAt { heads: core.vaults.log_heads(&vault) })
+        }
+        Ok(Taken { refused: Some(error), .. }) => {
+            debug!("a log entry of vault {} was not taken: {error}", vault.short());
+            Err(Refusal::Invalid)
         }
         Err(EngineError::Vault(error)) if error.is_disk() => Err(Refusal::Internal),
         Err(error) => {
@@ -543,15 +550,7 @@ fn fitting_devices(heads: Vec<(DeviceId, Vec<u8>)>) -> Vec<ByteVec> {
 
 /// As many records, from the front, as fit one frame; the caller asks again for the rest.
 fn fitting(records: Vec<Vec<u8>>) -> Vec<ByteVec> {
-    let mut room = FRAME_BYTES_MAX - 1024;
-    let mut fitting = Vec::new();
-    for record in records {
-        let bytes = record.len() + 8;
-        if bytes > room {
-            break;
-        }
-        room -= bytes;
-        fitting.push(record.into());
-    }
-    fitting
+    let mut records: Vec<ByteVec> = records.into_iter().map(ByteVec::from).collect();
+    records.truncate(prefix_that_fits(&records));
+    records
 }

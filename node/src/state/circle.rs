@@ -11,6 +11,8 @@ use redb::{TableDefinition, WriteTransaction};
 use super::{State, StateError, record, values, watched};
 
 const PEERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("peers");
+/// Peers that were removed from their vaults: a removal may turn out to be void.
+const ASIDE: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("peers aside");
 const GRANTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("grants");
 
 /// A device that this node knows and may call.
@@ -76,7 +78,22 @@ pub struct GrantRow {
 
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(PEERS)?;
+    tx.open_table(ASIDE)?;
     tx.open_table(GRANTS)?;
+    Ok(())
+}
+
+fn move_row(
+    tx: &WriteTransaction,
+    device: &DeviceId,
+    from: TableDefinition<'_, &'static [u8; 32], &'static [u8]>,
+    to: TableDefinition<'_, &'static [u8; 32], &'static [u8]>,
+) -> Result<(), redb::Error> {
+    let mut from = tx.open_table(from)?;
+    let row = from.remove(device.as_bytes())?.map(|bytes| bytes.value().to_vec());
+    if let Some(row) = row {
+        tx.open_table(to)?.insert(device.as_bytes(), row.as_slice())?;
+    }
     Ok(())
 }
 
@@ -93,15 +110,32 @@ impl State {
         })
     }
 
-    /// Forgets a peer, and its comings and goings.
+    /// Puts a peer aside, and forgets its comings and goings: it was removed from its vault.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn forget_peer(&self, device: &DeviceId) -> Result<(), StateError> {
+    pub fn set_peer_aside(&self, device: &DeviceId) -> Result<(), StateError> {
         self.write(|tx| {
-            tx.open_table(PEERS)?.remove(device.as_bytes())?;
+            move_row(tx, device, PEERS, ASIDE)?;
             watched::forget(tx, device)
         })
+    }
+
+    /// Takes a peer back that was put aside.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn take_back_peer(&self, device: &DeviceId) -> Result<(), StateError> {
+        self.write(|tx| move_row(tx, device, ASIDE, PEERS))
+    }
+
+    /// Peers that were put aside.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn peers_aside(&self) -> Result<Vec<PeerRow>, StateError> {
+        let rows = self.read(|tx| values(&tx.open_table(ASIDE)?))?;
+        rows.iter().map(|bytes| record("peers", bytes)).collect()
     }
 
     /// One peer.

@@ -14,11 +14,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use thiserror::Error;
 
 use super::{HeadError, Seen, SignedHead, VerifiedHead};
-use crate::{
-    ids::{DeviceId, HeadHash},
-    limits::HEADS_OF_DEVICE_MAX,
-    log::DeviceLog,
-};
+use crate::{ids::DeviceId, limits::HEADS_OF_DEVICE_MAX, log::DeviceLog};
 
 /// Heads kept of a forked device beside the two that prove the fork.
 const FORK_LATER_MAX: usize = HEADS_OF_DEVICE_MAX - 2;
@@ -110,25 +106,23 @@ impl HeadBook {
     }
 
     /// Drops the heads that do not count any more because their devices were removed (HEAD-13). Returns
-    /// those devices, and of each the head up to which it counts, if there is one: it may be in the past.
-    pub fn drop_void(&mut self, log: &DeviceLog) -> Vec<(DeviceId, Option<HeadHash>)> {
+    /// those devices: a head that counts may be in the past.
+    pub fn drop_void(&mut self, log: &DeviceLog) -> Vec<DeviceId> {
         let mut changed = Vec::new();
         self.devices.retain(|device, kept| {
-            let last = log.removal_of(device).and_then(|removed| removed.last);
-            let is_last = |head: &SignedHead| last.is_some_and(|last| last.head == head.hash());
-            if log.is_device(device) || kept.heads().all(is_last) {
+            let counts =
+                |head: &&SignedHead| log.head_counts(device, (head.body().seq, &head.hash()));
+            if kept.heads().all(|head| counts(&head)) {
                 return true;
             }
-            changed.push((*device, last.map(|last| last.head)));
+            changed.push(*device);
             // Of a fork the side that counts stays.
-            let counts = kept.heads().find(|head| is_last(head)).cloned();
-            match counts {
-                Some(head) => {
-                    *kept = Kept::One(head);
-                    true
-                }
-                None => false,
+            let highest = kept.heads().filter(counts).max_by_key(|head| head.body().seq).cloned();
+            let stays = highest.is_some();
+            if let Some(head) = highest {
+                *kept = Kept::One(head);
             }
+            stays
         });
         changed
     }

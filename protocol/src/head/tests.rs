@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     ids::ShardRoot,
     keys::phrase::Phrase,
-    log::{Founding, Label, Newcomer},
+    log::{Founding, Label, LastHead, Leaver, Newcomer, Reason},
 };
 
 pub(super) fn device(number: u8) -> DeviceKeys {
@@ -297,5 +297,38 @@ proptest! {
         if cut { bytes.truncate(at) } else { bytes[at] ^= change }
         let taken = SignedHead::decode(&bytes).is_ok_and(|head| head.verify(&log).is_ok());
         prop_assert!(!taken);
+    }
+}
+
+// HEAD-13
+#[test]
+fn of_a_removed_device_the_heads_up_to_the_last_one_count() {
+    let mut log = vault();
+    let heads = chain(&log, 2, 4);
+    let (mut ahead, mut behind) = (HeadBook::default(), HeadBook::default());
+    assert_eq!(ahead.offer(&log, heads[3].clone()), Offered::Taken);
+    assert_eq!(behind.offer(&log, heads[1].clone()), Offered::Taken);
+    let last = Some(LastHead { seq: 3, head: heads[2].hash() });
+    let device_id = device(2).id();
+    let leaver = Leaver {
+        device: device_id,
+        reason: Reason::Stolen,
+        last,
+        undo_removals: false,
+        time: Timestamp(9),
+    };
+    log.remove(&device(1), &leaver, &mut ChaCha8Rng::from_seed([3; 32])).unwrap();
+
+    // Who had gone on with the thief drops that; who was behind keeps what is restorable.
+    assert_eq!(ahead.drop_void(&log), [device_id]);
+    assert!(ahead.highest(&device_id).is_none());
+    assert!(behind.drop_void(&log).is_empty());
+    assert_eq!(behind.highest(&device_id), Some(&heads[1]));
+    let removed = Offered::Invalid(HeadError::Removed { device: device_id });
+    for book in [&mut ahead, &mut behind] {
+        assert_eq!(book.offer(&log, heads[3].clone()), removed);
+        assert_eq!(book.offer(&log, twin(&log, 2, 3, Some(&heads[1]))), removed);
+        assert_eq!(book.offer(&log, heads[2].clone()), Offered::Taken);
+        assert_eq!(book.offer(&log, heads[0].clone()), Offered::Older(Box::new(heads[2].clone())));
     }
 }

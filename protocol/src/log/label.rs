@@ -78,9 +78,12 @@ impl SealedLabel {
 
     /// Opens the label of `device` with the key of its epoch, if that is among `epochs`.
     pub fn open(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
-        let epoch = epochs.iter().find(|key| key.number() == self.epoch)?;
-        let payload = Payload { msg: &self.sealed, aad: device.as_bytes() };
-        let plain = cipher(epoch, &self.salt).decrypt(&[0; 12].into(), payload).ok()?;
+        // Two epochs that began apart may have one number.
+        let mut keys = epochs.iter().filter(|key| key.number() == self.epoch);
+        let plain = keys.find_map(|epoch| {
+            let payload = Payload { msg: &self.sealed, aad: device.as_bytes() };
+            cipher(epoch, &self.salt).decrypt(&[0; 12].into(), payload).ok()
+        })?;
         let mut decoder = minicbor::Decoder::new(&plain);
         let label: Label = decoder.decode().ok()?;
         let padding = plain.get(decoder.position()..)?;

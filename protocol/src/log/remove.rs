@@ -1,16 +1,15 @@
 //! Removing a device. Source: specs/device_log.md.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
 use super::{
-    DeviceLog, DraftError, LogError,
+    DeviceLog, DraftError, LogEntry, LogError,
     add::author_of,
     entry::{Act, Author},
     rotation::Rotation,
-    view::View,
 };
 use crate::{
     ids::{DeviceId, EntryHash, HeadHash},
@@ -105,7 +104,7 @@ impl DeviceLog {
         let Leaver { device, reason, last, undo_removals, time } = *leaver;
         let parents = self.parents_of_removal(&author_of(&principal), &device, undo_removals);
         let past = self.past_of(&parents)?;
-        let view = View::of(self, &past.entries);
+        let view = self.view_after(&past);
         if !view.living.contains(&device) {
             return Err(LogError::Stranger.into());
         }
@@ -135,10 +134,19 @@ impl DeviceLog {
             .collect();
         if !undo_removals || undone.is_empty() {
             let mut parents = self.parents_for(author);
-            // The phrase builds on little in a crowded log; whom it removes has to be known there.
-            let oldest = self.devices.get(device).and_then(|member| member.entries.first());
+            // The phrase builds on little in a crowded log; whom it removes has to be known there, and
+            // somebody who stays: those whom it took in itself.
             if matches!(author, Author::Recovery) && self.is_crowded() {
-                parents = oldest.copied().into_iter().collect();
+                let leaver = self.devices.get(device).and_then(|member| member.entries.first());
+                let by_phrase = |hash: &&EntryHash| {
+                    let body = self.entry(hash).map(LogEntry::body);
+                    body.is_some_and(|it| {
+                        it.author == Author::Recovery && matches!(it.act, Act::Add(_))
+                    })
+                };
+                let stay = self.order.iter().rev().filter(by_phrase).take(LOG_PARENTS_MAX - 1);
+                let all: BTreeSet<EntryHash> = leaver.into_iter().chain(stay).copied().collect();
+                parents = all.into_iter().collect();
             }
             return parents;
         }

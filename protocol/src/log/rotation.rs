@@ -18,7 +18,7 @@ use super::{
     DeviceLog, DraftError, LogEntry, LogError,
     add::author_of,
     entry::{Act, Author, ENTRY_VERSION, EntryBody, Signatures},
-    past::Past,
+    past::{Entries, Past},
     view::View,
 };
 use crate::{
@@ -83,6 +83,32 @@ impl EpochId {
     }
 }
 
+/// How many epochs were begun, in all branches of a log together. What fits together fits in any
+/// order, as with entries and devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Rotations {
+    by_devices: usize,
+    by_phrase: usize,
+}
+
+impl Rotations {
+    pub(super) const fn count(&mut self, is_of_phrase: bool) {
+        if is_of_phrase {
+            self.by_phrase += 1;
+        } else {
+            self.by_devices += 1;
+        }
+    }
+
+    /// The last places are the phrase's.
+    pub(super) const fn have_room(&self, author: &Author) -> bool {
+        match author {
+            Author::Device(_) => self.by_devices < EPOCHS_MAX - EPOCHS_RESERVED,
+            Author::Recovery => self.by_phrase < EPOCHS_RESERVED,
+        }
+    }
+}
+
 impl Rotation {
     pub(super) const fn id(&self) -> EpochId {
         EpochId { number: self.number, commitment: self.commitment }
@@ -109,7 +135,8 @@ impl DeviceLog {
     /// The epoch with whose key new data is sealed: of those that count, with the highest number, the one whose key
     /// exactly those have who live, and the phrase.
     pub fn current_epoch(&self) -> Option<EpochId> {
-        let wanted = self.recipients(&self.view, None);
+        let all = Entries::first(self.order.len());
+        let wanted = self.recipients(&self.view, &all, None);
         let has = |id: &EpochId| -> BTreeSet<[u8; 32]> {
             self.wraps(id).into_iter().map(|wrap| wrap.to).collect()
         };
@@ -118,11 +145,23 @@ impl DeviceLog {
         self.view.epochs.iter().find(|id| id.number == newest && has(id) == wanted).copied()
     }
 
-    /// X25519 keys of those who live, without `but`, and of the phrase.
-    fn recipients(&self, view: &View, but: Option<&DeviceId>) -> BTreeSet<[u8; 32]> {
+    /// X25519 keys of those who live by these entries, without `but`, and of the phrase. Of a device that
+    /// was taken in more than once the first of these entries speaks.
+    fn recipients(
+        &self,
+        view: &View,
+        within: &Entries,
+        but: Option<&DeviceId>,
+    ) -> BTreeSet<[u8; 32]> {
         let living = view.living.iter().filter(|device| Some(*device) != but);
-        let keys = living.filter_map(|device| self.device(device)).map(|it| it.public.hpke);
-        keys.chain([self.recovery.hpke]).collect()
+        let is_within = |hash: &&EntryHash| {
+            self.entries.get(*hash).is_some_and(|node| within.contains(node.place))
+        };
+        let key_of = |device: &DeviceId| {
+            let first = self.devices.get(device)?.entries.iter().find(is_within)?;
+            self.device_of(first).map(|public| public.hpke)
+        };
+        living.filter_map(key_of).chain([self.recovery.hpke]).collect()
     }
 
     /// Begins an epoch. Returns the entry's bytes, to be made durable and sent on.
@@ -138,7 +177,7 @@ impl DeviceLog {
         let principal = author.into();
         let parents = self.parents_for(&author_of(&principal));
         let past = self.past_of(&parents)?;
-        let view = View::of(self, &past.entries);
+        let view = self.view_after(&past);
         let rotation = self.new_epoch(&principal, (&past, &view), None, rng)?;
         self.append(&principal, (parents, time), Act::Epoch(rotation))
     }
@@ -160,7 +199,7 @@ impl DeviceLog {
         secret.zeroize();
         let salt = self.salt;
         let mut wraps = Vec::new();
-        for to in self.recipients(view, but) {
+        for to in self.recipients(view, &past.entries, but) {
             wraps.push(wrap(&key, &salt, &to, rng)?);
         }
         let prior = known.iter().filter_map(|id| {
@@ -201,7 +240,7 @@ impl DeviceLog {
         past: &Past,
         but: Option<&DeviceId>,
     ) -> Result<(), LogError> {
-        let view = View::of(self, &past.entries);
+        let view = self.view_after(past);
         if let Author::Device(author) = author
             && !view.living.contains(author)
         {
@@ -225,16 +264,9 @@ impl DeviceLog {
         let is_new = known.iter().all(|id| id.commitment != rotation.commitment);
         let is_right = rotation.number == number
             && is_new
-            && to == self.recipients(&view, but)
+            && to == self.recipients(&view, &past.entries, but)
             && rotation.prior.iter().all(is_known);
-        if !is_right {
-            return Err(LogError::Shape);
-        }
-        let most = match author {
-            Author::Device(_) => EPOCHS_MAX.saturating_sub(EPOCHS_RESERVED),
-            Author::Recovery => EPOCHS_MAX,
-        };
-        if known.len() < most { Ok(()) } else { Err(LogError::Full) }
+        if is_right { Ok(()) } else { Err(LogError::Shape) }
     }
 
     /// Every epoch key that can be opened with this X25519 secret: directly, or from a later key.

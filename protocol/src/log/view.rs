@@ -5,14 +5,15 @@
 //! other: the phrase comes before every device, the older device before the younger.
 //!
 //! **Invariant:** a pure function of the set of entries: two nodes with the same entries agree.
-//! Source: specs/device_log.md, "Meaning".
+//! **Invariant:** an entry is judged once for each removal that takes effect, and not by way of its
+//! ancestors: no log makes that take longer than its length. Source: specs/device_log.md, "Meaning".
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    DeviceLog,
+    DeviceLog, Node,
     entry::{Act, Author},
-    past::Entries,
+    past::{Entries, Past},
     remove::{LastHead, Reason},
     rotation::EpochId,
 };
@@ -45,31 +46,92 @@ pub(super) struct View {
     pub(super) epochs: BTreeSet<EpochId>,
 }
 
-/// A removal that takes effect: what the device did outside of `before` is void.
+/// A removal that takes effect: what the device did outside of its ancestors is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     device: DeviceId,
-    before: Entries,
+    removal: EntryHash,
+}
+
+/// Which entries count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Judgement {
+    cuts: Vec<Cut>,
+    /// Those that count.
+    counting: Entries,
+    /// Of each device, the places of the entries that took it in and count.
+    members: BTreeMap<DeviceId, Vec<usize>>,
 }
 
 /// Whose word comes first when two remove each other: the phrase's, then that of the older device.
 type Rank = (u8, u32, EntryHash);
 
-impl View {
-    /// What the entries in `within` say; they hold the ancestors of each of them.
-    pub(super) fn of(log: &DeviceLog, within: &Entries) -> Self {
-        let judge = Judge { log, within };
-        let mut view = Self::default();
-        let mut cuts: Vec<Cut> = Vec::new();
-        for (_, hash) in judge.removals() {
+impl Judgement {
+    /// Of a log that has its genesis alone: the founding device is entered by [`judge`](Self::judge).
+    pub(super) fn of_genesis() -> Self {
+        Self::default()
+    }
+
+    /// Judges all entries in `within`, which hold the ancestors of each of them.
+    fn of(log: &DeviceLog, within: &Entries) -> Self {
+        let mut judgement = Self::default();
+        judgement.judge_all(log, within);
+        for (_, hash) in removals(log, within) {
             let Some(node) = log.entries.get(&hash) else { continue };
+            let Act::Remove(removal) = &node.entry.body().act else { continue };
+            if judgement.counting.contains(node.place) {
+                judgement.cuts.push(Cut { device: removal.device, removal: hash });
+                judgement.judge_all(log, within);
+            }
+        }
+        judgement
+    }
+
+    fn judge_all(&mut self, log: &DeviceLog, within: &Entries) {
+        self.counting = Entries::default();
+        self.members.clear();
+        let nodes = log.order.iter().filter_map(|hash| log.entries.get(hash));
+        for node in nodes.filter(|node| within.contains(node.place)) {
+            self.judge(log, node);
+        }
+    }
+
+    /// Judges one entry by the cuts so far, all its ancestors being judged.
+    fn judge(&mut self, log: &DeviceLog, node: &Node) {
+        let body = node.entry.body();
+        let (author, device) = match (&body.author, &body.act) {
+            (_, Act::Genesis(genesis)) => (None, Some(genesis.device.id)),
+            (author, Act::Add(addition)) => (Some(author), Some(addition.device.id)),
+            (author, Act::Epoch(_) | Act::Remove(_)) => (Some(author), None),
+        };
+        let counts = match author {
+            None | Some(Author::Recovery) => true,
+            Some(Author::Device(author)) => {
+                let knows = |cut: &Cut| {
+                    let removal = log.entries.get(&cut.removal);
+                    removal.is_some_and(|removal| removal.past.entries.contains(node.place))
+                };
+                let is_cut = self.cuts.iter().any(|cut| cut.device == *author && !knows(cut));
+                let mut places = self.members.get(author).into_iter().flatten();
+                !is_cut && places.any(|place| node.past.entries.contains(*place))
+            }
+        };
+        if counts {
+            self.counting.insert(node.place);
+            if let Some(device) = device {
+                self.members.entry(device).or_default().push(node.place);
+            }
+        }
+    }
+
+    fn view(&self, log: &DeviceLog) -> View {
+        let mut view = View::default();
+        for cut in &self.cuts {
+            let Some(node) = log.entries.get(&cut.removal) else { continue };
             let body = node.entry.body();
             let Act::Remove(removal) = &body.act else { continue };
-            if !judge.stands(&hash, &cuts) {
-                continue;
-            }
-            cuts.push(Cut { device: removal.device, before: node.past.entries.clone() });
-            let (by, reason, time) = (body.author, removal.reason, body.time);
-            let this = Removed { entry: hash, by, reason, time, last: removal.last };
+            let (entry, by, reason, time) = (cut.removal, body.author, removal.reason, body.time);
+            let this = Removed { entry, by, reason, time, last: removal.last };
             let kept = view.removed.entry(removal.device).or_insert(this);
             // Of two that were made apart the one that keeps more of its data.
             let rank = |it: &Removed| (it.last.map(|last| last.seq), std::cmp::Reverse(it.entry));
@@ -77,14 +139,12 @@ impl View {
                 *kept = this;
             }
         }
-        for device in log.devices.keys() {
-            let is_removed = cuts.iter().any(|cut| cut.device == *device);
-            if !is_removed && judge.memberships(device).any(|entry| judge.stands(entry, &cuts)) {
-                view.living.insert(*device);
-            }
-        }
+        let living = self.members.keys().filter(|device| !view.removed.contains_key(*device));
+        view.living = living.copied().collect();
         for (id, began) in &log.epochs {
-            let counts = |entry: &EntryHash| judge.is_within(entry) && judge.stands(entry, &cuts);
+            let counts = |entry: &EntryHash| {
+                log.entries.get(entry).is_some_and(|node| self.counting.contains(node.place))
+            };
             if began.iter().any(counts) {
                 view.epochs.insert(*id);
             }
@@ -93,57 +153,50 @@ impl View {
     }
 }
 
-struct Judge<'a> {
-    log: &'a DeviceLog,
-    within: &'a Entries,
-}
-
-impl<'a> Judge<'a> {
-    fn is_within(&self, hash: &EntryHash) -> bool {
-        self.log.entries.get(hash).is_some_and(|node| self.within.contains(node.place))
+impl DeviceLog {
+    /// Judges the entry that was just taken in.
+    pub(super) fn judge_newest(&mut self) {
+        let Some(newest) = self.order.last().and_then(|hash| self.entries.get(hash)) else {
+            return;
+        };
+        if self.judgement.members.is_empty() || matches!(newest.entry.body().act, Act::Remove(_)) {
+            self.judgement = Judgement::of(self, &Entries::first(self.order.len()));
+        } else {
+            // What takes effect depends on removals and their ancestors alone: no other entry, which is
+            // an ancestor of none, changes that.
+            let mut judgement = std::mem::take(&mut self.judgement);
+            judgement.judge(self, newest);
+            self.judgement = judgement;
+        }
+        self.view = self.judgement.view(self);
     }
 
-    /// The entries that took a device in.
-    fn memberships(&self, device: &DeviceId) -> impl Iterator<Item = &'a EntryHash> {
-        let member = self.log.devices.get(device);
-        let entries = member.into_iter().flat_map(|member| &member.entries);
-        entries.filter(|hash| self.is_within(hash))
+    /// Who lives for whoever builds on these entries.
+    pub(super) fn view_after(&self, past: &Past) -> View {
+        if past.entries == Entries::first(self.order.len()) {
+            return self.view.clone();
+        }
+        Judgement::of(self, &past.entries).view(self)
     }
 
-    /// All removals, in the order in which they are looked at.
-    fn removals(&self) -> BTreeSet<((Rank, u32), EntryHash)> {
-        let within = self.log.removals.iter().filter(|hash| self.is_within(hash));
-        let ranked = within.filter_map(|hash| {
-            let node = self.log.entries.get(hash)?;
-            Some(((self.rank(&node.entry.body().author), node.past.depth), *hash))
-        });
-        ranked.collect()
-    }
-
-    fn rank(&self, author: &Author) -> Rank {
+    /// Who speaks first: the age of a device is that by which the entry knew it.
+    fn rank(&self, node: &Node) -> Rank {
         let first = EntryHash::from_bytes([0; 32]);
-        let Author::Device(device) = author else { return (0, 0, first) };
-        let age = |hash: &EntryHash| Some((self.log.entries.get(hash)?.past.depth, *hash));
-        let oldest = self.memberships(device).filter_map(age).min();
+        let Author::Device(device) = &node.entry.body().author else { return (0, 0, first) };
+        let age = |hash: &EntryHash| {
+            let membership = self.entries.get(hash)?;
+            let is_known = node.past.entries.contains(membership.place);
+            is_known.then_some((membership.past.depth, *hash))
+        };
+        let memberships = self.devices.get(device).into_iter().flat_map(|it| &it.entries);
+        let oldest = memberships.filter_map(age).min();
         oldest.map_or((2, u32::MAX, first), |(depth, hash)| (1, depth, hash))
     }
+}
 
-    /// Whether an entry counts: its author was there, by an entry that counts, and was not thrown out
-    /// by somebody who had not seen it. Ends, since each step goes to an ancestor.
-    fn stands(&self, hash: &EntryHash, cuts: &[Cut]) -> bool {
-        let Some(node) = self.log.entries.get(hash) else { return false };
-        let body = node.entry.body();
-        let Author::Device(author) = &body.author else { return true };
-        if matches!(body.act, Act::Genesis(_)) {
-            return true;
-        }
-        let is_cut =
-            cuts.iter().any(|cut| cut.device == *author && !cut.before.contains(node.place));
-        let is_ancestor = |entry: &&EntryHash| {
-            let place = self.log.entries.get(*entry).map(|node| node.place);
-            place.is_some_and(|place| node.past.entries.contains(place))
-        };
-        !is_cut
-            && self.memberships(author).filter(is_ancestor).any(|entry| self.stands(entry, cuts))
-    }
+/// All removals among these entries, in the order in which they are looked at.
+fn removals(log: &DeviceLog, within: &Entries) -> BTreeSet<((Rank, u32), EntryHash)> {
+    let nodes = log.removals.iter().filter_map(|hash| Some((*hash, log.entries.get(hash)?)));
+    let within = nodes.filter(|(_, node)| within.contains(node.place));
+    within.map(|(hash, node)| ((log.rank(node), node.past.depth), hash)).collect()
 }

@@ -13,7 +13,7 @@ use crate::{
     log::{DeviceLog, Label},
     peer::PeerRecord,
     ticket::{Invite, InviteKind},
-    wire::frame::{encode_frame, prefix_that_fits},
+    wire::frame::{encode_frame, lists_that_fit},
 };
 
 /// Names an invitation without giving it away.
@@ -225,16 +225,10 @@ impl Frame {
 /// A log as frames.
 pub(super) fn log_frames(log: &DeviceLog) -> Vec<Frame> {
     let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
-    let mut rest = entries.as_slice();
-    let mut frames = Vec::new();
-    loop {
-        let (now, later) = rest.split_at(prefix_that_fits(rest).min(rest.len()));
-        frames.push(Frame::Log { entries: now.to_vec(), last: later.is_empty() });
-        if later.is_empty() {
-            return frames;
-        }
-        rest = later;
-    }
+    let lists = lists_that_fit(&entries);
+    let count = lists.len();
+    let frame = |(number, entries)| Frame::Log { entries, last: number + 1 == count };
+    lists.into_iter().enumerate().map(frame).collect()
 }
 
 /// So many records, from the front, as one frame may hold.

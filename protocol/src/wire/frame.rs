@@ -87,6 +87,17 @@ pub fn prefix_that_fits(entries: &[ByteVec]) -> usize {
     entries.iter().take_while(fits).count()
 }
 
+/// All of `entries`, in order, in as few lists as fit one frame each. Each entry fits a frame.
+pub fn lists_that_fit(mut entries: &[ByteVec]) -> Vec<Vec<ByteVec>> {
+    let mut lists = Vec::new();
+    while !entries.is_empty() {
+        let (list, rest) = entries.split_at(prefix_that_fits(entries).clamp(1, entries.len()));
+        lists.push(list.to_vec());
+        entries = rest;
+    }
+    lists
+}
+
 /// Gathers one frame after the other from bytes as they arrive.
 #[derive(Debug, Clone)]
 pub struct FrameDecoder {

@@ -329,3 +329,79 @@ proptest! {
         }
     }
 }
+
+/// Device `new` with another receiving key than the usual one.
+fn add_with_key(log: &mut DeviceLog, by: u8, new: u8, receive: u8) -> Vec<u8> {
+    let keys = DeviceKeys::from_seeds([new; 32], [receive; 32]);
+    let newcomer = Newcomer { device: keys.public(), ..newcomer(new) };
+    let draft = log.draft_add(&device(by), &newcomer, &mut rng(receive)).unwrap();
+    let consent = draft.consent(log, &keys, &label(new)).unwrap();
+    log.append_add(&draft, consent, &device(by)).unwrap()
+}
+
+// LOG-19: whether a removal is valid does not depend on what its author never saw.
+#[test]
+fn a_device_with_two_receiving_keys_keeps_nobody_from_taking_a_removal() {
+    for receive in [201, 202, 203, 204, 205, 206] {
+        let mut seen = family(2);
+        let mut unseen = seen.clone();
+        add(&mut seen, 2, 9);
+        let other = add_with_key(&mut unseen, 2, 9, receive);
+        let removal = remove(&mut seen, 1, 2);
+        let entries: Vec<Vec<u8>> = seen.entries().map(<[u8]>::to_vec).collect();
+        let mut holder = unseen.clone();
+        for entry in &entries {
+            holder.merge(entry).unwrap();
+        }
+        assert!(holder.contains(&LogEntry::decode(&removal).unwrap().hash()));
+        seen.merge(&other).unwrap();
+        assert_eq!(view(&holder), view(&seen));
+        assert_eq!(living(&seen), [1, 9]);
+    }
+}
+
+// LOG-22: each layer doubles the ways in which its last device was taken in.
+#[test]
+fn no_log_takes_longer_than_its_length_to_judge() {
+    let mut log = family(2);
+    let before = log.clone();
+    for layer in 0..60_u8 {
+        let (by, new) = (if layer == 0 { 2 } else { 10 + layer - 1 }, 10 + layer);
+        let mut apart = log.clone();
+        add_with_key(&mut log, by, new, new.wrapping_add(100));
+        let twin = add_with_key(&mut apart, by, new, new.wrapping_add(101));
+        log.merge(&twin).unwrap();
+    }
+    let mut owner = before;
+    remove(&mut owner, 1, 2);
+    let all = merged(&owner, &log);
+    assert_eq!(living(&all), [1], "nobody whom it took in meanwhile");
+}
+
+// LOG-17, LOG-21: however many devices the founder's thief has taken in.
+#[test]
+fn the_phrase_removes_a_founder_who_has_filled_the_log() {
+    let mut log = family(1);
+    let keys = |number: u8, kind: u8| {
+        let (mut sign, mut receive) = ([number; 32], [number; 32]);
+        (sign[0], receive[0]) = (kind, kind.wrapping_add(1));
+        DeviceKeys::from_seeds(sign, receive)
+    };
+    for number in 0..u8::MAX {
+        let new = keys(number, 0x90);
+        let newcomer = Newcomer { device: new.public(), ..newcomer(number) };
+        let draft = log.draft_add(&device(1), &newcomer, &mut rng(number)).unwrap();
+        let consent = draft.consent(&log, &new, &label(number)).unwrap();
+        log.append_add(&draft, consent, &device(1)).unwrap();
+    }
+    let fresh = keys(7, 0x80);
+    let newcomer = Newcomer { device: fresh.public(), ..newcomer(250) };
+    log.enrol(&recovery(), &fresh, &newcomer, &mut rng(250)).unwrap();
+    log.remove(&recovery(), &leaver(1), &mut rng(251)).unwrap();
+    assert!(!log.is_device(&device(1).id()) && log.is_device(&fresh.id()));
+    if log.is_epoch_due() {
+        log.rotate(&recovery(), NOW, &mut rng(252)).unwrap();
+    }
+    assert!(opens_current(&log, &fresh));
+    assert!(!opens_current(&log, &device(1)));
+}
