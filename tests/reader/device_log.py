@@ -1,13 +1,14 @@
 """Who belongs to a vault, and the epoch keys in its log. Source: specs/device_log.md.
 
-A reader with the phrase needs three things of the log: that it is the log of this phrase, who may sign heads, and the
-epoch keys. It checks all that holds for an entry alone and for its place in the graph.
+A reader with the phrase needs three things of the log: that it is the log of this phrase, which heads count, and the
+epoch keys. It checks signatures, who may write what, and who was removed by whom; not whether an author wrapped a new
+key to the right devices, which harms nobody who reads.
 """
 
 import cbor
 import keys
 
-GENESIS, ADD = 0, 1
+GENESIS, ADD, EPOCH, REMOVE = range(4)
 
 
 class LogError(Exception):
@@ -20,25 +21,35 @@ class Entry:
     def __init__(self, raw):
         if len(raw) > 65_536:
             raise LogError("an entry of more than 64 KiB")
-        self.body, self.signature, self.consent, *access = cbor.decode(raw)
+        self.raw = raw
+        self.body, self.signature, *others = cbor.decode(raw)
+        self.consent, access = (others[0] if others else None), others[1:]
         self.access = access[0] if access else None
         self.hash = keys.derive("larder 2026 log entry v1", self.body)
         fields = cbor.decode(self.body)
         act = fields[5][0]
-        if fields[0] != 1 or act not in (GENESIS, ADD):
+        if fields[0] != 1 or act not in (GENESIS, ADD, EPOCH, REMOVE):
             raise LogError(f"an entry of a newer version ({fields[0]}, act {act})")
         self.vault, self.parents, self.time = fields.get(1), fields[2], fields[4]
         self.by_device = fields[3][0] == 0
         self.author = fields[3][1][0] if self.by_device else None
         self.act, self.content = act, fields[5][1][0]
-        self.device = self.content[2 if act == GENESIS else 0]
+        self.device = self.content[{GENESIS: 2, ADD: 0}[act]] if act in (GENESIS, ADD) else None
+        if (self.consent is None) != (self.device is None):
+            raise LogError("an entry with a consent too many or too few")
         if len(access) != (1 if act == GENESIS else 0):
             raise LogError("an entry with a signature too many or too few")
 
     def signed_by(self, author, consenting):
-        return keys.verify(keys.LOG_ENTRY, author, self.body, self.signature) and keys.verify(
-            keys.LOG_CONSENT, consenting, self.body, self.consent
-        )
+        consents = self.consent is None or keys.verify(keys.LOG_CONSENT, consenting, self.body, self.consent)
+        return consents and keys.verify(keys.LOG_ENTRY, author, self.body, self.signature)
+
+    def epoch(self):
+        """The epoch that it begins: number, commitment, wraps, earlier keys."""
+        if self.act == GENESIS:
+            return 1, self.content[4], self.content[5], []
+        rotation = {EPOCH: self.content, REMOVE: self.content.get(3)}.get(self.act) if self.act != ADD else None
+        return (rotation[0], rotation[1], rotation[2], rotation[3]) if rotation else None
 
 
 class Log:
@@ -54,18 +65,20 @@ class Log:
         self.vault, self.genesis = vault, entries.pop(vault)
         self.salt, self.recovery = self.genesis.content[0], self.genesis.content[1]
         self._check_genesis()
-        self._devices = {vault: frozenset([self.genesis.device[0]])}
+        self._before = {vault: frozenset()}
+        self._depth = {vault: 0}
+        self._by_hash = {vault: self.genesis}
         self.entries = [self.genesis]
         waiting = list(entries.values())
         while waiting:
-            ready = [entry for entry in waiting if all(parent in self._devices for parent in entry.parents)]
+            ready = [entry for entry in waiting if all(parent in self._by_hash for parent in entry.parents)]
             if not ready:
                 break
             for entry in ready:
                 waiting.remove(entry)
                 self._take(entry)
         self.refused += len(waiting)
-        self.devices = frozenset().union(*self._devices.values())
+        self.devices, self.removed, _ = self._judge(self._by_hash)
 
     def _check_genesis(self):
         genesis = self.genesis
@@ -78,34 +91,105 @@ class Log:
             raise LogError("the genesis names an access key that did not sign it")
 
     def _take(self, entry):
-        before = frozenset().union(*(self._devices[parent] for parent in entry.parents))
+        if entry.act == GENESIS or entry.vault != self.vault or not entry.parents:
+            self.refused += 1
+            return
+        before = frozenset(entry.parents).union(*(self._before[parent] for parent in entry.parents))
+        living, _, _ = self._judge(before)
+        known = {self._by_hash[one].device[0] for one in before if self._by_hash[one].device}
         author = entry.author if entry.by_device else self.recovery[0]
-        device = entry.device[0]
-        valid = (
-            entry.act == ADD
-            and entry.vault == self.vault
-            and entry.parents
-            and (not entry.by_device or author in before)
-            and device not in before
-            and device not in (self.recovery[0], self.recovery[1])
-            and entry.signed_by(author, device)
-        )
+        valid = not entry.by_device or author in living
+        if entry.act == ADD:
+            device = entry.device[0]
+            valid = valid and device not in known and device not in (self.recovery[0], self.recovery[1])
+        if entry.act == REMOVE:
+            leaver = entry.content[0]
+            valid = valid and leaver in living and leaver != entry.author and len(living) > 1
+        valid = valid and entry.signed_by(author, entry.device[0] if entry.device else None)
         if valid:
-            self._devices[entry.hash] = before | {device}
+            self._before[entry.hash] = before
+            self._depth[entry.hash] = 1 + max(self._depth[parent] for parent in entry.parents)
+            self._by_hash[entry.hash] = entry
             self.entries.append(entry)
         else:
             self.refused += 1
+
+    def _judge(self, within):
+        """Of a set of entries with their ancestors: who lives; who was removed, and how; what counts."""
+        order = [entry for entry in self.entries if entry.hash in within]
+
+        def rank(entry):
+            if not entry.by_device:
+                return 0, 0, b""
+            took_in = [
+                (self._depth[one], one)
+                for one in self._before[entry.hash]
+                if self._by_hash[one].device and self._by_hash[one].device[0] == entry.author
+            ]
+            return (1, *min(took_in))
+
+        removals = [entry for entry in order if entry.act == REMOVE]
+        removals.sort(key=lambda entry: (rank(entry), self._depth[entry.hash], entry.hash))
+        cuts, (counting, members) = [], self._count(order, [])
+        for removal in removals:
+            if removal.hash in counting:
+                cuts.append(removal)
+                counting, members = self._count(order, cuts)
+        removed = {}
+        for cut in cuts:
+            kept = removed.get(cut.content[0])
+            if kept is None or _speaks_before(cut, kept):
+                removed[cut.content[0]] = cut
+        return frozenset(members) - frozenset(removed), removed, counting
+
+    def _count(self, order, cuts):
+        counting, members = set(), {}
+        for entry in order:
+            before = self._before[entry.hash]
+            if entry.by_device and entry.act != GENESIS:
+                is_cut = any(
+                    cut.content[0] == entry.author and entry.hash not in self._before[cut.hash] for cut in cuts
+                )
+                if is_cut or not any(one in before for one in members.get(entry.author, ())):
+                    continue
+            counting.add(entry.hash)
+            if entry.device:
+                members.setdefault(entry.device[0], []).append(entry.hash)
+        return counting, members
+
+    def head_counts(self, device, seq, head):
+        """Whether a head of a device counts: of a removed one up to the last that its removal names."""
+        last = self.removed[device].content[2] if device in self.removed else None
+        return device in self.devices or (last is not None and (seq < last[0] or head == last[1]))
 
     def belongs_to(self, recovery):
         """Whether it is the log of this phrase."""
         return (self.recovery[0], self.recovery[1], self.recovery[2]) == (recovery.signing, recovery.access, recovery.hpke)
 
     def epoch_keys(self, recovery):
-        """Every epoch key that is wrapped to the phrase: number -> key. In this version: epoch 1."""
-        commitment = self.genesis.content[4]
-        for wrap in self.genesis.content[5]:
-            if wrap[0] == recovery.hpke:
-                key = keys.open_wrap(wrap, recovery.hpke_secret, 1, commitment, self.salt)
-                if key is not None:
-                    return {1: key}
-        raise LogError("no epoch key in the log opens with this phrase")
+        """Every epoch key that the phrase opens: number -> keys. Two epochs that began apart may have one number."""
+        begun, found = [entry.epoch() for entry in self.entries if entry.epoch()], {}
+        for number, commitment, wraps, _ in begun:
+            for wrap in wraps:
+                if wrap[0] == recovery.hpke:
+                    key = keys.open_wrap(wrap, recovery.hpke_secret, number, commitment, self.salt)
+                    if key is not None:
+                        found[number, commitment] = key
+        for number, commitment, _, prior in sorted(begun, key=lambda epoch: epoch[0], reverse=True):
+            key = found.get((number, commitment))
+            for earlier in prior if key else []:
+                known = keys.open_prior(key, earlier, self.salt)
+                if known is not None:
+                    found.setdefault((earlier[0], earlier[1]), known)
+        if (1, self.genesis.content[4]) not in found:
+            raise LogError("no epoch key in the log opens with this phrase")
+        numbers = {}
+        for (number, _), key in sorted(found.items()):
+            numbers.setdefault(number, []).append(key)
+        return numbers
+
+
+def _speaks_before(one, other):
+    """Of two removals of one device: the higher last head, then the smaller hash."""
+    last = [(removal.content[2][0] if removal.content[2] else -1) for removal in (one, other)]
+    return last[0] > last[1] or (last[0] == last[1] and one.hash < other.hash)

@@ -27,8 +27,8 @@ class Head:
             raise HeadError("a head of another vault")
         if self.seq < 1 or (self.prev is None) != (self.seq == 1) or not 1 <= self.commit_bytes <= 64 << 20:
             raise HeadError("a head that contradicts itself")
-        if self.device not in log.devices:
-            raise HeadError("a head of a stranger")
+        if not log.head_counts(self.device, self.seq, self.hash):
+            raise HeadError("a head of a stranger, or of a removed device after the last that counts")
         if not keys.verify(keys.HEAD, self.device, body, signature):
             raise HeadError("a head with a wrong signature")
 

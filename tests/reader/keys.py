@@ -5,6 +5,7 @@ import hmac
 from blake3 import blake3
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import hpke
@@ -71,6 +72,17 @@ def open_wrap(wrap, secret, epoch, commitment, salt):
     except (InvalidTag, ValueError):
         return None
     return key if hmac.compare_digest(derive("larder 2026 epoch commitment v1", key), commitment) else None
+
+
+def open_prior(key, prior, salt):
+    """The key of an earlier epoch that a later one seals; None when it is not the one that it says."""
+    number, commitment, sealed = prior[0], prior[1], prior[2]
+    cipher = ChaCha20Poly1305(derive("larder 2026 epoch prior v1", key + commitment))
+    try:
+        earlier = cipher.decrypt(bytes(12), sealed, number.to_bytes(4, "little") + salt)
+    except InvalidTag:
+        return None
+    return earlier if derive("larder 2026 epoch commitment v1", earlier) == commitment else None
 
 
 class Content:

@@ -74,11 +74,16 @@ class Pack:
             raise PackError(f"a pack of version {data[8]}")
         self.epoch = int.from_bytes(data[12:16], "little")
         self.salt, commitment = data[16:48], data[48:80]
-        key = epoch_keys.get(self.epoch)
-        if key is None:
+        if self.epoch not in epoch_keys:
             raise PackError(f"a pack of epoch {self.epoch}, whose key is not in the log")
-        if not hmac.compare_digest(keys.derive("larder 2026 pack commitment v1", key + self.salt), commitment):
+        committed = [
+            key
+            for key in epoch_keys[self.epoch]
+            if hmac.compare_digest(keys.derive("larder 2026 pack commitment v1", key + self.salt), commitment)
+        ]
+        if not committed:
             raise PackError("a pack under another key")
+        key = committed[0]
         self.data, self.seal = data, Seal(vault, self.epoch, key, self.salt)
         trailer = self.seal.open(TRAILER, 0, self.seal.aad, data[-TRAILER_BYTES:])
         offset, length = (int.from_bytes(trailer[at : at + 4], "little") for at in (0, 4))
@@ -106,7 +111,7 @@ class Store:
 
     def __init__(self, home, vault, epoch_keys):
         self.home, self.vault, self.epoch_keys = home, vault, epoch_keys
-        self.content = keys.Content(epoch_keys[1])
+        self.content = keys.Content(epoch_keys[1][0])
         self._places, self._seals, self._plain = {}, {}, {}
 
     def add_segment(self, plain):
@@ -134,13 +139,21 @@ class Store:
     def at(self, location):
         """The chunk at a location."""
         shard, epoch, salt, position, offset, record = location
-        seal = self._seals.get(salt)
-        if seal is None:
-            if epoch not in self.epoch_keys:
-                raise PackError(f"a pack of epoch {epoch}, whose key is not in the log")
-            seal = self._seals[salt] = Seal(self.vault, epoch, self.epoch_keys[epoch], salt)
         data = self.home.shard(*shard)
-        return seal.open_chunk(self.content, position, record, data[offset : offset + record[2]])
+        sealed = data[offset : offset + record[2]]
+        if salt in self._seals:
+            return self._seals[salt].open_chunk(self.content, position, record, sealed)
+        problem = PackError(f"a pack of epoch {epoch}, whose key is not in the log")
+        for key in self.epoch_keys.get(epoch, ()):
+            seal = Seal(self.vault, epoch, key, salt)
+            try:
+                plain = seal.open_chunk(self.content, position, record, sealed)
+            except PackError as error:  # another key may have this number
+                problem = error
+                continue
+            self._seals[salt] = seal
+            return plain
+        raise problem
 
     def chunk(self, chunk_id, kind):
         """The plaintext of a chunk, from whichever of its packs is whole. The last few are kept: files of a bundle

@@ -84,7 +84,23 @@ class DeviceLog(unittest.TestCase):
             self.assertEqual(sorted(d.hex() for d in log.devices), sorted(d["id"] for d in page["devices"]))
         recovery = keys.Recovery(phrase.entropy(page["words"]))
         self.assertTrue(log.belongs_to(recovery))
-        self.assertEqual([log.epoch_keys(recovery)[1].hex()], page["epoch_keys"])
+        self.assertEqual([log.epoch_keys(recovery)[1][0].hex()], page["epoch_keys"])
+
+    def test_removals(self):
+        """LOG-16, LOG-17, LOG-18, LOG-19"""
+        page = vectors("device_log")
+        recovery = keys.Recovery(phrase.entropy(page["words"]))
+        for case in page["with_removals"]:
+            entries, vault = [raw(entry) for entry in case["entries"]], raw(page["vault"])
+            for order in (entries, entries[::-1]):
+                with self.subTest(case["what"]):
+                    log = device_log.Log(vault, order)
+                    self.assertEqual(log.refused, 0)
+                    self.assertEqual(sorted(device.hex() for device in log.devices), case["living"])
+                    self.assertEqual(sorted(device.hex() for device in log.removed), case["removed"])
+                    opened = log.epoch_keys(recovery)
+                    found = [key.hex() for number in sorted(opened) for key in opened[number]]
+                    self.assertEqual(found, case["epoch_keys"])
 
     def test_refused_entries(self):
         page = vectors("device_log")
@@ -134,8 +150,8 @@ class Packs(unittest.TestCase):
 
     def test_packs_without_and_with_an_index(self):
         page = vectors("pack")
-        epoch_keys = {1: raw(page["epoch_key_1"]), 2: raw(page["epoch_key_2"])}
-        content, vault = keys.Content(epoch_keys[1]), raw(page["vault"])
+        epoch_keys = {1: [raw(page["epoch_key_1"])], 2: [raw(page["epoch_key_2"])]}
+        content, vault = keys.Content(epoch_keys[1][0]), raw(page["vault"])
         for case in page["packs"]:
             data = raw(case["pack"])
             opened = pack.Pack(data, vault, epoch_keys)
@@ -152,7 +168,7 @@ class Packs(unittest.TestCase):
                 kind = keys.KINDS.index(chunk["kind"].lower())
                 self.assertEqual(store.chunk(raw(chunk["id"]), kind).hex(), chunk["plain"])
             with self.assertRaises(pack.PackError):
-                pack.Pack(data, vault, {1: bytes(32), 2: bytes(32)})
+                pack.Pack(data, vault, {1: [bytes(32)], 2: [bytes(32)]})
             for at in (0, 8, 20, 50, len(data) - 1, len(data) - 30):
                 damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
                 with self.assertRaises(pack.PackError):

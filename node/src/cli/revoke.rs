@@ -26,7 +26,7 @@ pub(super) struct RevokeArguments {
     /// Why: decides what you are told to do next
     #[arg(long, value_enum, default_value_t)]
     reason: RemovalReason,
-    /// Devices that it has removed come back, and whom it took in since goes with it
+    /// Devices that it has removed come back. Whom it took in stays, and is removed in the same way
     #[arg(long)]
     undo: bool,
     /// File with the 24 words; `-` reads them from stdin

@@ -82,7 +82,8 @@ pub struct Leaver {
     pub reason: Reason,
     /// The newest of its heads that is known.
     pub last: Option<LastHead>,
-    /// Whether its own removals of others, and all that was built on them, are not to count.
+    /// Whether its own removals of others are not to count. The author builds on no removal of itself
+    /// either: it may be whoever was taken in by this device who removed it.
     pub undo_removals: bool,
     /// Wall-clock time of the author.
     pub time: Timestamp,
@@ -122,13 +123,18 @@ impl DeviceLog {
         device: &DeviceId,
         undo_removals: bool,
     ) -> Vec<EntryHash> {
-        let by_device = |hash: &&EntryHash| {
-            self.entry(hash).is_some_and(|it| it.body().author == Author::Device(*device))
+        let is_undone = |hash: &&EntryHash| {
+            let Some(body) = self.entry(hash).map(LogEntry::body) else { return false };
+            let of_author = match (&body.act, author) {
+                (Act::Remove(removal), Author::Device(author)) => removal.device == *author,
+                _ => false,
+            };
+            of_author || body.author == Author::Device(*device)
         };
         let undone: Vec<usize> = self
             .removals
             .iter()
-            .filter(by_device)
+            .filter(is_undone)
             .filter_map(|hash| self.entries.get(hash))
             .map(|node| node.place)
             .collect();

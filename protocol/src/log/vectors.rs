@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{entry::EntryBody, tests::*, *};
-use crate::vectors::{self, hex};
+use crate::{
+    ids::HeadHash,
+    vectors::{self, hex},
+};
 
 /// Genesis by device 1; device 2 and device 3 taken in apart, by device 1 and by the phrase;
 /// device 4 taken in by device 3 after both.
@@ -89,6 +92,58 @@ fn refused_first() -> Value {
     }))
 }
 
+/// Logs with removals: all entries, and what follows from them in whatever order they come.
+fn with_removals() -> Value {
+    let leaver = |number: u8| Leaver {
+        device: device(number).id(),
+        reason: Reason::Stolen,
+        last: Some(LastHead { seq: 7, head: HeadHash::from_bytes([number; 32]) }),
+        undo_removals: false,
+        time: Timestamp(1_800_000_000),
+    };
+    let remove = |log: &mut DeviceLog, by: u8, whom: u8| {
+        log.remove(&device(by), &leaver(whom), &mut rng(by + 20)).unwrap();
+    };
+    let merged = |one: &DeviceLog, other: &DeviceLog| {
+        let mut log = one.clone();
+        other.entries().for_each(|entry| _ = log.merge(entry).unwrap());
+        log
+    };
+    let family = grown();
+    let mut removed = family.clone();
+    remove(&mut removed, 1, 2);
+    let (mut one, mut other) = (family.clone(), family.clone());
+    remove(&mut one, 1, 4);
+    add(&mut other, 4, 5);
+    remove(&mut other, 4, 3);
+    let meanwhile = merged(&one, &other);
+    let (mut one, mut other) = (family.clone(), family.clone());
+    remove(&mut one, 1, 2);
+    remove(&mut other, 3, 4);
+    let mut apart = merged(&one, &other);
+    apart.rotate(&device(1), Timestamp(1_800_000_000), &mut rng(40)).unwrap();
+    let mut undone = family;
+    remove(&mut undone, 1, 3);
+    let undo = Leaver { undo_removals: true, ..leaver(1) };
+    undone.remove(&recovery(), &undo, &mut rng(41)).unwrap();
+    let cases = [
+        ("a device is removed", removed),
+        ("it has removed another and taken one in meanwhile", meanwhile),
+        ("two are removed apart, and there is a new epoch", apart),
+        ("the founder is removed by the phrase, with what he had removed", undone),
+    ];
+    json!(cases.map(|(what, log)| {
+        let keys = log.epoch_keys(&recovery()).unwrap();
+        json!({
+            "what": what,
+            "entries": log.entries().map(hex).collect::<Vec<_>>(),
+            "living": log.devices().map(|it| hex(it.public.id.as_bytes())).collect::<Vec<_>>(),
+            "removed": log.removed().map(|(id, _)| hex(id.as_bytes())).collect::<Vec<_>>(),
+            "epoch_keys": keys.iter().map(|key| hex(key.expose_secret())).collect::<Vec<_>>(),
+        })
+    }))
+}
+
 fn page() -> Value {
     let log = grown();
     let epochs = log.epoch_keys(&recovery()).unwrap();
@@ -111,6 +166,7 @@ fn page() -> Value {
         "devices": devices(&log),
         "refused_after_the_first_entry": refused(),
         "refused_as_first_entry": refused_first(),
+        "with_removals": with_removals(),
     })
 }
 
