@@ -123,9 +123,10 @@ async fn settled_claims(
     member: &Arc<Member>,
     seq: u64,
 ) -> Result<Vec<ShardRoot>, EngineError> {
-    let Ok(_nobody_relies) = core.relying.try_write() else { return Err(EngineError::Busy) };
-    // What others claim must not change while it is asked for.
+    // What others claim must not change while it is asked for. This comes first: when several holders are
+    // told at once, each waits for the one before, and none takes it for somebody who relies on packs.
     let _nobody_follows = core.following.lock().await;
+    let Ok(_nobody_relies) = core.relying.try_write() else { return Err(EngineError::Busy) };
     if !sync::is_up_to_date(core, member)? {
         return Err(EngineError::Busy);
     }
