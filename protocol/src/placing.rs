@@ -168,6 +168,11 @@ pub enum Input {
         /// Who.
         holder: DeviceId,
     },
+    /// It is there and turned our call away: it does not know us, or not any more.
+    HolderRefused {
+        /// Who.
+        holder: DeviceId,
+    },
     /// Answer to [`Output::Offer`]: one claim for each shard, in the order asked.
     OfferAnswered {
         /// Which offer.
@@ -499,6 +504,7 @@ impl Placing {
             Input::TimePassed
                 | Input::HolderHeard { .. }
                 | Input::HolderLost { .. }
+                | Input::HolderRefused { .. }
                 | Input::UploadProgressed { .. }
         );
         self.uploads_due |= !is_idle;
@@ -517,7 +523,8 @@ impl Placing {
             }
             Input::HolderPresumed { holder, is_lost } => self.holder_presumed(holder, is_lost),
             Input::HolderHeard { holder } => self.holder_heard(holder),
-            Input::HolderLost { holder } => self.holder_lost(holder),
+            Input::HolderLost { holder } => self.holder_lost(holder, Condition::Away),
+            Input::HolderRefused { holder } => self.holder_lost(holder, Condition::Forbidden),
             Input::OfferAnswered { order, claims } => self.offer_answered(order, claims),
             Input::OfferFailed { order, refusal } => self.offer_failed(order, refusal),
             Input::UploadProgressed { order } => self.upload_progressed(order),

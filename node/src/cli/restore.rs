@@ -135,14 +135,23 @@ fn ask_phrase() -> Result<Zeroizing<String>, Failure> {
     Ok(line)
 }
 
-/// Words in lower case with one blank between; numbers before words, as `init` prints, are dropped.
+/// Words in lower case with one blank between. Numbers before all of them, as `init` prints, give the
+/// order: whoever copies the table of several columns copies it line by line.
 fn tidy_phrase(text: &str) -> Secret {
-    let mut tidy = String::with_capacity(text.len());
+    let number = |word: &str| word.trim_end_matches('.').parse::<usize>().ok();
+    let mut words: Vec<(Option<usize>, &str)> = Vec::with_capacity(24);
+    let mut before = None;
     for word in text.split_whitespace() {
-        let number = word.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_digit());
-        if number {
-            continue;
+        match number(word) {
+            Some(place) => before = Some(place),
+            None => words.push((before.take(), word)),
         }
+    }
+    if words.iter().all(|(place, _)| place.is_some()) {
+        words.sort_by_key(|(place, _)| *place);
+    }
+    let mut tidy = String::with_capacity(text.len());
+    for (_, word) in words {
         if !tidy.is_empty() {
             tidy.push(' ');
         }
@@ -159,5 +168,9 @@ mod tests {
     fn a_phrase_is_read_however_it_is_laid_out() {
         let text = " 1. Abandon\t2. ability\r\n 3. able \n\n";
         assert_eq!(tidy_phrase(text).expose(), "abandon ability able");
+        // Two columns, line by line.
+        let table = "1. abandon  3. able\n2. ability  4. about\n";
+        assert_eq!(tidy_phrase(table).expose(), "abandon ability able about");
+        assert_eq!(tidy_phrase("b 1. a").expose(), "b a", "a number alone says nothing");
     }
 }

@@ -430,7 +430,7 @@ impl Task {
                 }
                 Err(error) => {
                     debug!("holder {}: {error}", holder.short());
-                    Input::HolderLost { holder }
+                    missed(holder, &error)
                 }
             };
             let _ = facts.send(Fact::Input(input)).await;
@@ -572,6 +572,11 @@ async fn send(
     let opened = tokio::task::spawn_blocking(move || opening.depot.open_shard(&shard.root)).await;
     let opened = opened.map_err(|_| PutError::Stalled)?.map_err(PutError::Local)?;
     core.net.peer(holder).put(member.vault, class, opened).await
+}
+
+/// What a call in vain says of a holder.
+const fn missed(holder: DeviceId, error: &EngineError) -> Input {
+    if error.is_refusal() { Input::HolderRefused { holder } } else { Input::HolderLost { holder } }
 }
 
 /// Whether an error means that the bytes of a shard are not here any more. Any other one passes: a

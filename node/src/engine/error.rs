@@ -142,6 +142,14 @@ pub enum HostError {
     Home(#[from] crate::home::HomeError),
 }
 
+impl EngineError {
+    /// Whether the other side is there and wants nothing to do with us.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        let by_network = matches!(self, Self::Host(HostError::Net(NetError::Refused)));
+        by_network || matches!(self, Self::Stranger | Self::Refused(_))
+    }
+}
+
 macro_rules! by_way_of {
     ($variant:ident, $middle:ident: $($error:ty),+ $(,)?) => {$(
         impl From<$error> for EngineError {

@@ -202,7 +202,7 @@ impl Access {
                 }
                 Ok(Err(error)) => {
                     debug!("holder {}: {error}", ticket.device.short());
-                    was_refused |= is_refusal(&error);
+                    was_refused |= error.is_refusal();
                     last = Some(error);
                 }
                 Err(_) => last = Some(NetError::Timeout.into()),
@@ -294,14 +294,4 @@ fn extend(log: Option<DeviceLog>, entries: &[ByteVec]) -> Result<DeviceLog, Engi
         }
     }
     Ok(log)
-}
-
-fn is_refusal(error: &EngineError) -> bool {
-    use super::error::HostError;
-    matches!(
-        error,
-        EngineError::Stranger
-            | EngineError::Refused(_)
-            | EngineError::Host(HostError::Net(NetError::Refused))
-    )
 }

@@ -18,7 +18,7 @@ pub(crate) use blocked::{all_on_one_site, is_hopeless, why_blocked};
 pub(crate) use connect::connect;
 pub(crate) use devices::devices;
 pub(crate) use doctor::doctor;
-pub(crate) use peers::{is_refusal, peers};
+pub(crate) use peers::peers;
 pub(crate) use status::{copies_reached, peer_names, status};
 pub(crate) use ticket::{own_addresses, ticket};
 pub(crate) use verify::verify;

@@ -151,7 +151,7 @@ impl Placing {
         }
     }
 
-    pub(super) fn holder_lost(&mut self, id: DeviceId) {
+    pub(super) fn holder_lost(&mut self, id: DeviceId, condition: Condition) {
         let now = self.now;
         let Some(holder) = self.holders.get_mut(&id) else { return };
         let was_up = match holder.link {
@@ -167,7 +167,7 @@ impl Placing {
         for order in self.orders_of(id) {
             self.end_order(order);
         }
-        self.set_condition(id, Condition::Away);
+        self.set_condition(id, condition);
         if is_silent {
             self.acquaint(id, Acquaintance::Silent);
         }

@@ -76,7 +76,7 @@ impl Placing {
             .map(|(id, _)| *id)
             .collect();
         for holder in silent {
-            self.holder_lost(holder);
+            self.holder_lost(holder, Condition::Away);
         }
     }
 

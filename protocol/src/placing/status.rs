@@ -232,7 +232,9 @@ impl Placing {
             .any(|holder| matches!(holder.condition, Condition::Full | Condition::QuotaUsed))
         {
             Some(Blocked::NoRoom)
-        } else if up.any(|holder| holder.condition != Condition::Fine) {
+        } else if up.any(|holder| holder.condition != Condition::Fine)
+            || self.holders.values().any(|holder| holder.condition == Condition::Forbidden)
+        {
             Some(Blocked::Refused)
         } else {
             Some(Blocked::NotConnected)

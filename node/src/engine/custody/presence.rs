@@ -10,7 +10,7 @@ use larder_protocol::{
 use tracing::{debug, info};
 
 use super::{Custody, Fact, Task, log_failure};
-use crate::engine::{Core, EngineError, clock::wall, contact, on_disk, report};
+use crate::engine::{Core, EngineError, clock::wall, contact, on_disk};
 
 /// A fresh machine that knows every holder, and what was learnt of it.
 pub(super) fn prime(core: &Core) -> Result<Watching, EngineError> {
@@ -54,7 +54,9 @@ impl Task {
                 self.watch(Input::HolderKnown { holder, is_elsewhere, history: None });
             }
             placing::Input::HolderConnected { holder, .. }
-            | placing::Input::HolderHeard { holder } => {
+            | placing::Input::HolderHeard { holder }
+            // It is there, whatever it thinks of us.
+            | placing::Input::HolderRefused { holder } => {
                 self.watch(Input::Heard { holder: *holder });
             }
             placing::Input::HolderLost { holder } => {
@@ -91,15 +93,13 @@ impl Task {
                     log_failure(contact::note_met(&core, holder, standing.as_ref()));
                     true
                 }
-                // It is there, whatever it thinks of us.
+                // It may be there, whatever it thinks of us.
                 Err(error) => {
                     debug!("holder {}: {error}", holder.short());
-                    report::is_refusal(&error)
+                    let _ = facts.send(Fact::Input(super::missed(holder, &error))).await;
+                    error.is_refusal()
                 }
             };
-            if !answered {
-                let _ = facts.send(Fact::Input(placing::Input::HolderLost { holder })).await;
-            }
             let _ = facts.send(Fact::Watch(Input::CallEnded { order, answered })).await;
         });
     }

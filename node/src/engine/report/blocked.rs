@@ -49,7 +49,10 @@ pub(crate) fn why_blocked(status: &Status, names: &Names) -> Option<Advice> {
             "have more offered there with `larder offer SIZE`, or invite another holder",
         ),
         Blocked::Refused => {
-            let fails = |holder: &HolderStatus| holder.connected && is_failing(holder.condition);
+            let refuses = |holder: &HolderStatus| holder.condition == Condition::Forbidden;
+            let fails = |holder: &HolderStatus| {
+                refuses(holder) || (holder.connected && is_failing(holder.condition))
+            };
             advice(
                 format!(
                     "the holders that can be reached refuse or fail{}",
@@ -57,7 +60,8 @@ pub(crate) fn why_blocked(status: &Status, names: &Names) -> Option<Advice> {
                 ),
                 "run `larder doctor` there; one that grants nothing needs `larder offer SIZE`, one \
                  that does not know this device has to be paired again: `larder invite`, \
-                 `larder join`",
+                 `larder join`. Where all refuse it, it may have been removed from its vault: \
+                 `larder devices` on another device tells",
             )
         }
     })

@@ -13,10 +13,7 @@ use larder_protocol::{
     ticket::{AddressTicket, Ticket},
 };
 
-use super::{
-    super::{Core, EngineError, contact, launch::socket_addresses, on_disk},
-    peers::is_refusal,
-};
+use super::super::{Core, EngineError, contact, launch::socket_addresses, on_disk};
 use crate::{
     command::{ConnectOutcome, Failure, Outcome},
     state::circle::PeerRow,
@@ -62,7 +59,7 @@ pub(crate) async fn connect(core: &Arc<Core>, ticket: String) -> Result<Outcome,
     let rtt = tokio::time::timeout(ANSWER_TIMEOUT, greet(core, &peer)).await;
     let rtt = match rtt {
         Ok(Ok(rtt)) => Some(rtt),
-        Ok(Err(error)) if is_refusal(&error) => {
+        Ok(Err(error)) if error.is_refusal() => {
             return Err(Failure::failed(format!(
                 "device {} is there, but does not know this one",
                 device.short()

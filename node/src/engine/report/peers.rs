@@ -13,7 +13,7 @@ use tokio::{task::JoinSet, time::timeout};
 use super::super::{Blamed, Core, EngineError, clock::wall, contact, expect};
 use crate::{
     command::{Failure, Outcome, Peer, PeerPath, PeerState, PeersOutcome, Time},
-    net::{self, NetError},
+    net,
     state::circle::PeerRow,
 };
 
@@ -160,7 +160,7 @@ pub(super) async fn ask(
                     }
                     Answered::Yes
                 }
-                Ok(Err(error)) if is_refusal(&error) => Answered::Refused,
+                Ok(Err(error)) if error.is_refusal() => Answered::Refused,
                 Ok(Err(_)) | Err(_) => Answered::No,
             };
             (device, (answered, begun.elapsed()))
@@ -171,17 +171,6 @@ pub(super) async fn ask(
         answers.extend(answer.ok());
     }
     answers
-}
-
-/// Whether the other side is there and wants nothing to do with us.
-pub(crate) fn is_refusal(error: &EngineError) -> bool {
-    use super::super::error::HostError;
-    matches!(
-        error,
-        EngineError::Stranger
-            | EngineError::Refused(_)
-            | EngineError::Host(HostError::Net(NetError::Refused))
-    )
 }
 
 /// What is known of one peer beside its row.

@@ -317,3 +317,24 @@ fn nobody_waits_for_what_a_resting_holder_gave_back() {
     driven.give(Input::PackLost { root });
     assert!(driven.machine.is_safe(&root), "what is not here cannot be sent");
 }
+
+// PLACE-19: whoever turns us away is there, and is said to refuse, not to be away.
+#[test]
+fn a_holder_that_turns_us_away_is_not_said_to_be_away() {
+    let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
+    for seed in [1, 2] {
+        driven.give(Input::HolderLost { holder: holder(seed) });
+    }
+    driven.store(9, PackClass::Data);
+    driven.pass_time_until(|driven| {
+        [1, 2].iter().all(|seed| driven.has_said(&Output::Connect { holder: holder(*seed) }))
+    });
+    driven.give(Input::HolderLost { holder: holder(1) });
+    assert_eq!(driven.machine.status().blocked, Some(Blocked::NotConnected));
+    driven.give(Input::HolderRefused { holder: holder(2) });
+    let status = driven.machine.status();
+    assert_eq!(status.blocked, Some(Blocked::Refused));
+    assert_eq!(status.holders[&holder(2)].condition, Condition::Forbidden);
+    assert_eq!(status.holders[&holder(1)].condition, Condition::Away);
+    assert!(driven.machine.poll_timeout().is_some(), "it is called again, less and less often");
+}
