@@ -45,6 +45,7 @@ mod keyring;
 mod launch;
 mod look;
 mod names;
+mod neighbours;
 mod node;
 mod recover;
 mod report;
@@ -83,6 +84,10 @@ pub(crate) struct Core {
     /// Relays that the user named.
     pub(crate) relays: Vec<RelayAddress>,
     pub(crate) clock: Clock,
+    /// Whether this device shows itself on its local networks.
+    pub(crate) shows_itself: bool,
+    /// Who is in the same network.
+    pub(crate) neighbours: neighbours::Neighbours,
     /// Whether this is a node that goes on running (`up`), not one opened for a single command.
     pub(crate) serves: bool,
     /// Cancelled when the node closes.

@@ -22,6 +22,7 @@ mod control;
 mod endpoint;
 mod error;
 mod frames;
+mod lan;
 mod links;
 mod pumps;
 mod quota;
@@ -37,6 +38,7 @@ pub use control::Peer;
 pub use endpoint::{Listen, Net, Settings};
 pub use error::{FetchError, NetError, PutError};
 pub use frames::FrameStream;
+pub use lan::{LookEnd, Sighting};
 pub use links::Path;
 pub use relays::{RelayFault, RelayStanding, probe};
 

@@ -20,6 +20,7 @@
 //! | [`drilling`] | what a restore drill reads, and what it means when that fails |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`watching`] | which holders are there, and which are presumed lost |
+//! | [`discovering`] | which of those who show themselves on the local network are ours |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -32,6 +33,7 @@ pub mod chunk;
 pub mod claiming;
 pub mod coding;
 pub mod collecting;
+pub mod discovering;
 pub mod drilling;
 pub mod fetching;
 pub mod head;

@@ -187,6 +187,10 @@ pub const WATCH_START_LAPTOP_S: u64 = 1_209_600;
 pub const WATCH_START_PHONE_S: u64 = 2_592_000;
 /// What is remembered of one holder's comings and goings.
 pub const WATCH_HISTORY_BYTES_MAX: usize = 1_024;
+/// A device that shows itself is not tried again at the same address within it.
+pub const DISCOVERY_AGAIN_MS: u64 = 30_000;
+/// Nor at more addresses than that.
+pub const DISCOVERY_TRIES_MAX: usize = 4;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

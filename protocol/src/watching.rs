@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     ids::DeviceId,
-    limits::{WATCH_ANSWER_MS_MAX, WATCH_EVERY_MS, WATCH_FIRST_MS},
+    limits::{DISCOVERY_AGAIN_MS, WATCH_ANSWER_MS_MAX, WATCH_EVERY_MS, WATCH_FIRST_MS},
     order::{Backoff, OrderId, OrderNumbers},
     time::{Instant, Timestamp},
 };
@@ -58,6 +58,12 @@ pub enum Input {
     },
     /// Something else that was asked of it came to nothing: if it was here, it is called to see.
     Doubted {
+        /// Who.
+        holder: DeviceId,
+    },
+    /// It may be in reach again: somebody shows itself as it would. If it was not here, it is called to
+    /// see.
+    Sighted {
         /// Who.
         holder: DeviceId,
     },
@@ -123,6 +129,8 @@ struct Holder {
     called: Option<Instant>,
     /// When it last answered in this run.
     answered: Option<Instant>,
+    /// When it was last called because it seemed to be in reach.
+    sighted: Option<Instant>,
     call: Option<Call>,
     is_presumed_lost: bool,
 }
@@ -160,6 +168,7 @@ impl Watching {
             Input::HolderRemoved { holder } => _ = self.holders.remove(&holder),
             Input::Heard { holder } => self.heard(holder),
             Input::Doubted { holder } => self.doubted(holder),
+            Input::Sighted { holder } => self.sighted(holder),
             Input::CallEnded { order, answered } => self.call_ended(order, answered),
             Input::Said { holder, word } => self.note(holder, |history| history.say(word)),
             Input::KindSaid { holder, kind } => self.note(holder, |history| history.is(kind)),
@@ -220,6 +229,20 @@ impl Watching {
         let lately = |at: Instant| now.ms_since(at) < WATCH_ANSWER_MS_MAX;
         let was_called = holder.called.is_some_and(lately);
         if holder.history.presence() == Presence::Here && !was_called {
+            holder.answered = None;
+            holder.due = now;
+        }
+    }
+
+    /// Only whoever was not met lately; and whoever shows itself again and again is not called for it
+    /// more than twice a minute.
+    fn sighted(&mut self, id: DeviceId) {
+        let now = self.now;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let is_met = holder.history.presence() == Presence::Here && holder.answered.is_some();
+        let was_sighted = holder.sighted.is_some_and(|at| now.ms_since(at) < DISCOVERY_AGAIN_MS);
+        if !is_met && !was_sighted {
+            holder.sighted = Some(now);
             holder.answered = None;
             holder.due = now;
         }

@@ -36,6 +36,7 @@ mod reader;
 mod real_trees;
 mod revoke;
 mod round_trip;
+mod same_network;
 mod second_snapshot;
 mod tidy;
 mod two_devices;

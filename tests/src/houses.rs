@@ -14,11 +14,12 @@
 //! machine is touched. Lines have a limit of rate at most: no delay, and no losses but those of a
 //! full queue. Packets that the kernel hands on in one piece are counted with one header.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, io, path::Path};
 
 use crate::{
     network::{Crossed, Network},
     node::Node,
+    stranger::Stranger,
 };
 
 /// The interface of a house.
@@ -75,6 +76,15 @@ impl Houses {
         let words = with_us.into_iter().chain(self.houses[house].enter()).collect();
         let node = Node::new(directory, name).behind(words);
         node.standing_at(&site(house), &address(house))
+    }
+
+    /// Somebody who stands in a house.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn stranger(&self, house: usize) -> io::Result<Stranger> {
+        let address = address(house).parse().expect("an address of a house is one");
+        Stranger::in_network(&self.houses[house], address)
     }
 
     /// The line goes dead, both ways and without a word: to the house it looks as if all others

@@ -28,6 +28,7 @@ pub mod node;
 pub mod process;
 pub mod relay;
 pub mod routers;
+pub mod stranger;
 pub mod tools;
 pub mod tree;
 

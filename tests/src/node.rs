@@ -42,6 +42,8 @@ pub struct Node {
     listen: String,
     /// What `--relay` is given.
     relays: Vec<String>,
+    /// Whether it looks for others in the same network.
+    has_lan: bool,
     running: Option<Running>,
 }
 
@@ -63,6 +65,7 @@ impl Node {
             host: "127.0.0.1".to_owned(),
             listen: "127.0.0.1:0".to_owned(),
             relays: Vec::new(),
+            has_lan: false,
             running: None,
         }
     }
@@ -81,6 +84,23 @@ impl Node {
     pub fn with_relay(mut self, address: &str) -> Self {
         self.relays.push(address.to_owned());
         self
+    }
+
+    /// The same, finding others in the same network by itself.
+    #[must_use]
+    pub fn with_lan(mut self) -> Self {
+        self.set_lan(true);
+        self
+    }
+
+    /// From the next start on it finds others in the same network by itself, or does not.
+    pub fn set_lan(&mut self, has_lan: bool) {
+        self.has_lan = has_lan;
+    }
+
+    /// The IP address at which it listens.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The same, with everything run behind these words (`nsenter ... --`, `setpriv ...`), which
@@ -168,7 +188,8 @@ impl Node {
         assert!(self.running.is_none(), "{} is up already", self.name);
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.expect("the log can be written");
-        let mut command = self.command(["up", "--listen", &self.listen, "--lan", "off"], [""; 0]);
+        let lan = if self.has_lan { "on" } else { "off" };
+        let mut command = self.command(["up", "--listen", &self.listen, "--lan", lan], [""; 0]);
         command.args(self.relays.iter().flat_map(|address| ["--relay", address]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = change(&mut command).spawn().expect("the larder program starts");

@@ -25,39 +25,36 @@ use crate::{
 Examples:
   larder up
   larder up --listen 0.0.0.0:4242
+  larder up --lan off
   larder up --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org:8443
   larder up --home /srv/larder --json")]
 pub(super) struct UpArguments {
     /// Address and UDP port [default: net.listen of the settings]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Find peers on the local network; not in this version
-    #[arg(long, value_enum, default_value_t)]
-    lan: Switch,
+    /// Find the circle's devices in the same network by itself [default: net.lan of the settings, on]
+    #[arg(long, value_enum)]
+    lan: Option<Switch>,
     /// Relay that helps to reach peers from behind a router, as `larder-relay invite` prints it; up
     /// to four times [default: net.relays of the settings]
     #[arg(long, value_name = "URL")]
     relay: Vec<RelayAddress>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
-    #[default]
     Off,
 }
 
 impl UpArguments {
     fn options(self) -> Result<OpenOptions, Failure> {
-        if self.lan == Switch::On {
-            return Err(Failure::usage("this version has no discovery on the local network yet")
-                .hint("exchange addresses with `larder ticket` and `larder connect`"));
-        }
         if self.relay.len() > RELAYS_MAX {
             return Err(Failure::usage(format!("a node uses at most {RELAYS_MAX} relays"))
                 .hint("one is enough; a second one helps when the first is down"));
         }
-        Ok(OpenOptions { serve: true, listen: self.listen, lan: false, relays: self.relay })
+        let lan = self.lan.map(|lan| lan == Switch::On);
+        Ok(OpenOptions { serve: true, listen: self.listen, lan, relays: self.relay })
     }
 }
 

@@ -59,8 +59,9 @@ pub struct OpenOptions {
     pub serve: bool,
     /// Address to bind, from the command line; else the configuration's `net.listen`.
     pub listen: Option<SocketAddr>,
-    /// Whether to find peers on the local network.
-    pub lan: bool,
+    /// Whether to find others on the local network, from the command line; else the configuration's
+    /// `net.lan`. Only with `serve`.
+    pub lan: Option<bool>,
     /// Relays to use, from the command line; else the configuration's `net.relays`.
     pub relays: Vec<RelayAddress>,
 }

@@ -17,7 +17,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member, clock::wall, on_disk, roster};
+use super::{Core, EngineError, Member, clock::wall, neighbours, on_disk, roster};
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
@@ -37,10 +37,18 @@ pub(crate) async fn greet(
     Ok(standing)
 }
 
-/// The first request of a connection: versions, and what the other side is to us.
-pub(crate) async fn hello(core: &Core, peer: DeviceId) -> Result<Option<Standing>, EngineError> {
-    match core.net.peer(peer).request(&Request::Hello { versions: vec![VERSION] }).await? {
-        Answer::Welcome { version: VERSION, standing } => Ok(standing),
+/// The first request of a connection: versions, what the other side is to us, and by what each is
+/// recognised on a local network.
+pub(crate) async fn hello(
+    core: &std::sync::Arc<Core>,
+    peer: DeviceId,
+) -> Result<Option<Standing>, EngineError> {
+    let hello = Request::Hello { versions: vec![VERSION], beacon_key: neighbours::own_key(core) };
+    match core.net.peer(peer).request(&hello).await? {
+        Answer::Welcome { version: VERSION, standing, beacon_key } => {
+            neighbours::learn_key(core, peer, beacon_key).await;
+            Ok(standing)
+        }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
         _ => Err(EngineError::OutOfTurn),
     }

@@ -410,6 +410,7 @@ pub(crate) async fn keep_peers(
             unclaimed_bytes: known.as_ref().map_or(0, |known| known.unclaimed_bytes),
             is_holder: true,
             acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
+            beacon_key: known.and_then(|known| known.beacon_key),
         };
         let acquaintance = row.acquaintance;
         core.net.set_addresses(device, launch::socket_addresses(&row.addresses));

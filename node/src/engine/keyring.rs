@@ -29,6 +29,11 @@ impl Keyring {
         &self.keys
     }
 
+    /// The highest number of an epoch that this device has a key of; 0 without any.
+    pub(crate) fn newest_number(&self) -> u32 {
+        self.keys.iter().map(EpochKey::number).max().unwrap_or(0)
+    }
+
     /// The key with which new packs are sealed. None, rather than one that somebody has who was
     /// removed (LOG-20).
     pub(crate) fn sealing(&self) -> Result<&EpochKey, EngineError> {

@@ -24,6 +24,7 @@ use super::{
     drill,
     fetcher::Fetcher,
     join::Invitations,
+    neighbours::{self, Neighbours},
     roster,
     scrubber::{self, Scrubber},
     serve::Holder,
@@ -171,6 +172,8 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         relays,
         clock: Clock::start(),
         serves: options.serve,
+        shows_itself: options.serve && options.lan.unwrap_or_else(|| config.lan()),
+        neighbours: Neighbours::default(),
         closing: CancellationToken::new(),
         invitations,
         holding,
@@ -230,6 +233,9 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     super::sync::start(core, &member);
     if core.serves {
         super::sync::meet_everybody(core, &member);
+    }
+    if core.shows_itself {
+        neighbours::start(core, &member);
     }
     Ok(member)
 }

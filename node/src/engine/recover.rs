@@ -247,8 +247,10 @@ impl Access {
     }
 
     async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
-        match self.net.peer(holder).request(&Request::Hello { versions: vec![VERSION] }).await? {
-            Answer::Welcome { version: VERSION, standing } => Ok(standing),
+        // Under the key of the phrase, which is nobody on any network.
+        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
+        match self.net.peer(holder).request(&hello).await? {
+            Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
             Answer::Refused { reason } => Err(EngineError::Refused(reason)),
             _ => Err(EngineError::OutOfTurn),
         }

@@ -54,7 +54,11 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
 }
 
 fn take_up_keys(core: &Core, member: &Member, log: &DeviceLog) -> Result<(), EngineError> {
+    let before = member.keyring().newest_number();
     member.set_keyring(Keyring::of(log, log.epoch_keys(&core.keys)?));
+    if member.keyring().newest_number() != before {
+        core.neighbours.change_key();
+    }
     Ok(())
 }
 

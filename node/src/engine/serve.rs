@@ -27,7 +27,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, clock::wall, join, on_disk};
+use super::{Core, EngineError, clock::wall, join, neighbours, on_disk};
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
@@ -153,8 +153,11 @@ impl Server {
         let core = self.core()?;
         let caller = caller(&core.vaults, from);
         match request {
-            Request::Hello { versions } => {
+            Request::Hello { versions, beacon_key } => {
                 let welcome = hello(&core, &caller, &versions);
+                if let Caller::Member { device, .. } = caller {
+                    neighbours::learn_key(&core, device, beacon_key).await;
+                }
                 if let Ok(member) = core.member() {
                     member.hint(placing::Input::HolderHeard { holder: from });
                 }
@@ -369,12 +372,15 @@ fn may_read_own(core: &Core, caller: &Caller, root: &ShardRoot) -> bool {
             .is_ok_and(|row| row.is_some_and(|row| row.state == ShardState::Ok))
 }
 
-fn hello(core: &Core, caller: &Caller, versions: &[u16]) -> Result<Answer, Refusal> {
+pub(super) fn hello(core: &Core, caller: &Caller, versions: &[u16]) -> Result<Answer, Refusal> {
     if !versions.contains(&VERSION) {
         return Err(Refusal::Version);
     }
     let standing = caller.vault().map(|vault| core.holding.standing(vault));
-    Ok(Answer::Welcome { version: VERSION, standing })
+    // Whoever has no more than the phrase has no need to find anybody again.
+    let is_device = matches!(caller, Caller::Member { .. });
+    let beacon_key = neighbours::own_key(core).filter(|_| is_device);
+    Ok(Answer::Welcome { version: VERSION, standing, beacon_key })
 }
 
 async fn push_log(

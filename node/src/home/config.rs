@@ -55,6 +55,7 @@ pub struct Config {
     spool_max: Option<ByteSize>,
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
+    lan: Option<bool>,
     listen: Option<SocketAddr>,
     relays: Option<Vec<RelayAddress>>,
     name: Option<String>,
@@ -131,7 +132,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-static KEYS: [Key; 10] = [
+static KEYS: [Key; 11] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -194,6 +195,15 @@ static KEYS: [Key; 10] = [
         "a name of at most 64 bytes",
         "the device's name",
         "the household in which this device stands: copies go to different ones"
+    ),
+    key!(
+        "net.lan",
+        lan,
+        parse_switch,
+        show_switch,
+        "on or off",
+        "on",
+        "whether `up` finds the circle's devices in the same network by itself"
     ),
     key!(
         "net.listen",
@@ -263,6 +273,11 @@ impl Config {
     /// Where `up` listens; `None` means any address, on the port that the node remembers.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.listen
+    }
+
+    /// Whether to find devices of the circle in the same network.
+    pub fn lan(&self) -> bool {
+        self.lan.unwrap_or(true)
     }
 
     /// Relays to use; none unless some were set.
@@ -468,6 +483,18 @@ fn parse_name(text: &str) -> Option<String> {
     plain.then(|| text.trim().to_owned())
 }
 
+fn parse_switch(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn show_switch(is_on: &bool) -> String {
+    if *is_on { "on" } else { "off" }.to_owned()
+}
+
 fn parse_address(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
@@ -499,7 +526,7 @@ fn show_copies(value: &Copies) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 10] = [
+    const GOOD: [(&str, &str); 11] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
@@ -507,6 +534,7 @@ mod tests {
         ("depot.spool_max", "12345"),
         ("device.name", "Anna's \"laptop\""),
         ("device.site", "home"),
+        ("net.lan", "off"),
         ("net.listen", "0.0.0.0:4242"),
         ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
         ("policy.copies", "3"),
@@ -530,6 +558,7 @@ mod tests {
         }
         assert_eq!(config.copies(), Copies::Count(3));
         assert_eq!(config.offer_bytes(), 10_000_000_000);
+        assert_eq!((config.lan(), Config::default().lan()), (false, true));
         assert_eq!((config.scrub_days(), Config::default().scrub_days()), (None, Some(90)));
         config.set("policy.copies", None).unwrap();
         assert_eq!(config.copies(), Copies::Auto);
@@ -583,6 +612,7 @@ mod tests {
             ("depot.scrub_days", "-1"),
             ("device.name", "a\nb"),
             ("device.name", "  "),
+            ("net.lan", "maybe"),
             ("net.listen", "4242"),
             ("net.relays", ""),
             ("net.relays", "http://relay.example.org"),

@@ -12,6 +12,7 @@ use iroh::{
 };
 use larder_protocol::ids::DeviceId;
 use n0_future::boxed::BoxStream;
+use tokio::sync::Notify;
 
 use super::{relays::Relays, tuning::ADDRESSES_PER_PEER};
 
@@ -23,13 +24,14 @@ use super::{relays::Relays, tuning::ADDRESSES_PER_PEER};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Addresses {
     table: Arc<Mutex<BTreeMap<DeviceId, Vec<SocketAddr>>>>,
+    hinted: Arc<Notify>,
     relays: Relays,
 }
 
 impl Addresses {
     /// An empty table of a node with these relays.
     pub(super) fn new(relays: Relays) -> Self {
-        Self { table: Arc::default(), relays }
+        Self { table: Arc::default(), hinted: Arc::default(), relays }
     }
 
     /// Replaces what is known of a device.
@@ -45,6 +47,24 @@ impl Addresses {
         known.retain(|other| *other != address);
         known.insert(0, address);
         known.truncate(ADDRESSES_PER_PEER);
+    }
+
+    /// A device shows itself there: whoever is dialling it looks there as well.
+    pub(super) fn hint(&self, peer: DeviceId, address: SocketAddr) {
+        self.met_at(peer, address);
+        self.hinted.notify_waiters();
+    }
+
+    /// Waits for a hint by which a device may be where it was not known to be.
+    pub(super) async fn news_of(&self, peer: &DeviceId) {
+        let before = self.of(peer);
+        loop {
+            let hinted = self.hinted.notified();
+            if self.of(peer) != before {
+                return;
+            }
+            hinted.await;
+        }
     }
 
     pub(super) fn of(&self, peer: &DeviceId) -> Vec<SocketAddr> {

@@ -113,6 +113,11 @@ impl Net {
         self.inner.addresses.set(peer, addresses);
     }
 
+    /// A device may be there: the next attempt looks there first.
+    pub fn hint_address(&self, peer: DeviceId, address: SocketAddr) {
+        self.inner.addresses.hint(peer, address);
+    }
+
     /// The addresses known of a device.
     pub fn addresses(&self, peer: &DeviceId) -> Vec<SocketAddr> {
         self.inner.addresses.of(peer)
@@ -169,8 +174,16 @@ impl Net {
     }
 
     async fn dial_once(&self, id: EndpointId, protocol: Protocol) -> Result<Connection, NetError> {
-        let dialled = self.inner.endpoint.connect(EndpointAddr::new(id), protocol.alpn());
-        match timeout(DIAL, dialled).await {
+        let peer = DeviceId::from_bytes(*id.as_bytes());
+        let connect = || self.inner.endpoint.connect(EndpointAddr::new(id), protocol.alpn());
+        let dialled = loop {
+            tokio::select! {
+                dialled = timeout(DIAL, connect()) => break dialled,
+                // An attempt that has begun does not look where the peer shows itself now.
+                () = self.inner.addresses.news_of(&peer) => {}
+            }
+        };
+        match dialled {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(ConnectError::Connection { source, .. })) => {
                 Err(match NetError::of_close(&source) {

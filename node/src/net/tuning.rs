@@ -25,6 +25,15 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 pub(super) const DIAL: Duration = Duration::from_secs(6);
 /// A relay that is asked whether it works answers in this time, TLS included.
 pub(super) const RELAY_PROBE: Duration = Duration::from_secs(6);
+/// Others ask so often who is on the local network, once they have asked for a while: a query that
+/// was lost is made up for.
+pub(super) const LAN_QUERY: Duration = Duration::from_secs(300);
+/// What was shown is in sight for so long. Short, so that who comes back is seen to come.
+pub(super) const BEACON_TTL: Duration = Duration::from_secs(30);
+/// A network that was just joined gives its addresses within it.
+pub(super) const LAN_SETTLE: Duration = Duration::from_millis(300);
+/// More devices in sight than any home has; libp2p itself has no bound.
+pub(super) const SHOWN_MAX: usize = 256;
 /// A request frame must be complete after this.
 pub(super) const REQUEST: Duration = waited_for(10);
 /// An answer frame must be complete after this: the callee may have to read or sync a disk.

@@ -2,6 +2,7 @@
 
 use larder_protocol::{
     cbor,
+    discovering::BeaconKey,
     ids::{DeviceId, VaultId},
     placing::Acquaintance,
 };
@@ -52,6 +53,9 @@ pub struct PeerRow {
     /// Bytes of those used that no device of this vault claims any more, as it last said.
     #[cbor(n(10), default)]
     pub unclaimed_bytes: u64,
+    /// By what it is recognised on a local network, as it last told.
+    #[n(11)]
+    pub beacon_key: Option<BeaconKey>,
 }
 
 impl PeerRow {
@@ -108,6 +112,20 @@ impl State {
             table.insert(peer.device.as_bytes(), cbor::encode(peer).as_slice())?;
             Ok(())
         })
+    }
+
+    /// Keeps by what a peer is recognised on a local network. Nothing is written of a stranger, nor of
+    /// what is known.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn learn_beacon_key(&self, device: &DeviceId, key: &BeaconKey) -> Result<(), StateError> {
+        match self.peer(device)? {
+            Some(peer) if peer.beacon_key.as_ref() != Some(key) => {
+                self.keep_peer(&PeerRow { beacon_key: Some(key.clone()), ..peer })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Puts a peer aside, and forgets its comings and goings: it was removed from its vault.

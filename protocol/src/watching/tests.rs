@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::{
-    WATCH_CREDIT_S, WATCH_HISTORY_BYTES_MAX, WATCH_LIMIT_S_MAX, WATCH_LIMIT_S_MIN,
-    WATCH_START_LAPTOP_S, WATCH_START_PHONE_S,
+    DISCOVERY_AGAIN_MS, WATCH_CREDIT_S, WATCH_HISTORY_BYTES_MAX, WATCH_LIMIT_S_MAX,
+    WATCH_LIMIT_S_MIN, WATCH_START_LAPTOP_S, WATCH_START_PHONE_S,
 };
 
 const HOUR_S: u64 = 3_600;
@@ -329,6 +329,32 @@ fn who_leaves_something_else_unanswered_is_called_to_see_but_not_over_and_over()
     assert_eq!(world.presence(1), Presence::Away);
     world.seconds += 100;
     assert_eq!(world.give(doubted), [], "that is known");
+}
+
+// WATCH-10
+#[test]
+fn who_shows_itself_is_called_at_once_unless_it_is_here() {
+    let mut world = World::new(&[(1, true)]);
+    let sighted = || Input::Sighted { holder: holder(1) };
+    let calls = world.give(sighted());
+    assert_eq!(calls.len(), 1, "it was never met");
+    world.give(Input::CallEnded { order: calls[0].0, answered: true });
+    world.seconds += 600;
+    assert_eq!(world.give(sighted()), [], "it is here");
+    // It answers an hour ago, then is silent, then seems to be back.
+    let calls = world.give(Input::Doubted { holder: holder(1) });
+    world.give(Input::CallEnded { order: calls[0].0, answered: false });
+    let calls = world.give(sighted());
+    assert_eq!(calls.len(), 1, "it went away");
+    world.give(Input::CallEnded { order: calls[0].0, answered: false });
+    for _ in 0..DISCOVERY_AGAIN_MS / 1000 - 1 {
+        world.seconds += 1;
+        assert_eq!(world.give(sighted()), [], "somebody shows it again and again");
+    }
+    world.seconds += 1;
+    assert_eq!(world.give(sighted()).len(), 1);
+    assert_eq!(world.machine.history(&holder(1)).unwrap().presence(), Presence::Away);
+    assert_eq!(world.give(Input::Sighted { holder: holder(9) }), [], "nobody knows it");
 }
 
 // WATCH-7

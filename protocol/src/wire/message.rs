@@ -6,6 +6,7 @@ use std::fmt;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
+    discovering::BeaconKey,
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     proof::Challenge,
@@ -25,6 +26,9 @@ pub enum Request {
         /// Versions that the caller speaks, best first.
         #[n(0)]
         versions: Vec<u16>,
+        /// By which the caller is recognised on a local network, as far as it shows itself there.
+        #[n(1)]
+        beacon_key: Option<BeaconKey>,
     },
     /// Entries of `vault`'s device log that the callee may lack, parents before children.
     #[n(1)]
@@ -172,6 +176,9 @@ pub enum Answer {
         /// What the callee does for the vault of the caller; `None` for a caller of no vault.
         #[n(1)]
         standing: Option<Standing>,
+        /// By which the callee is recognised on a local network, as far as it shows itself there.
+        #[n(2)]
+        beacon_key: Option<BeaconKey>,
     },
     /// To [`Request::PushLog`]: the newest entries that the callee now has.
     #[n(1)]

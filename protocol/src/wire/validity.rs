@@ -68,7 +68,7 @@ impl Request {
     /// [`Breach`]: answer with [`Refusal::Malformed`](super::message::Refusal::Malformed).
     pub fn check(&self) -> Result<(), Breach> {
         match self {
-            Self::Hello { versions } => count(versions.len(), 1, VERSIONS_MAX),
+            Self::Hello { versions, .. } => count(versions.len(), 1, VERSIONS_MAX),
             Self::PushLog { entries, .. } => {
                 records(entries, 1, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
             }
@@ -244,7 +244,11 @@ mod tests {
         assert!(Request::PushHead { vault: VAULT, head: long_head }.check().is_err());
         assert!(Request::PushHead { vault: VAULT, head: Vec::new().into() }.check().is_err());
         assert!(Request::PushLog { vault: VAULT, entries: vec![] }.check().is_err());
-        assert!(Request::Hello { versions: vec![1; VERSIONS_MAX + 1] }.check().is_err());
+        assert!(
+            Request::Hello { versions: vec![1; VERSIONS_MAX + 1], beacon_key: None }
+                .check()
+                .is_err()
+        );
     }
 
     // CTRL-4

@@ -9,6 +9,7 @@ use super::{
     message::{Answer, ClaimsPart, OfferedShard, Refusal, Request, Shown, Standing, Verdict},
 };
 use crate::{
+    discovering::BeaconKey,
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     proof::Challenge,
@@ -43,13 +44,15 @@ fn receipt() -> Receipt {
 fn requests() -> Vec<(&'static str, Request)> {
     let vault = VAULT;
     let device = DeviceId::from_bytes([0x33; 32]);
+    let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
     let entry: ByteVec = vec![1, 2, 3].into();
     let have = vec![EntryHash::from_bytes([0x55; 32])];
     let shards = [PackClass::Data, PackClass::Metadata]
         .map(|class| OfferedShard { shard: shard(), class })
         .to_vec();
     vec![
-        ("Hello", Request::Hello { versions: vec![1] }),
+        ("Hello", Request::Hello { versions: vec![1], beacon_key: None }),
+        ("Hello, shown on its network", Request::Hello { versions: vec![1], beacon_key }),
         ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
         ("PullLog", Request::PullLog { vault, have }),
         ("PushHead", Request::PushHead { vault, head: entry }),
@@ -79,6 +82,8 @@ fn answers() -> Vec<(&'static str, Answer)> {
         free_bytes: 1 << 30,
         unclaimed_bytes: 0,
     };
+    let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
+    let welcome = |standing, beacon_key| Answer::Welcome { version: 1, standing, beacon_key };
     let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
@@ -89,9 +94,11 @@ fn answers() -> Vec<(&'static str, Answer)> {
         Shown::Unable(Refusal::Internal),
     ];
     vec![
-        ("Welcome", Answer::Welcome { version: 1, standing: Some(standing) }),
-        ("Welcome, some is let go", Answer::Welcome { version: 1, standing: Some(letting_go) }),
-        ("Welcome, no vault", Answer::Welcome { version: 1, standing: None }),
+        ("Welcome", welcome(Some(standing.clone()), None)),
+        ("Welcome, some is let go", welcome(Some(letting_go), None)),
+        ("Welcome, shown on its network", welcome(Some(standing), beacon_key.clone())),
+        ("Welcome, no vault", welcome(None, None)),
+        ("Welcome, no vault, shown on its network", welcome(None, beacon_key)),
         ("LogAt", Answer::LogAt { heads: vec![EntryHash::from_bytes([0x55; 32])] }),
         ("Log", Answer::Log { entries: vec![vec![1, 2, 3].into()] }),
         ("HeadTaken", Answer::HeadTaken),

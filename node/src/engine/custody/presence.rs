@@ -91,6 +91,8 @@ impl Task {
             let answered = match contact::hello(&core, holder).await {
                 Ok(standing) => {
                     log_failure(contact::note_met(&core, holder, standing.as_ref()));
+                    // Whoever waited to place something there need not wait any longer.
+                    let _ = facts.send(Fact::Input(placing::Input::HolderHeard { holder })).await;
                     true
                 }
                 // It may be there, whatever it thinks of us.

@@ -124,6 +124,7 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
         granted_bytes: 0,
         used_bytes: 0,
         unclaimed_bytes: 0,
+        beacon_key: None,
         is_holder,
         acquaintance: Acquaintance::Named,
     }

@@ -18,7 +18,9 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        names, on_disk,
+        names,
+        neighbours::Looking,
+        on_disk,
         scrubber::{read_age, read_since},
     },
     absent::letting_go,
@@ -50,6 +52,7 @@ pub(crate) async fn doctor(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let looking = Arc::clone(core);
     let mut checks = on_disk(move || local(&looking)).await?;
     checks.push(network(core));
+    checks.extend(neighbours(core));
     checks.extend(relays(core).await);
     let known = core.state.peers().map_err(EngineError::from)?;
     let answers = ask(core, known.iter().map(|peer| peer.device), ANSWER_TIMEOUT).await;
@@ -270,6 +273,31 @@ fn network(core: &Core) -> Check {
         );
     }
     good("network", format!("UDP port {port} at {}", addresses.join(" ")))
+}
+
+/// Who is found in the same network, where this node looks.
+fn neighbours(core: &Core) -> Option<Check> {
+    let name = "local network";
+    match core.neighbours.looking() {
+        Looking::Off => None,
+        Looking::On { found } => {
+            let devices = count(u64::try_from(found).unwrap_or(u64::MAX), "device");
+            Some(good(name, format!("{devices} of the circle found by itself since the start")))
+        }
+        Looking::Crowded => Some(check(
+            name,
+            Health::Poor,
+            "more devices show themselves than any home has, so none is looked for".to_owned(),
+            "a device in this network makes them up; until it is found, use `larder connect TICKET`",
+        )),
+        Looking::Refused => Some(check(
+            name,
+            Health::Poor,
+            "the system does not allow devices to be looked for (mDNS, UDP port 5353)".to_owned(),
+            "allow it in the firewall, or use `larder connect TICKET` and \
+             `larder config set net.lan off`",
+        )),
+    }
 }
 
 /// One check for each relay: whether it would relay for this device.

@@ -236,6 +236,7 @@ mod tests {
             granted_bytes: 0,
             used_bytes: 0,
             unclaimed_bytes: 0,
+            beacon_key: None,
             is_holder: true,
             acquaintance: Acquaintance::Named,
         }

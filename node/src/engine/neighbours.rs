@@ -1,0 +1,215 @@
+//! Finds the nodes of the circle that are in the same network: no addresses, no server.
+//!
+//! This device shows a beacon, and looks at those of others. Which of them are ours is decided in
+//! `protocol::discovering`; whoever may be there is looked for there first, and called at once if it
+//! was away. Source: specs/discovery.md.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use larder_protocol::{
+    discovering::{BeaconKey, Discovering, Input, NONCE_BYTES, Output},
+    ids::DeviceId,
+    watching,
+};
+use tokio::{sync::mpsc, time::timeout};
+use tracing::{debug, info, warn};
+
+use super::{Core, EngineError, Member, clock::wall, on_disk};
+use crate::net::{LookEnd, Sighting};
+
+/// A beacon is shown for so long at most: it is good for the day on which it was made and the next.
+const BEACON_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// Rest after somebody showed more than any home has, and after the system refused.
+const REST: Duration = Duration::from_secs(60);
+/// Sightings that wait to be looked at.
+const SIGHTINGS: usize = 64;
+
+/// How looking around goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Looking {
+    /// The user does not want it, or there is no network but this machine's own.
+    #[default]
+    Off,
+    /// This device shows itself, and has found so many others since it was started.
+    On {
+        /// Devices of the circle that were seen.
+        found: usize,
+    },
+    /// Somebody makes up more devices than any home has.
+    Crowded,
+    /// The system does not allow it.
+    Refused,
+}
+
+/// What is told of it: the state, and that the beacon key is another one now.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    looking: Mutex<Looking>,
+    key_changed: tokio::sync::Notify,
+}
+
+impl Neighbours {
+    pub(crate) fn looking(&self) -> Looking {
+        *self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody was removed: what it was told must not show it this device any more.
+    pub(crate) fn change_key(&self) {
+        self.key_changed.notify_one();
+    }
+
+    fn set(&self, looking: Looking) {
+        *self.looking.lock().unwrap_or_else(PoisonError::into_inner) = looking;
+    }
+}
+
+/// By which others recognise this device; nothing for one that does not show itself.
+pub(crate) fn own_key(core: &Core) -> Option<BeaconKey> {
+    let member = core.member().ok().filter(|_| core.shows_itself)?;
+    Some(BeaconKey::derive(&core.keys, member.keyring().newest_number()))
+}
+
+/// Remembers by what a peer is recognised.
+pub(crate) async fn learn_key(core: &Arc<Core>, device: DeviceId, key: Option<BeaconKey>) {
+    let Some(key) = key else { return };
+    let core = Arc::clone(core);
+    let learnt = on_disk(move || core.state.learn_beacon_key(&device, &key)).await;
+    if let Err(error) = learnt {
+        warn!("how {} shows itself could not be kept: {error}", device.short());
+    }
+}
+
+/// Looks around until the node closes.
+pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
+    let (core, member) = (Arc::clone(core), Arc::clone(member));
+    tokio::spawn(async move {
+        let closing = core.closing.clone();
+        let _closed = closing.run_until_cancelled(look_around(&core, &member)).await;
+    });
+}
+
+async fn look_around(core: &Arc<Core>, member: &Member) {
+    let mut machine = Discovering::new();
+    let mut found = BTreeSet::new();
+    loop {
+        let rest = match round(core, member, &mut machine, &mut found).await {
+            Ok(Some(LookEnd::Moved) | None) => continue,
+            Ok(Some(LookEnd::Crowded)) => {
+                warn!("more devices show themselves on this network than any home has");
+                Looking::Crowded
+            }
+            Ok(Some(LookEnd::Failed(error))) => {
+                info!("no discovery on the local network: {error}");
+                Looking::Refused
+            }
+            Err(error) => {
+                warn!("no discovery on the local network: {error}");
+                Looking::Refused
+            }
+        };
+        core.neighbours.set(rest);
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// One beacon's time. `None` when another is due.
+async fn round(
+    core: &Arc<Core>,
+    member: &Member,
+    machine: &mut Discovering,
+    found: &mut BTreeSet<DeviceId>,
+) -> Result<Option<LookEnd>, EngineError> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).map_err(|_| EngineError::Randomness)?;
+    let Some(key) = own_key(core) else { return Ok(None) };
+    let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
+    let looking = core.net.look_around(key.beacon(nonce, wall()), sightings);
+    let mut looking = std::pin::pin!(timeout(BEACON_LIFE, looking));
+    let tell = |found: usize| {
+        let is_alone = core.net.lan_addresses().is_empty();
+        core.neighbours.set(if is_alone { Looking::Off } else { Looking::On { found } });
+    };
+    tell(found.len());
+    loop {
+        tokio::select! {
+            end = &mut looking => return Ok(end.ok()),
+            () = core.neighbours.key_changed.notified() => return Ok(None),
+            Some(sighting) = seen.recv() => {
+                for device in take(core, member, machine, sighting).await? {
+                    found.insert(device);
+                }
+                tell(found.len());
+            }
+        }
+    }
+}
+
+/// Has the machine look at a sighting, and does what it says. Returns who was found.
+async fn take(
+    core: &Arc<Core>,
+    member: &Member,
+    machine: &mut Discovering,
+    Sighting { beacon, address }: Sighting,
+) -> Result<Vec<DeviceId>, EngineError> {
+    let reading = Arc::clone(core);
+    let peers = on_disk(move || reading.state.peers()).await?;
+    let keys = peers.into_iter().filter_map(|peer| Some((peer.device, peer.beacon_key?)));
+    for input in [Input::PeersKnown { keys: keys.collect() }, Input::Seen { beacon, address }] {
+        machine.handle_input(core.clock.now(), wall(), input);
+    }
+    let mut found = Vec::new();
+    while let Some(Output::Try { device, address }) = machine.poll_output() {
+        debug!("{} shows itself at {address}", device.short());
+        core.net.hint_address(device, address);
+        if let Ok(custody) = member.custody() {
+            custody.expect(watching::Input::Sighted { holder: device }).await;
+        }
+        found.push(device);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_protocol::{
+        holding::Caller,
+        wire::message::{Answer, VERSION},
+    };
+
+    use super::*;
+    use crate::{
+        command::Wait,
+        engine::{
+            serve::hello,
+            testing::{TestNode, pair},
+        },
+    };
+
+    fn told(node: &TestNode, of: &TestNode) -> Option<BeaconKey> {
+        let peer = node.node.core.state.peer(&of.node.core.keys.id()).unwrap();
+        peer.and_then(|peer| peer.beacon_key)
+    }
+
+    // DISC-8
+    #[tokio::test(flavor = "multi_thread")]
+    async fn those_who_are_paired_tell_each_other_how_they_show_themselves() {
+        let (source, keeper) = (TestNode::new("source").await, TestNode::holder("keeper").await);
+        pair(&source, &keeper).await;
+        source.backup(&source.folder("docs"), Wait::Safe).await;
+        assert_eq!(told(&source, &keeper), own_key(&keeper.node.core));
+        assert_eq!(told(&keeper, &source), own_key(&source.node.core));
+        assert!(told(&keeper, &source).is_some());
+        assert_eq!(source.node.core.neighbours.looking(), Looking::Off, "on loopback alone");
+
+        // Whoever has nothing but the phrase is not told, and leaves nothing behind.
+        let (vault, key) =
+            (source.node.core.member().unwrap().vault, DeviceId::from_bytes([9; 32]));
+        let by_phrase = Caller::Recovery { key, vault };
+        let welcome = hello(&source.node.core, &by_phrase, &[VERSION]).unwrap();
+        assert!(matches!(welcome, Answer::Welcome { standing: Some(_), beacon_key: None, .. }));
+    }
+}
