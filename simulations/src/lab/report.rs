@@ -27,7 +27,7 @@ const RARE_CIRCLES: u64 = 4_000;
 const PILOT_CIRCLES: u64 = 500;
 
 /// How long something took, in hours.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hours {
     /// How many there were.
     pub count: u64,
@@ -39,6 +39,8 @@ pub struct Hours {
     pub p95: Option<f64>,
     /// 99 of 100 took no longer.
     pub p99: Option<f64>,
+    /// Hours, ascending, and the share that took no longer.
+    pub curve: Vec<(f64, f64)>,
 }
 
 impl Hours {
@@ -51,6 +53,7 @@ impl Hours {
             p50: quantile(500),
             p95: quantile(950),
             p99: quantile(990),
+            curve: lengths.curve().map(|(length, share)| (hours(length), share)).collect(),
         })
     }
 }

@@ -60,12 +60,17 @@ impl Lengths {
     /// A length that so many of a thousand do not exceed; at most an eighth too long. None when it
     /// is longer than what was seen to end.
     pub fn quantile(&self, per_mille: u64) -> Option<Millis> {
-        let most = 1.0 - float(per_mille) / 1_000.0;
+        let share = float(per_mille) / 1_000.0 - 1e-12;
+        self.curve().find(|(_, ended)| *ended >= share).map(|(length, _)| length)
+    }
+
+    /// Lengths, ascending, and the share that does not exceed each; as far as any were seen to end.
+    pub fn curve(&self) -> impl Iterator<Item = (Millis, f64)> {
         let (mut at_risk, mut longer) = (self.count(), 1.0);
-        self.classes.iter().find_map(|(class, [ended, open])| {
+        self.classes.iter().filter_map(move |(class, [ended, open])| {
             longer *= 1.0 - float(*ended) / float(at_risk);
             at_risk -= ended + open;
-            (*ended > 0 && longer <= most + 1e-12).then(|| longest(*class))
+            (*ended > 0).then(|| (longest(*class), 1.0 - longer))
         })
     }
 
