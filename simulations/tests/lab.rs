@@ -3,8 +3,9 @@
 
 use larder_simulations::lab::{
     fleet,
+    numbers::estimate::Estimate,
     plan::Plan,
-    report::{changes::changes, survives::survives},
+    report::{Method, changes::changes, loss, rare_loss, survives::survives},
     scenario::Scenario,
 };
 
@@ -41,10 +42,11 @@ fn lab_9_two_copies_at_two_houses_survive_any_one_house() {
 
 // LAB-10
 #[test]
-fn lab_10_everything_that_was_lost_is_placed_again_unless_it_is_gone() {
+fn lab_10_what_cannot_be_read_now_can_be_read_later_at_least_as_often() {
     let tally = fleet::run(&plan(300), 300, 2).expect("threads start");
     assert!(tally.protection.count() > 50, "{}", tally.protection.count());
     assert!(tally.detection.count() > 50 && tally.restore.count() > 5);
+    assert!(tally.protection.unfinished() > 0, "some are always under way at the end");
     let [all, now, day, week] = tally.looks;
     assert!(all > now && now >= day && day >= week, "{:?}", tally.looks);
 }
@@ -56,4 +58,36 @@ fn lab_11_a_third_copy_is_found_to_help() {
     assert!(base.value > 0.0);
     let third = changes.iter().find(|it| it.what.starts_with("3 copies")).expect("it is tried");
     assert!(third.factor > 2.0, "{third:?}");
+}
+
+// LAB-4
+#[test]
+fn lab_4_the_method_is_chosen_before_anything_is_estimated() {
+    let often = |scenario: &mut Scenario| {
+        scenario.profile.class.values_mut().for_each(|class| class.loss_per_year = 2.0);
+        scenario.profile.houses.loss_per_year = 1.0;
+        scenario.vaults.gb = 1.0;
+    };
+    let mut scenario = plan(1).scenario;
+    assert_eq!(Method::of(&Plan::new(scenario.clone()), 500), Method::Weighed);
+    often(&mut scenario);
+    let plan = Plan::new(scenario);
+    assert_eq!(Method::of(&plan, 500), Method::Counted);
+    let counted = fleet::run_here(&plan, 500).circles_lost;
+    assert_eq!(loss(&plan, 500, Method::Counted), Estimate::chance(counted, 500).in_one_of(1.0));
+    assert_eq!(loss(&plan, 500, Method::Weighed), rare_loss(&plan, 500));
+}
+
+// LAB-5
+#[test]
+fn lab_5_a_circle_of_a_billion_people_is_refused_at_once() {
+    for wrong in [["1000000000", "3"], ["3", "1000000000"], ["64", "3"]] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_larder-sim"))
+            .args(["circle", "--people", wrong[0], "--houses", wrong[1], "--always-on", "1"])
+            .args(["--gb", "100", "--upload", "30", "--relay", "yes"])
+            .output()
+            .expect("it starts");
+        let told = String::from_utf8_lossy(&run.stderr);
+        assert!(!run.status.success() && told.contains("128 devices"), "{wrong:?}: {told}");
+    }
 }

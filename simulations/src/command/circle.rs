@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use larder_simulations::lab::{
     plan::Plan,
-    report::text::{best_change, bytes, chance, hours},
-    scenario::Scenario,
+    report::text::{best_change, bytes, chance, within},
+    scenario::{DEVICES_MAX, Scenario},
 };
 
 use super::run::find;
@@ -71,21 +71,19 @@ impl Ask {
         println!("{}", best_change(&findings));
         if let Some(restore) = &report.restore {
             println!(
-                "After the loss of a laptop all files are back within {} in half of the cases, {} in 95 of 100.",
-                hours(restore.p50),
-                hours(restore.p95)
+                "Once there is a new laptop, all files are back on it: in half of the cases {}, in 95 of 100 {}.",
+                within(restore.p50),
+                within(restore.p95)
             );
         }
         let each_year: f64 = report.bytes_per_device_year.values().sum();
         println!(
-            "Keeping copies whole costs each device about {} of its line in a year.",
+            "To keep all copies whole, about {} a year are sent for each device.",
             bytes(each_year)
         );
-        println!(
-            "\nThis assumes the profile \"base\"; twice as many fires and burglaries would make it:"
-        );
+        println!("\nThis assumes the profile \"base\". If more were lost than assumed:");
         for it in findings.sensitivities.iter().filter(|it| it.times > 1.5 && it.times < 2.5) {
-            println!("  twice the {}: {}", it.what, chance(&it.loss));
+            println!("  twice as many {}: {}", it.what, chance(&it.loss));
         }
         Ok(false)
     }
@@ -106,6 +104,9 @@ impl Ask {
             "no" | "n" => false,
             other => bail!("yes or no, not {other}"),
         };
+        if people > DEVICES_MAX / 2 || houses > DEVICES_MAX {
+            bail!("a circle has at most {DEVICES_MAX} devices, two of them for each person");
+        }
         if people == 0 || houses == 0 || always_on.iter().any(|house| *house > houses) {
             bail!("at least one person and one house, and no house beyond those");
         }

@@ -72,7 +72,7 @@ pub(crate) fn find(plan: &Plan, threads: usize, compares: bool) -> anyhow::Resul
         let started = Instant::now();
         let report = Report::run(plan);
         eprintln!("figures: {:.1} s", started.elapsed().as_secs_f64());
-        let circles = (plan.scenario.circles / 4).clamp(500, 4_000);
+        let circles = (plan.scenario.circles / 4).clamp(2_000, 4_000);
         let is_real = plan.scenario.policy.repair == Repair::Real;
         let (base, tried, varied) = if compares && is_real {
             let (base, tried) = changes(plan, circles);

@@ -30,11 +30,6 @@ impl Agenda {
         Self { times: vec![NEVER; leaves], winners, leaves }
     }
 
-    /// When a slot happens.
-    pub fn time(&self, slot: usize) -> Millis {
-        self.times[slot]
-    }
-
     /// Sets when a slot happens.
     pub fn set(&mut self, slot: usize, time: Millis) {
         if self.times[slot] == time {

@@ -27,8 +27,13 @@ mod failing;
 mod flow;
 mod presence;
 mod probe;
+mod settling;
+mod standing;
 mod textbook;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use failing::Clock;
 use flow::{Flow, Lines};
@@ -92,6 +97,17 @@ struct Vault {
     partial: Vec<(usize, usize, u64)>,
     /// Since when its files come back to a new device.
     restoring_since: Option<Millis>,
+    /// Not all of what comes back can: some is gone for good.
+    lost_some: bool,
+    /// Lost devices of which it knows.
+    known: Devices,
+}
+
+impl Vault {
+    /// Whether anything is under way or waits for somebody who is not there.
+    const fn has_work(&self) -> bool {
+        self.is_short || self.flow.is_some() || self.restoring_since.is_some()
+    }
 }
 
 /// Where each kind of event has its slots.
@@ -118,10 +134,12 @@ enum Event {
     Strike,
     Common,
     Look,
+    Settle,
     End,
 }
 
-const SINGLE: [Event; 5] = [Event::Repair, Event::Strike, Event::Common, Event::Look, Event::End];
+const SINGLE: [Event; 6] =
+    [Event::Repair, Event::Strike, Event::Common, Event::Look, Event::Settle, Event::End];
 
 impl Slots {
     const fn slot(self, event: Event) -> usize {
@@ -142,7 +160,8 @@ impl Slots {
             Event::Strike => singles_at + 1,
             Event::Common => singles_at + 2,
             Event::Look => singles_at + 3,
-            Event::End => singles_at + 4,
+            Event::Settle => singles_at + 4,
+            Event::End => singles_at + 5,
         }
     }
 
@@ -188,6 +207,8 @@ pub struct Circle<'a> {
     plan: &'a Plan,
     number: u64,
     now: Millis,
+    /// When it is settled, and things begin to fail.
+    begins: Millis,
     agenda: Agenda,
     slots: Slots,
     alive: Devices,
@@ -205,6 +226,7 @@ pub struct Circle<'a> {
     shocks: Stream,
     repairs: Stream,
     common: Stream,
+    settling: Stream,
     probe: Probe,
     groups: Vec<Group>,
     vaults: Vec<Vault>,
@@ -223,7 +245,6 @@ impl<'a> Circle<'a> {
         let (devices, houses) = (plan.devices.len(), plan.houses.len());
         let vaults = custody::vaults(plan);
         let slots = Slots { devices, houses, vaults: vaults.len() };
-        let all = only(devices).wrapping_sub(1);
         let of = |count: usize, purpose| {
             (0..count).map(|entity| streams.stream(entity, purpose)).collect::<Vec<_>>()
         };
@@ -231,9 +252,10 @@ impl<'a> Circle<'a> {
             plan,
             number,
             now: 0,
+            begins: settling::takes(plan),
             agenda: Agenda::new(slots.slot(Event::End) + 1),
             slots,
-            alive: if devices == 128 { Devices::MAX } else { all },
+            alive: plan.all(),
             awake: 0,
             cut: 0,
             on: 0,
@@ -245,6 +267,7 @@ impl<'a> Circle<'a> {
             shocks: streams.stream(0, Purpose::Shock),
             repairs: streams.stream(0, Purpose::Repair),
             common: streams.stream(0, Purpose::Common),
+            settling: streams.stream(0, Purpose::Settling),
             probe: Probe::new(streams.stream(0, Purpose::Probe)),
             groups: custody::groups(plan, &streams),
             vaults,
@@ -285,8 +308,9 @@ impl<'a> Circle<'a> {
     }
 
     fn start(&mut self) {
-        self.set(Event::End, self.plan.end);
         self.start_presence();
+        self.settle_down();
+        self.set(Event::End, self.begins.saturating_add(self.plan.end));
         self.start_failing();
         if let Repair::Exponential { .. } | Repair::Periodic { .. } =
             self.plan.scenario.policy.repair
@@ -296,7 +320,7 @@ impl<'a> Circle<'a> {
         self.strike_next();
         self.common_next();
         let first = self.probe.first();
-        self.set(Event::Look, first);
+        self.set(Event::Look, self.begins.saturating_add(first));
         self.start_custody();
         self.note_degraded();
     }
@@ -305,9 +329,9 @@ impl<'a> Circle<'a> {
         self.agenda.set(self.slots.slot(event), at);
     }
 
-    /// So many milliseconds from now.
+    /// So many milliseconds from now, and at least one: nothing goes on for ever at one moment.
     fn after(&self, millis: f64) -> Millis {
-        self.now.saturating_add(whole(millis))
+        self.now.saturating_add(whole(millis).max(1))
     }
 
     fn handle(&mut self, event: Event) {
@@ -330,10 +354,11 @@ impl<'a> Circle<'a> {
             Event::Repair => self.textbook_repair(),
             Event::Strike => self.strike(),
             Event::Common => {
-                self.tally.common += 1;
+                self.tally.common = 1;
                 self.common_next();
             }
             Event::Look => self.look(),
+            Event::Settle => self.settle_next(),
             Event::End => {}
         }
     }
@@ -348,6 +373,7 @@ impl<'a> Circle<'a> {
     fn finish(mut self) -> Tally {
         self.settle_flows();
         self.settle_clocks();
+        self.note_unfinished();
         self.tally.circles = 1;
         let lost = self.groups.iter().any(|group| group.is_dead());
         self.tally.circles_lost = u64::from(lost);
@@ -356,43 +382,14 @@ impl<'a> Circle<'a> {
             .iter()
             .any(|group| matches!(group.standing, Standing::Bare | Standing::Dead));
         self.tally.circles_bare = u64::from(bare || !self.tally.backups_lost.is_empty());
-        let groups = self.tally.groups_lost.values().sum::<u64>();
-        self.tally.groups_lost_squared = groups * groups;
         if lost && self.plan.scenario.rare.is_some() {
             let weight = libm::exp(self.log_weight);
             self.tally.weights = [weight, weight * weight];
         }
         // Lines are reckoned in thousandths of a byte.
         self.tally.bytes.values_mut().for_each(|bytes| *bytes /= 1_000);
+        self.tally.look_sums = self.tally.looks_of_a_circle();
         self.tally
-    }
-
-    /// Looks at what is left of a group after something of it went.
-    fn judge(&mut self, number: usize, cause: &str) {
-        let (k, now) = (self.plan.scenario.policy.k, self.now);
-        let group = &mut self.groups[number];
-        group.below_since.get_or_insert(now);
-        if group.is_dead() || size(group.held) >= k || group.is_new() {
-            return;
-        }
-        if group.standing != Standing::Bare {
-            group.standing = Standing::Bare;
-            *self.tally.backups_lost.entry(cause.to_owned()).or_default() += 1;
-        }
-        self.bury(number, cause);
-    }
-
-    /// A group of which too few shards and no files are left is gone for good.
-    fn bury(&mut self, number: usize, cause: &str) {
-        let (k, bytes) = (self.plan.scenario.policy.k, self.plan.group_bytes());
-        let group = &mut self.groups[number];
-        if group.is_dead() || group.original || size(group.held) >= k || group.is_new() {
-            return;
-        }
-        group.standing = Standing::Dead;
-        group.below_since = None;
-        self.tally.bytes_lost += bytes;
-        *self.tally.groups_lost.entry(cause.to_owned()).or_default() += 1;
     }
 
     /// Some device came, went, woke or slept: works out who can be reached, and tells whoever cares.
@@ -407,7 +404,7 @@ impl<'a> Circle<'a> {
         for vault in 0..self.vaults.len() {
             self.tell_watch(vault, came_or_went);
         }
-        if self.vaults.iter().any(|vault| vault.is_short || vault.flow.is_some()) {
+        if self.vaults.iter().any(Vault::has_work) {
             self.look_at_flows();
         }
     }
@@ -418,7 +415,7 @@ impl<'a> Circle<'a> {
         let at = match next {
             Some(offset) => {
                 self.next_strike += offset;
-                self.plan.timeline[self.next_strike].at
+                self.begins.saturating_add(self.plan.timeline[self.next_strike].at)
             }
             None => NEVER,
         };
@@ -474,6 +471,7 @@ impl<'a> Circle<'a> {
         }
         if !is_textbook {
             self.alive &= !hit;
+            self.note_known_already(hit);
         }
         self.lose_contents(hit, cause, "a loss");
         if matches!(self.plan.scenario.policy.repair, Repair::Exponential { .. }) {
@@ -522,7 +520,9 @@ impl<'a> Circle<'a> {
     /// A new device takes the place of a lost one.
     fn replaced(&mut self, device: usize) {
         self.set(Event::Back(device), NEVER);
+        self.set(Event::Said(device), NEVER);
         self.clock_starts_anew(device);
+        self.note_replaced(device);
         self.alive |= only(device);
         self.renewal_next(device);
         self.forget_device(device);
@@ -554,9 +554,9 @@ impl<'a> Circle<'a> {
         self.set(Event::Renewed(device), at);
     }
 
-    /// Milliseconds as a float, for laws.
+    /// Years since things began to fail, for laws.
     fn years(&self) -> f64 {
-        float(self.now) / YEAR_MS
+        float(self.now.saturating_sub(self.begins)) / YEAR_MS
     }
 }
 

@@ -17,6 +17,12 @@ pub fn float(number: u64) -> f64 {
     f64::from(high) * 4_294_967_296.0 + f64::from(low)
 }
 
+/// The same of one of twice the length.
+pub fn float_wide(number: u128) -> f64 {
+    let half = |bits: u128| float(u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0));
+    half(number >> 64) * 18_446_744_073_709_551_616.0 + half(number)
+}
+
 /// A count of things in memory as a float.
 pub fn count(number: usize) -> f64 {
     float(u64::try_from(number).unwrap_or(u64::MAX))
@@ -39,6 +45,7 @@ mod tests {
         for number in [0, 1, 4_294_967_295, 4_294_967_296, 1 << 52, (1 << 53) - 1] {
             assert_eq!(whole(float(number)), number);
         }
+        assert!((float_wide(3 << 64) / 3.0 - float_wide(1 << 64)).abs() < 1.0);
         assert_eq!([whole(-3.0), whole(f64::NAN), whole(2.5), whole(1e300)], [0, 0, 3, u64::MAX]);
     }
 }

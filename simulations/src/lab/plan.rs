@@ -107,6 +107,11 @@ impl Plan {
         Self { scenario, devices, houses, sources, end, timeline }
     }
 
+    /// All of them.
+    pub fn all(&self) -> Devices {
+        Devices::MAX.checked_shr(128 - self.devices.len().try_into().unwrap_or(128)).unwrap_or(0)
+    }
+
     /// Devices that hold for others.
     pub fn holders(&self) -> Devices {
         let holds = |(number, device): (usize, &Device)| device.class.holds.then(|| only(number));

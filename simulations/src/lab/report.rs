@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     agenda::Millis,
     fleet,
-    numbers::{count, estimate::Estimate, float},
+    numbers::{count, estimate::Estimate, float, float_wide},
     plan::{HOUR_MS, Plan},
     scenario::{Rare, Repair},
     tally::{Lengths, Tally},
@@ -19,33 +19,41 @@ pub mod files;
 pub mod survives;
 pub mod text;
 
-/// Losses below which counting says little: the rare run is believed then.
+/// Losses to be expected for which they are counted; fewer are weighed.
 const LOSSES_ENOUGH: u64 = 100;
 /// Circles of a rare run.
 const RARE_CIRCLES: u64 = 4_000;
+/// Circles of the pilot, at least; else an eighth of what is planned.
+const PILOT_CIRCLES: u64 = 500;
 
 /// How long something took, in hours.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hours {
     /// How many there were.
     pub count: u64,
-    /// Half took no longer.
-    pub p50: f64,
+    /// Those of them that were not over when their run was, or never can be.
+    pub unfinished: u64,
+    /// Half took no longer; none when that is longer than what was seen to end.
+    pub p50: Option<f64>,
     /// 95 of 100 took no longer.
-    pub p95: f64,
+    pub p95: Option<f64>,
     /// 99 of 100 took no longer.
-    pub p99: f64,
+    pub p99: Option<f64>,
+    /// Hours, ascending, and the share that took no longer.
+    pub curve: Vec<(f64, f64)>,
 }
 
 impl Hours {
     fn of(lengths: &Lengths) -> Option<Self> {
         let hours = |length: Millis| float(length) / HOUR_MS;
         let quantile = |per_mille| lengths.quantile(per_mille).map(hours);
-        Some(Self {
+        (lengths.count() > 0).then(|| Self {
             count: lengths.count(),
-            p50: quantile(500)?,
-            p95: quantile(950)?,
-            p99: quantile(990)?,
+            unfinished: lengths.unfinished(),
+            p50: quantile(500),
+            p95: quantile(950),
+            p99: quantile(990),
+            curve: lengths.curve().map(|(length, share)| (hours(length), share)).collect(),
         })
     }
 }
@@ -65,7 +73,7 @@ pub struct Report {
     pub devices: usize,
     /// Events of all of them.
     pub events: u64,
-    /// A circle loses anything for good within a year.
+    /// A circle loses anything for good within a year: the first one, or one of those that were run.
     pub circle_loss: Estimate,
     /// How that was found: counted, or by importance sampling.
     pub method: &'static str,
@@ -80,7 +88,8 @@ pub struct Report {
     pub bytes_lost_per_tb: Estimate,
     /// A common cause within a year. Comes on top of everything else.
     pub common: Estimate,
-    /// Cannot be restored: now, within a day, within a week.
+    /// A group, met at any moment at which it is not lost, cannot be restored: now, within a day,
+    /// within a week.
     pub unavailable: [Estimate; 3],
     /// From a loss, or the start, to full protection.
     pub protection: Option<Hours>,
@@ -99,21 +108,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs a scenario, and once more with losses made frequent if there were few.
+    /// Runs a scenario, and once more with losses made frequent if few are to be expected.
     pub fn run(plan: &Plan) -> Self {
-        let scenario = &plan.scenario;
-        let mut plain = plan.clone();
-        plain.scenario.rare = None;
-        let tally = fleet::run_here(&plain, scenario.circles);
+        let circles = plan.scenario.circles;
+        let tally = fleet::run_here(&plain(plan), circles);
         let mut report = Self::of(plan, &tally);
-        let may_be_rare = scenario.policy.repair != Repair::None;
-        if (tally.circles_lost < LOSSES_ENOUGH && may_be_rare) || scenario.rare.is_some() {
-            let rare = rare_loss(plan, RARE_CIRCLES.max(scenario.circles / 4));
-            // Nothing seen by either is said by counting, which knows its upper bound.
-            if error_of(&rare) < error_of(&report.circle_loss) {
-                report.circle_loss = rare;
+        if Method::of(plan, circles) == Method::Weighed {
+            let weighed = rare_loss(plan, RARE_CIRCLES.max(circles / 4));
+            // None seen by either is said by counting, which knows its upper bound.
+            if weighed.value > 0.0 {
+                report.circle_loss = weighed;
                 report.method = "importance sampling";
-                report.nines = rare.nines();
+                report.nines = weighed.nines();
             }
         }
         report
@@ -122,17 +128,21 @@ impl Report {
     fn of(plan: &Plan, tally: &Tally) -> Self {
         let (circles, years) = (tally.circles, plan.scenario.years);
         let (circle_years, groups) = (float(circles) * years, count(plan.groups()));
-        let yearly = |happened| Estimate::chance(happened, circles).scaled(1.0 / years);
+        let yearly = |happened| Estimate::chance(happened, circles).in_one_of(years);
         let lost = tally.groups_lost.values().sum::<u64>();
-        let by_circle = Estimate::mean(float(lost), float(tally.groups_lost_squared), circles);
         let group_loss = if lost == 0 {
-            Estimate::chance(0, circles).scaled(1.0 / years)
+            yearly(0)
         } else {
-            by_circle.scaled(1.0 / (groups * years))
+            let by_circle = Estimate::mean(float(lost), float(tally.groups_lost_squared), circles);
+            by_circle.scaled(1.0 / groups).in_one_of(years)
         };
         let device_years = circle_years * count(plan.devices.len());
-        let per_device = |bytes: u64| float(bytes) / device_years;
-        let looks = |which: usize| Estimate::chance(tally.looks[which], tally.looks[0].max(1));
+        let per_device = |bytes: u128| float_wide(bytes) / device_years;
+        let looks = |which: usize| {
+            let [looked, all, rest @ ..] = tally.look_sums;
+            let sums = [all, rest[which - 1], rest[which + 2]];
+            Estimate::share(float(tally.looks[which]), float(tally.looks[0]), looked, sums)
+        };
         let circle_loss = yearly(tally.circles_lost);
         Self {
             name: plan.scenario.name.clone(),
@@ -148,7 +158,7 @@ impl Report {
             circle_bare: yearly(tally.circles_bare),
             // Groups are of one size: the share of groups is the share of bytes.
             bytes_lost_per_tb: group_loss.scaled(1e12),
-            common: yearly(tally.common.min(circles)),
+            common: yearly(tally.common),
             unavailable: [looks(1), looks(2), looks(3)],
             protection: Hours::of(&tally.protection),
             detection: Hours::of(&tally.detection),
@@ -161,19 +171,52 @@ impl Report {
     }
 }
 
-fn error_of(estimate: &Estimate) -> f64 {
-    estimate.relative_error.unwrap_or(f64::INFINITY)
+/// How the chance of a loss is found. Decided beforehand, by a pilot of which nothing enters the
+/// figure: whoever takes of two estimates the one that looks better takes the lower one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// As often as it happened.
+    Counted,
+    /// By importance sampling.
+    Weighed,
 }
 
-/// The chance that a circle loses anything within a year: counted, or by importance sampling, whichever
-/// has the smaller error.
-pub fn loss(plan: &Plan, circles: u64) -> Estimate {
-    let rare = rare_loss(plan, circles);
+impl Method {
+    /// Counted where the pilot lets expect losses enough in so many circles, or where nothing is repaired.
+    pub fn of(plan: &Plan, circles: u64) -> Self {
+        if plan.scenario.rare.is_some() {
+            return Self::Weighed;
+        }
+        if plan.scenario.policy.repair == Repair::None {
+            return Self::Counted;
+        }
+        let mut pilot = plan.scenario.clone();
+        // Another fate.
+        pilot.seed = pilot.seed.wrapping_add(1 << 62);
+        let runs = PILOT_CIRCLES.max(circles / 8);
+        let lost = fleet::run_here(&Plan::new(pilot), runs).circles_lost;
+        let expected = lost.saturating_mul(circles) / runs;
+        if expected >= LOSSES_ENOUGH { Self::Counted } else { Self::Weighed }
+    }
+}
+
+fn plain(plan: &Plan) -> Plan {
     let mut plain = plan.clone();
     plain.scenario.rare = None;
-    let lost = fleet::run_here(&plain, circles).circles_lost;
-    let counted = Estimate::chance(lost, circles).scaled(1.0 / plan.scenario.years);
-    if error_of(&rare) < error_of(&counted) { rare } else { counted }
+    plain
+}
+
+/// The chance that a circle loses anything within a year, by this method; what is weighed and was not
+/// seen is counted, for a bound.
+pub fn loss(plan: &Plan, circles: u64, method: Method) -> Estimate {
+    if method == Method::Weighed {
+        let weighed = rare_loss(plan, circles);
+        if weighed.value > 0.0 {
+            return weighed;
+        }
+    }
+    let lost = fleet::run_here(&plain(plan), circles).circles_lost;
+    Estimate::chance(lost, circles).in_one_of(plan.scenario.years)
 }
 
 /// The chance that a circle loses anything within a year, by importance sampling.
@@ -184,5 +227,5 @@ pub fn rare_loss(plan: &Plan, circles: u64) -> Estimate {
     plan.scenario.rare.get_or_insert(usual);
     let tally = fleet::run_here(&plan, circles);
     let [sum, squares] = tally.weights;
-    Estimate::mean(sum, squares, tally.circles).scaled(1.0 / years)
+    Estimate::mean(sum, squares, tally.circles).in_one_of(years)
 }

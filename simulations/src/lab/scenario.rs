@@ -10,6 +10,10 @@ use thiserror::Error;
 
 use super::numbers::law::Law;
 
+mod bounds;
+
+pub use bounds::DEVICES_MAX;
+
 /// Why a scenario cannot be run.
 #[derive(Debug, Error)]
 pub enum ScenarioError {
@@ -440,100 +444,6 @@ impl Scenario {
     pub fn devices(&self) -> usize {
         self.house.iter().map(|house| house.devices.len()).sum()
     }
-
-    /// Finds what cannot be.
-    ///
-    /// # Errors
-    /// [`ScenarioError`].
-    pub fn check(&self) -> Result<(), ScenarioError> {
-        let devices = self.devices();
-        for name in self.house.iter().flat_map(|house| &house.devices) {
-            if !self.profile.class.contains_key(name) {
-                return Err(ScenarioError::Unknown { kind: "class", name: name.clone() });
-            }
-        }
-        let (policy, vaults) = (&self.policy, &self.vaults);
-        let shards = policy.n.unwrap_or(policy.k.max(2));
-        let sets = &policy.sets;
-        let places = |(house, number): &(usize, usize)| {
-            self.house.get(*house).is_some_and(|house| *number < house.devices.len())
-        };
-        let is_textbook = !matches!(policy.repair, Repair::Real);
-        let needs = |rule: bool, message: &'static str| {
-            if rule { Ok(()) } else { Err(ScenarioError::Impossible(message)) }
-        };
-        needs((1..=128).contains(&devices), "a circle has 1 to 128 devices")?;
-        needs(self.years > 0.0 && self.years <= 1_000.0, "years are above 0, and at most 1000")?;
-        needs(self.circles > 0, "at least one circle is needed")?;
-        needs((1..=shards).contains(&policy.k), "k is at least 1, and at most n")?;
-        needs(policy.k == 1 || policy.n.is_some(), "k above 1 needs n")?;
-        needs(
-            vaults.sources.iter().all(places),
-            "a source is a device of a house: [house, number]",
-        )?;
-        needs((1..=1_000).contains(&vaults.groups), "a vault has 1 to 1000 groups")?;
-        needs(
-            is_textbook || !vaults.sources.is_empty(),
-            "repair as the product does it needs sources; textbook repairs go without",
-        )?;
-        needs(
-            policy.place != Place::Sets || !sets.is_empty(),
-            "placement in sets needs policy.sets",
-        )?;
-        needs(
-            sets.iter().flatten().all(|device| *device < devices),
-            "a set names a device that is not there",
-        )?;
-        let of_size = |set: &Vec<usize>| policy.n.is_some_and(|n| n == set.len());
-        needs(sets.iter().all(of_size), "each set has n devices")?;
-        needs(
-            !is_textbook || policy.n.is_some_and(|n| n <= devices),
-            "textbook repair needs n, and n devices",
-        )?;
-        let is_whole = |shock: &Shock| shock.share.is_some() != shock.count.is_some();
-        needs(self.profile.shock.iter().all(is_whole), "a shock has either a share or a count")?;
-        needs(self.profile.shock.iter().all(|it| it.regions > 0), "there is at least one region")?;
-        self.check_laws()
-    }
-
-    fn check_laws(&self) -> Result<(), ScenarioError> {
-        let profile = &self.profile;
-        let mut laws = vec![
-            profile.houses.outage_hours,
-            profile.houses.uplink_mbit,
-            profile.people.replace_days,
-        ];
-        laws.extend(profile.people.say_days);
-        let mut rates = vec![
-            profile.houses.loss_per_year,
-            profile.houses.outages_per_year,
-            profile.houses.uplink_share,
-            profile.houses.restore_share,
-            profile.common_per_year,
-            self.vaults.gb,
-        ];
-        for class in profile.class.values() {
-            rates.extend([class.loss_per_year, class.replaced_per_year, class.replaced_gently]);
-            match class.presence {
-                Presence::Always => {}
-                Presence::OnOff { up_hours, down_hours } => laws.extend([up_hours, down_hours]),
-                Presence::Daily { hours, skip, .. } => {
-                    laws.push(hours);
-                    if !(0.0..1.0).contains(&skip) {
-                        return Err(ScenarioError::Impossible("skip is a share below 1"));
-                    }
-                }
-            }
-        }
-        rates.extend(profile.shock.iter().map(|shock| shock.per_year));
-        if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
-            return Err(ScenarioError::Impossible("rates, shares and sizes are 0 or more"));
-        }
-        match laws.iter().find_map(Law::fault) {
-            Some(fault) => Err(ScenarioError::Impossible(fault)),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -548,6 +458,36 @@ vaults = { sources = [[0, 1]], gb = 100 }
 policy = {}
 "#;
 
+    fn shock(what: &str) -> String {
+        format!("policy = {{}}\nshock = [{{ name = \"it\", {what} }}]")
+    }
+
+    fn class(what: &str) -> String {
+        format!("policy = {{}}\n[class.it]\n{what}")
+    }
+
+    fn on_off(hours: f64) -> String {
+        let law = format!("{{ law = \"constant\", value = {hours:?} }}");
+        let presence = format!("when = \"on-off\", up-hours = {law}, down-hours = {law}");
+        format!("loss-per-year = 0.1\npresence = {{ {presence} }}")
+    }
+
+    fn daily(wrong: &str) -> String {
+        let mut fields = vec![
+            "when = \"daily\"",
+            "start-hour = 8.0",
+            "spread-hours = 1.0",
+            "hours = { law = \"constant\", value = 4.0 }",
+            "skip = 0.1",
+            "trips-per-year = 1.0",
+            "trip-days = 7.0",
+        ];
+        let key = wrong.split(' ').next().unwrap_or_default();
+        fields.retain(|field| !field.starts_with(key));
+        fields.push(wrong);
+        format!("loss-per-year = 0.1\npresence = {{ {} }}", fields.join(", "))
+    }
+
     // LAB-5
     #[test]
     fn lab_5_a_scenario_is_read_and_what_is_unknown_or_impossible_is_refused_by_name() {
@@ -560,11 +500,80 @@ policy = {}
             ("policy = {}", "policy = { repair = { how = \"magic\" } }", "magic"),
             ("[[0, 1]]", "[[2, 0]]", "device of a house"),
             ("profile = \"base\"", "profile = \"rosy\"", "rosy"),
+            // What would never end, or panic.
+            (
+                "policy = {}",
+                "policy = { n = 2, repair = { how = \"periodic\", every-days = 0, below = 2 } }",
+                "repair",
+            ),
+            (
+                "policy = {}",
+                "policy = { n = 2, repair = { how = \"exponential\", mean-days = nan } }",
+                "repair",
+            ),
+            (
+                "policy = {}",
+                "policy = { n = 2, repair = { how = \"periodic\", every-days = 1, below = 3 } }",
+                "below",
+            ),
+            ("policy = {}", "policy = { n = 2, place = \"sets\", sets = [[0, 0]] }", "twice"),
+            ("policy = {}", "policy = { n = 129 }", "128"),
+            ("policy = {}", "policy = {}\nyears = inf", "years"),
+            ("policy = {}", "policy = {}\ncircles = 1000000000", "circles"),
+            ("policy = {}", "policy = {}\nuplink-mbit = -3", "law"),
+            ("policy = {}", "policy = {}\nuplink-mbit = 1e7", "line"),
+            ("policy = {}", "policy = {}\ncommon-per-year = 1e12", "rate"),
+            (
+                "policy = {}",
+                "policy = {}\nrare = { full-per-run = 0, missing-per-year = 1 }",
+                "rare",
+            ),
+            ("policy = {}", &shock("per-year = 1e12, hits = \"devices\", share = 0.1"), "shock"),
+            ("policy = {}", &shock("per-year = 1, hits = \"devices\", share = 1.5"), "share"),
+            ("policy = {}", &shock("per-year = 1, hits = \"devices\", count = 0"), "shock"),
+            ("policy = {}", &class("loss-per-year = 1e12"), "rate"),
+            ("policy = {}", &class("loss-per-year = 0.1\nshape = 1e-9"), "shape"),
+            ("policy = {}", &class("loss-per-year = 0.1\nreplaced-gently = 2"), "share"),
+            ("policy = {}", &class(&on_off(0.0)), "minute"),
+            ("policy = {}", &class(&on_off(1e-3)), "minute"),
+            ("policy = {}", &class(&daily("skip = 1.0")), "skip"),
+            ("policy = {}", &class(&daily("skip = nan")), "skip"),
+            ("policy = {}", &class(&daily("trip-days = -3")), "journey"),
+            ("policy = {}", &class(&daily("start-hour = 1e9")), "hour"),
+            ("gb = 100", "gb = 0", "gb"),
+            ("gb = 100", "gb = 1e12", "gb"),
+            ("gb = 100", "gb = 100, groups = 4000", "groups"),
         ];
         for (right, wrong, named) in wrongs {
             let text = TWO_HOUSES.replace(right, wrong);
-            let error = Scenario::read(&text).expect_err(wrong).to_string();
+            let error = Scenario::read(&text).map(|_| ()).expect_err(wrong).to_string();
             assert!(error.contains(named), "{wrong}: {error}");
+        }
+    }
+
+    // LAB-5
+    #[test]
+    fn lab_5_whatever_is_allowed_comes_to_an_end() {
+        use crate::lab::{circle::Circle, plan::Plan};
+        let all_devices = vec!["\"nas\""; 127].join(", ");
+        let sound = [
+            // As many devices as there may be.
+            TWO_HOUSES
+                .replace("\"nas\", \"laptop\"", &format!("\"laptop\", {all_devices}"))
+                .replace(", { name = \"oma\", devices = [\"nas\"] }", "")
+                .replace("[[0, 1]]", "[[0, 0]]"),
+            TWO_HOUSES.replace("policy = {}", &class(&on_off(0.02))),
+            TWO_HOUSES
+                .replace("policy = {}", "policy = {}\ncommon-per-year = 1000")
+                .replace("circles", "years = 0.01\ncircles"),
+            TWO_HOUSES.replace(
+                "policy = {}",
+                "policy = { n = 2, repair = { how = \"periodic\", every-days = 0.01, below = 2 } }",
+            ),
+        ];
+        for text in sound {
+            let plan = Plan::new(Scenario::read(&text).expect(&text));
+            assert!(Circle::new(&plan, 0).run().events < 1_000_000, "{text}");
         }
     }
 

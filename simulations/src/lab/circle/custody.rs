@@ -26,6 +26,8 @@ pub(super) fn vaults(plan: &Plan) -> Vec<Vault> {
         flow: None,
         partial: Vec::new(),
         restoring_since: None,
+        lost_some: false,
+        known: 0,
     };
     if plan.sources.is_empty() {
         return vec![vault(None)];
@@ -67,64 +69,29 @@ impl Circle<'_> {
         self.plan.group_bytes().div_ceil(k.max(1))
     }
 
-    /// Places everything at once, unless nothing is to be placed at the start.
-    pub(super) fn start_custody(&mut self) {
-        let in_each = self.groups.len() / self.vaults.len();
-        let is_empty = self.plan.scenario.vaults.empty;
-        self.on = self.alive & self.awake & !self.cut;
-        for number in 0..self.groups.len() {
-            let sets = &self.plan.scenario.policy.sets;
-            let set = sets.get(number % in_each);
-            let home = match set {
-                Some(set) => set.iter().fold(0, |set, device| set | only(*device)),
-                None => self.first_places(number),
-            };
-            let group = &mut self.groups[number];
-            group.home = home;
-            if is_empty {
-                group.below_since = Some(0);
-            } else {
-                (group.held, group.believed, group.standing) = (home, home, Standing::Placed);
-            }
-        }
-        for vault in 0..self.vaults.len() {
-            self.tell_watch(vault, Devices::MAX);
-            self.note_short(vault);
-        }
-        self.look_at_flows();
-    }
-
-    /// Where a group is when everything is as it should be.
-    fn first_places(&mut self, number: usize) -> Devices {
-        let mut home: Devices = 0;
-        loop {
-            let candidates = self.holders_of(number) & !home;
-            if size(home) >= self.wanted(number) || candidates == 0 {
-                return home;
-            }
-            let Some(device) = self.next_place(number, home, candidates) else { return home };
-            home |= only(device);
-        }
-    }
-
-    fn holders_of(&self, number: usize) -> Devices {
+    pub(super) fn holders_of(&self, number: usize) -> Devices {
         let source = self.vaults[self.groups[number].vault].source;
         self.plan.holders() & !source.map_or(0, only)
     }
 
     /// Holders that count for this vault.
-    fn counted_on(&self, number: usize) -> Devices {
+    pub(super) fn counted_on(&self, number: usize) -> Devices {
         self.holders_of(number) & !self.vaults[self.groups[number].vault].presumed
     }
 
-    fn houses_of(&self, devices: Devices) -> usize {
+    pub(super) fn houses_of(&self, devices: Devices) -> usize {
         self.plan.houses.iter().filter(|house| **house & devices != 0).count()
     }
 
     /// Shards that are wanted of this group now.
-    fn wanted(&self, number: usize) -> usize {
+    pub(super) fn wanted(&self, number: usize) -> usize {
+        self.wanted_with(self.counted_on(number))
+    }
+
+    /// Shards that are wanted where these hold.
+    pub(super) fn wanted_with(&self, holders: Devices) -> usize {
         let policy = &self.plan.scenario.policy;
-        let houses = self.houses_of(self.counted_on(number));
+        let houses = self.houses_of(holders);
         match policy.n {
             Some(n) if policy.k > 1 || policy.place != Place::Turns => n,
             Some(n) => Copies::Fixed(u8::try_from(n).unwrap_or(u8::MAX)).wanted(houses),
@@ -141,7 +108,12 @@ impl Circle<'_> {
     }
 
     /// Whose turn it is to take a shard that is missing.
-    fn next_place(&mut self, number: usize, has: Devices, candidates: Devices) -> Option<usize> {
+    pub(super) fn next_place(
+        &mut self,
+        number: usize,
+        has: Devices,
+        candidates: Devices,
+    ) -> Option<usize> {
         match self.plan.scenario.policy.place {
             Place::Random => {
                 let drawn = self.repairs.below(u64::try_from(size(candidates)).ok()?);
@@ -163,20 +135,23 @@ impl Circle<'_> {
     }
 
     /// What a source counts of a group.
-    fn counted(&self, number: usize) -> Devices {
+    pub(super) fn counted(&self, number: usize) -> Devices {
         let group = &self.groups[number];
         group.believed & !self.vaults[group.vault].presumed
     }
 
     /// Copies count by house; shards of which several are needed count one by one.
     fn counts(&self, number: usize) -> usize {
-        let counted = self.counted(number);
+        self.count_of(self.counted(number))
+    }
+
+    pub(super) fn count_of(&self, counted: Devices) -> usize {
         let policy = &self.plan.scenario.policy;
         let by_house = policy.k == 1 && policy.place == Place::Turns;
         if by_house { self.houses_of(counted) } else { size(counted) }
     }
 
-    fn is_short(&self, number: usize) -> bool {
+    pub(super) fn is_short(&self, number: usize) -> bool {
         let group = &self.groups[number];
         !group.is_dead() && self.counts(number) < self.wanted(number)
     }
@@ -197,9 +172,7 @@ impl Circle<'_> {
         if changed & only(source) != 0 {
             watch.source_is(now, on & only(source) != 0, on);
         }
-        for device in
-            each(changed & !only(source) & (Devices::MAX >> (128 - self.plan.devices.len())))
-        {
+        for device in each(changed & !only(source) & self.plan.all()) {
             watch.holder_is(now, device, on & only(device) != 0);
         }
         let is_back = vault.presumed & watch.met();
@@ -218,14 +191,8 @@ impl Circle<'_> {
         let (lost, next) = watch.look(now, vault.presumed);
         self.set(Event::Missed(number), next.max(now + 1));
         if lost != 0 {
-            for device in each(lost) {
-                if self.alive & only(device) == 0 {
-                    self.tally.alarms += 1;
-                    self.tally.detection.add(now - self.lost_at[device]);
-                } else {
-                    self.tally.false_alarms += 1;
-                }
-            }
+            self.tally.false_alarms += u64::from((lost & self.alive).count_ones());
+            self.note_known(number, lost);
             self.presume(number, lost);
         }
     }
@@ -247,10 +214,9 @@ impl Circle<'_> {
     pub(super) fn said_lost(&mut self, device: usize) {
         self.set(Event::Said(device), crate::lab::agenda::NEVER);
         for number in 0..self.vaults.len() {
-            if self.vaults[number].presumed & only(device) == 0
-                && self.vaults[number].source.is_some()
-            {
-                self.tally.detection.add(self.now - self.lost_at[device]);
+            let is_told = self.vaults[number].watch.is_some();
+            if is_told && self.vaults[number].presumed & only(device) == 0 {
+                self.note_known(number, only(device));
                 self.presume(number, only(device));
             }
         }
@@ -285,12 +251,13 @@ impl Circle<'_> {
             let watch = watch(self.plan, device);
             let vault = &mut self.vaults[number];
             vault.watch = Some(watch);
-            (vault.presumed, vault.flow, vault.restoring_since) = (0, None, Some(self.now));
+            (vault.presumed, vault.flow) = (0, None);
+            vault.restoring_since.get_or_insert(self.now);
             vault.partial.clear();
+            // Who does not answer it has nothing, as far as it knows.
+            self.note_known(number, Devices::MAX);
             for group in self.groups.iter_mut().filter(|group| group.vault == number) {
                 group.believed = group.held;
-                // What was never backed up does not come back; what is made from now on is another.
-                group.original |= group.is_new();
             }
             self.note_short(number);
         }
@@ -298,14 +265,15 @@ impl Circle<'_> {
 
     /// Ends what has arrived, lets wait what cannot go on, begins what can.
     pub(super) fn look_at_flows(&mut self) {
+        if self.now < self.begins {
+            return;
+        }
         self.settle_flows();
         for number in 0..self.vaults.len() {
             self.end_flow(number);
-            let is_busy =
-                self.vaults[number].is_short || self.vaults[number].restoring_since.is_some();
-            if self.vaults[number].flow.is_none() && is_busy {
-                let flow = self.next_flow(number);
-                self.vaults[number].flow = flow;
+            self.restore_first(number);
+            if self.vaults[number].flow.is_none() && self.vaults[number].is_short {
+                self.vaults[number].flow = self.next_repair(number);
             }
         }
         self.share_lines();
@@ -321,25 +289,30 @@ impl Circle<'_> {
         } else if (takes | flow.takes()) & !on == 0 && !self.groups[flow.group].is_dead() {
             vault.flow = Some(flow);
         } else {
-            vault
-                .partial
-                .retain(|(group, target, _)| (*group, *target) != (flow.group, flow.target));
-            vault.partial.push((flow.group, flow.target, flow.left));
+            self.put_off(number, &flow);
         }
     }
 
+    /// What was sent until now need not be sent again.
+    fn put_off(&mut self, number: usize, flow: &Flow) {
+        let partial = &mut self.vaults[number].partial;
+        partial.retain(|(group, target, _)| (*group, *target) != (flow.group, flow.target));
+        partial.push((flow.group, flow.target, flow.left));
+    }
+
+    fn left_of(&self, number: usize, group: usize, target: usize) -> Option<u64> {
+        let partial = self.vaults[number].partial.iter();
+        partial.copied().find(|it| (it.0, it.1) == (group, target)).map(|(_, _, left)| left)
+    }
+
     fn arrived(&mut self, number: usize, flow: &Flow) {
-        let (now, k) = (self.now, self.plan.scenario.policy.k);
+        let k = self.plan.scenario.policy.k;
         let vault = &mut self.vaults[number];
         vault.partial.retain(|(group, target, _)| (*group, *target) != (flow.group, flow.target));
         if vault.source == Some(flow.target) {
             self.groups[flow.group].original = true;
-            let of_it = |group: &Group| group.vault == number && !group.is_dead();
-            if self.groups.iter().filter(|it| of_it(it)).all(|group| group.original)
-                && let Some(since) = self.vaults[number].restoring_since.take()
-            {
-                self.tally.restore.add(now - since);
-            }
+            self.end_restore(number);
+            self.note_degraded();
             return;
         }
         let group = &mut self.groups[flow.group];
@@ -348,44 +321,67 @@ impl Circle<'_> {
         if group.standing == Standing::Bare && size(group.held) >= k {
             group.standing = Standing::Placed;
         }
-        if !self.is_short(flow.group) {
-            let group = &mut self.groups[flow.group];
-            if group.is_new() {
-                group.standing = Standing::Placed;
-            }
-            // Nothing is as it should be that only seems to be.
-            if group.believed & !group.held == 0
-                && let Some(since) = group.below_since.take()
-            {
-                self.tally.protection.add(now - since);
-            }
+        if !self.is_short(flow.group) && self.groups[flow.group].is_new() {
+            self.groups[flow.group].standing = Standing::Placed;
         }
+        self.note_whole(flow.group);
         self.note_short(number);
+        self.note_degraded();
     }
 
-    /// What a source does next: its own files first, then the first group that is short.
-    fn next_flow(&mut self, number: usize) -> Option<Flow> {
+    /// Groups of which the files are not on their device, and can come back.
+    pub(super) fn to_restore(&self, number: usize) -> Vec<usize> {
+        let open = |it: &usize| {
+            let group = &self.groups[*it];
+            group.vault == number && !group.original && !group.is_dead()
+        };
+        (0..self.groups.len()).filter(open).collect()
+    }
+
+    /// A restore is over when nothing is left that can come back.
+    fn end_restore(&mut self, number: usize) {
+        if !self.to_restore(number).is_empty() {
+            return;
+        }
+        let vault = &mut self.vaults[number];
+        let Some(since) = vault.restoring_since.take() else { return };
+        if std::mem::take(&mut vault.lost_some) {
+            self.tally.restore.add_endless();
+        } else {
+            self.tally.restore.add(self.now - since);
+        }
+    }
+
+    /// Files that somebody waits for go before any repair; what cannot be read now holds up no repair.
+    pub(super) fn restore_first(&mut self, number: usize) {
+        let vault = &self.vaults[number];
+        let is_here = vault.source.is_some_and(|source| self.on & only(source) != 0);
+        let is_busy = vault.flow.as_ref().is_some_and(|flow| flow.cause == RESTORE);
+        if vault.restoring_since.is_none() || !is_here || is_busy {
+            return;
+        }
+        self.end_restore(number);
+        let Some(source) = self.vaults[number].source else { return };
+        let all = self.plan.group_bytes() * 1_000;
+        let flow = self.to_restore(number).into_iter().find_map(|group| {
+            let left = self.left_of(number, group, source).unwrap_or(all);
+            self.flow_to(group, source, left, RESTORE)
+        });
+        if flow.is_some()
+            && let Some(repair) = std::mem::replace(&mut self.vaults[number].flow, flow)
+        {
+            self.put_off(number, &repair);
+        }
+    }
+
+    /// The first group that is short and can be helped now.
+    pub(super) fn next_repair(&mut self, number: usize) -> Option<Flow> {
         let source = self.vaults[number].source?;
         if self.on & only(source) == 0 {
             return None;
         }
-        let groups: Vec<usize> =
-            (0..self.groups.len()).filter(|it| self.groups[*it].vault == number).collect();
-        if self.vaults[number].restoring_since.is_some() {
-            let open = |it: &&usize| !self.groups[**it].original && !self.groups[**it].is_dead();
-            if groups.iter().all(|it| open(&it).then_some(()).is_none()) {
-                self.vaults[number].restoring_since = None;
-            }
-            let bytes = self.plan.group_bytes() * 1_000;
-            for group in groups.iter().filter(open) {
-                if let Some(flow) = self.flow_to(*group, source, bytes, RESTORE) {
-                    return Some(flow);
-                }
-            }
-            return None;
-        }
-        for group in groups {
-            if !self.is_short(group) {
+        for group in 0..self.groups.len() {
+            if self.groups[group].vault != number || !self.is_short(group) {
                 continue;
             }
             let candidates = self.counted_on(group) & self.on & !self.groups[group].believed;

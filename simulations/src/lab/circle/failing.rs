@@ -30,10 +30,11 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn new(mut stream: Stream, hazard: Option<Hazard>, is_new: bool) -> Self {
-        let age = match hazard {
-            Some(hazard) if !is_new => hazard.stationary_age(&mut stream),
-            Some(_) | None => 0.0,
+    /// Of a device at the start: a new one, or one that is met at any age.
+    fn new(mut stream: Stream, hazard: Option<Hazard>, replaced_per_year: Option<f64>) -> Self {
+        let age = match (hazard, replaced_per_year) {
+            (Some(hazard), Some(replaced)) => hazard.stationary_age(&mut stream, replaced),
+            _ => 0.0,
         };
         let spent = hazard.map_or(0.0, |hazard| hazard.cumulative(age));
         let left = stream.exponential();
@@ -69,7 +70,8 @@ pub(super) fn device_clocks(plan: &Plan, streams: &Streams) -> Vec<Clock> {
     let devices = plan.devices.iter().enumerate();
     let clock = |(number, device): (usize, &crate::lab::plan::Device)| {
         let stream = streams.stream(number, Purpose::Loss);
-        Clock::new(stream, device.hazard, device.class.new)
+        let replaced = (!device.class.new).then_some(device.class.replaced_per_year);
+        Clock::new(stream, device.hazard, replaced)
     };
     devices.map(clock).collect()
 }
@@ -78,7 +80,7 @@ pub(super) fn house_clocks(plan: &Plan, streams: &Streams) -> Vec<Clock> {
     let per_year = plan.scenario.profile.houses.loss_per_year;
     let hazard = (per_year > 0.0).then(|| Hazard::constant(per_year));
     let first = plan.devices.len();
-    let clock = |house| Clock::new(streams.stream(first + house, Purpose::Loss), hazard, true);
+    let clock = |house| Clock::new(streams.stream(first + house, Purpose::Loss), hazard, None);
     (0..plan.houses.len()).map(clock).collect()
 }
 
@@ -94,7 +96,8 @@ impl Circle<'_> {
     }
 
     fn at(&self, years: Option<f64>) -> Millis {
-        years.map_or(NEVER, |years| whole(years * YEAR_MS).max(self.now))
+        let at = |years: f64| self.begins.saturating_add(whole(years * YEAR_MS)).max(self.now);
+        years.map_or(NEVER, at)
     }
 
     fn schedule_loss(&mut self, device: usize) {

@@ -78,8 +78,8 @@ impl Circle<'_> {
             let Some(flow) = &mut vault.flow else { continue };
             let moved = flow.left.min(flow.rate.saturating_mul(since));
             flow.left -= moved;
-            let lines = u64::try_from(flow.lines.len()).unwrap_or(0);
-            *self.tally.bytes.entry(flow.cause).or_default() += moved * lines;
+            let lines = u128::try_from(flow.lines.len()).unwrap_or(0);
+            *self.tally.bytes.entry(flow.cause).or_default() += u128::from(moved) * lines;
         }
     }
 

@@ -64,14 +64,9 @@ impl Circle<'_> {
     }
 
     fn bring(&mut self, number: usize, device: usize) {
-        let (now, bytes) = (self.now, self.shard_bytes());
-        let group = &mut self.groups[number];
-        group.held |= only(device);
-        if group.home & !group.held == 0
-            && let Some(since) = group.below_since.take()
-        {
-            self.tally.protection.add(now - since);
-        }
+        let bytes = u128::from(self.shard_bytes());
+        self.groups[number].held |= only(device);
+        self.note_whole(number);
         *self.tally.bytes.entry("a loss").or_default() += bytes * 1_000;
     }
 }

@@ -101,9 +101,10 @@ impl Watch {
         }
     }
 
-    /// A holder comes or goes.
+    /// A holder comes or goes; whoever is as it was before does not.
     pub(super) fn holder_is(&mut self, now: Millis, holder: usize, is_on: bool) {
-        if !self.is_on || self.holders & only(holder) == 0 {
+        let was_on = self.on & only(holder) != 0;
+        if !self.is_on || was_on == is_on || self.holders & only(holder) == 0 {
             return;
         }
         self.advance(now);
@@ -332,7 +333,7 @@ mod tests {
     // LAB-6
     #[test]
     fn lab_6_holders_are_presumed_lost_when_the_real_machine_presumes_them_lost() {
-        let (mut agree, mut lost, mut off_by) = (0, 0, Vec::new());
+        let (mut agree, mut lost, mut later, mut off_by) = (0, 0, 0, Vec::new());
         for number in 0..60 {
             let mut stream = Streams::new(5, number).stream(0, Purpose::Presence);
             let story = Story::draw(&mut stream);
@@ -340,13 +341,34 @@ mod tests {
                 agree += i32::from(computed.is_some() == real.is_some());
                 if let (Some(computed), Some(real)) = (computed, real) {
                     lost += 1;
+                    later += i32::from(computed > real);
                     off_by.push(computed.abs_diff(real) / HOUR);
                 }
             }
         }
         off_by.sort_unstable();
-        println!("{agree} of 240 agree, {lost} lost, off by {off_by:?}");
-        assert!(agree >= 228 && lost >= 60, "{agree} of 240 agree, {lost} were lost");
-        assert!(off_by[off_by.len() / 2] <= 8, "off by hours: {off_by:?}");
+        println!("{agree} of 240 agree, {lost} lost, {later} of them later, off by {off_by:?}");
+        assert!(agree >= 234 && lost >= 120, "{agree} of 240 agree, {lost} were lost");
+        let share = |of_hundred: usize| off_by[off_by.len() * of_hundred / 100];
+        // The last ones are absences that hardly reach a limit, judged otherwise: off by as long as it
+        // takes until the next one.
+        let shares = [share(50), share(75), share(90), share(95)];
+        assert!(shares[0] <= 4 && shares[1] <= 16, "off by hours: {off_by:?}");
+        assert!(shares[2] <= 48 && shares[3] <= 120, "off by hours: {off_by:?}");
+        assert!(off_by.last().is_some_and(|most| *most <= 75 * 24), "off by hours: {off_by:?}");
+    }
+
+    // LAB-6
+    #[test]
+    fn lab_6_absences_are_remembered_as_the_real_machine_remembers_them() {
+        // Lengths and days are the machine's own: the last length takes all that is longer.
+        assert_eq!(remembered_s(u64::MAX), 3_600 << (LENGTHS - 1));
+        let mut watch = Watch::new(vec![Kind::AlwaysOn; 2], 0b11, 0b11);
+        watch.source_is(0, true, 0b11);
+        // Told again that it is there, it was not away since it came.
+        watch.holder_is(400 * HOUR, 0, true);
+        watch.holder_is(401 * HOUR, 0, false);
+        assert_eq!(watch.look(401 * HOUR, 0), (0, 473 * HOUR));
+        assert_eq!(watch.look(473 * HOUR, 0).0, 0b01);
     }
 }

@@ -44,6 +44,33 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: value + half, relative_error }
     }
 
+    /// A share of all that was looked at, where what one run adds to both sums hangs together: by the
+    /// sums over runs of the squares of all, of those that count, and of their products.
+    pub fn share(counted: f64, all: f64, runs: f64, [squares, own, both]: [f64; 3]) -> Self {
+        if counted <= 0.0 || runs < 2.0 {
+            return Self::chance(0, super::whole(runs));
+        }
+        let value = counted / all;
+        let spread = (own - 2.0 * value * both + value * value * squares).max(0.0);
+        let error = (spread * runs / (runs - 1.0)).sqrt() / all;
+        let (low, high) = ((value - Z95 * error).max(0.0), (value + Z95 * error).min(1.0));
+        Self { value, low, high, relative_error: Some(error / value) }
+    }
+
+    /// The chance within one of so many years that are alike, from the chance within all of them: what
+    /// is left of a year's chance of living through it, multiplied year by year, is that of living
+    /// through all.
+    #[must_use]
+    pub fn in_one_of(self, years: f64) -> Self {
+        let one = |chance: f64| -libm::expm1(libm::log1p(-chance.clamp(0.0, 1.0)) / years);
+        let value = one(self.value);
+        // To first order: by how much the chance in a year moves with that in all.
+        let slope = (1.0 - value) / (years * (1.0 - self.value)) * self.value / value;
+        let relative_error = self.relative_error.map(|error| error * slope);
+        let relative_error = relative_error.map(|it| if it.is_finite() { it } else { 0.0 });
+        Self { value, low: one(self.low), high: one(self.high), relative_error }
+    }
+
     /// The same of something that is a share of this, or so many times it.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
@@ -134,6 +161,34 @@ mod tests {
         let mean = Estimate::mean(3.0, 3.0, 1_000);
         assert_eq!(mean.nines(), None);
         assert!(mean.low < 0.003 && mean.high > 0.003);
+    }
+
+    // LAB-4
+    #[test]
+    fn lab_4_looks_at_one_circle_are_not_taken_for_many() {
+        // 400 circles, each looked at ten times and always the same: 100 of them are never there.
+        let sums = [400.0 * 100.0, 100.0 * 100.0, 100.0 * 100.0];
+        let share = Estimate::share(1_000.0, 4_000.0, 400.0, sums);
+        let circles = (0.25_f64 * 0.75 / 399.0).sqrt();
+        assert!((share.relative_error.unwrap() * 0.25 / circles - 1.0).abs() < 1e-9, "{share:?}");
+        assert_eq!(Estimate::share(0.0, 4_000.0, 400.0, [0.0; 3]), Estimate::chance(0, 400));
+    }
+
+    // LAB-4
+    #[test]
+    fn lab_4_a_chance_over_years_is_not_divided_by_them() {
+        let all = Estimate::chance(8_784, 10_000);
+        let one = all.in_one_of(10.0);
+        // 0.1216 are left after ten years in which 0.81 of each year's are left: not 0.08784 are lost.
+        assert!((one.value - 0.19).abs() < 5e-4, "{one:?}");
+        assert!(one.low < one.value && one.value < one.high);
+        let rare = Estimate::chance(30, 1_000_000);
+        let tenth = rare.in_one_of(10.0);
+        assert!((tenth.value / 3e-6 - 1.0).abs() < 1e-4);
+        let errors = [rare.relative_error.unwrap(), tenth.relative_error.unwrap()];
+        assert!((errors[0] / errors[1] - 1.0).abs() < 1e-4);
+        let same = rare.in_one_of(1.0);
+        assert!((same.value / rare.value - 1.0).abs() < 1e-9);
     }
 
     #[test]

@@ -121,9 +121,31 @@ impl Hazard {
         }
     }
 
-    /// The age of a device met at any time, when each is replaced as it fails: its life was drawn by
-    /// length, and any moment of it is as likely as another.
-    pub fn stationary_age(&self, stream: &mut Stream) -> f64 {
+    /// The age of a device met at any time, when each is replaced as it fails, and beside that so often
+    /// a year while it works: ages are as frequent as they are reached.
+    pub fn stationary_age(&self, stream: &mut Stream, replaced_per_year: f64) -> f64 {
+        if replaced_per_year <= 0.0 {
+            return self.age_before_failure(stream);
+        }
+        // Drawn by that end of life which comes sooner, and kept with the chance that the other had
+        // not come by then.
+        let mean = self.scale * libm::tgamma(1.0 + 1.0 / self.shape);
+        loop {
+            let (age, kept) = if replaced_per_year * mean > 1.0 {
+                let age = stream.exponential() / replaced_per_year;
+                (age, libm::exp(-self.cumulative(age)))
+            } else {
+                let age = self.age_before_failure(stream);
+                (age, libm::exp(-replaced_per_year * age))
+            };
+            if stream.uniform() < kept {
+                return age;
+            }
+        }
+    }
+
+    /// Its life was drawn by length, and any moment of it is as likely as another.
+    fn age_before_failure(&self, stream: &mut Stream) -> f64 {
         let life = self.age(stream.gamma(1.0 + 1.0 / self.shape));
         life * stream.uniform()
     }
@@ -148,7 +170,7 @@ mod tests {
             let mut fail = 0.0;
             let runs = 200_000;
             for _ in 0..runs {
-                let age = hazard.stationary_age(&mut stream);
+                let age = hazard.stationary_age(&mut stream, 0.0);
                 let at = hazard.age(hazard.cumulative(age) + stream.exponential());
                 fail += if at < age + 1.0 { 1.0 } else { 0.0 };
             }

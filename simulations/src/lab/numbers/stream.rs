@@ -35,6 +35,8 @@ pub enum Purpose {
     Replacement = 10,
     /// Common causes.
     Common = 11,
+    /// Who takes what before the start.
+    Settling = 12,
 }
 
 /// The streams of one circle.

@@ -1,8 +1,9 @@
 //! What single change would help most: each is run, under the same fate, and compared.
 
+use larder_protocol::placing::Copies;
 use serde::Serialize;
 
-use super::{Estimate, Plan, loss};
+use super::{Estimate, Method, Plan, loss};
 use crate::lab::{
     numbers::law::Law,
     scenario::{House, Place, Repair, Scenario},
@@ -21,14 +22,15 @@ pub struct Change {
     pub is_sure: bool,
 }
 
-/// The circle as it is, and each change; the one that helps most first.
+/// The circle as it is, and each change; the one that helps most first. All by the same method.
 pub fn changes(plan: &Plan, circles: u64) -> (Estimate, Vec<Change>) {
-    let base = loss(plan, circles);
+    let method = Method::of(plan, circles);
+    let base = loss(plan, circles, method);
     let mut changes: Vec<Change> = candidates(&plan.scenario)
         .into_iter()
         .filter(|(_, scenario)| scenario.check().is_ok())
         .map(|(what, scenario)| {
-            let loss = loss(&Plan::new(scenario), circles);
+            let loss = loss(&Plan::new(scenario), circles, method);
             // Of what was never seen only the bound is known.
             let least = if loss.value > 0.0 { loss.value } else { loss.high };
             let factor = base.value / least.max(1e-300);
@@ -63,8 +65,10 @@ fn candidates(scenario: &Scenario) -> Vec<(String, Scenario)> {
             }
         }
     }
-    let copies = scenario.policy.n.unwrap_or(scenario.house.len().min(2));
-    if scenario.policy.k == 1 && copies < scenario.house.len() {
+    let holds = |class: &String| scenario.profile.class.get(class).is_some_and(|it| it.holds);
+    let houses = scenario.house.iter().filter(|house| house.devices.iter().any(holds)).count();
+    let copies = scenario.policy.n.unwrap_or_else(|| Copies::Auto.wanted(houses));
+    if scenario.policy.k == 1 && copies < houses {
         let more = with(&|it| it.policy.n = Some(copies + 1));
         all.push((format!("{} copies instead of {copies}", copies + 1), more));
     }
@@ -93,8 +97,9 @@ pub struct Sensitivity {
     pub loss: Estimate,
 }
 
-/// Loss against losses of houses, losses of devices, and time until devices are replaced.
+/// Loss against losses of houses and losses of devices.
 pub fn sensitivities(plan: &Plan, circles: u64) -> Vec<Sensitivity> {
+    let method = Method::of(plan, circles);
     let mut all = Vec::new();
     for times in [0.2, 0.5, 1.0, 2.0, 4.0] {
         for what in ["losses of houses", "losses of devices"] {
@@ -104,7 +109,11 @@ pub fn sensitivities(plan: &Plan, circles: u64) -> Vec<Sensitivity> {
             } else {
                 scenario.profile.class.values_mut().for_each(|it| it.loss_per_year *= times);
             }
-            all.push(Sensitivity { what, times, loss: loss(&Plan::new(scenario), circles) });
+            all.push(Sensitivity {
+                what,
+                times,
+                loss: loss(&Plan::new(scenario), circles, method),
+            });
         }
     }
     all.sort_by_key(|it| it.what);

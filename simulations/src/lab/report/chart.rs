@@ -43,6 +43,20 @@ pub fn charts(findings: &Findings) -> Result<Vec<Chart>, String> {
     if !findings.report.bytes_per_device_year.is_empty() {
         charts.push(traffic_chart(findings)?);
     }
+    let report = &findings.report;
+    let times = [
+        ("from a loss until it is known", &report.detection),
+        ("from a new device to all files", &report.restore),
+        ("from a loss to full protection", &report.protection),
+    ];
+    let curves: Vec<(&str, &[(f64, f64)])> = times
+        .iter()
+        .filter_map(|(name, taken)| Some((*name, taken.as_ref()?.curve.as_slice())))
+        .filter(|(_, curve)| !curve.is_empty())
+        .collect();
+    if !curves.is_empty() {
+        charts.push(time_chart(&curves)?);
+    }
     Ok(charts)
 }
 
@@ -196,4 +210,70 @@ fn draw_sensitivities(svg: &mut String, points: &[Sensitivity]) -> Drawn {
     }
     root.present()?;
     Ok(())
+}
+
+/// Days that the chart of times begins and ends with.
+const DAYS: (f64, f64) = (0.02, 400.0);
+
+fn time_chart(curves: &[(&'static str, &[(f64, f64)])]) -> Result<Chart, String> {
+    let mut csv = String::from("what,hours,share\n");
+    for (name, curve) in curves {
+        for (hours, share) in *curve {
+            let _ = writeln!(csv, "\"{name}\",{hours:.3},{share:.6}");
+        }
+    }
+    let mut svg = String::new();
+    draw_times(&mut svg, curves).map_err(|error| error.to_string())?;
+    Ok(Chart { name: "times", title: "How long it takes", svg, csv })
+}
+
+fn draw_times(svg: &mut String, curves: &[(&str, &[(f64, f64)])]) -> Drawn {
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .margin(12)
+        .x_label_area_size(48)
+        .y_label_area_size(90)
+        .build_cartesian_2d((DAYS.0..DAYS.1).log_scale(), 0.0..1.0)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_desc("days")
+        .y_desc("share that is over by then")
+        .label_style(("sans-serif", 16, &INK))
+        .axis_desc_style(("sans-serif", 16, &INK))
+        .x_label_formatter(&|days| format!("{days}"))
+        .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
+        .draw()?;
+    for ((row, (name, curve)), colour) in (0_i32..).zip(curves).zip(COLOURS) {
+        // In steps: a share holds until the next length that was seen.
+        let mut line = vec![(DAYS.0, 0.0)];
+        for (hours, share) in *curve {
+            let day = (hours / 24.0).clamp(DAYS.0, DAYS.1);
+            let before = line.last().map_or(0.0, |(_, share)| *share);
+            line.extend([(day, before), (day, *share)]);
+        }
+        chart.draw_series([PathElement::new(line, colour.stroke_width(3))])?;
+        // Named above each other, where all of them are low.
+        let style = ("sans-serif", 16).into_font().color(&colour);
+        root.draw(&Text::new((*name).to_owned(), (130, 30 + 24 * row), style))?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chart_of_times_says_what_its_numbers_say() {
+        let curve = [(24.0, 0.5), (240.0, 0.75)];
+        let chart = time_chart(&[("a restore", &curve)]).expect("it is drawn");
+        assert_eq!(
+            chart.csv,
+            "what,hours,share\n\"a restore\",24.000,0.500000\n\"a restore\",240.000,0.750000\n"
+        );
+        assert!(chart.svg.starts_with("<svg") && chart.svg.contains("a restore"));
+    }
 }

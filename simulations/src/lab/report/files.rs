@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, io, path::Path};
 
 use super::{
     chart::{Chart, charts},
-    text::{Findings, best_change, bytes, chance, hours},
+    text::{Findings, best_change, bytes, chance, within},
 };
 
 const STYLE: &str = "body{font:18px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1e293b}\
@@ -75,7 +75,7 @@ fn rows(findings: &Findings) -> Vec<(String, String)> {
             chance(&report.circle_bare),
         ),
         ("A common cause in a year, on top".to_owned(), chance(&report.common)),
-        ("Something cannot be restored now".to_owned(), chance(&report.unavailable[0])),
+        ("A group cannot be restored now".to_owned(), chance(&report.unavailable[0])),
         ("Nor within a day".to_owned(), chance(&report.unavailable[1])),
         ("Nor within a week".to_owned(), chance(&report.unavailable[2])),
     ];
@@ -86,7 +86,11 @@ fn rows(findings: &Findings) -> Vec<(String, String)> {
     ];
     for (what, taken) in times {
         if let Some(it) = taken {
-            let value = format!("half within {}, 95 % within {}", hours(it.p50), hours(it.p95));
+            let (half, most) = (within(it.p50), within(it.p95));
+            let value = format!(
+                "half {half}, 95 % {most}; {} of {} not over at the end",
+                it.unfinished, it.count
+            );
             rows.push((what.to_owned(), value));
         }
     }

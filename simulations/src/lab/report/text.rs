@@ -23,6 +23,10 @@ pub struct Findings {
     pub sensitivities: Vec<Sensitivity>,
 }
 
+/// What every figure has to be read with.
+const START: &str =
+    "Everything is in its place at the start. Intervals are of 95 %; their unit is a circle.";
+
 /// A chance as people read it.
 pub fn chance(estimate: &Estimate) -> String {
     if estimate.value <= 0.0 {
@@ -73,29 +77,38 @@ pub fn hours(value: f64) -> String {
     if value < 48.0 { format!("{value:.1} h") } else { format!("{:.1} days", value / 24.0) }
 }
 
+/// A share of cases and the time within which they are over.
+pub fn within(taken: Option<f64>) -> String {
+    taken.map_or_else(|| "no time that was seen".to_owned(), |it| format!("within {}", hours(it)))
+}
+
 fn times(hours_taken: Option<&Hours>) -> String {
     match hours_taken {
         None => "none happened".to_owned(),
         Some(it) => format!(
-            "half within {}, 95 % within {}, 99 % within {} ({} times)",
-            hours(it.p50),
-            hours(it.p95),
-            hours(it.p99),
-            it.count
+            "half {}, 95 % {}, 99 % {} ({} times, {} of them not over at the end)",
+            within(it.p50),
+            within(it.p95),
+            within(it.p99),
+            it.count,
+            it.unfinished
         ),
     }
 }
 
 /// The one change to make, in a sentence.
 pub fn best_change(findings: &Findings) -> String {
-    match findings.changes.first() {
-        Some(best) if best.is_sure && best.factor > 1.1 => {
+    let is_clear = |change: &&Change| change.is_sure && change.factor > 1.1;
+    match findings.changes.iter().find(is_clear) {
+        Some(best) => {
             format!(
                 "What would help most: {}. Losses would be {:.1} times as rare.",
                 best.what, best.factor
             )
         }
-        Some(_) => "No single change that was tried helps beyond doubt.".to_owned(),
+        None if !findings.changes.is_empty() => {
+            "No single change that was tried helps beyond doubt.".to_owned()
+        }
         None => "No change was tried.".to_owned(),
     }
 }
@@ -107,7 +120,7 @@ impl Findings {
         let mut text = format!("{}\n", report.name);
         let _ = writeln!(
             text,
-            "{} circles of {} devices over {} years, seed {}; {} events\n",
+            "{} circles of {} devices over {} years, seed {}; {} events\n{START}\n",
             report.circles, report.devices, report.years, report.seed, report.events
         );
         for survived in &self.survives {
@@ -144,7 +157,7 @@ impl Findings {
             ("from a loss to full protection", times(report.protection.as_ref())),
             ("from a loss until it is known", times(report.detection.as_ref())),
             ("from a new device to all files", times(report.restore.as_ref())),
-            ("cannot be restored now", chance(&report.unavailable[0])),
+            ("a group cannot be restored now", chance(&report.unavailable[0])),
             ("  nor within a day", chance(&report.unavailable[1])),
             ("  nor within a week", chance(&report.unavailable[2])),
             (
@@ -194,6 +207,28 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::{plan::Plan, scenario::Scenario, tally::Tally};
+
+    const FAMILY: &str = include_str!("../../../scenarios/lab/three-houses.toml");
+
+    // LAB-11
+    #[test]
+    fn lab_11_the_change_that_is_advised_is_one_that_is_beyond_doubt() {
+        let plan = Plan::new(Scenario::read(FAMILY).expect("the scenario is sound"));
+        let report = Report::of(&plan, &Tally { circles: 1, ..Tally::default() });
+        let change = |what: &str, factor: f64, is_sure: bool| Change {
+            what: what.to_owned(),
+            loss: Estimate::chance(1, 1_000),
+            factor,
+            is_sure,
+        };
+        let changes = vec![change("luck", 9.0, false), change("a third copy", 4.0, true)];
+        let (survives, sensitivities) = (Vec::new(), Vec::new());
+        let mut findings = Findings { report, survives, base: None, changes, sensitivities };
+        assert!(best_change(&findings).contains("a third copy"));
+        findings.changes.truncate(1);
+        assert!(best_change(&findings).contains("beyond doubt"));
+    }
 
     #[test]
     fn numbers_are_told_with_no_more_digits_than_they_have() {
