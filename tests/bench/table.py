@@ -49,7 +49,9 @@ class Measured:
     def __init__(self, path):
         with open(path, encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
-        self.machine = [row for row in rows if row["kind"] == "machine"][-1]
+        machines = [row for row in rows if row["kind"] == "machine"]
+        self.machine = machines[-1]
+        self.machine["versions"] = {name: version for row in machines for name, version in row["versions"].items()}
         self.cases = {row["case"]: row for row in rows if row["kind"] == "case"}
         self.failed = [row for row in rows if row["kind"] == "failed"]
         self.rows = [row for row in rows if row["kind"] == "measured"]
@@ -89,16 +91,15 @@ def write(path):
 
 def _head(measured):
     machine = measured.machine
-    rounds = len(measured.all(next(iter(measured.cases)), LARDER, "first", "seconds"))
     versions = ", ".join(f"{name}: {version}" for name, version in machine["versions"].items())
     cache = "cold cache before first backup and restore" if machine["cold"] else "warm cache (only root can empty it)"
     lines = [
         "# Results",
         "",
-        f"Written by `tests/bench/run.py` on {machine['date']}; medians of {rounds} alternating rounds in one run, {cache}.",
+        f"Written by `tests/bench/run.py` on {machine['date']}; medians of alternating rounds, {cache}.",
         "",
         f"- machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-        f"{machine['system']}, {machine['file_system']}; load {machine['load']:.1f} before the run",
+        f"{machine['system']}, {machine['file_system']}; load {machine['load']:.1f} when it began",
         f"- versions: {versions}",
     ]
     if machine["source"]:
@@ -143,8 +144,9 @@ def _other(measured, subject, other):
 
 def _case(measured, case):
     about = measured.cases[case]
+    rounds = len(measured.all(case, LARDER, "first", "seconds"))
     lines = [
-        f"## {about['title']}: {about['files']:,} files, {about['bytes'] / 1e9:.2f} GB",
+        f"## {about['title']}: {about['files']:,} files, {about['bytes'] / 1e9:.2f} GB; rounds: {rounds}",
         "",
         "| step | program | s | times larder's | spread | to disk s | CPU s | CPU s per GB | peak MiB | stored MB "
         "| differ |",
