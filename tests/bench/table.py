@@ -96,7 +96,7 @@ def _head(measured):
     lines = [
         "# Results",
         "",
-        f"Written by `tests/bench/run.py` on {machine['date']}; medians of alternating rounds, {cache}.",
+        f"Written by `tests/bench/run.py` on {machine['date']}; medians of as many alternating rounds as the tables say, {cache}.",
         "",
         f"- machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
         f"{machine['system']}, {machine['file_system']}; load {machine['load']:.1f} when it began",
@@ -144,13 +144,12 @@ def _other(measured, subject, other):
 
 def _case(measured, case):
     about = measured.cases[case]
-    rounds = len(measured.all(case, LARDER, "first", "seconds"))
     lines = [
-        f"## {about['title']}: {about['files']:,} files, {about['bytes'] / 1e9:.2f} GB; rounds: {rounds}",
+        f"## {about['title']}: {about['files']:,} files, {about['bytes'] / 1e9:.2f} GB",
         "",
-        "| step | program | s | times larder's | spread | to disk s | CPU s | CPU s per GB | peak MiB | stored MB "
+        "| step | program | rounds | s | times larder's | spread | to disk s | CPU s | CPU s per GB | peak MiB | stored MB "
         "| differ |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     peers = list(dict.fromkeys(row["peer"] for row in measured.rows if row["case"] == case))
     peers = sorted(peers, key=lambda name: (name != LARDER, name == LIMIT, name))
@@ -174,6 +173,7 @@ def _line(measured, case, name, step):
     fields = [
         step,
         name,
+        str(len(values)),
         f"{wall:.2f}",
         f"{wall / own:.2f}" if own else "",
         f"{min(values):.2f} to {max(values):.2f}",
