@@ -58,12 +58,13 @@ use problems::Problems;
 use read::{Job, Worker};
 use scan::Scanner;
 
-/// Steps between scanner and grower: beyond the longest bundle, so that none waits for itself.
+/// Steps between scanner and grower, as long as none are held back for a bundle.
 const STEPS_MAX: usize = 8 * 1024;
 /// Files and bundles between scanner and workers.
 const JOBS_MAX: usize = 256;
-/// Finished packs between packers and keeper.
-const FINISHED_MAX: usize = 1;
+/// Finished packs between packers and keeper: each is 32 MiB of memory, and whoever finished one
+/// waits with it anyway while the keeper is busy.
+const FINISHED_MAX: usize = 0;
 /// A checkpoint is committed after so many bytes of new packs: about what an interruption costs.
 const CHECKPOINT_BYTES: u64 = 1024 * 1024 * 1024;
 /// And after so much time, if there is anything new.
@@ -120,7 +121,8 @@ struct Run<'a> {
     problems: &'a Problems,
     ledger: &'a Ledger,
     started: Timestamp,
-    parent: Option<ChunkId>,
+    /// The newest complete snapshot of the folder.
+    parent: Option<SnapshotSummary>,
 }
 
 /// Backs one folder up and commits its snapshot. Blocks; not for the runtime's threads.
@@ -189,7 +191,7 @@ impl Run<'_> {
 
     /// Runs scanner, workers and grower to their end.
     fn scan_and_grow(&self, store: &ChunkStore<'_>) -> Result<Option<Grown>, BackupError> {
-        let (steps, steps_in) = bounded(STEPS_MAX);
+        let (steps, steps_in) = bounded(STEPS_MAX / scan::STEPS_TOGETHER);
         let (jobs, jobs_in) = bounded::<Job>(JOBS_MAX);
         let scanner = Scanner {
             core: self.core,
@@ -253,7 +255,7 @@ impl Run<'_> {
     fn grow(
         &self,
         store: &ChunkStore<'_>,
-        steps: &crossbeam_channel::Receiver<scan::Step>,
+        steps: &crossbeam_channel::Receiver<Vec<scan::Step>>,
     ) -> Result<Option<Grown>, BackupError> {
         let grower =
             Grower::new(store, &self.core.cache, self.counters, self.problems, self.plan.level);
@@ -275,10 +277,12 @@ impl Run<'_> {
     fn finish(&self, store: &ChunkStore<'_>, grown: Option<Grown>) -> Result<Made, BackupError> {
         let grown = grown.ok_or(BackupError::Stopped)?;
         let manifest = commit::own_manifest(self.core, self.member)?;
+        // It may have been forgotten meanwhile.
         let before = self
             .parent
-            .and_then(|id| manifest.snapshots.iter().find(|snapshot| snapshot.id == id).cloned());
-        let same = match &before {
+            .as_ref()
+            .filter(|parent| manifest.snapshots.iter().any(|snapshot| snapshot.id == parent.id));
+        let same = match before {
             Some(before) => self.is_same(before, &grown, store)?,
             None => None,
         };
@@ -292,7 +296,7 @@ impl Run<'_> {
         self.core.cache.flush();
         Ok(Made {
             snapshot,
-            parent: self.parent,
+            parent: self.parent_id(),
             is_unchanged,
             directories: self.counters.directories.load(Ordering::Relaxed),
             read_bytes: self.counters.read_bytes.load(Ordering::Relaxed),
@@ -375,24 +379,36 @@ impl Run<'_> {
             bytes: count(&self.counters.bytes),
             unreadable: self.problems.count(),
             complete,
-            parent: self.parent,
+            parent: self.parent_id(),
             tags: Vec::new(),
             program: concat!("larder ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
 
-    /// Reports until the run is over. A rough total is counted beside the run itself.
+    fn parent_id(&self) -> Option<ChunkId> {
+        self.parent.as_ref().map(|parent| parent.id)
+    }
+
+    /// Reports until the run is over. A rough total is that of the snapshot before; without one it
+    /// is counted beside the run itself.
     fn show_progress(&self, is_over: &AtomicBool) {
-        let total = estimate::Estimate::start(&self.plan.root, self.core.home.directory());
+        let total = match &self.parent {
+            Some(parent) => estimate::Estimate::of(parent.files, parent.bytes),
+            None => estimate::Estimate::start(&self.plan.root, self.core.home.directory()),
+        };
         while !is_over.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(100));
             let (files, bytes) = total.so_far();
+            let bytes_done = self.counters.done_bytes.load(Ordering::Relaxed);
+            let files_done = self.counters.files.load(Ordering::Relaxed);
+            // The folder may have grown.
+            let is_complete = total.is_complete();
             self.events.progress(Progress {
                 stage: Stage::Reading,
-                bytes_done: self.counters.done_bytes.load(Ordering::Relaxed),
-                bytes_total: total.is_complete().then_some(bytes),
-                files_done: self.counters.files.load(Ordering::Relaxed),
-                files_total: total.is_complete().then_some(files),
+                bytes_done,
+                bytes_total: is_complete.then_some(bytes.max(bytes_done)),
+                files_done,
+                files_total: is_complete.then_some(files.max(files_done)),
             });
         }
         total.stop();
@@ -400,13 +416,17 @@ impl Run<'_> {
 }
 
 /// The newest complete snapshot of a folder that this device made.
-fn newest(core: &Core, member: &Member, root: &Path) -> Result<Option<ChunkId>, BackupError> {
+fn newest(
+    core: &Core,
+    member: &Member,
+    root: &Path,
+) -> Result<Option<SnapshotSummary>, BackupError> {
     let manifest = commit::own_manifest(core, member)?;
     let path = root.as_os_str().as_bytes();
     let newest = manifest
         .live_snapshots()
         .filter(|old| old.complete && old.device == member.keys.id() && *old.root_path == *path);
-    Ok(newest.last().map(|snapshot| snapshot.id))
+    Ok(newest.last().cloned())
 }
 
 /// Reading, compressing and sealing take turns on each; more than the cores is no gain.

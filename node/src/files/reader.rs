@@ -137,6 +137,14 @@ impl FileReader {
         })
     }
 
+    /// Has the kernel begin to read all of the file, unless it is in memory already.
+    pub fn ask_for_all(&self) {
+        if self.drops {
+            // Advice: nothing is lost when it is refused.
+            let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);
+        }
+    }
+
     /// Length of the file when it was opened.
     pub fn bytes(&self) -> u64 {
         self.opened.bytes

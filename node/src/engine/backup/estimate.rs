@@ -1,4 +1,5 @@
-//! A rough total, counted by a thread of its own beside the run: for the time left, nothing else.
+//! A rough total: for the time left, nothing else. That of the snapshot before; for a first one it
+//! is counted by a thread of its own beside the run.
 
 use std::{
     fs,
@@ -35,6 +36,14 @@ impl Estimate {
             shared.is_complete.store(all, Ordering::Relaxed);
         });
         estimate
+    }
+
+    /// What is known already.
+    pub(super) fn of(files: u64, bytes: u64) -> Self {
+        let (files, bytes) = (AtomicU64::new(files), AtomicU64::new(bytes));
+        let is_complete = AtomicBool::new(true);
+        let is_stopped = AtomicBool::default();
+        Self { shared: Arc::new(Shared { files, bytes, is_complete, is_stopped }) }
     }
 
     pub(super) fn so_far(&self) -> (u64, u64) {

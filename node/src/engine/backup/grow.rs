@@ -70,10 +70,10 @@ impl<'a> Grower<'a> {
     /// Takes steps until there are no more; between two of them `pause` may want a checkpoint.
     pub(super) fn grow(
         mut self,
-        steps: &Receiver<Step>,
+        steps: &Receiver<Vec<Step>>,
         mut pause: impl FnMut(&mut Self) -> Result<(), BackupError>,
     ) -> Result<Option<Grown>, BackupError> {
-        for step in steps {
+        for step in steps.iter().flatten() {
             match step {
                 Step::Enter(_, attributes) if self.root.is_none() => self.enter_root(attributes)?,
                 Step::Enter(name, attributes) => self.enter(name, &attributes)?,

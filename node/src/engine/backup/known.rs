@@ -25,11 +25,14 @@ pub(super) struct Known<'a> {
     taken: Mutex<HashSet<ChunkId>>,
     /// Packs of earlier backups, of any device, that this run relies on.
     relied_on: Mutex<HashSet<PackNumber>>,
+    /// Found last: neighbours in a tree are in one chunk, and each of them is asked for.
+    last: Mutex<Option<ChunkId>>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn new(state: &'a State, ledger: &'a Ledger) -> Self {
-        Self { state, ledger, taken: Mutex::default(), relied_on: Mutex::default() }
+        let (taken, relied_on, last) = Default::default();
+        Self { state, ledger, taken, relied_on, last }
     }
 
     /// Gives out a ticket exactly once for a chunk that has to be stored; the caller then stores it.
@@ -52,6 +55,17 @@ impl<'a> Known<'a> {
         Ok(true)
     }
 
+    /// The same, without asking again for the chunk that was found last.
+    fn has_like_last(&self, id: ChunkId) -> Result<bool, BackupError> {
+        let mut last = self.last.lock().expect("no code panics while holding this lock");
+        if *last == Some(id) {
+            return Ok(true);
+        }
+        let has = self.has(&id)?;
+        *last = has.then_some(id);
+        Ok(has)
+    }
+
     /// Whether a file's whole content is in such packs: every node of its list, by `read`, and
     /// every chunk that they name.
     pub(super) fn has_all<E>(
@@ -70,7 +84,7 @@ impl<'a> Known<'a> {
             match extents.next_extent(&mut fetch) {
                 Ok(None) => return Ok(true),
                 Ok(Some(Extent::Chunk { chunk, .. } | Extent::Slice { chunk, .. })) => {
-                    if !self.has(&chunk)? {
+                    if !self.has_like_last(chunk)? {
                         return Ok(false);
                     }
                 }

@@ -25,6 +25,10 @@ const ATTEMPTS_MAX: usize = 3;
 /// Two chunks of the largest size: one being cut, one being filled.
 const BUFFER_BYTES: usize = 2 * CHUNK_BYTES_MAX;
 
+/// Small files opened before the first of them is read, so that a cold disk looks for all of them
+/// at once: 16 workers then hold 256 descriptors.
+const OPENED_MAX: usize = 16;
+
 /// Work for one worker.
 pub(super) enum Job {
     /// A file with chunks of its own.
@@ -100,7 +104,8 @@ impl<'a> Worker<'a> {
     }
 
     fn read_file(&mut self, found: Found) -> Result<Read, BackupError> {
-        match self.take(found)? {
+        let opened = open(&found);
+        match self.take(found, opened)? {
             Ok(Taken { mut stored, small: Some(bytes) }) => {
                 stored.content = self.single(&bytes)?;
                 Ok(Read::Stored(stored))
@@ -113,15 +118,29 @@ impl<'a> Worker<'a> {
     fn read_bundle(&mut self, members: Vec<Wanted>) -> Result<(), BackupError> {
         let mut joined = Vec::new();
         let mut waiting = Vec::with_capacity(members.len());
-        for Wanted { found, answer: to } in members {
-            match self.take(found)? {
-                Ok(Taken { stored, small: Some(bytes) }) => {
-                    let offset = joined.len();
-                    joined.extend_from_slice(&bytes);
-                    waiting.push((stored, offset, to));
+        let mut members = members.into_iter();
+        loop {
+            let ahead = members.by_ref().take(OPENED_MAX).map(|wanted| {
+                let opened = open(&wanted.found);
+                if let Ok(reader) = &opened {
+                    reader.ask_for_all();
                 }
-                Ok(Taken { stored, small: None }) => answer(&to, Read::Stored(stored)),
-                Err(read) => answer(&to, read),
+                (wanted, opened)
+            });
+            let ahead: Vec<_> = ahead.collect();
+            if ahead.is_empty() {
+                break;
+            }
+            for (Wanted { found, answer: to }, opened) in ahead {
+                match self.take(found, opened)? {
+                    Ok(Taken { stored, small: Some(bytes) }) => {
+                        let offset = joined.len();
+                        joined.extend_from_slice(&bytes);
+                        waiting.push((stored, offset, to));
+                    }
+                    Ok(Taken { stored, small: None }) => answer(&to, Read::Stored(stored)),
+                    Err(read) => answer(&to, read),
+                }
             }
         }
         if joined.is_empty() {
@@ -143,16 +162,20 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads one file until it holds still, at most [`ATTEMPTS_MAX`] times.
-    fn take(&mut self, mut found: Found) -> Result<Result<Taken, Read>, BackupError> {
+    fn take(
+        &mut self,
+        mut found: Found,
+        mut opened: Result<FileReader, ReadError>,
+    ) -> Result<Result<Taken, Read>, BackupError> {
         for attempt in 1..=ATTEMPTS_MAX {
             let last = attempt == ATTEMPTS_MAX;
-            match self.take_once(&mut found)? {
+            match self.take_once(&mut found, opened)? {
                 Ok((taken, Verdict::Unchanged | Verdict::Vanished)) => return Ok(Ok(taken)),
                 Ok((mut taken, Verdict::ChangedWhileRead)) if last => {
                     taken.stored.is_torn = true;
                     return Ok(Ok(taken));
                 }
-                Ok((_, Verdict::ChangedWhileRead)) => {}
+                Ok((_, Verdict::ChangedWhileRead)) => opened = open(&found),
                 Err(ReadError::Vanished) => return Ok(Err(Read::Vanished)),
                 Err(error) => return Ok(Err(Read::Unreadable(say(&error)))),
             }
@@ -163,9 +186,9 @@ impl<'a> Worker<'a> {
     fn take_once(
         &mut self,
         found: &mut Found,
+        opened: Result<FileReader, ReadError>,
     ) -> Result<Result<(Taken, Verdict), ReadError>, BackupError> {
-        let opened = FileReader::open(&found.directory, &found.name)
-            .and_then(|reader| reader.refresh(found).map(|_| reader));
+        let opened = opened.and_then(|reader| reader.refresh(found).map(|_| reader));
         let mut reader = match opened {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
@@ -319,6 +342,10 @@ impl<'a> Worker<'a> {
         }
         Ok(())
     }
+}
+
+fn open(found: &Found) -> Result<FileReader, ReadError> {
+    FileReader::open(&found.directory, &found.name)
 }
 
 /// The one who asked is gone only when the whole run has failed.

@@ -1,7 +1,9 @@
 //! The scanner: walks the folder, asks the scan cache, groups small files, hands out the rest.
 //!
 //! Every entry of the walk becomes one step, in order. A file that has to be read becomes a step
-//! that waits for its answer, so the tree grows in order while files are read out of order.
+//! that waits for its answer, so the tree grows in order while files are read out of order. Steps
+//! behind an open bundle are held back until it is decided whether its files are read, and go to
+//! the grower many at a time: waking it for each would cost more than the step.
 
 use std::{path::Path, sync::atomic::Ordering};
 
@@ -17,7 +19,7 @@ use tracing::debug;
 use super::{
     BackupError, Counters, Problems,
     chunks::ChunkStore,
-    read::{Job, Read, Stored, Wanted},
+    read::{Job, Read, Wanted},
 };
 use crate::{
     engine::{Core, EngineError, chunk_here},
@@ -28,6 +30,8 @@ use crate::{
 /// A bundle is cut after so many entries, files or not: steps behind an open bundle wait in
 /// memory.
 const BUNDLE_ENTRIES_MAX: usize = 1024;
+/// Steps that go to the grower together, or more if they were held back longer.
+pub(super) const STEPS_TOGETHER: usize = 256;
 
 /// One step of the growing tree.
 pub(super) enum Step {
@@ -37,7 +41,7 @@ pub(super) enum Step {
     Leave,
     /// An entry that is complete.
     Ready(Entry),
-    /// A file that is being read. `cached` is what to answer from the cache instead.
+    /// A file that is being read.
     File(Found, Receiver<Read>),
 }
 
@@ -49,20 +53,23 @@ pub(super) struct Scanner<'a> {
     pub(super) cache: ScanView,
     pub(super) counters: &'a Counters,
     pub(super) problems: &'a Problems,
-    pub(super) steps: Sender<Step>,
+    pub(super) steps: Sender<Vec<Step>>,
     pub(super) jobs: Sender<Job>,
 }
 
 /// A member of the bundle being gathered.
 struct Member {
-    wanted: Wanted,
+    found: Found,
     cached: Option<Content>,
 }
 
+/// The bundle being gathered, and the steps that have not gone to the grower.
 #[derive(Default)]
 struct Bundle {
     members: Vec<Member>,
     entries: usize,
+    /// In order; `None` for a member of the bundle, whose step is not known yet.
+    held: Vec<Option<Step>>,
 }
 
 impl Scanner<'_> {
@@ -75,9 +82,10 @@ impl Scanner<'_> {
             match event {
                 Event::Enter { directory, attributes } => {
                     self.counters.directories.fetch_add(1, Ordering::Relaxed);
-                    self.step(Step::Enter(directory.name().to_vec(), attributes))?;
+                    let step = Step::Enter(directory.name().to_vec(), attributes);
+                    self.step(&mut bundle, step)?;
                 }
-                Event::Leave { .. } => self.step(Step::Leave)?,
+                Event::Leave { .. } => self.step(&mut bundle, Step::Leave)?,
                 Event::Entry(found) => self.entry(found, &mut planner, &mut bundle)?,
                 Event::Unreadable { path, error } => {
                     self.problems.add(&path, &error.to_string())?;
@@ -88,7 +96,8 @@ impl Scanner<'_> {
                 self.close(&mut bundle)?;
             }
         }
-        self.close(&mut bundle)
+        self.close(&mut bundle)?;
+        self.hand_on(&mut bundle)
     }
 
     fn entry(
@@ -99,18 +108,21 @@ impl Scanner<'_> {
     ) -> Result<(), BackupError> {
         let What::File { bytes } = found.what else {
             self.counters.others.fetch_add(1, Ordering::Relaxed);
-            return self.step(Step::Ready(special(found)));
+            return self.step(bundle, Step::Ready(special(found)));
         };
         if bytes == 0 {
-            return self.step(Step::Ready(file(&found, Content::Inline(Vec::new()))));
+            return self.step(bundle, Step::Ready(file(found, Content::Inline(Vec::new()))));
         }
         let cached = self.cached(&found)?;
         if !BundlePlanner::takes(bytes) {
             return match cached {
-                Some(content) => self.reuse(&found, content),
+                Some(content) => {
+                    let step = self.reuse(found, content);
+                    self.step(bundle, step)
+                }
                 None => {
                     let (wanted, step) = wanted(found);
-                    self.step(step)?;
+                    self.step(bundle, step)?;
                     self.job(Job::File(wanted))
                 }
             };
@@ -118,34 +130,42 @@ impl Scanner<'_> {
         if planner.cut_before(found.directory.name(), &found.name, bytes) {
             self.close(bundle)?;
         }
-        let (wanted, step) = wanted(found);
-        bundle.members.push(Member { wanted, cached });
-        self.step(step)
+        bundle.members.push(Member { found, cached });
+        bundle.held.push(None);
+        Ok(())
     }
 
     /// A bundle is kept as it is if none of its members changed and all are in one chunk still;
     /// else all are read again, so that equal neighbours make equal bundles on every device.
     fn close(&self, bundle: &mut Bundle) -> Result<(), BackupError> {
-        let Bundle { members, .. } = std::mem::take(bundle);
-        let chunks: Vec<Option<ChunkId>> =
-            members.iter().map(|member| shared_chunk(member.cached.as_ref())).collect();
-        let first = chunks.first().copied().flatten();
+        bundle.entries = 0;
+        let members = std::mem::take(&mut bundle.members);
         if members.is_empty() {
             return Ok(());
         }
-        if first.is_none() || chunks.iter().any(|chunk| *chunk != first) {
-            return self.job(Job::Bundle(members.into_iter().map(|m| m.wanted).collect()));
+        let mut chunks = members.iter().map(|member| shared_chunk(member.cached.as_ref()));
+        let first = chunks.next().flatten();
+        let is_kept = first.is_some() && chunks.all(|chunk| chunk == first);
+        let mut jobs = Vec::new();
+        let steps: Vec<Step> = members
+            .into_iter()
+            .map(|Member { found, cached }| match cached {
+                Some(content) if is_kept => self.reuse(found, content),
+                Some(_) | None => {
+                    let (wanted, step) = wanted(found);
+                    jobs.push(wanted);
+                    step
+                }
+            })
+            .collect();
+        let mut steps = steps.into_iter();
+        for held in bundle.held.iter_mut().filter(|held| held.is_none()) {
+            *held = steps.next();
         }
-        for Member { wanted: Wanted { found, answer }, cached } in members {
-            let bytes = found.stamp.bytes();
-            self.counters.done_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let content = cached.expect("every member has the first one's chunk");
-            let attributes = found.attributes;
-            let stored = Stored { attributes, bytes, content, stamp: None, is_torn: false };
-            // The tree is gone only when the whole run has failed.
-            let _ = answer.send(Read::Stored(stored));
+        if !jobs.is_empty() {
+            self.job(Job::Bundle(jobs))?;
         }
-        Ok(())
+        self.hand_on_many(bundle)
     }
 
     /// What the file held when it was last read, if that is certain and all of it is stored.
@@ -166,9 +186,9 @@ impl Scanner<'_> {
         read.find(Result::is_ok).unwrap_or(Err(EngineError::UnknownChunk(id)))
     }
 
-    fn reuse(&self, found: &Found, content: Content) -> Result<(), BackupError> {
+    fn reuse(&self, found: Found, content: Content) -> Step {
         self.counters.done_bytes.fetch_add(found.stamp.bytes(), Ordering::Relaxed);
-        self.step(Step::Ready(file(found, content)))
+        Step::Ready(file(found, content))
     }
 
     fn skipped(&self, path: &[u8], why: &Why) -> Result<(), BackupError> {
@@ -199,8 +219,20 @@ impl Scanner<'_> {
         }
     }
 
-    fn step(&self, step: Step) -> Result<(), BackupError> {
-        self.steps.send(step).map_err(|_| BackupError::Stopped)
+    fn step(&self, bundle: &mut Bundle, step: Step) -> Result<(), BackupError> {
+        bundle.held.push(Some(step));
+        self.hand_on_many(bundle)
+    }
+
+    /// Hands steps on once there are many and none of them waits for the bundle.
+    fn hand_on_many(&self, bundle: &mut Bundle) -> Result<(), BackupError> {
+        let is_due = bundle.members.is_empty() && bundle.held.len() >= STEPS_TOGETHER;
+        if is_due { self.hand_on(bundle) } else { Ok(()) }
+    }
+
+    fn hand_on(&self, bundle: &mut Bundle) -> Result<(), BackupError> {
+        let steps = bundle.held.drain(..).flatten();
+        self.steps.send(steps.collect()).map_err(|_| BackupError::Stopped)
     }
 
     fn job(&self, job: Job) -> Result<(), BackupError> {
@@ -231,9 +263,9 @@ fn chunk_of(extent: &Extent) -> Option<ChunkId> {
     }
 }
 
-fn file(found: &Found, content: Content) -> Entry {
+fn file(found: Found, content: Content) -> Entry {
     let kind = Kind::File { bytes: found.stamp.bytes(), content };
-    Entry { name: found.name.clone().into(), kind, attributes: found.attributes.clone() }
+    Entry { name: found.name.into(), kind, attributes: found.attributes }
 }
 
 fn special(found: Found) -> Entry {

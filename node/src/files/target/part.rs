@@ -72,7 +72,8 @@ pub struct ExistingFile {
 }
 
 impl Target {
-    /// What the policy says about a file of so many `bytes` at `name`. Changes nothing.
+    /// What the policy says about a file of so many `bytes` at `name`. Changes nothing, and looks at
+    /// nothing in a directory that this restore made.
     ///
     /// # Errors
     /// [`TargetError`] when it cannot be looked at, or something in the way is kept.
@@ -84,6 +85,10 @@ impl Target {
         attributes: &Attributes,
     ) -> Result<Plan, TargetError> {
         check_name(name)?;
+        // Whoever begins the file looks again.
+        if directory.is_new {
+            return Ok(Plan::Make);
+        }
         let existing = self.existing(directory, name)?;
         let wanted = (FileType::RegularFile, attributes.modified);
         self.plan((directory, name), existing.as_ref(), wanted, is_equal(bytes, attributes))
@@ -158,7 +163,8 @@ impl Target {
         self.apply_alone(&compared.fd, &status, &path, attributes)
     }
 
-    /// Opens the regular file at `name`, if one stands there and may be read.
+    /// Opens the regular file at `name`, if one stands there and may be read. Nothing is looked for
+    /// in a directory that this restore made.
     ///
     /// # Errors
     /// [`TargetError::Name`].
@@ -168,6 +174,9 @@ impl Target {
         name: &[u8],
     ) -> Result<Option<ExistingFile>, TargetError> {
         check_name(name)?;
+        if directory.is_new {
+            return Ok(None);
+        }
         if !Status::at(&directory.fd, name).is_ok_and(|it| it.file_type == FileType::RegularFile) {
             return Ok(None);
         }
