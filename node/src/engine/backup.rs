@@ -181,6 +181,8 @@ impl Run<'_> {
                 self.finish(&store, grown)
             });
             is_over.store(true, Ordering::Relaxed);
+            // A small backup does not wait for the next report.
+            showing.thread().unpark();
             // The keeper ends when nobody can hand it a pack any more.
             drop(store);
             let kept = join(keeping.join());
@@ -397,7 +399,7 @@ impl Run<'_> {
             None => estimate::Estimate::start(&self.plan.root, self.core.home.directory()),
         };
         while !is_over.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::park_timeout(Duration::from_millis(100));
             let (files, bytes) = total.so_far();
             let bytes_done = self.counters.done_bytes.load(Ordering::Relaxed);
             let files_done = self.counters.files.load(Ordering::Relaxed);
