@@ -2,7 +2,10 @@
 //!
 //! Figures are printed for the reader (`cargo test same_network -- --nocapture`).
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use larder_tests::{
     circle::Circle,
@@ -30,13 +33,23 @@ impl Home {
     /// Paired, and at rest; `spare` more places are for others. `None` where no networks can be made,
     /// which is said.
     fn new(story: &str, holders: usize, spare: usize) -> Option<Self> {
+        Self::by(story, holders, spare, Houses::node)
+    }
+
+    /// The same with nodes that are made so.
+    fn by(
+        story: &str,
+        holders: usize,
+        spare: usize,
+        by: impl Fn(&Houses, usize, &Path, &str) -> Node,
+    ) -> Option<Self> {
         let Some(houses) = Houses::new(1 + holders + spare) else {
             skipped(story, "no network namespaces can be made and joined here");
             return None;
         };
         println!("{story}:");
         let directory = short_directory();
-        let node = |place, name: &str| houses.node(place, directory.path(), name).with_lan();
+        let node = |place, name: &str| by(&houses, place, directory.path(), name).with_lan();
         let source = node(0, "source");
         let holders = (1..=holders).map(|place| node(place, &format!("holder{place}")));
         let holders = holders.collect();
@@ -90,6 +103,14 @@ fn after_all_addresses_have_changed_the_nodes_of_a_home_find_each_other() {
     home.circle.holders[2].move_elsewhere();
     home.circle.holders[2].up();
     home.wait_for(5, "it is online elsewhere");
+}
+
+// DISC-7
+#[test]
+fn so_they_do_where_there_is_nothing_but_ipv6() {
+    let Some(mut home) = Home::by("IPv6 alone", 1, 0, Houses::node_v6) else { return };
+    home.all_move();
+    home.wait_for(1, "the holder is online");
 }
 
 // DISC-10; and without it nobody is found, so that it is discovery that the case above is about.

@@ -4,6 +4,7 @@
 //! ```text
 //!  house 0           house 1           house 2
 //!  uplink 10.77.1.1  uplink 10.77.2.1  uplink 10.77.3.1
+//!  fd77::1           fd77::2           fd77::3
 //!     |                 |                 |
 //!  house0            house1            house2              ports of the bridge
 //!  +-- internet: a bridge, 10.77.0.0/16 --------------+
@@ -61,6 +62,8 @@ impl Houses {
             .run(&format!("ip link add house{number} type veth peer name {UPLINK} netns {keeper}"))
             && self.internet.run(&format!("ip link set house{number} master internet up"))
             && house.run(&format!("ip address add {}/16 dev {UPLINK}", address(number)))
+            // At once: nobody else could have it.
+            && house.run(&format!("ip address add {}/64 dev {UPLINK} nodad", address_v6(number)))
             // Tried here, so that a machine where a line cannot be cut is one without houses. The
             // kernel opens the port by itself when the other end comes up.
             && self.set_port(number, DISABLED)
@@ -85,6 +88,12 @@ impl Houses {
     pub fn stranger(&self, house: usize) -> io::Result<Stranger> {
         let address = address(house).parse().expect("an address of a house is one");
         Stranger::in_network(&self.houses[house], address)
+    }
+
+    /// The same as [`Houses::node`], reached by IPv6 and nothing else.
+    pub fn node_v6(&self, house: usize, directory: &Path, name: &str) -> Node {
+        let node = self.node(house, directory, name);
+        node.standing_at(&site(house), &format!("[{}]", address_v6(house)))
     }
 
     /// The line goes dead, both ways and without a word: to the house it looks as if all others
@@ -125,4 +134,8 @@ fn site(house: usize) -> String {
 
 fn address(house: usize) -> String {
     format!("10.77.{}.1", house + 1)
+}
+
+fn address_v6(house: usize) -> String {
+    format!("fd77::{}", house + 1)
 }
