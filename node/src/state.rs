@@ -7,7 +7,10 @@
 //!
 //! **Invariant:** a method that returns `Ok` after a write has made it durable.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use larder_protocol::cbor;
 use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
@@ -68,6 +71,8 @@ pub struct State {
     database: Database,
     usable: index::UsablePacks,
     recent: index::RecentPacks,
+    /// Held while what is known of a peer is read and written: several tasks learn of one at once.
+    changing_peers: Mutex<()>,
 }
 
 impl State {
@@ -84,6 +89,7 @@ impl State {
             database,
             usable: index::UsablePacks::default(),
             recent: index::RecentPacks::default(),
+            changing_peers: Mutex::default(),
         };
         state.check_layout()?;
         state.create_tables()?;

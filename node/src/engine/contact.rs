@@ -18,6 +18,7 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member, clock::wall, neighbours, on_disk, roster};
+use crate::state::circle::PeerRow;
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
@@ -322,17 +323,19 @@ pub(crate) fn note_met(
     device: DeviceId,
     standing: Option<&Standing>,
 ) -> Result<(), EngineError> {
-    let Some(mut peer) = core.state.peer(&device)? else { return Ok(()) };
-    peer.last_seen = wall().0;
-    if let Some(standing) = standing {
-        // A grant that is taken back was one all the same.
-        peer.acquaintance = peer.acquaintance();
-        peer.granted_bytes = standing.granted_bytes;
-        peer.used_bytes = standing.used_bytes;
-        peer.unclaimed_bytes = standing.unclaimed_bytes;
-        peer.acquaintance = peer.acquaintance();
-    }
-    core.state.keep_peer(&peer)?;
+    core.state.change_peer(&device, |known| {
+        let mut peer = known?;
+        peer.last_seen = wall().0;
+        if let Some(standing) = standing {
+            // A grant that is taken back was one all the same.
+            peer.acquaintance = peer.acquaintance();
+            peer.granted_bytes = standing.granted_bytes;
+            peer.used_bytes = standing.used_bytes;
+            peer.unclaimed_bytes = standing.unclaimed_bytes;
+            peer.acquaintance = peer.acquaintance();
+        }
+        Some(peer)
+    })?;
     Ok(())
 }
 
@@ -342,10 +345,9 @@ pub(crate) fn note_acquaintance(
     device: DeviceId,
     acquaintance: Acquaintance,
 ) -> Result<(), EngineError> {
-    let Some(mut peer) = core.state.peer(&device)? else { return Ok(()) };
-    if peer.acquaintance != Acquaintance::Granted {
-        peer.acquaintance = acquaintance;
-        core.state.keep_peer(&peer)?;
-    }
+    core.state.change_peer(&device, |known| {
+        let is_open = |peer: &PeerRow| peer.acquaintance != Acquaintance::Granted;
+        known.filter(is_open).map(|peer| PeerRow { acquaintance, ..peer })
+    })?;
     Ok(())
 }

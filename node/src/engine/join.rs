@@ -396,14 +396,13 @@ pub(crate) async fn keep_peers(
         if device == own || is_removed {
             continue;
         }
-        let known = core.state.peer(&device)?;
-        let addresses = joined(known.as_ref(), addresses);
-        let row = PeerRow {
+        let site_text = site.clone();
+        let row = move |known: Option<PeerRow>| PeerRow {
             device,
             vault,
             name,
-            site: site.clone(),
-            addresses,
+            site: site_text,
+            addresses: joined(known.as_ref(), addresses),
             last_seen: known.as_ref().map_or(0, |known| known.last_seen),
             granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
             used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
@@ -412,10 +411,11 @@ pub(crate) async fn keep_peers(
             acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
             beacon_key: known.and_then(|known| known.beacon_key),
         };
+        let Some(row) = change_peer(core, device, |known| Some(row(known))).await? else {
+            continue;
+        };
         let acquaintance = row.acquaintance;
         core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
-        let keeping = Arc::clone(core);
-        on_disk(move || keeping.state.keep_peer(&row)).await?;
         if let Ok(member) = core.member() {
             let site = placing::Site(site);
             let known = placing::Input::HolderKnown { holder: device, site, acquaintance };
@@ -431,17 +431,34 @@ async fn note_grant(
     peer: DeviceId,
     granted_bytes: u64,
 ) -> Result<(), EngineError> {
-    let Some(mut row) = core.state.peer(&peer)? else { return Ok(()) };
-    row.granted_bytes = granted_bytes;
-    row.acquaintance = placing::Acquaintance::Granted;
-    let (site, acquaintance) = (placing::Site(row.site.clone()), row.acquaintance);
-    let keeping = Arc::clone(core);
-    on_disk(move || keeping.state.keep_peer(&row)).await?;
+    let acquaintance = placing::Acquaintance::Granted;
+    let granted = move |known: PeerRow| PeerRow { granted_bytes, acquaintance, ..known };
+    let row = change_peer(core, peer, move |known| known.map(granted)).await?;
+    let Some(PeerRow { site, .. }) = row else { return Ok(()) };
+    let site = placing::Site(site);
     if let Ok(member) = core.member() {
         let known = placing::Input::HolderKnown { holder: peer, site, acquaintance };
         member.custody()?.tell(known).await;
     }
     Ok(())
+}
+
+/// Changes what is known of a peer; returns what is kept.
+async fn change_peer(
+    core: &Arc<Core>,
+    device: DeviceId,
+    change: impl FnOnce(Option<PeerRow>) -> Option<PeerRow> + Send + 'static,
+) -> Result<Option<PeerRow>, EngineError> {
+    let core = Arc::clone(core);
+    on_disk(move || {
+        let mut kept = None;
+        core.state.change_peer(&device, |known| {
+            kept = change(known);
+            kept.clone()
+        })?;
+        Ok::<_, EngineError>(kept)
+    })
+    .await
 }
 
 /// Addresses of both: a manifest may name an older one than a ticket, or the other way round.

@@ -19,7 +19,10 @@ use tokio::{sync::mpsc, time::timeout};
 use tracing::{debug, info, warn};
 
 use super::{Core, EngineError, Member, clock::wall, on_disk};
-use crate::net::{LookEnd, Sighting};
+use crate::{
+    net::{LookEnd, Sighting},
+    state::{StateError, circle::PeerRow},
+};
 
 /// A beacon is shown for so long at most: it is good for the day on which it was made and the next.
 const BEACON_LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -77,10 +80,20 @@ pub(crate) fn own_key(core: &Core) -> Option<BeaconKey> {
 pub(crate) async fn learn_key(core: &Arc<Core>, device: DeviceId, key: Option<BeaconKey>) {
     let Some(key) = key else { return };
     let core = Arc::clone(core);
-    let learnt = on_disk(move || core.state.learn_beacon_key(&device, &key)).await;
+    let learnt = on_disk(move || learn(&core, device, key)).await;
     if let Err(error) = learnt {
         warn!("how {} shows itself could not be kept: {error}", device.short());
     }
+}
+
+fn learn(core: &Core, device: DeviceId, key: BeaconKey) -> Result<(), StateError> {
+    // Of every greeting, so that most find nothing to write.
+    let is_known = |peer: PeerRow| peer.beacon_key.as_ref() == Some(&key);
+    if core.state.peer(&device)?.is_none_or(is_known) {
+        return Ok(());
+    }
+    let learnt = |peer| PeerRow { beacon_key: Some(key), ..peer };
+    core.state.change_peer(&device, |known| known.map(learnt))
 }
 
 /// Looks around until the node closes.

@@ -1,5 +1,7 @@
 //! The circle: who holds for this vault, and for whom this device holds.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use larder_protocol::{
     cbor,
     discovering::BeaconKey,
@@ -102,30 +104,31 @@ fn move_row(
 }
 
 impl State {
-    /// Adds or replaces a peer.
+    /// Changes what is known of a peer: `change` gets what there is, and gives what is to be kept. Nothing
+    /// is written when it gives nothing, or the same. Changes come one after the other, so that none
+    /// undoes another.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn keep_peer(&self, peer: &PeerRow) -> Result<(), StateError> {
+    pub fn change_peer(
+        &self,
+        device: &DeviceId,
+        change: impl FnOnce(Option<PeerRow>) -> Option<PeerRow>,
+    ) -> Result<(), StateError> {
+        let _alone = self.alone_with_peers();
+        let known = self.peer(device)?;
+        let Some(peer) = change(known.clone()).filter(|peer| known.as_ref() != Some(peer)) else {
+            return Ok(());
+        };
         self.write(|tx| {
             let mut table = tx.open_table(PEERS)?;
-            table.insert(peer.device.as_bytes(), cbor::encode(peer).as_slice())?;
+            table.insert(device.as_bytes(), cbor::encode(&peer).as_slice())?;
             Ok(())
         })
     }
 
-    /// Keeps by what a peer is recognised on a local network. Nothing is written of a stranger, nor of
-    /// what is known.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn learn_beacon_key(&self, device: &DeviceId, key: &BeaconKey) -> Result<(), StateError> {
-        match self.peer(device)? {
-            Some(peer) if peer.beacon_key.as_ref() != Some(key) => {
-                self.keep_peer(&PeerRow { beacon_key: Some(key.clone()), ..peer })
-            }
-            Some(_) | None => Ok(()),
-        }
+    fn alone_with_peers(&self) -> MutexGuard<'_, ()> {
+        self.changing_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a peer aside, and forgets its comings and goings: it was removed from its vault.
@@ -133,6 +136,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn set_peer_aside(&self, device: &DeviceId) -> Result<(), StateError> {
+        let _alone = self.alone_with_peers();
         self.write(|tx| {
             move_row(tx, device, PEERS, ASIDE)?;
             watched::forget(tx, device)
@@ -144,6 +148,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn take_back_peer(&self, device: &DeviceId) -> Result<(), StateError> {
+        let _alone = self.alone_with_peers();
         self.write(|tx| move_row(tx, device, ASIDE, PEERS))
     }
 

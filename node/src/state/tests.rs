@@ -6,6 +6,7 @@ use larder_protocol::{
     ids::{ChunkId, DeviceId, ShardRoot, VaultId},
     index::{ChunkKind, ChunkRecord, PackClass, PackRecord, ShardRef},
     keys::DeviceKeys,
+    placing::Acquaintance,
     receipt::{Receipt, ReceiptBody},
     time::Timestamp,
     tree::entry::{Content, Identity},
@@ -13,7 +14,7 @@ use larder_protocol::{
 
 use super::{
     State, StateError,
-    circle::GrantRow,
+    circle::{GrantRow, PeerRow},
     commits::{ClaimChange, CommitRow},
     index::Standing,
     scan_cache::{CachedFile, ScanCache},
@@ -235,4 +236,48 @@ fn a_scan_cache_that_cannot_be_written_costs_time_only() {
     cache.keep(&rows(10_000));
     cache.flush();
     assert_eq!(found(10_001), Some(content()), "and it goes on");
+}
+
+// HOME-16
+#[test]
+fn what_is_learnt_of_a_peer_at_once_is_all_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::open(directory.path()).unwrap();
+    let device = DeviceId::from_bytes([1; 32]);
+    let row = PeerRow {
+        device,
+        vault: VaultId::from_bytes([2; 32]),
+        name: String::new(),
+        site: String::new(),
+        addresses: Vec::new(),
+        last_seen: 0,
+        granted_bytes: 0,
+        used_bytes: 0,
+        is_holder: true,
+        acquaintance: Acquaintance::default(),
+        unclaimed_bytes: 0,
+        beacon_key: None,
+    };
+    state.change_peer(&device, |known| known.or(Some(row))).unwrap();
+    let count = |change: fn(&mut PeerRow)| {
+        for _ in 0..40 {
+            let changed = state.change_peer(&device, |known| {
+                let mut row = known?;
+                change(&mut row);
+                Some(row)
+            });
+            changed.unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| count(|row| row.used_bytes += 1));
+        scope.spawn(|| count(|row| row.granted_bytes += 1));
+        scope.spawn(|| count(|row| row.name.push('x')));
+    });
+    let row = state.peer(&device).unwrap().unwrap();
+    assert_eq!((row.used_bytes, row.granted_bytes, row.name.len()), (40, 40, 40));
+
+    state.set_peer_aside(&device).unwrap();
+    count(|row| row.used_bytes += 1);
+    assert_eq!(state.peer(&device).unwrap(), None);
 }

@@ -82,20 +82,24 @@ pub(crate) async fn connect(core: &Arc<Core>, ticket: String) -> Result<Outcome,
 
 /// Keeps the addresses; tells what is known of the node, and whether it was not known before.
 fn learn(core: &Core, ticket: &AddressTicket) -> Result<(PeerRow, bool), EngineError> {
-    let known = core.state.peer(&ticket.device)?;
-    let is_new = known.is_none();
-    let mut peer = known.unwrap_or_else(|| newcomer(core, ticket));
-    // The newest first; older ones stay as a second try.
-    let mut addresses = ticket.addresses.clone();
-    for old in peer.addresses {
-        if !addresses.contains(&old) {
-            addresses.push(old);
+    let new = newcomer(core, ticket);
+    let mut learnt = None;
+    core.state.change_peer(&ticket.device, |known| {
+        let is_new = known.is_none();
+        let mut peer = known.unwrap_or(new);
+        // The newest first; older ones stay as a second try.
+        let mut addresses = ticket.addresses.clone();
+        for old in peer.addresses {
+            if !addresses.contains(&old) {
+                addresses.push(old);
+            }
         }
-    }
-    addresses.truncate(ADDRESSES_MAX);
-    peer.addresses = addresses;
-    core.state.keep_peer(&peer)?;
-    Ok((peer, is_new))
+        addresses.truncate(ADDRESSES_MAX);
+        peer.addresses = addresses;
+        learnt = Some((peer.clone(), is_new));
+        Some(peer)
+    })?;
+    learnt.ok_or(EngineError::Stopped)
 }
 
 /// A device of the own vault is a holder like any other. Of a stranger, only the address is kept:
