@@ -21,9 +21,10 @@ use crate::{
     time::Instant,
 };
 
-/// After a list that was not taken, or not told: nothing hangs on the hour.
+/// After a list that was not taken, or not told, for the second time: nothing hangs on the hour.
 const BACKOFF: Backoff = Backoff { first_ms: 600_000, most_ms: 21_600_000 };
-/// When it is met meanwhile, it is told after so long: whoever calls all the time gains nothing.
+/// After the first failure, and when it is met meanwhile, it is told after so long: whoever calls all
+/// the time gains nothing.
 const MET_MS: u64 = 10_000;
 
 /// A fact for the machine.
@@ -222,9 +223,14 @@ impl Claiming {
         } else {
             holder.failed = self.now;
             holder.failures = holder.failures.saturating_add(1);
-            // Met while the list was on its way to where it was before: no reason to wait.
+            // Met while the list was on its way to where it was before: no reason to wait. Nor after one
+            // failure: two nodes that start and call each other may cut each other off.
             let was_met = holder.met.is_some_and(|met| met >= begun);
-            let wait_ms = if was_met { MET_MS } else { BACKOFF.wait_ms(holder.failures, &id) };
+            let wait_ms = match holder.failures {
+                _ if was_met => MET_MS,
+                0 | 1 => MET_MS,
+                more => BACKOFF.wait_ms(more - 1, &id),
+            };
             holder.due = self.now.after_ms(wait_ms);
         }
     }
