@@ -147,8 +147,8 @@ fn start_log(global: &Global) {
     let filter = EnvFilter::try_from_env("LARDER_LOG").unwrap_or_else(|_| {
         EnvFilter::new(match (global.quiet, global.verbose) {
             (true, _) => "error",
-            (_, true) => "larder_node=debug,larder_protocol=debug,warn",
-            _ => "larder_node=warn,error",
+            (_, true) => "larder_node=debug,larder_protocol=debug,libp2p_mdns=off,warn",
+            _ => "larder_node=warn,libp2p_mdns=off,error",
         })
     });
     let _already = tracing_subscriber::fmt()

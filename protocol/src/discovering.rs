@@ -26,7 +26,7 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use beacon::{BEACON_BYTES, Beacon, BeaconKey, NONCE_BYTES};
+pub use beacon::{BEACON_BYTES, Beacon, BeaconKey, NONCE_BYTES, is_stale};
 
 /// A fact for the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Input {
     Seen {
         /// What.
         beacon: Beacon,
-        /// Where it says it listens; the network has seen it send from there.
+        /// Where it says it listens, in a network of this device.
         address: SocketAddr,
     },
 }
@@ -102,17 +102,17 @@ impl Discovering {
         if !is_plausible(address) {
             return;
         }
-        let mut peers = self.peers.iter_mut();
-        let Some((device, peer)) = peers.find(|(_, peer)| peer.key.is_of(beacon, clock)) else {
-            return;
-        };
-        peer.tried.retain(|(_, at)| now.ms_since(*at) < DISCOVERY_AGAIN_MS);
-        let is_known = peer.tried.iter().any(|(tried, _)| *tried == address);
-        if is_known || peer.tried.len() >= DISCOVERY_TRIES_MAX {
-            return;
+        // All of them: somebody may have told the key of another as its own.
+        for (device, peer) in
+            self.peers.iter_mut().filter(|(_, peer)| peer.key.is_of(beacon, clock))
+        {
+            peer.tried.retain(|(_, at)| now.ms_since(*at) < DISCOVERY_AGAIN_MS);
+            let is_known = peer.tried.iter().any(|(tried, _)| *tried == address);
+            if !is_known && peer.tried.len() < DISCOVERY_TRIES_MAX {
+                peer.tried.push_back((address, now));
+                self.outputs.push_back(Output::Try { device: *device, address });
+            }
         }
-        peer.tried.push_back((address, now));
-        self.outputs.push_back(Output::Try { device: *device, address });
     }
 }
 

@@ -280,6 +280,10 @@ impl Watching {
             holder.call = None;
         }
         self.call_again(id);
+        // It came into sight while the call was under way to where it was before.
+        if let Some(holder) = self.holders.get_mut(&id).filter(|it| it.sighted > it.called) {
+            holder.due = self.now;
+        }
         let clock = self.clock;
         self.note(id, |history| history.was_silent(clock, is_sure));
     }

@@ -11,11 +11,11 @@ use std::{
 };
 
 use larder_protocol::{
-    discovering::{BeaconKey, Discovering, Input, NONCE_BYTES, Output},
+    discovering::{BeaconKey, Discovering, Input, NONCE_BYTES, Output, is_stale},
     ids::DeviceId,
     watching,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::interval};
 use tracing::{debug, info, warn};
 
 use super::{Core, EngineError, Member, clock::wall, on_disk};
@@ -24,8 +24,8 @@ use crate::{
     state::{StateError, circle::PeerRow},
 };
 
-/// A beacon is shown for so long at most: it is good for the day on which it was made and the next.
-const BEACON_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// So often is looked whether the day of a beacon is over: clocks are set, and machines sleep.
+const DAY_CHECK: Duration = Duration::from_secs(60);
 /// Rest after somebody showed more than any home has, and after the system refused.
 const REST: Duration = Duration::from_secs(60);
 /// Sightings that wait to be looked at.
@@ -140,8 +140,9 @@ async fn round(
     getrandom::fill(&mut nonce).map_err(|_| EngineError::Randomness)?;
     let Some(key) = own_key(core) else { return Ok(None) };
     let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
-    let looking = core.net.look_around(key.beacon(nonce, wall()), sightings);
-    let mut looking = std::pin::pin!(timeout(BEACON_LIFE, looking));
+    let made = wall();
+    let looking = core.net.look_around(key.beacon(nonce, made), sightings);
+    let (mut looking, mut day_check) = (std::pin::pin!(looking), interval(DAY_CHECK));
     let tell = |found: usize| {
         let is_alone = core.net.lan_addresses().is_empty();
         core.neighbours.set(if is_alone { Looking::Off } else { Looking::On { found } });
@@ -149,7 +150,10 @@ async fn round(
     tell(found.len());
     loop {
         tokio::select! {
-            end = &mut looking => return Ok(end.ok()),
+            end = &mut looking => return Ok(Some(end)),
+            _ = day_check.tick() => if is_stale(made, wall()) {
+                return Ok(None);
+            },
             () = core.neighbours.key_changed.notified() => return Ok(None),
             Some(sighting) = seen.recv() => {
                 for device in take(core, member, machine, sighting).await? {

@@ -113,7 +113,7 @@ impl Net {
         self.inner.addresses.set(peer, addresses);
     }
 
-    /// A device may be there: the next attempt looks there first.
+    /// A device may be there: attempts of the next minute look there as well.
     pub fn hint_address(&self, peer: DeviceId, address: SocketAddr) {
         self.inner.addresses.hint(peer, address);
     }
@@ -177,10 +177,11 @@ impl Net {
         let peer = DeviceId::from_bytes(*id.as_bytes());
         let connect = || self.inner.endpoint.connect(EndpointAddr::new(id), protocol.alpn());
         let dialled = loop {
+            let followed = self.inner.addresses.hints_of(&peer);
             tokio::select! {
                 dialled = timeout(DIAL, connect()) => break dialled,
                 // An attempt that has begun does not look where the peer shows itself now.
-                () = self.inner.addresses.news_of(&peer) => {}
+                () = self.inner.addresses.news_of(&peer, &followed) => {}
             }
         };
         match dialled {

@@ -32,8 +32,14 @@ pub(super) const LAN_QUERY: Duration = Duration::from_secs(300);
 pub(super) const BEACON_TTL: Duration = Duration::from_secs(30);
 /// A network that was just joined gives its addresses within it.
 pub(super) const LAN_SETTLE: Duration = Duration::from_millis(300);
-/// More devices in sight than any home has; libp2p itself has no bound.
-pub(super) const SHOWN_MAX: usize = 256;
+/// More in sight than any home has, of whatever speaks libp2p, which itself has no bound.
+pub(super) const SHOWN_MAX: usize = 1024;
+/// More beacons than a home shows in a minute: somebody makes them up.
+pub(super) const SIGHTINGS_MAX: u32 = 256;
+/// Where a device showed itself is where it is looked for, so long.
+pub(super) const HINT_LIFE: Duration = Duration::from_secs(60);
+/// Such places for one device.
+pub(super) const HINTS_PER_PEER: usize = 4;
 /// A request frame must be complete after this.
 pub(super) const REQUEST: Duration = waited_for(10);
 /// An answer frame must be complete after this: the callee may have to read or sync a disk.

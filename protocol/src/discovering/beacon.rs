@@ -44,7 +44,7 @@ impl BeaconKey {
         Self(bytes)
     }
 
-    /// The beacon to show from now on, for a day at most, with 16 random bytes that were never used.
+    /// The beacon to show until it [`is_stale`], with 16 random bytes that were never used.
     pub fn beacon(&self, nonce: [u8; NONCE_BYTES], now: Timestamp) -> Beacon {
         let mut beacon = [0; BEACON_BYTES];
         beacon[..NONCE_BYTES].copy_from_slice(&nonce);
@@ -85,6 +85,11 @@ impl Beacon {
     pub const fn as_bytes(&self) -> &[u8; BEACON_BYTES] {
         &self.0
     }
+}
+
+/// Whether a beacon that was made then is to be replaced: it is shown on its own day only.
+pub const fn is_stale(made: Timestamp, now: Timestamp) -> bool {
+    day(made) != day(now)
 }
 
 /// Days since 1970.

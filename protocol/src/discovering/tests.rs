@@ -55,6 +55,19 @@ fn who_was_told_the_key_recognises_the_device_and_nobody_else_does() {
     }
 }
 
+// DISC-1
+#[test]
+fn whoever_tells_the_key_of_another_as_its_own_hides_nobody() {
+    let mut machine = Discovering::new();
+    let (real, liar) = (keys(1).id(), keys(2).id());
+    let keys = BTreeMap::from([(real, key(1)), (liar, key(1))]);
+    machine.handle_input(Instant::default(), TODAY, Input::PeersKnown { keys });
+    let beacon = key(1).beacon([9; 16], TODAY);
+    machine.handle_input(Instant::default(), TODAY, Input::Seen { beacon, address: at(7) });
+    let tried: Vec<Output> = std::iter::from_fn(|| machine.poll_output()).collect();
+    assert!(tried.contains(&Output::Try { device: real, address: at(7) }), "{tried:?}");
+}
+
 // DISC-2
 #[test]
 fn a_beacon_says_nothing_twice() {
@@ -72,6 +85,9 @@ fn a_beacon_of_another_day_is_nobodys_and_clocks_may_differ_by_one() {
         let then = Timestamp(TODAY.0.saturating_add_signed(days * 86_400));
         key(1).is_of(&key(1).beacon([4; 16], then), TODAY)
     };
+    assert!(
+        is_stale(TODAY, Timestamp(TODAY.0 + DAY_S)) && !is_stale(TODAY, Timestamp(TODAY.0 + 9))
+    );
     assert!(is_of(-1) && is_of(0) && is_of(1));
     assert!(!is_of(-2) && !is_of(2));
     // Clocks at both ends of time.

@@ -355,6 +355,14 @@ fn who_shows_itself_is_called_at_once_unless_it_is_here() {
     assert_eq!(world.give(sighted()).len(), 1);
     assert_eq!(world.machine.history(&holder(1)).unwrap().presence(), Presence::Away);
     assert_eq!(world.give(Input::Sighted { holder: holder(9) }), [], "nobody knows it");
+
+    // It comes into sight while a call is on its way to where it was.
+    let mut world = World::new(&[(1, true)]);
+    world.seconds = 2 * WATCH_FIRST_MS / 1000;
+    let [(order, _)] = world.give(Input::TimePassed)[..] else { panic!() };
+    world.seconds += 2;
+    assert_eq!(world.give(sighted()), []);
+    assert_eq!(world.give(Input::CallEnded { order, answered: false }).len(), 1);
 }
 
 // WATCH-7
