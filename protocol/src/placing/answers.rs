@@ -119,7 +119,9 @@ impl Placing {
             Link::Up { .. } if holder.lacks_room(now) => {
                 self.outputs.push_back(Output::Connect { holder: id });
             }
-            Link::Connecting { .. } | Link::Up { .. } => {}
+            // It may be on its way to where the holder was before: then it is called again.
+            Link::Connecting { .. } => holder.heard_meanwhile = true,
+            Link::Up { .. } => {}
         }
     }
 
