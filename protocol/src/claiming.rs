@@ -25,7 +25,7 @@ use crate::{
 const BACKOFF: Backoff = Backoff { first_ms: 600_000, most_ms: 21_600_000 };
 /// After the first failure, and when it is met meanwhile, it is told after so long: whoever calls all
 /// the time gains nothing.
-const MET_MS: u64 = 10_000;
+const SOON_MS: u64 = 10_000;
 
 /// A fact for the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Claiming {
                 let holder = self.holders.entry(holder).or_default();
                 holder.met = Some(self.now);
                 if holder.failures > 0 {
-                    holder.due = holder.due.min(holder.failed.after_ms(MET_MS));
+                    holder.due = holder.due.min(holder.failed.after_ms(SOON_MS));
                 }
             }
             Input::Freed => {
@@ -227,8 +227,8 @@ impl Claiming {
             // failure: two nodes that start and call each other may cut each other off.
             let was_met = holder.met.is_some_and(|met| met >= begun);
             let wait_ms = match holder.failures {
-                _ if was_met => MET_MS,
-                0 | 1 => MET_MS,
+                _ if was_met => SOON_MS,
+                0 | 1 => SOON_MS,
                 more => BACKOFF.wait_ms(more - 1, &id),
             };
             holder.due = self.now.after_ms(wait_ms);

@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     ids::DeviceId,
-    limits::{DISCOVERY_AGAIN_MS, DISCOVERY_TRIES_MAX},
+    limits::{DISCOVERY_AGAIN_MS, DISCOVERY_SEEN_MAX, DISCOVERY_TRIES_MAX},
     time::{Instant, Timestamp},
 };
 
@@ -36,11 +36,16 @@ pub enum Input {
         /// Their keys.
         keys: BTreeMap<DeviceId, BeaconKey>,
     },
+    /// Where this device is, in the networks in which it shows itself.
+    Placed {
+        /// Its own addresses there.
+        own: Vec<IpAddr>,
+    },
     /// Somebody showed a beacon.
     Seen {
         /// What.
         beacon: Beacon,
-        /// Where it says it listens, in a network of this device.
+        /// Where it says it listens.
         address: SocketAddr,
     },
 }
@@ -55,12 +60,18 @@ pub enum Output {
         /// Where.
         address: SocketAddr,
     },
+    /// More is shown than any home has, so somebody makes it up: look away for a while.
+    Rest,
 }
 
 /// The machine. Memory: about 300 bytes for each peer.
 #[derive(Debug, Clone, Default)]
 pub struct Discovering {
     peers: BTreeMap<DeviceId, Peer>,
+    own: Vec<IpAddr>,
+    /// When this minute began, and what was seen in it.
+    minute: Instant,
+    seen: usize,
     outputs: VecDeque<Output>,
 }
 
@@ -81,6 +92,7 @@ impl Discovering {
     pub fn handle_input(&mut self, now: Instant, clock: Timestamp, input: Input) {
         match input {
             Input::PeersKnown { keys } => self.peers_known(keys),
+            Input::Placed { own } => self.own = own,
             Input::Seen { beacon, address } => self.seen(now, clock, &beacon, address),
         }
     }
@@ -98,8 +110,21 @@ impl Discovering {
         }
     }
 
+    /// Counts what is seen; false once it is more in a minute than a home has.
+    fn is_few(&mut self, now: Instant) -> bool {
+        if now.ms_since(self.minute) >= 60_000 {
+            (self.minute, self.seen) = (now, 0);
+        }
+        self.seen += 1;
+        self.seen <= DISCOVERY_SEEN_MAX
+    }
+
     fn seen(&mut self, now: Instant, clock: Timestamp, beacon: &Beacon, address: SocketAddr) {
-        if !is_plausible(address) {
+        if !self.is_few(now) {
+            self.outputs.push_back(Output::Rest);
+            return;
+        }
+        if !is_plausible(address) || !self.own.iter().any(|own| is_near(*own, address.ip())) {
             return;
         }
         // All of them: somebody may have told the key of another as its own.
@@ -113,6 +138,16 @@ impl Discovering {
                 self.outputs.push_back(Output::Try { device: *device, address });
             }
         }
+    }
+}
+
+/// Whether an address is in the network of an own one, as far as addresses tell: nobody is sent elsewhere
+/// by what is shown. No home is larger than the first 16 bits of IPv4 allow.
+fn is_near(own: IpAddr, other: IpAddr) -> bool {
+    match (own, other) {
+        (IpAddr::V4(own), IpAddr::V4(other)) => own.octets()[..2] == other.octets()[..2],
+        (IpAddr::V6(own), IpAddr::V6(other)) => own.octets()[..8] == other.octets()[..8],
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
 

@@ -191,6 +191,8 @@ pub const WATCH_HISTORY_BYTES_MAX: usize = 1_024;
 pub const DISCOVERY_AGAIN_MS: u64 = 30_000;
 /// Nor at more addresses than that.
 pub const DISCOVERY_TRIES_MAX: usize = 4;
+/// Beacons in a minute: more than any home shows.
+pub const DISCOVERY_SEEN_MAX: usize = 256;
 /// Uploads that a holder receives at once from one caller: twice what a source sends at once.
 pub const PUTS_PER_CALLER_MAX: usize = 8;
 /// Uploads that a holder receives at once from all callers: bounds files, tasks and buffers.

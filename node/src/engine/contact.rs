@@ -18,7 +18,7 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{Core, EngineError, Member, clock::wall, neighbours, on_disk, roster};
-use crate::{state::circle::PeerRow, vaults::Relation};
+use crate::state::circle::PeerRow;
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
@@ -44,9 +44,7 @@ pub(crate) async fn hello(
     core: &std::sync::Arc<Core>,
     peer: DeviceId,
 ) -> Result<Option<Standing>, EngineError> {
-    // Some that are called are strangers: of them no more than the address is known.
-    let is_device = matches!(core.vaults.relation(&peer), Some((_, Relation::Device)));
-    let beacon_key = neighbours::own_key(core).filter(|_| is_device);
+    let beacon_key = neighbours::key_for(core, &peer);
     let hello = Request::Hello { versions: vec![VERSION], beacon_key };
     match core.net.peer(peer).request(&hello).await? {
         Answer::Welcome { version: VERSION, standing, beacon_key } => {

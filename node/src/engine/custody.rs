@@ -576,7 +576,7 @@ async fn send(
 
 /// What a call in vain says of a holder.
 const fn missed(holder: DeviceId, error: &EngineError) -> Input {
-    if error.is_refusal() { Input::HolderRefused { holder } } else { Input::HolderLost { holder } }
+    if error.turns_away() { Input::HolderRefused { holder } } else { Input::HolderLost { holder } }
 }
 
 /// Whether an error means that the bytes of a shard are not here any more. Any other one passes: a

@@ -143,10 +143,15 @@ pub enum HostError {
 }
 
 impl EngineError {
-    /// Whether the other side is there and wants nothing to do with us.
+    /// Whether the other side is there and said no, for whatever reason.
     pub(crate) const fn is_refusal(&self) -> bool {
+        self.turns_away() || matches!(self, Self::Refused(_))
+    }
+
+    /// Whether the other side wants nothing to do with us; not that it is busy, or that its disk failed.
+    pub(crate) const fn turns_away(&self) -> bool {
         let by_network = matches!(self, Self::Host(HostError::Net(NetError::Refused)));
-        by_network || matches!(self, Self::Stranger | Self::Refused(_))
+        by_network || matches!(self, Self::Stranger | Self::Refused(Refusal::Forbidden))
     }
 }
 

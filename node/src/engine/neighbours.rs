@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,7 +22,8 @@ use tracing::{debug, info, warn};
 use super::{Core, EngineError, Member, clock::wall, on_disk};
 use crate::{
     net::{LookEnd, Sighting},
-    state::{StateError, circle::PeerRow},
+    state::circle::PeerRow,
+    vaults::Relation,
 };
 
 /// So often is looked whether the day of a beacon is over: clocks are set, and machines sleep.
@@ -71,29 +73,27 @@ impl Neighbours {
 }
 
 /// By which others recognise this device; nothing for one that does not show itself.
-pub(crate) fn own_key(core: &Core) -> Option<BeaconKey> {
+fn own_key(core: &Core) -> Option<BeaconKey> {
     let member = core.member().ok().filter(|_| core.shows_itself)?;
     Some(BeaconKey::derive(&core.keys, member.keyring().newest_number()))
+}
+
+/// The same, as far as `peer` may know it: the devices of vaults that are known here. Not a stranger, not
+/// who was removed, and not whoever has no more than the phrase.
+pub(crate) fn key_for(core: &Core, peer: &DeviceId) -> Option<BeaconKey> {
+    let is_device = matches!(core.vaults.relation(peer), Some((_, Relation::Device)));
+    own_key(core).filter(|_| is_device)
 }
 
 /// Remembers by what a peer is recognised.
 pub(crate) async fn learn_key(core: &Arc<Core>, device: DeviceId, key: Option<BeaconKey>) {
     let Some(key) = key else { return };
     let core = Arc::clone(core);
-    let learnt = on_disk(move || learn(&core, device, key)).await;
+    let learnt = |peer| PeerRow { beacon_key: Some(key), ..peer };
+    let learnt = on_disk(move || core.state.change_peer(&device, |known| known.map(learnt))).await;
     if let Err(error) = learnt {
         warn!("how {} shows itself could not be kept: {error}", device.short());
     }
-}
-
-fn learn(core: &Core, device: DeviceId, key: BeaconKey) -> Result<(), StateError> {
-    // Of every greeting, so that most find nothing to write.
-    let is_known = |peer: PeerRow| peer.beacon_key.as_ref() == Some(&key);
-    if core.state.peer(&device)?.is_none_or(is_known) {
-        return Ok(());
-    }
-    let learnt = |peer| PeerRow { beacon_key: Some(key), ..peer };
-    core.state.change_peer(&device, |known| known.map(learnt))
 }
 
 /// Looks around until the node closes.
@@ -138,7 +138,7 @@ async fn round(
 ) -> Result<Option<LookEnd>, EngineError> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(|_| EngineError::Randomness)?;
-    let Some(key) = own_key(core) else { return Ok(None) };
+    let key = own_key(core).ok_or(EngineError::NoVault)?;
     let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
     let made = wall();
     let looking = core.net.look_around(key.beacon(nonce, made), sightings);
@@ -156,30 +156,35 @@ async fn round(
             },
             () = core.neighbours.key_changed.notified() => return Ok(None),
             Some(sighting) = seen.recv() => {
-                for device in take(core, member, machine, sighting).await? {
-                    found.insert(device);
-                }
+                let Some(new) = take(core, member, machine, sighting).await? else {
+                    return Ok(Some(LookEnd::Crowded));
+                };
+                found.extend(new);
                 tell(found.len());
             }
         }
     }
 }
 
-/// Has the machine look at a sighting, and does what it says. Returns who was found.
+/// Has the machine look at a sighting, and does what it says. Returns who was found; `None` when it is
+/// time to look away.
 async fn take(
     core: &Arc<Core>,
     member: &Member,
     machine: &mut Discovering,
     Sighting { beacon, address }: Sighting,
-) -> Result<Vec<DeviceId>, EngineError> {
+) -> Result<Option<Vec<DeviceId>>, EngineError> {
     let reading = Arc::clone(core);
     let peers = on_disk(move || reading.state.peers()).await?;
     let keys = peers.into_iter().filter_map(|peer| Some((peer.device, peer.beacon_key?)));
-    for input in [Input::PeersKnown { keys: keys.collect() }, Input::Seen { beacon, address }] {
+    let own = core.net.lan_addresses().iter().map(SocketAddr::ip).collect();
+    let (keys, placed) = (Input::PeersKnown { keys: keys.collect() }, Input::Placed { own });
+    for input in [keys, placed, Input::Seen { beacon, address }] {
         machine.handle_input(core.clock.now(), wall(), input);
     }
     let mut found = Vec::new();
-    while let Some(Output::Try { device, address }) = machine.poll_output() {
+    while let Some(output) = machine.poll_output() {
+        let Output::Try { device, address } = output else { return Ok(None) };
         debug!("{} shows itself at {address}", device.short());
         core.net.hint_address(device, address);
         if let Ok(custody) = member.custody() {
@@ -187,23 +192,15 @@ async fn take(
         }
         found.push(device);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 #[cfg(test)]
 mod tests {
-    use larder_protocol::{
-        holding::Caller,
-        wire::message::{Answer, VERSION},
-    };
-
     use super::*;
     use crate::{
         command::Wait,
-        engine::{
-            serve::hello,
-            testing::{TestNode, pair},
-        },
+        engine::testing::{TestNode, pair},
     };
 
     fn told(node: &TestNode, of: &TestNode) -> Option<BeaconKey> {
@@ -222,11 +219,12 @@ mod tests {
         assert!(told(&keeper, &source).is_some());
         assert_eq!(source.node.core.neighbours.looking(), Looking::Off, "on loopback alone");
 
-        // Whoever has nothing but the phrase is not told, and leaves nothing behind.
-        let (vault, key) =
-            (source.node.core.member().unwrap().vault, DeviceId::from_bytes([9; 32]));
-        let by_phrase = Caller::Recovery { key, vault };
-        let welcome = hello(&source.node.core, &by_phrase, &[VERSION]).unwrap();
-        assert!(matches!(welcome, Answer::Welcome { standing: Some(_), beacon_key: None, .. }));
+        let core = &source.node.core;
+        assert_eq!(key_for(core, &keeper.node.core.keys.id()), own_key(core));
+        let log = core.log_of(&core.member().unwrap().vault).unwrap();
+        let with_phrase = log.recovery().access_id();
+        for other in [with_phrase, DeviceId::from_bytes([9; 32])] {
+            assert_eq!(key_for(core, &other), None, "neither the phrase nor a stranger is told");
+        }
     }
 }

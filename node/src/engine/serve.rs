@@ -154,7 +154,7 @@ impl Server {
         let caller = caller(&core.vaults, from);
         match request {
             Request::Hello { versions, beacon_key } => {
-                let welcome = hello(&core, &caller, &versions);
+                let welcome = hello(&core, (from, &caller), &versions);
                 if let Caller::Member { device, .. } = caller {
                     neighbours::learn_key(&core, device, beacon_key).await;
                 }
@@ -372,14 +372,16 @@ fn may_read_own(core: &Core, caller: &Caller, root: &ShardRoot) -> bool {
             .is_ok_and(|row| row.is_some_and(|row| row.state == ShardState::Ok))
 }
 
-pub(super) fn hello(core: &Core, caller: &Caller, versions: &[u16]) -> Result<Answer, Refusal> {
+fn hello(
+    core: &Core,
+    (from, caller): (DeviceId, &Caller),
+    versions: &[u16],
+) -> Result<Answer, Refusal> {
     if !versions.contains(&VERSION) {
         return Err(Refusal::Version);
     }
     let standing = caller.vault().map(|vault| core.holding.standing(vault));
-    // Whoever has no more than the phrase has no need to find anybody again.
-    let is_device = matches!(caller, Caller::Member { .. });
-    let beacon_key = neighbours::own_key(core).filter(|_| is_device);
+    let beacon_key = neighbours::key_for(core, &from);
     Ok(Answer::Welcome { version: VERSION, standing, beacon_key })
 }
 

@@ -14,7 +14,6 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     task::Poll,
-    time::{Duration, Instant},
 };
 
 use iroh::{Endpoint, Watcher as _};
@@ -36,7 +35,7 @@ use tracing::debug;
 
 use super::{
     Net,
-    tuning::{BEACON_TTL, LAN_QUERY, LAN_SETTLE, SHOWN_MAX, SIGHTINGS_MAX},
+    tuning::{BEACON_TTL, LAN_QUERY, LAN_SETTLE, SHOWN_MAX},
 };
 
 /// The number of SHA-256 in multihashes: libp2p takes 32 bytes under it as they are.
@@ -94,7 +93,6 @@ impl Net {
         let addresses = self.lan_addresses();
         let mut of_ipv4 = Radio::start(beacon, &addresses, Family::V4)?;
         let mut of_ipv6 = Radio::start(beacon, &addresses, Family::V6)?;
-        let mut minute = Minute::begin();
         loop {
             let seen = tokio::select! {
                 seen = Radio::next(&mut of_ipv4) => seen,
@@ -105,11 +103,7 @@ impl Net {
                     return Ok(LookEnd::Moved);
                 }
             };
-            let seen = seen.iter().filter_map(sighting);
-            for sighting in seen.filter(|seen| addresses.iter().any(|own| is_near(own, seen))) {
-                if minute.count() > SIGHTINGS_MAX {
-                    return Ok(LookEnd::Crowded);
-                }
+            for sighting in seen.iter().filter_map(sighting) {
                 // Whoever reads them is slower than somebody who makes them up.
                 if sightings.try_send(sighting).is_err() {
                     debug!("a sighting on the local network was passed over");
@@ -130,37 +124,6 @@ impl Net {
             IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
         };
         self.own_addresses().into_iter().filter(is_near).collect()
-    }
-}
-
-/// Whether an address is in a network of this device: nobody is sent elsewhere by what is shown.
-fn is_near(own: &SocketAddr, seen: &Sighting) -> bool {
-    match (own.ip(), seen.address.ip()) {
-        // No home is larger than that.
-        (IpAddr::V4(own), IpAddr::V4(seen)) => own.octets()[..2] == seen.octets()[..2],
-        (IpAddr::V6(own), IpAddr::V6(seen)) => own.octets()[..8] == seen.octets()[..8],
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
-}
-
-/// How much was seen in this minute.
-struct Minute {
-    begun: Instant,
-    seen: u32,
-}
-
-impl Minute {
-    fn begin() -> Self {
-        Self { begun: Instant::now(), seen: 0 }
-    }
-
-    /// Counts one more; how many it are.
-    fn count(&mut self) -> u32 {
-        if self.begun.elapsed() >= Duration::from_secs(60) {
-            *self = Self::begin();
-        }
-        self.seen += 1;
-        self.seen
     }
 }
 
@@ -263,21 +226,6 @@ mod tests {
 
     fn seen(address: &str) -> Option<Sighting> {
         sighting(&(peer_of(Beacon::from_bytes([7; 32])), address.parse().unwrap()))
-    }
-
-    // DISC-5
-    #[test]
-    fn only_addresses_in_a_network_of_this_device_are_near() {
-        let is_near = |own: &str, address: &str| {
-            let address = address.parse().unwrap();
-            let seen = Sighting { beacon: Beacon::from_bytes([7; 32]), address };
-            is_near(&own.parse().unwrap(), &seen)
-        };
-        assert!(is_near("192.168.1.5:1", "192.168.1.9:2") && is_near("[fd77::1]:1", "[fd77::9]:2"));
-        for other in ["203.0.113.5:443", "10.0.0.1:1", "[fd77::1]:1"] {
-            assert!(!is_near("192.168.1.5:1", other), "{other}");
-        }
-        assert!(!is_near("[fd77::1]:1", "[2001:db8::1]:443"));
     }
 
     // DISC-6

@@ -34,8 +34,6 @@ pub(super) const BEACON_TTL: Duration = Duration::from_secs(30);
 pub(super) const LAN_SETTLE: Duration = Duration::from_millis(300);
 /// More in sight than any home has, of whatever speaks libp2p, which itself has no bound.
 pub(super) const SHOWN_MAX: usize = 1024;
-/// More beacons than a home shows in a minute: somebody makes them up.
-pub(super) const SIGHTINGS_MAX: u32 = 256;
 /// Where a device showed itself is where it is looked for, so long.
 pub(super) const HINT_LIFE: Duration = Duration::from_secs(60);
 /// Such places for one device.

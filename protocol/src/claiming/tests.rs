@@ -64,7 +64,7 @@ fn one_list_is_under_way_and_a_failed_one_is_told_later_or_when_its_holder_is_me
     machine.handle_input(at(6), Input::Told { order: second[0].0 });
     assert_eq!(orders(&mut machine), [], "the first one waits");
     // One failure may be an accident.
-    let again = 5 + MET_MS;
+    let again = 5 + SOON_MS;
     assert_eq!(machine.poll_timeout(), Some(at(again)));
     machine.handle_input(at(again), Input::TimePassed);
     let third = orders(&mut machine);
@@ -77,11 +77,11 @@ fn one_list_is_under_way_and_a_failed_one_is_told_later_or_when_its_holder_is_me
         machine.handle_input(at(ms), Input::HolderConnected { holder: holder(1) });
         assert_eq!(orders(&mut machine), [], "it was tried a moment ago");
     }
-    assert_eq!(machine.poll_timeout(), Some(at(again + MET_MS)));
-    machine.handle_input(at(again + MET_MS), Input::TimePassed);
+    assert_eq!(machine.poll_timeout(), Some(at(again + SOON_MS)));
+    machine.handle_input(at(again + SOON_MS), Input::TimePassed);
     assert_eq!(orders(&mut machine)[0].1, holder(1));
     // No answer at all.
-    let over = again + MET_MS + CLAIM_MS_MAX;
+    let over = again + SOON_MS + CLAIM_MS_MAX;
     machine.handle_input(at(over), Input::TimePassed);
     assert_eq!(orders(&mut machine), []);
     assert!(machine.poll_timeout() > Some(at(over)));
@@ -96,11 +96,11 @@ fn a_holder_met_while_its_list_went_astray_is_told_soon() {
     // It is somewhere else now, and says so before the call to where it was has come to its end.
     machine.handle_input(at(1_000), Input::HolderConnected { holder: holder(1) });
     machine.handle_input(at(30_000), Input::NotTold { order });
-    assert_eq!(machine.poll_timeout(), Some(at(30_000 + MET_MS)));
-    machine.handle_input(at(30_000 + MET_MS), Input::TimePassed);
+    assert_eq!(machine.poll_timeout(), Some(at(30_000 + SOON_MS)));
+    machine.handle_input(at(30_000 + SOON_MS), Input::TimePassed);
     let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
     machine.handle_input(at(60_000), Input::NotTold { order });
-    assert!(machine.poll_timeout() > Some(at(60_000 + MET_MS)), "not met since");
+    assert!(machine.poll_timeout() > Some(at(60_000 + SOON_MS)), "not met since");
 }
 
 // DEL-11

@@ -18,6 +18,12 @@ fn at(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 168, 1, last], 4711))
 }
 
+/// In a home, in one that has IPv6, and in an office.
+fn own() -> Input {
+    let own = ["192.168.1.2", "fd77::2", "10.0.7.2"].map(|text| text.parse().unwrap());
+    Input::Placed { own: own.into() }
+}
+
 struct Driven {
     machine: Discovering,
     now: Instant,
@@ -28,6 +34,7 @@ impl Driven {
         let mut machine = Discovering::new();
         let keys = seeds.iter().map(|seed| (keys(*seed).id(), key(*seed))).collect();
         machine.handle_input(Instant::default(), TODAY, Input::PeersKnown { keys });
+        machine.handle_input(Instant::default(), TODAY, own());
         Self { machine, now: Instant::default() }
     }
 
@@ -62,6 +69,7 @@ fn whoever_tells_the_key_of_another_as_its_own_hides_nobody() {
     let (real, liar) = (keys(1).id(), keys(2).id());
     let keys = BTreeMap::from([(real, key(1)), (liar, key(1))]);
     machine.handle_input(Instant::default(), TODAY, Input::PeersKnown { keys });
+    machine.handle_input(Instant::default(), TODAY, own());
     let beacon = key(1).beacon([9; 16], TODAY);
     machine.handle_input(Instant::default(), TODAY, Input::Seen { beacon, address: at(7) });
     let tried: Vec<Output> = std::iter::from_fn(|| machine.poll_output()).collect();
@@ -115,10 +123,9 @@ fn after_a_removal_the_old_key_recognises_nothing() {
 fn whatever_is_shown_attempts_are_few() {
     let mut driven = Driven::knowing(&[1]);
     let mut tries = 0_usize;
-    for round in 0..10_000_u64 {
-        let nonce = u128::from(round).to_le_bytes();
-        let address = at(u8::try_from(round % 250).unwrap() + 1);
-        tries += usize::from(driven.see(key(1).beacon(nonce, TODAY), address).is_some());
+    for round in 0..200_u8 {
+        let beacon = key(1).beacon([round; 16], TODAY);
+        tries += usize::from(driven.see(beacon, at(round + 1)).is_some());
         driven.now = driven.now.after_ms(1);
     }
     assert_eq!(tries, DISCOVERY_TRIES_MAX);
@@ -126,6 +133,23 @@ fn whatever_is_shown_attempts_are_few() {
     assert!(driven.see(key(1).beacon([1; 16], TODAY), at(9)).is_some(), "later again");
     assert!(driven.see(key(1).beacon([2; 16], TODAY), at(9)).is_none(), "not at once");
     assert!(driven.see(key(1).beacon([2; 16], TODAY), at(10)).is_some(), "it may have moved");
+}
+
+// DISC-9
+#[test]
+fn more_than_a_home_shows_is_not_looked_at() {
+    let mut driven = Driven::knowing(&[1]);
+    let strange = |number: usize| {
+        let digest = blake3::hash(&number.to_le_bytes());
+        Beacon::from_bytes(*digest.as_bytes())
+    };
+    for number in 0..DISCOVERY_SEEN_MAX {
+        assert_eq!(driven.see(strange(number), at(7)), None);
+    }
+    assert_eq!(driven.see(strange(0), at(7)), Some(Output::Rest));
+    assert_eq!(driven.see(key(1).beacon([1; 16], TODAY), at(7)), Some(Output::Rest));
+    driven.now = driven.now.after_ms(60_000);
+    assert!(matches!(driven.see(key(1).beacon([1; 16], TODAY), at(7)), Some(Output::Try { .. })));
 }
 
 // DISC-5
@@ -140,7 +164,15 @@ fn nobody_is_tried_where_nobody_can_be() {
         let address = nowhere.parse().unwrap();
         assert_eq!(Driven::knowing(&[1]).see(beacon, address), None, "{nowhere}");
     }
-    for somewhere in ["10.0.0.1:1", "[fd00::1]:4711", "[2001:db8::1]:9"] {
+    let elsewhere = ["203.0.113.5:443", "172.16.0.1:1", "[2001:db8::1]:443", "[fd78::1]:1"];
+    for address in elsewhere.map(|text| text.parse().unwrap()) {
+        assert_eq!(
+            Driven::knowing(&[1]).see(beacon, address),
+            None,
+            "{address} is in another network"
+        );
+    }
+    for somewhere in ["10.0.0.1:1", "[fd77::9]:4711", "192.168.200.1:9"] {
         let address = somewhere.parse().unwrap();
         assert!(Driven::knowing(&[1]).see(beacon, address).is_some(), "{somewhere}");
     }

@@ -95,10 +95,12 @@ impl Task {
                     let _ = facts.send(Fact::Input(placing::Input::HolderHeard { holder })).await;
                     true
                 }
-                // It may be there, whatever it thinks of us.
                 Err(error) => {
                     debug!("holder {}: {error}", holder.short());
-                    let _ = facts.send(Fact::Input(super::missed(holder, &error))).await;
+                    // One that is busy is there, and no worse than before.
+                    if error.turns_away() || !error.is_refusal() {
+                        let _ = facts.send(Fact::Input(super::missed(holder, &error))).await;
+                    }
                     error.is_refusal()
                 }
             };

@@ -293,9 +293,8 @@ fn neighbours(core: &Core) -> Option<Check> {
         Looking::Refused => Some(check(
             name,
             Health::Poor,
-            "the system does not allow devices to be looked for (mDNS, UDP port 5353)".to_owned(),
-            "allow it in the firewall, or use `larder connect TICKET` and \
-             `larder config set net.lan off`",
+            "the system does not let this node watch its networks; it tries again".to_owned(),
+            "use `larder connect TICKET`; `larder config set net.lan off` stops the attempts",
         )),
     }
 }

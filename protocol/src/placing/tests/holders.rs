@@ -338,3 +338,26 @@ fn a_holder_that_turns_us_away_is_not_said_to_be_away() {
     assert_eq!(status.holders[&holder(1)].condition, Condition::Away);
     assert!(driven.machine.poll_timeout().is_some(), "it is called again, less and less often");
 }
+
+// PLACE-19: it says that it is there while it is still being called where it was before.
+#[test]
+fn who_calls_while_it_is_called_elsewhere_is_called_again_soon() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    driven.give(Input::HolderLost { holder: holder(1) });
+    driven.store(9, PackClass::Data);
+    let connect = Output::Connect { holder: holder(1) };
+    driven.pass_time_until(|driven| driven.has_said(&connect));
+    // In vain several times, so that the usual wait is long.
+    for _ in 0..6 {
+        driven.said.clear();
+        driven.give(Input::HolderLost { holder: holder(1) });
+        driven.pass_time_until(|driven| driven.has_said(&connect));
+    }
+    driven.said.clear();
+    driven.give(Input::HolderHeard { holder: holder(1) });
+    let heard = driven.ms;
+    driven.give(Input::HolderLost { holder: holder(1) });
+    driven.pass_time_until(|driven| driven.has_said(&connect));
+    let waited_ms = driven.ms - heard;
+    assert!(waited_ms <= scheduling::HEARD_PAUSE_MS, "it is called again after {waited_ms} ms");
+}

@@ -7,14 +7,16 @@ fn log_choose(n: u64, k: u64) -> f64 {
     libm::lgamma(float(n) + 1.0) - libm::lgamma(float(k) + 1.0) - libm::lgamma(float(n - k) + 1.0)
 }
 
+/// Chance that exactly `number` of `n` fail, each with chance `p`.
+pub fn binomial(n: u64, number: u64, p: f64) -> f64 {
+    let log = log_choose(n, number) + float(number) * libm::log(p);
+    libm::exp(log + float(n - number) * libm::log1p(-p))
+}
+
 /// Chance that at least `least` of `n` fail, each with chance `p`. All summands are positive.
 pub fn binomial_tail(n: u64, least: u64, p: f64) -> f64 {
-    let chance = |failed: u64| {
-        let log = log_choose(n, failed) + float(failed) * libm::log(p);
-        libm::exp(log + float(n - failed) * libm::log1p(-p))
-    };
     // From the smallest summand: the least is lost.
-    (least..=n).rev().map(chance).sum()
+    (least..=n).rev().map(|number| binomial(n, number, p)).sum()
 }
 
 /// Chance that a Poisson number with this mean is above `most`.

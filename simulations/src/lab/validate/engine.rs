@@ -7,7 +7,11 @@ use super::{
 };
 use crate::lab::{
     fleet,
-    numbers::{estimate::Estimate, float, formula::binomial_tail},
+    numbers::{
+        estimate::Estimate,
+        float,
+        formula::{binomial, binomial_tail},
+    },
     plan::Plan,
     scenario::Scenario,
 };
@@ -145,12 +149,45 @@ fn tahoe(extent: Extent) -> Vec<Row> {
     let (_, kept) = run(&text(periodic, circles(extent, 40_000, 1_000_000), rare));
     let [sum, squares] = kept.weights;
     let estimate = Estimate::mean(sum, squares, kept.circles);
-    let what = "3 of 10, repaired below 7, as published; importance sampling".to_owned();
-    let kept = row("VC-2", what, 3.298_399_58e-8, estimate, 0.6);
-    // A narrow interval tells steps from continuous time: by 1 % above, and by more where more are lost.
-    let tolerance = if extent == Extent::Fast { kept.tolerance } else { Tolerance::Share(0.05) };
-    rows.push(Row { tolerance, ..kept });
+    let width = if extent == Extent::Fast { 0.6 } else { 0.05 };
+    let what = "3 of 10, repaired below 7, from look to look; importance sampling".to_owned();
+    let reckoned = lost_between_looks();
+    rows.push(row("VC-2", what, reckoned, estimate, width));
+    // Of the figure in steps no simulation is asked that has none: it is held to what was reckoned.
+    rows.push(Row {
+        case: "VC-2",
+        what: "the same in steps of 100,000 s, as published".to_owned(),
+        part: Part::Formula,
+        expected: 3.298_399_58e-8,
+        value: reckoned,
+        error: 0.0,
+        tolerance: Tolerance::Share(0.02),
+    });
     rows
+}
+
+/// What the scenario above loses, exactly: shares are lost each by itself from one look to the next,
+/// and replaced at a look that finds fewer than 7.
+fn lost_between_looks() -> f64 {
+    const SHARES: u64 = 10;
+    let (mut here, mut lost) = ([0.0; 11], 0.0);
+    here[10] = 1.0;
+    let mut days = 5.0 * 365.0;
+    while days > 0.0 {
+        let gone = -libm::expm1(-f64::min(days, 31.0) / (8.0 * 365.0));
+        let left = |now: u64| {
+            let from = (now..=SHARES).zip(&here[usize::try_from(now).unwrap_or(0)..]);
+            from.map(|(before, chance)| chance * binomial(before, before - now, gone)).sum()
+        };
+        let mut now: Vec<f64> = (0..=SHARES).map(left).collect();
+        lost += now.drain(..3).sum::<f64>();
+        let repaired: f64 = now.drain(..4).sum();
+        here = [0.0; 11];
+        here[7..].copy_from_slice(&now);
+        here[10] += repaired;
+        days -= 31.0;
+    }
+    lost
 }
 
 /// Hosts that are there nine tenths of the time.

@@ -14,7 +14,7 @@ const NOTES: &[(&str, &str)] = &[
     (
         "VC-2",
         "Tahoe-LAFS `reliability.py` and its test, <https://github.com/tahoe-lafs/tahoe-lafs>, `misc/operations_helpers/provisioning`. Its decay goes in steps of 100,000 s, and its row of no shares is all zeros, \
-         so its figures are not quite those of continuous time; hence the wider tolerance.",
+         so its figures are not quite those of continuous time, which are reckoned here from look to look: the simulation is held to those.",
     ),
     (
         "VC-4",
