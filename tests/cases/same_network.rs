@@ -180,18 +180,20 @@ fn whoever_floods_the_network_costs_discovery_and_nothing_else() {
     let answer = answers.iter().map(|(_, answer)| answer).find(|answer| !ids(answer).is_empty());
     let answer = answer.expect("somebody answers").clone();
     let before = home.circle.source.usage();
-    for part in 0..20_u8 {
-        stranger.show_many(&answer, 1_000);
-        stranger.say(&vec![part; 1_400]);
-        stranger.say(&[]);
-    }
     let local = |node: &Node| {
         let said = node.cli(["doctor"], [""; 0]).json();
         let checks = said["checks"].as_array().expect("checks are a list").clone();
         let check = checks.into_iter().find(|check| check["name"] == "local network");
         check.expect("it looks around")["state"].clone()
     };
-    eventually("it is noticed", FIND_LIMIT, || local(&home.circle.source) == "poor");
+    // On a busy machine most of it is dropped before it is read, and a node that has just got another
+    // address looks away for a moment: whoever floods does not stop after one time.
+    eventually("it is noticed", FIND_LIMIT, || {
+        stranger.show_many(&answer, 20_000);
+        stranger.say(&[7; 1_400]);
+        stranger.say(&[]);
+        local(&home.circle.source) == "poor"
+    });
     let after = home.circle.source.usage();
     let grown = after.rss_bytes.saturating_sub(before.rss_bytes) >> 20;
     println!("  {:?} of processor, {grown} MiB", after.cpu.saturating_sub(before.cpu));
