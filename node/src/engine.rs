@@ -56,6 +56,7 @@ mod scrubber;
 mod serve;
 mod settings;
 mod source;
+mod spoken;
 mod sync;
 #[cfg(test)]
 mod testing;
@@ -94,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) closing: CancellationToken,
     /// Invitations that are open, see `join`.
     pub(crate) invitations: Arc<join::Invitations>,
+    /// Spoken codes that are open.
+    pub(crate) codes: spoken::Codes,
     /// Which shards are asked of whom just now.
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.

@@ -8,6 +8,7 @@
 //! | control | `larder/control/1` | one request and its answer on each stream, uploads included |
 //! | shards | `/iroh-bytes/4` | verified ranges of one shard on each stream, the iroh-blobs wire |
 //! | pairing | `larder/pair/1` | frames on one stream, open only while an invite is outstanding |
+//! | meeting | `larder/meet/1` | frames on one stream, under a key of its own, while a code is outstanding |
 //!
 //! **Invariant:** no server of anybody's is contacted but the relays that the user named: no other
 //! relay, no DNS but for their names, no port mapping. Packets go to addresses that the caller gave,
@@ -24,6 +25,7 @@ mod error;
 mod frames;
 mod lan;
 mod links;
+mod meeting;
 mod pumps;
 mod quota;
 mod relays;
@@ -51,18 +53,23 @@ pub enum Protocol {
     Shards,
     /// Making a stranger known.
     Pairing,
+    /// Bringing an invitation over by a spoken code.
+    Meeting,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Shards, Self::Pairing];
+    pub const ALL: [Self; 4] = [Self::Control, Self::Shards, Self::Pairing, Self::Meeting];
+    /// Those of a node under its own key.
+    const OF_NODES: [Self; 3] = [Self::Control, Self::Shards, Self::Pairing];
 
     /// Its name in the TLS handshake.
     pub const fn alpn(self) -> &'static [u8] {
         match self {
             Self::Control => b"larder/control/1",
             Self::Shards => iroh_blobs::ALPN,
-            Self::Pairing => b"larder/pair/1",
+            Self::Pairing => larder_protocol::pairing::ALPN,
+            Self::Meeting => larder_protocol::meeting::ALPN,
         }
     }
 

@@ -16,6 +16,7 @@
 //! | [`tree`], [`snapshot`], [`manifest`], [`head`] | what was backed up, and the one commit point |
 //! | [`log`] | the vault's signed record of its devices |
 //! | [`receipt`], [`ticket`], [`pairing`], [`wire`] | what devices say to each other |
+//! | [`meeting`] | a code of three words that brings an invitation over |
 //! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
 //! | [`drilling`] | what a restore drill reads, and what it means when that fails |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
@@ -44,6 +45,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod manifest;
+pub mod meeting;
 pub mod order;
 pub mod pack;
 pub mod pairing;

@@ -241,6 +241,12 @@ pub const HEADS_MS_MAX: u64 = 20_000;
 pub const PAIRING_HELLO_MS_MAX: u64 = 10_000;
 /// Bytes of that frame.
 pub const PAIRING_HELLO_BYTES_MAX: usize = 512;
+/// A meeting by a spoken code must be over after this.
+pub const MEETING_MS_MAX: u64 = 10_000;
+/// Bytes of one of its frames: a ticket in base32, sealed.
+pub const MEETING_FRAME_BYTES_MAX: usize = 2 * TICKET_BYTES_MAX;
+/// Longest that a spoken code is good for.
+pub const SPOKEN_CODE_S_MAX: u64 = 300;
 /// Nodes told of in one pairing, and the bytes of their records together.
 pub const PAIRING_PEERS_MAX: usize = 1024;
 /// See [`PAIRING_PEERS_MAX`].

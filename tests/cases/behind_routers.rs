@@ -129,6 +129,31 @@ fn homes_whose_routers_cannot_be_pierced_are_carried_by_the_relay() {
     }
 }
 
+// MEET-12
+#[test]
+fn three_words_are_enough_where_both_know_a_relay() {
+    let story = "a code through a relay";
+    let Some(routers) = Routers::new(&[Router::Symmetric, Router::Symmetric]) else {
+        skipped(story, "no network namespaces with nftables can be made and joined here");
+        return;
+    };
+    println!("{story}:");
+    let directory = short_directory();
+    let mut relay = routers.relay(directory.path(), 8443);
+    let address = relay.invite("family");
+    relay.start();
+    let mut inviter = routers.node(0, directory.path(), "inviter").with_relay(&address);
+    inviter.init();
+    inviter.up();
+    let phone = routers.node(1, directory.path(), "phone");
+    let invited = inviter.ask(["invite", "--device"]);
+    let code = invited["spoken"].as_str().expect("there is a relay");
+    let begun = Instant::now();
+    phone.ask(["join", "--relay", &address, code]);
+    println!("  joined in {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(inviter.ask(["devices"])["devices"].as_array().map(Vec::len), Some(2));
+}
+
 // RELAY-13, RELAY-15
 #[test]
 fn a_transfer_goes_on_when_the_relay_is_started_again() {

@@ -30,6 +30,8 @@ const CORE_MAY_USE: &[&str] = &[
     "ed25519-dalek",
     "hpke",
     "minicbor",
+    "pakery-cpace",
+    "pakery-crypto",
     "rand_chacha",
     "rand_core",
     "thiserror",

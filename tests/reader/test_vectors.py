@@ -12,6 +12,7 @@ import coding
 import device_log
 import head
 import keys
+import meeting
 import pack
 import phrase
 import tree
@@ -69,6 +70,22 @@ class Keys(unittest.TestCase):
             self.assertEqual(keys.open_wrap(wrap, secret, *terms).hex(), case["opens_to"])
             wrong_salt = bytes(32)
             self.assertIsNone(keys.open_wrap(wrap, secret, terms[0], terms[1], wrong_salt))
+
+
+class Meeting(unittest.TestCase):
+    """MEET-11"""
+
+    def test_channels(self):
+        for case in vectors("meeting")["channels"]:
+            seed, public = meeting.channel(case["number"])
+            self.assertEqual((seed.hex(), public.hex()), (case["seed"], case["id"]))
+
+    def test_after_cpace(self):
+        case = vectors("meeting")["after_cpace"]
+        isk = raw(case["isk"])
+        self.assertEqual(meeting.guest_proof(isk).hex(), case["guest_proof"])
+        sealed, proof = meeting.seal(isk, case["ticket"])
+        self.assertEqual((sealed.hex(), proof.hex()), (case["sealed"], case["host_proof"]))
 
 
 class DeviceLog(unittest.TestCase):

@@ -19,7 +19,8 @@ pub(super) struct OfferArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Whoever has the code can join, so send it over something that you trust. \
-    It works once, and only while this node is running (`larder up`).
+    It works once, and only while this node is running (`larder up`). The short code beside it can be \
+    spoken: it is good for one try, for five minutes, in the same network or by a relay of both.
 
 Examples:
   larder invite                 a friend's vault: both keep shards for each other
@@ -45,10 +46,10 @@ pub(super) struct InviteArguments {
     and makes the home a device of that vault.
 
 Examples:
-  larder join CODE
-  larder join CODE --name desktop --site office")]
+  larder join 7-maple-orbit-candle
+  larder join larder-ae... --name desktop --site office")]
 pub(super) struct JoinArguments {
-    /// The text that `larder invite` printed
+    /// The code or the long text that `larder invite` printed
     code: String,
     /// Name of this device [default: the host's name]
     #[arg(long)]

@@ -386,6 +386,11 @@ pub struct InviteOutcome {
     pub kind: InviteKind,
     /// When it expires.
     pub expires: Time,
+    /// A code for `join` that can be spoken: for one guess, in the same network or by a relay. `None`
+    /// where nobody could come by it.
+    pub spoken: Option<String>,
+    /// When that expires.
+    pub spoken_expires: Option<Time>,
 }
 
 /// See [`Outcome::Join`].

@@ -12,6 +12,7 @@ use larder_protocol::{
     ids::{DeviceId, VaultId},
     limits::{ADDRESSES_MAX, FRAME_BYTES_MAX},
     log::{DeviceLog, Label},
+    meeting::{SpokenCode, sounds_like_a_code},
     pairing::{
         self, Ending, Input, InviteId, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output,
         Store,
@@ -24,7 +25,7 @@ use larder_protocol::{
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report, roster};
+use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report, roster, spoken};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
@@ -58,6 +59,11 @@ impl Invitations {
         Ok(())
     }
 
+    /// Whether it can still be used.
+    pub(super) fn is_open(&self, id: InviteId) -> bool {
+        self.lock().iter().any(|invite| invite.id() == id)
+    }
+
     fn all(&self) -> Vec<Invite> {
         self.lock().clone()
     }
@@ -76,7 +82,7 @@ impl Invitations {
 }
 
 /// The `invite` command: opens an invitation; it stays open after the command.
-pub(crate) fn invite(
+pub(crate) async fn invite(
     core: &Arc<Core>,
     kind: InviteKind,
     expires_s: u64,
@@ -99,8 +105,16 @@ pub(crate) fn invite(
     };
     core.invitations.open(invite.clone(), now)?;
     let expires = Time::from(invite.expires);
+    let (spoken, spoken_expires) = match spoken::open(core, &invite).await {
+        Ok(opened) => opened.unzip(),
+        Err(error) => {
+            warn!("there is no spoken code: {error}");
+            (None, None)
+        }
+    };
+    let spoken_expires = spoken_expires.map(Time::from);
     let code = Ticket::Invite(invite).to_text();
-    Ok(Outcome::Invite(InviteOutcome { code, kind, expires }))
+    Ok(Outcome::Invite(InviteOutcome { code, kind, expires, spoken, spoken_expires }))
 }
 
 /// The `join` command.
@@ -110,17 +124,7 @@ pub(crate) async fn join(
     name: Option<String>,
     site: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let invite = match code.parse::<Ticket>() {
-        Ok(Ticket::Invite(invite)) => invite,
-        Ok(Ticket::Address(_)) => {
-            return Err(Failure::usage("this is a ticket with addresses, not an invitation")
-                .hint("ask for the text that `larder invite` prints"));
-        }
-        Err(error) => {
-            return Err(Failure::usage(error.to_string())
-                .hint("copy the whole text that `larder invite` printed, in one piece"));
-        }
-    };
+    let invite = invitation(core, &code).await?;
     let device = invite.inviter;
     let kind = match invite.kind {
         Kind::Device => InviteKind::Device,
@@ -151,6 +155,26 @@ pub(crate) async fn join(
         name: peer.map(|peer| peer.name).unwrap_or_default(),
         words: None,
     }))
+}
+
+/// The invitation that a code stands for.
+async fn invitation(core: &Arc<Core>, code: &str) -> Result<Invite, Failure> {
+    if sounds_like_a_code(code) {
+        let code = code.parse::<SpokenCode>().map_err(|error| {
+            Failure::usage(error.to_string())
+                .hint("ask for the code again: it was not tried, and is still good")
+        })?;
+        return spoken::invitation(core, &code).await;
+    }
+    match code.parse::<Ticket>() {
+        Ok(Ticket::Invite(invite)) => Ok(invite),
+        Ok(Ticket::Address(_)) => {
+            Err(Failure::usage("this is a ticket with addresses, not an invitation")
+                .hint("ask for the text that `larder invite` prints"))
+        }
+        Err(error) => Err(Failure::usage(error.to_string())
+            .hint("copy the whole text that `larder invite` printed, in one piece")),
+    }
 }
 
 fn join_as(

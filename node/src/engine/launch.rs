@@ -176,6 +176,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         neighbours: Neighbours::default(),
         closing: CancellationToken::new(),
         invitations,
+        codes: super::spoken::Codes::default(),
         holding,
         committing: Mutex::new(()),
         relying: tokio::sync::RwLock::new(()),
@@ -293,6 +294,7 @@ impl Admission for Door {
         let is_welcome = match protocol {
             Protocol::Pairing => self.invitations.is_any_open(wall()),
             Protocol::Control | Protocol::Shards => self.vaults.relation(peer).is_some(),
+            Protocol::Meeting => false,
         };
         if is_welcome { Entry::Admitted } else { Entry::Refused }
     }

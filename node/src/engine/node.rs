@@ -52,7 +52,9 @@ impl Node {
                 let wish = restore::Wish { snapshot, paths, to, overwrite, dry_run };
                 restore::run(core, wish, &events).await
             }
-            Command::Invite { kind, expires_s } => join::invite(core, kind, expires_s, &events),
+            Command::Invite { kind, expires_s } => {
+                join::invite(core, kind, expires_s, &events).await
+            }
             Command::Join { code, name, site } => join::join(core, code, name, site).await,
             Command::Ticket => Ok(Outcome::Ticket(report::ticket(core)?)),
             Command::Connect { ticket } => report::connect(core, ticket).await,

@@ -25,9 +25,9 @@ use super::{
     quota::Quota,
     shards,
     tuning::{
-        CODE_BROKEN, CODE_BUSY, CODE_DONE, CONNECTIONS, CONNECTIONS_PER_PEER, DOWNLOADS,
-        DOWNLOADS_PER_PEER, HANDSHAKE, HANDSHAKES, HANDSHAKES_UNPROVEN, PAIRING_IDLE, PAIRINGS,
-        PAIRINGS_PER_PEER, REQUEST, UNUSED_INCOMING, UPLOADS, UPLOADS_PER_PEER,
+        CODE_BROKEN, CODE_BUSY, CODE_DONE, CODE_REFUSED, CONNECTIONS, CONNECTIONS_PER_PEER,
+        DOWNLOADS, DOWNLOADS_PER_PEER, HANDSHAKE, HANDSHAKES, HANDSHAKES_UNPROVEN, PAIRING_IDLE,
+        PAIRINGS, PAIRINGS_PER_PEER, REQUEST, UNUSED_INCOMING, UPLOADS, UPLOADS_PER_PEER,
     },
 };
 use crate::depot::{Depot, Tenure};
@@ -115,7 +115,7 @@ impl Net {
         });
         let net = self.clone();
         let endpoint = self.inner.endpoint.clone();
-        endpoint.set_alpns(Protocol::ALL.map(|protocol| protocol.alpn().to_vec()).to_vec());
+        endpoint.set_alpns(Protocol::OF_NODES.map(|protocol| protocol.alpn().to_vec()).to_vec());
         Serving(tokio::spawn(async move {
             let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
             let mut tasks = JoinSet::new();
@@ -133,7 +133,7 @@ impl Net {
 
 /// Bounds the handshakes: each costs a signature and a key exchange before anything is known of
 /// the other side.
-fn let_in(
+pub(super) fn let_in(
     incoming: Incoming,
     handshakes: &Arc<Semaphore>,
 ) -> Option<(Incoming, OwnedSemaphorePermit)> {
@@ -167,6 +167,8 @@ async fn connection<S: Serve>(
     let quota = match protocol {
         Protocol::Pairing => &shared.pairings,
         Protocol::Control | Protocol::Shards => &shared.connections,
+        // Never under the key of the node.
+        Protocol::Meeting => return connection.close(CODE_REFUSED.into(), b"not here"),
     };
     let Some(_place) = quota.take(from) else {
         return connection.close(CODE_BUSY.into(), b"too many connections");
@@ -227,8 +229,8 @@ async fn stream<S: Serve>(
             }
         }
         Protocol::Shards => shards::answer(shared, from, send, recv).await,
-        // Has one stream and is answered where the connection is.
-        Protocol::Pairing => {}
+        // Have one stream, and are answered where the connection is.
+        Protocol::Pairing | Protocol::Meeting => {}
     }
 }
 

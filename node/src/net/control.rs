@@ -112,6 +112,15 @@ impl Peer {
         Ok(stream.holding(lease))
     }
 
+    /// Opens the stream of a meeting, whose frames its machine makes.
+    ///
+    /// # Errors
+    /// [`NetError`].
+    pub async fn meet(&self) -> Result<FrameStream, NetError> {
+        let (stream, lease) = self.open(Protocol::Meeting).await?;
+        Ok(stream.holding(lease))
+    }
+
     /// Opens a stream; dials anew, once, when a kept connection turns out to be dead.
     async fn open(&self, protocol: Protocol) -> Result<(FrameStream, Lease), NetError> {
         loop {

@@ -210,7 +210,7 @@ fn sighting((peer, address): &(PeerId, Multiaddr)) -> Option<Sighting> {
 }
 
 /// Waits until the endpoint has noticed a change after which `is_other` holds.
-async fn moved(endpoint: &Endpoint, is_other: impl Fn() -> bool) {
+pub(super) async fn moved(endpoint: &Endpoint, is_other: impl Fn() -> bool) {
     let mut addresses = endpoint.watch_addr();
     while !is_other() {
         if addresses.updated().await.is_err() {

@@ -30,17 +30,19 @@ pub(super) fn offer(text: &mut String, done: &OfferOutcome) {
 pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
     line(text, &done.code);
     line(text, "");
-    line(
-        text,
-        &match done.kind {
-            InviteKind::Circle => "for another vault; there: larder join CODE".to_owned(),
-            InviteKind::Device => {
-                "for a device of yours, which will read everything; there: larder join CODE"
-                    .to_owned()
-            }
-        },
-    );
+    let whom = match done.kind {
+        InviteKind::Circle => "for another vault, which keeps for this one and the other way round",
+        InviteKind::Device => {
+            "for a device of yours: it will read everything, and may invite and remove devices"
+        }
+    };
+    line(text, &format!("{whom}; there: larder join CODE"));
     line(text, &format!("works once, until {}", when(done.expires)));
+    if let (Some(spoken), Some(expires)) = (&done.spoken, done.spoken_expires) {
+        line(text, "");
+        line(text, &format!("or, from this network: larder join {}", plain(spoken)));
+        line(text, &format!("one try, until {}", when(expires)));
+    }
 }
 
 pub(super) fn join(text: &mut String, done: &JoinOutcome) {

@@ -1,0 +1,285 @@
+//! Spoken codes: carries out the orders of the meeting machines.
+//!
+//! A code lives in memory only, for five minutes at most, on a network of its own. Whoever comes late is
+//! told so until the time is over. Who has used it comes back as anybody with an invitation.
+//! Source: specs/meeting.md.
+
+use std::{
+    future::pending,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use larder_protocol::{
+    discovering::Beacon,
+    ids::DeviceId,
+    limits::{MEETING_FRAME_BYTES_MAX, SPOKEN_CODE_S_MAX},
+    meeting::{Channel, Ending, Failed, Guest, Host, Input, Output, Party, Refusal, SpokenCode},
+    ticket::Invite,
+    time::Timestamp,
+};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, sleep_until, timeout},
+};
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use super::{Core, EngineError, clock::wall, on_disk};
+use crate::{
+    command::{ExitKind, Failure},
+    net::{FrameStream, LookEnd, Net},
+};
+
+/// Codes of the last five minutes, used ones among them: each shows itself and listens.
+const CODES_MAX: usize = 8;
+/// Note in `state.redb`: the channel of the last code.
+const LAST_CHANNEL: &str = "channel";
+/// How long the host of a code is looked for.
+const SEARCH: Duration = Duration::from_secs(20);
+/// Between two attempts to reach it.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Between two looks around, when the network does not allow it or too much is shown.
+const REST: Duration = Duration::from_secs(2);
+/// Sightings that wait to be looked at.
+const SIGHTINGS: usize = 64;
+
+/// How many codes are open.
+#[derive(Debug, Default)]
+pub(crate) struct Codes(Arc<AtomicUsize>);
+
+/// A place among the open codes.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Codes {
+    fn take(&self) -> Option<Place> {
+        let more = |open| (open < CODES_MAX).then_some(open + 1);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Place(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Makes a code for an invitation, and hosts it until it was tried or has expired. `None` where nobody
+/// could come by it: no network is near and there is no relay.
+pub(super) async fn open(
+    core: &Arc<Core>,
+    invite: &Invite,
+) -> Result<Option<(String, Timestamp)>, EngineError> {
+    let is_near = core.shows_itself && !core.net.lan_addresses().is_empty();
+    if !is_near && core.relays.is_empty() {
+        return Ok(None);
+    }
+    let Some(place) = core.codes.take() else { return Ok(None) };
+    let code = SpokenCode::random(next_channel(core).await?, random()?);
+    let seed = Zeroizing::new(code.channel().seed());
+    let net = Net::for_meeting(seed, core.relays.clone()).await?;
+    let expires = wall().0.saturating_add(SPOKEN_CODE_S_MAX).min(invite.expires.0);
+    let left = Duration::from_secs(expires.saturating_sub(wall().0));
+    let text = code.to_text();
+    let offered = Arc::new(Offered {
+        core: Arc::clone(core),
+        code,
+        invite: invite.clone(),
+        is_taken: AtomicBool::new(false),
+    });
+    let (closing, is_shown) = (core.closing.clone(), core.shows_itself);
+    tokio::spawn(async move {
+        let _place = place;
+        tokio::select! {
+            () = sleep(left) => {}
+            () = closing.cancelled() => {}
+            () = shown(&net), if is_shown => {}
+            () = net.host(move |stream| Arc::clone(&offered).meet(stream)) => {}
+        }
+        net.close().await;
+    });
+    Ok(Some((text, Timestamp(expires))))
+}
+
+/// The channel after the last one: none serves two codes.
+async fn next_channel(core: &Arc<Core>) -> Result<Channel, EngineError> {
+    let core = Arc::clone(core);
+    on_disk(move || {
+        let last = core.state.note(LAST_CHANNEL)?;
+        let last = last.and_then(|bytes| Some(u16::from_le_bytes(bytes.try_into().ok()?)));
+        let next = match last.and_then(Channel::new) {
+            Some(last) => last.following(),
+            // Nodes begin at different places, so that two in one house seldom meet.
+            None => Channel::of_random(u16::from_le_bytes(random()?)),
+        };
+        core.state.keep_note(LAST_CHANNEL, &next.number().to_le_bytes())?;
+        Ok::<_, EngineError>(next)
+    })
+    .await
+}
+
+fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| EngineError::Randomness)?;
+    Ok(bytes)
+}
+
+/// Shows the channel on the local networks, for ever.
+async fn shown(net: &Net) {
+    loop {
+        let (sightings, _) = mpsc::channel(1);
+        let beacon = Beacon::from_bytes(*net.id().as_bytes());
+        if !matches!(net.look_around(beacon, sightings).await, LookEnd::Moved) {
+            sleep(REST).await;
+        }
+    }
+}
+
+/// A code that is open.
+struct Offered {
+    core: Arc<Core>,
+    code: SpokenCode,
+    invite: Invite,
+    is_taken: AtomicBool,
+}
+
+impl Offered {
+    /// Speaks with somebody who has come.
+    async fn meet(self: Arc<Self>, stream: FrameStream) {
+        let Ok(seed) = random() else { return };
+        let start = self.core.clock.now();
+        let host = Host::new(self.code.clone(), self.invite.clone(), seed, start);
+        match drive(&self.core, stream, host, || self.take()).await {
+            Ending::Failed(Failed::WrongCode) => warn!(
+                "somebody tried a wrong spoken code: that code is of no use any more, make a new one"
+            ),
+            Ending::Failed(failed) => info!("a meeting by a spoken code came to nothing: {failed}"),
+            Ending::Given | Ending::Invited(_) => info!("a spoken code was used"),
+        }
+    }
+
+    /// One guess, right or wrong; none once the invitation was used in another way.
+    fn take(&self) -> bool {
+        let is_open = self.core.invitations.is_open(self.invite.id());
+        !self.is_taken.swap(true, Ordering::Relaxed) && is_open
+    }
+}
+
+/// Finds the host of a code and has it bring its invitation over.
+pub(super) async fn invitation(core: &Arc<Core>, code: &SpokenCode) -> Result<Invite, Failure> {
+    let seed = Zeroizing::new(random()?);
+    let net = Net::for_meeting(seed, core.relays.clone()).await.map_err(EngineError::from)?;
+    let (host, own) = (code.channel().id(), Beacon::from_bytes(random()?));
+    let found = tokio::select! {
+        found = timeout(SEARCH, reached(&net, host)) => found.ok(),
+        () = looked_for(&net, host, own) => None,
+    };
+    let Some(stream) = found else {
+        net.close().await;
+        return Err(not_found(core, code.channel()));
+    };
+    let guest = Guest::new(code, random()?, core.clock.now());
+    let ending = drive(core, stream, guest, || false).await;
+    net.close().await;
+    match ending {
+        Ending::Invited(invite) => Ok(*invite),
+        Ending::Failed(failed) => Err(failure(failed)),
+        Ending::Given => Err(failure(Failed::OutOfTurn)),
+    }
+}
+
+/// Tries until the host answers: where it shows itself, and at the relays.
+async fn reached(net: &Net, host: DeviceId) -> FrameStream {
+    loop {
+        if let Ok(stream) = net.peer(host).meet().await {
+            return stream;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Notes where the host shows itself, for ever.
+async fn looked_for(net: &Net, host: DeviceId, own: Beacon) {
+    let meant = Beacon::from_bytes(*host.as_bytes());
+    loop {
+        let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
+        let mut looking = pin!(net.look_around(own, sightings));
+        let end = loop {
+            tokio::select! {
+                end = &mut looking => break end,
+                Some(sighting) = seen.recv() => if sighting.beacon == meant {
+                    net.hint_address(host, sighting.address);
+                },
+            }
+        };
+        if !matches!(end, LookEnd::Moved) {
+            sleep(REST).await;
+        }
+    }
+}
+
+/// Runs one meeting to its end over one stream.
+async fn drive(
+    core: &Arc<Core>,
+    mut stream: FrameStream,
+    mut party: impl Party,
+    take: impl Fn() -> bool,
+) -> Ending {
+    loop {
+        while let Some(output) = party.poll_output() {
+            match output {
+                Output::Send(frame) => {
+                    if stream.send_frame(frame).await.is_err() {
+                        party.handle_input(core.clock.now(), Input::Lost);
+                    }
+                }
+                Output::Take => party.handle_input(core.clock.now(), Input::Taken(take())),
+                Output::Ended(ending) => {
+                    stream.drain().await;
+                    return ending;
+                }
+            }
+        }
+        let timeout = party.poll_timeout();
+        let late = async {
+            match timeout {
+                Some(instant) => sleep_until(core.clock.moment(instant)).await,
+                None => pending().await,
+            }
+        };
+        let input = tokio::select! {
+            body = stream.receive_body(MEETING_FRAME_BYTES_MAX) => body.map_or(Input::Lost, Input::Frame),
+            () = late => Input::TimePassed,
+        };
+        party.handle_input(core.clock.now(), input);
+    }
+}
+
+fn not_found(core: &Core, channel: Channel) -> Failure {
+    let also = if core.relays.is_empty() { "" } else { " or at the relays" };
+    let number = channel.number();
+    Failure::failed(format!("nobody with code number {number} answers in this network{also}")).hint(
+        "a code is good for five minutes, for both in one network or with one relay (`--relay URL`); \
+         the long text that `larder invite` prints works from anywhere",
+    )
+}
+
+fn failure(failed: Failed) -> Failure {
+    let kind = match failed {
+        Failed::WrongCode | Failed::Gone | Failed::Refused(Refusal::Gone) => ExitKind::Key,
+        _ => ExitKind::Failed,
+    };
+    let message = match failed {
+        Failed::WrongCode => "the code is mistyped, or somebody else answers at its number",
+        _ => return Failure::new(kind, failed.to_string()).hint(ANEW),
+    };
+    Failure::new(kind, message.to_owned()).hint(ANEW)
+}
+
+const ANEW: &str = "each code can be tried once: ask for a new one with `larder invite`";

@@ -1,0 +1,87 @@
+//! Where strangers meet by a spoken code: a network of its own, under the key of the code's channel.
+//!
+//! It is found in the local network by that key, and at the relays of the user. Whoever comes is a
+//! stranger, and proves by the code alone that he is meant.
+//! Source: specs/meeting.md.
+
+use std::{future::IntoFuture as _, sync::Arc};
+
+use iroh::endpoint::Incoming;
+use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Admission, Entry, FrameStream, Listen, Net, NetError, Protocol, Settings,
+    accept::let_in,
+    lan::moved,
+    tuning::{CODE_DONE, HANDSHAKE, HANDSHAKES, MEETING_SETTLE, MEETINGS, PAIRING_IDLE},
+};
+
+/// Whoever comes may try; nothing else is done here.
+#[derive(Debug)]
+struct Strangers;
+
+impl Admission for Strangers {
+    fn admit(&self, _: &DeviceId, protocol: Protocol) -> Entry {
+        if protocol == Protocol::Meeting { Entry::Admitted } else { Entry::Refused }
+    }
+}
+
+impl Net {
+    /// A network for one meeting: of a host, under the key that everybody can make of its channel; of a
+    /// guest, under one that is used this once.
+    ///
+    /// # Errors
+    /// [`NetError::Bind`].
+    pub async fn for_meeting(
+        seed: Zeroizing<[u8; 32]>,
+        relays: Vec<RelayAddress>,
+    ) -> Result<Self, NetError> {
+        let settings = Settings { seed, listen: Listen::Everywhere { port: 0 }, relays };
+        let net = Self::start(settings, Arc::new(Strangers)).await?;
+        // What looks around before it has addresses begins anew when they come, and a question that was
+        // not answered is asked again seconds later.
+        let is_placed = || !net.lan_addresses().is_empty();
+        let _in_time = timeout(MEETING_SETTLE, moved(&net.inner.endpoint, is_placed)).await;
+        Ok(net)
+    }
+
+    /// Has `meet` speak with everybody who comes, a few at a time, until it is dropped.
+    pub async fn host<F, M>(&self, meet: M)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        M: Fn(FrameStream) -> F + Clone + Send + 'static,
+    {
+        let endpoint = &self.inner.endpoint;
+        endpoint.set_alpns(vec![Protocol::Meeting.alpn().to_vec()]);
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let mut meetings = JoinSet::new();
+        while let Some(incoming) = endpoint.accept().await {
+            while meetings.try_join_next().is_some() {}
+            if meetings.len() >= MEETINGS {
+                incoming.refuse();
+            } else if let Some((incoming, handshaking)) = let_in(incoming, &handshakes) {
+                meetings.spawn(meeting(incoming, handshaking, meet.clone()));
+            }
+        }
+    }
+}
+
+/// One stranger: one stream, soon.
+async fn meeting<F: Future<Output = ()>>(
+    incoming: Incoming,
+    handshaking: OwnedSemaphorePermit,
+    meet: impl FnOnce(FrameStream) -> F,
+) {
+    let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
+    drop(handshaking);
+    if let Ok(Ok((send, recv))) = timeout(PAIRING_IDLE, connection.accept_bi()).await {
+        meet(FrameStream::new(connection.clone(), send, recv)).await;
+    }
+    connection.close(CODE_DONE.into(), b"over");
+}
