@@ -124,7 +124,7 @@ impl Discovering {
             self.outputs.push_back(Output::Rest);
             return;
         }
-        if !is_plausible(address) || !self.own.iter().any(|own| is_near(*own, address.ip())) {
+        if !is_believable(address, &self.own) {
             return;
         }
         // All of them: somebody may have told the key of another as its own.
@@ -139,6 +139,12 @@ impl Discovering {
             }
         }
     }
+}
+
+/// Whether an address that was shown may be tried by a device that is at `own`: one device can be there,
+/// in a network of this one.
+pub fn is_believable(address: SocketAddr, own: &[IpAddr]) -> bool {
+    is_plausible(address) && own.iter().any(|own| is_near(*own, address.ip()))
 }
 
 /// Whether an address is in the network of an own one, as far as addresses tell: nobody is sent elsewhere

@@ -116,7 +116,7 @@ fn a_code_is_good_for_one_try() {
     assert!(hint.contains("five minutes"), "{hint}");
 }
 
-// MEET-13: many at once, one of whom has the right words.
+// MEET-13
 #[test]
 fn of_many_who_try_at_once_none_gets_more_than_one_guess() {
     let Some(home) = Home::new("six guess at once", 6) else { return };

@@ -46,7 +46,7 @@ pub(super) struct InviteArguments {
     and makes the home a device of that vault.
 
 Examples:
-  larder join 7-maple-orbit-candle
+  larder join 7-maple-orbit-candy
   larder join larder-ae... --name desktop --site office")]
 pub(super) struct JoinArguments {
     /// The code or the long text that `larder invite` printed

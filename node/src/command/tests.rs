@@ -377,7 +377,7 @@ fn about_membership() -> Vec<Outcome> {
             code: "larder…".to_owned(),
             kind: InviteKind::Circle,
             expires: time(1_700_003_600),
-            spoken: Some("7-maple-orbit-candle".to_owned()),
+            spoken: Some("7-maple-orbit-candy".to_owned()),
             spoken_expires: Some(time(1_700_000_300)),
         }),
         Outcome::Join(JoinOutcome {

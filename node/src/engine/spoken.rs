@@ -5,7 +5,9 @@
 //! Source: specs/meeting.md.
 
 use std::{
+    collections::BTreeSet,
     future::pending,
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc,
@@ -15,9 +17,9 @@ use std::{
 };
 
 use larder_protocol::{
-    discovering::Beacon,
+    discovering::{Beacon, is_believable},
     ids::DeviceId,
-    limits::{MEETING_FRAME_BYTES_MAX, SPOKEN_CODE_S_MAX},
+    limits::{DISCOVERY_TRIES_MAX, MEETING_FRAME_BYTES_MAX, SPOKEN_CODE_S_MAX},
     meeting::{Channel, Ending, Failed, Guest, Host, Input, Output, Party, Refusal, SpokenCode},
     ticket::Invite,
     time::Timestamp,
@@ -26,7 +28,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, sleep_until, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
 
 use super::{Core, EngineError, clock::wall, on_disk};
@@ -48,9 +50,12 @@ const REST: Duration = Duration::from_secs(2);
 /// Sightings that wait to be looked at.
 const SIGHTINGS: usize = 64;
 
-/// How many codes are open.
+/// How many codes are open, and who counts channels.
 #[derive(Debug, Default)]
-pub(crate) struct Codes(Arc<AtomicUsize>);
+pub(crate) struct Codes {
+    open: Arc<AtomicUsize>,
+    counting: tokio::sync::Mutex<()>,
+}
 
 /// A place among the open codes.
 #[derive(Debug)]
@@ -59,8 +64,8 @@ struct Place(Arc<AtomicUsize>);
 impl Codes {
     fn take(&self) -> Option<Place> {
         let more = |open| (open < CODES_MAX).then_some(open + 1);
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Place(Arc::clone(&self.0)))
+        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Place(Arc::clone(&self.open)))
     }
 }
 
@@ -83,7 +88,7 @@ pub(super) async fn open(
     let Some(place) = core.codes.take() else { return Ok(None) };
     let code = SpokenCode::random(next_channel(core).await?, random()?);
     let seed = Zeroizing::new(code.channel().seed());
-    let net = Net::for_meeting(seed, core.relays.clone()).await?;
+    let net = core.net.for_meeting(seed, core.relays.clone()).await?;
     let expires = wall().0.saturating_add(SPOKEN_CODE_S_MAX).min(invite.expires.0);
     let left = Duration::from_secs(expires.saturating_sub(wall().0));
     let text = code.to_text();
@@ -91,6 +96,7 @@ pub(super) async fn open(
         core: Arc::clone(core),
         code,
         invite: invite.clone(),
+        expires: Timestamp(expires),
         is_taken: AtomicBool::new(false),
     });
     let (closing, is_shown) = (core.closing.clone(), core.shows_itself);
@@ -109,6 +115,7 @@ pub(super) async fn open(
 
 /// The channel after the last one: none serves two codes.
 async fn next_channel(core: &Arc<Core>) -> Result<Channel, EngineError> {
+    let _alone = core.codes.counting.lock().await;
     let core = Arc::clone(core);
     on_disk(move || {
         let last = core.state.note(LAST_CHANNEL)?;
@@ -146,6 +153,7 @@ struct Offered {
     core: Arc<Core>,
     code: SpokenCode,
     invite: Invite,
+    expires: Timestamp,
     is_taken: AtomicBool,
 }
 
@@ -159,38 +167,46 @@ impl Offered {
             Ending::Failed(Failed::WrongCode) => warn!(
                 "somebody tried a wrong spoken code: that code is of no use any more, make a new one"
             ),
-            Ending::Failed(failed) => info!("a meeting by a spoken code came to nothing: {failed}"),
+            Ending::Failed(failed) => {
+                debug!("a meeting by a spoken code came to nothing: {failed}")
+            }
             Ending::Given | Ending::Invited(_) => info!("a spoken code was used"),
         }
     }
 
-    /// One guess, right or wrong; none once the invitation was used in another way.
+    /// One guess, right or wrong; none once the invitation was used in another way, nor after the time,
+    /// also when the machine slept meanwhile.
     fn take(&self) -> bool {
-        let is_open = self.core.invitations.is_open(self.invite.id());
+        let is_open = self.core.invitations.is_open(self.invite.id()) && wall() < self.expires;
         !self.is_taken.swap(true, Ordering::Relaxed) && is_open
     }
 }
 
 /// Finds the host of a code and has it bring its invitation over.
 pub(super) async fn invitation(core: &Arc<Core>, code: &SpokenCode) -> Result<Invite, Failure> {
-    let seed = Zeroizing::new(random()?);
-    let net = Net::for_meeting(seed, core.relays.clone()).await.map_err(EngineError::from)?;
     let (host, own) = (code.channel().id(), Beacon::from_bytes(random()?));
+    let (seed, guest_seed) = (Zeroizing::new(random()?), random()?);
+    let net = core.net.for_meeting(seed, core.relays.clone()).await.map_err(EngineError::from)?;
+    // What the settings say holds for a command as well.
+    let is_lan = if core.serves { core.shows_itself } else { core.config().lan() };
     let found = tokio::select! {
         found = timeout(SEARCH, reached(&net, host)) => found.ok(),
-        () = looked_for(&net, host, own) => None,
+        () = looked_for(&net, host, own), if is_lan => None,
+        () = core.closing.cancelled() => None,
     };
-    let Some(stream) = found else {
-        net.close().await;
-        return Err(not_found(core, code.channel()));
+    let ending = match found {
+        Some(stream) => {
+            let guest = Guest::new(code, guest_seed, core.clock.now());
+            Some(drive(core, stream, guest, || false).await)
+        }
+        None => None,
     };
-    let guest = Guest::new(code, random()?, core.clock.now());
-    let ending = drive(core, stream, guest, || false).await;
     net.close().await;
     match ending {
-        Ending::Invited(invite) => Ok(*invite),
-        Ending::Failed(failed) => Err(failure(failed)),
-        Ending::Given => Err(failure(Failed::OutOfTurn)),
+        Some(Ending::Invited(invite)) => Ok(*invite),
+        Some(Ending::Failed(failed)) => Err(failure(failed)),
+        Some(Ending::Given) => Err(failure(Failed::OutOfTurn)),
+        None => Err(not_found(core, code.channel())),
     }
 }
 
@@ -207,15 +223,24 @@ async fn reached(net: &Net, host: DeviceId) -> FrameStream {
 /// Notes where the host shows itself, for ever.
 async fn looked_for(net: &Net, host: DeviceId, own: Beacon) {
     let meant = Beacon::from_bytes(*host.as_bytes());
+    let mut tried = BTreeSet::new();
     loop {
         let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
         let mut looking = pin!(net.look_around(own, sightings));
         let end = loop {
             tokio::select! {
                 end = &mut looking => break end,
-                Some(sighting) = seen.recv() => if sighting.beacon == meant {
-                    net.hint_address(host, sighting.address);
-                },
+                Some(sighting) = seen.recv() => {
+                    let own: Vec<_> = net.lan_addresses().iter().map(SocketAddr::ip).collect();
+                    // Everybody can show this channel: few places, and near ones.
+                    let is_new = sighting.beacon == meant
+                        && is_believable(sighting.address, &own)
+                        && tried.len() < DISCOVERY_TRIES_MAX
+                        && tried.insert(sighting.address);
+                    if is_new {
+                        net.hint_address(host, sighting.address);
+                    }
+                }
             }
         };
         if !matches!(end, LookEnd::Moved) {

@@ -61,6 +61,8 @@ pub(super) struct Inner {
     pub(super) addresses: Addresses,
     pub(super) links: Links,
     relays: Relays,
+    /// Where it was told to listen.
+    pub(super) listen: Listen,
 }
 
 impl Net {
@@ -85,7 +87,9 @@ impl Net {
             Err(error) => return Err(NetError::Bind(Arc::new(error))),
         };
         let links = Links::default();
-        Ok(Self { inner: Arc::new(Inner { endpoint, addresses, links, relays }) })
+        Ok(Self {
+            inner: Arc::new(Inner { endpoint, addresses, links, relays, listen: settings.listen }),
+        })
     }
 
     /// This device's id: its public key.

@@ -4,7 +4,7 @@
 //! stranger, and proves by the code alone that he is meant.
 //! Source: specs/meeting.md.
 
-use std::{future::IntoFuture as _, sync::Arc};
+use std::{future::IntoFuture as _, net::SocketAddr, sync::Arc};
 
 use iroh::endpoint::Incoming;
 use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
@@ -39,10 +39,16 @@ impl Net {
     /// # Errors
     /// [`NetError::Bind`].
     pub async fn for_meeting(
+        &self,
         seed: Zeroizing<[u8; 32]>,
         relays: Vec<RelayAddress>,
     ) -> Result<Self, NetError> {
-        let settings = Settings { seed, listen: Listen::Everywhere { port: 0 }, relays };
+        // Where this node may listen, so may its meetings.
+        let listen = match self.inner.listen {
+            Listen::Only(address) => Listen::Only(SocketAddr::new(address.ip(), 0)),
+            Listen::Everywhere { .. } => Listen::Everywhere { port: 0 },
+        };
+        let settings = Settings { seed, listen, relays };
         let net = Self::start(settings, Arc::new(Strangers)).await?;
         // What looks around before it has addresses begins anew when they come, and a question that was
         // not answered is asked again seconds later.

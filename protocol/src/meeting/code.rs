@@ -1,7 +1,7 @@
 //! The code that is spoken: where to meet, and three words.
 //!
 //! ```text
-//! 7-maple-orbit-candle      channel 1..999, then words of the BIP39 list: 33 bits
+//! 7-maple-orbit-candy      channel 1..999, then words of the BIP39 list: 33 bits
 //! ```
 //! Source: specs/meeting.md.
 
@@ -74,7 +74,7 @@ pub struct SpokenCode {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CodeError {
     /// Nothing like one.
-    #[error("a code is a number and {CODE_WORDS} words, as in 7-maple-orbit-candle")]
+    #[error("a code is a number and {CODE_WORDS} words, as in 7-maple-orbit-candy")]
     NotACode,
     /// The number is none that codes have.
     #[error("the number of a code is between 1 and {CHANNELS}")]

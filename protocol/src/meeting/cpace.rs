@@ -67,7 +67,7 @@ fn point_of(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The keys of one meeting. Used once each.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct Keys {
     guest: [u8; 32],
     host: [u8; 32],
@@ -108,11 +108,5 @@ impl Keys {
 
     fn cipher(&self) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(&self.ticket.into())
-    }
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keys(secret)")
     }
 }

@@ -33,7 +33,7 @@ enum State {
 
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Guest({:?})", self.exchange)
+        write!(f, "Guest(until {:?})", self.exchange.timeout())
     }
 }
 

@@ -1,5 +1,9 @@
 //! The side that made the code. Source: specs/meeting.md.
 
+use std::fmt;
+
+use zeroize::Zeroizing;
+
 use super::{
     Ending, Failed, Input, Output, Party, Refusal, SpokenCode, VERSION,
     cpace::{Keys, answer},
@@ -12,16 +16,14 @@ use crate::{
 };
 
 /// One meeting, seen from the host.
-#[derive(Debug, Clone)]
 pub struct Host {
     code: SpokenCode,
     invite: Invite,
-    seed: [u8; 32],
+    seed: Zeroizing<[u8; 32]>,
     exchange: Exchange,
     state: State,
 }
 
-#[derive(Debug, Clone)]
 enum State {
     /// Waits for the guest's point.
     Greeting,
@@ -31,6 +33,12 @@ enum State {
     Taking(Keys, [u8; 32]),
     /// Over.
     Over,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({:?}, {:?})", self.code, self.invite)
+    }
 }
 
 impl Party for Host {
@@ -62,7 +70,8 @@ impl Party for Host {
 impl Host {
     /// Begins when somebody has opened a stream. `seed` is random.
     pub fn new(code: SpokenCode, invite: Invite, seed: [u8; 32], start: Instant) -> Self {
-        Self { code, invite, seed, exchange: Exchange::begun(start), state: State::Greeting }
+        let (seed, exchange) = (Zeroizing::new(seed), Exchange::begun(start));
+        Self { code, invite, seed, exchange, state: State::Greeting }
     }
 
     fn framed(&mut self, state: State, frame: Frame) -> State {
@@ -72,7 +81,7 @@ impl Host {
                 self.exchange.refuse(Refusal::Version, Failed::Refused(Refusal::Version));
             }
             (State::Greeting, Frame::Hello { point, .. }) => {
-                match answer(&self.code, self.seed, &point) {
+                match answer(&self.code, *self.seed, &point) {
                     Ok((point, keys)) => {
                         self.exchange.send(&Frame::Answer { point });
                         return State::Answered(keys);

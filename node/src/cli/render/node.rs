@@ -40,7 +40,10 @@ pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
     line(text, &format!("works once, until {}", when(done.expires)));
     if let (Some(spoken), Some(expires)) = (&done.spoken, done.spoken_expires) {
         line(text, "");
-        line(text, &format!("or, from this network: larder join {}", plain(spoken)));
+        line(
+            text,
+            &format!("or, in the same network or by the same relay: larder join {}", plain(spoken)),
+        );
         line(text, &format!("one try, until {}", when(expires)));
     }
 }
