@@ -144,11 +144,14 @@ fn hide_panics() {
 /// `LARDER_LOG` says in the syntax of `tracing`.
 fn start_log(global: &Global) {
     use tracing_subscriber::EnvFilter;
+    // iroh calls it an error that a goodbye is not waited for without end.
     let filter = EnvFilter::try_from_env("LARDER_LOG").unwrap_or_else(|_| {
         EnvFilter::new(match (global.quiet, global.verbose) {
-            (true, _) => "error",
-            (_, true) => "larder_node=debug,larder_protocol=debug,libp2p_mdns=off,warn",
-            _ => "larder_node=warn,libp2p_mdns=off,error",
+            (true, _) => "iroh::socket=off,error",
+            (_, true) => {
+                "larder_node=debug,larder_protocol=debug,libp2p_mdns=off,iroh::socket=off,warn"
+            }
+            _ => "larder_node=warn,libp2p_mdns=off,iroh::socket=off,error",
         })
     });
     let _already = tracing_subscriber::fmt()

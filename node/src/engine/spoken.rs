@@ -201,7 +201,8 @@ pub(super) async fn invitation(core: &Arc<Core>, code: &SpokenCode) -> Result<In
         }
         None => None,
     };
-    net.close().await;
+    // Nobody needs to wait for its goodbye.
+    tokio::spawn(async move { net.close().await });
     match ending {
         Some(Ending::Invited(invite)) => Ok(*invite),
         Some(Ending::Failed(failed)) => Err(failure(failed)),

@@ -23,7 +23,7 @@ use super::{
     admission::Door,
     links::{Lease, Links, Path},
     relays::{RelayStanding, Relays},
-    tuning::{CONNECTION_WINDOW, DIAL, IDLE_TIMEOUT, KEEP_ALIVE, STREAMS_PER_CONNECTION},
+    tuning::{CONNECTION_WINDOW, DIAL, GOODBYE, IDLE_TIMEOUT, KEEP_ALIVE, STREAMS_PER_CONNECTION},
 };
 
 /// Where to listen.
@@ -148,9 +148,10 @@ impl Net {
         self.inner.links.close(peer);
     }
 
-    /// Tells all peers goodbye and gives the port back.
+    /// Tells all peers goodbye and gives the port back. Whoever does not answer is not waited for:
+    /// an attempt to reach somebody who is away would take seconds to end.
     pub async fn close(&self) {
-        self.inner.endpoint.close().await;
+        let _told = timeout(GOODBYE, self.inner.endpoint.close()).await;
     }
 
     /// A connection to a peer for one protocol, dialled when there is none.

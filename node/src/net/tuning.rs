@@ -23,6 +23,8 @@ pub(super) const UNUSED_INCOMING: Duration = waited_for(60);
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// One attempt to dial. Above a WAN handshake with one lost packet, below [`IDLE_TIMEOUT`].
 pub(super) const DIAL: Duration = Duration::from_secs(6);
+/// Peers that are there acknowledge a goodbye in this time.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// A relay that is asked whether it works answers in this time, TLS included.
 pub(super) const RELAY_PROBE: Duration = Duration::from_secs(6);
 /// Others ask so often who is on the local network, once they have asked for a while: a query that
