@@ -321,15 +321,15 @@ fn times(root: &Path, dice: &mut Dice) {
     }
 }
 
-/// Every path below and with `root`, in a fixed order, directories after what is in them.
+/// Every path below and with `root`, in a fixed order, directories after what is in them. What a running
+/// node takes away meanwhile may be among them.
 pub fn bottom_up(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![root.to_path_buf()];
     let mut next = 0;
     while let Some(path) = found.get(next).cloned() {
         next += 1;
-        let kind = fs::symlink_metadata(&path).expect("it was just listed").file_type();
-        if kind.is_dir() {
-            let entries = fs::read_dir(&path).expect("directories of the test can be read");
+        let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if is_directory && let Ok(entries) = fs::read_dir(&path) {
             let mut inside: Vec<PathBuf> =
                 entries.map(|entry| entry.expect("it can be listed").path()).collect();
             inside.sort();
