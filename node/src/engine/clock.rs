@@ -20,6 +20,14 @@ impl Clock {
         Instant(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// Waits until a machine wants to be told that time has passed; for ever, if it does not.
+    pub(crate) async fn reached(&self, timeout: Option<Instant>) {
+        match timeout {
+            Some(instant) => tokio::time::sleep_until(self.moment(instant)).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The moment of the runtime's clock that a machine's instant stands for.
     pub(crate) fn moment(&self, instant: Instant) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + std::time::Duration::from_nanos(instant.0))

@@ -313,8 +313,18 @@ pub(crate) fn spread_log(core: &std::sync::Arc<Core>, vault: VaultId) {
             };
             if let Err(error) = told.await {
                 debug!("the log was not pushed to {}: {error}", peer.device.short());
+                missed(&core, peer.device, &error).await;
             }
         });
+    }
+}
+
+/// Somebody could not be told what everybody is told: it is called when it is heard of again.
+pub(crate) async fn missed(core: &Core, peer: DeviceId, error: &EngineError) {
+    if let Ok(member) = core.member()
+        && let Ok(custody) = member.custody()
+    {
+        custody.missed(peer, error).await;
     }
 }
 

@@ -27,7 +27,6 @@ use larder_protocol::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
-    time::sleep_until,
 };
 use tracing::{debug, warn};
 
@@ -130,7 +129,12 @@ impl Custody {
         let _ = self.facts.send(Fact::Input(input)).await;
     }
 
-    /// The same, unless it is busy.
+    /// Somebody was called in vain, for whatever reason: is taken to be away until it is met.
+    pub(crate) async fn missed(&self, holder: DeviceId, error: &EngineError) {
+        self.tell(missed(holder, error)).await;
+    }
+
+    /// The same as [`tell`](Self::tell), unless it is busy.
     pub(crate) fn hint(&self, input: Input) {
         let _ = self.facts.try_send(Fact::Input(input));
     }
@@ -254,12 +258,7 @@ impl Task {
                 self.watching.poll_timeout(),
             ];
             let timeout = timeouts.into_iter().flatten().min();
-            let wake = async {
-                match timeout {
-                    Some(instant) => sleep_until(self.core.clock.moment(instant)).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wake = self.core.clock.reached(timeout);
             tokio::select! {
                 fact = inbox.recv() => match fact {
                     None => return,

@@ -188,6 +188,7 @@ async fn tell(
             let result = timeout(TELL, told).await;
             if let Ok(Err(error)) = &result {
                 debug!("{} was not told: {error}", peer.device.short());
+                contact::missed(&core, peer.device, error).await;
             }
             (peer.name, matches!(result, Ok(Ok(()))))
         })

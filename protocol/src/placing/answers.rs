@@ -2,7 +2,7 @@
 
 use super::{
     Acquaintance, Claim, Condition, Fault, Order, Output, Placing, Site, Upload,
-    holder::{Holder, Link},
+    holder::{CallBack, Holder, Link},
     pack::{Custody, Pack},
     scheduling::{DISTRUST_BACKOFF, FAILURE_BACKOFF, HEARD_PAUSE_MS, NO_ROOM_BACKOFF},
 };
@@ -110,17 +110,20 @@ impl Placing {
             return;
         }
         if holder.heard_until > now {
-            holder.heard_meanwhile = true;
+            holder.call_back = CallBack::AfterPause;
             return;
         }
         holder.heard_until = now.after_ms(HEARD_PAUSE_MS);
         match holder.link {
-            Link::Down { .. } => holder.link = Link::Down { retry_at: now },
+            Link::Down { .. } => {
+                holder.link = Link::Down { retry_at: now };
+                holder.call_back = CallBack::Now;
+            }
             Link::Up { .. } if holder.lacks_room(now) => {
                 self.outputs.push_back(Output::Connect { holder: id });
             }
             // It may be on its way to where the holder was before: then it is called again.
-            Link::Connecting { .. } => holder.heard_meanwhile = true,
+            Link::Connecting { .. } => holder.call_back = CallBack::AfterPause,
             Link::Up { .. } => {}
         }
     }
@@ -128,12 +131,13 @@ impl Placing {
     /// Answers calls that came too soon after another: what their callers changed is not missed.
     pub(super) fn answer_late_calls(&mut self) {
         let now = self.now;
-        let late = |holder: &Holder| holder.heard_meanwhile && holder.heard_until <= now;
+        let late =
+            |holder: &Holder| holder.call_back == CallBack::AfterPause && holder.heard_until <= now;
         let late: Vec<DeviceId> =
             self.holders.iter().filter(|(_, it)| late(it)).map(|(id, _)| *id).collect();
         for id in late {
             if let Some(holder) = self.holders.get_mut(&id) {
-                holder.heard_meanwhile = false;
+                holder.call_back = CallBack::Never;
             }
             self.holder_heard(id);
         }

@@ -82,6 +82,19 @@ impl fmt::Display for Condition {
     }
 }
 
+/// Whether a call of a holder is still to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum CallBack {
+    /// No.
+    #[default]
+    Never,
+    /// When the pause after its call before is over.
+    AfterPause,
+    /// Now: it called while it was taken to be away. Also if there is nothing to place with it, since it
+    /// may have missed what is said to everybody.
+    Now,
+}
+
 /// State of the connection to a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
@@ -116,8 +129,7 @@ pub(super) struct Holder {
     pub(super) ask_refused_at: Option<Instant>,
     /// Its calls are not answered before.
     pub(super) heard_until: Instant,
-    /// It called meanwhile: that is answered then.
-    pub(super) heard_meanwhile: bool,
+    pub(super) call_back: CallBack,
     /// It rests because it had no room, which its call or greeting ends.
     pub(super) rests_for_room: bool,
     pub(super) refusals: u32,
@@ -149,7 +161,7 @@ impl Holder {
             refused: BTreeSet::new(),
             ask_refused_at: None,
             heard_until: Instant::default(),
-            heard_meanwhile: false,
+            call_back: CallBack::Never,
             rests_for_room: false,
             refusals: 0,
             offer: None,
@@ -166,6 +178,11 @@ impl Holder {
     pub(super) const fn forget_completeness(&mut self) {
         self.complete_seq = 0;
         self.lacked = None;
+    }
+
+    /// Whether it waits to be asked about packs, or to be sent some.
+    pub(super) fn has_something_queued(&self) -> bool {
+        !(self.unasked.is_empty() && self.wanted.is_empty())
     }
 
     /// Whether orders may be given to it now.

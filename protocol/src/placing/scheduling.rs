@@ -2,7 +2,7 @@
 
 use super::{
     Condition, Order, Output, Placing,
-    holder::{Holder, Link},
+    holder::{CallBack, Holder, Link},
     pack::{Custody, Key, Pack},
 };
 use crate::{
@@ -32,7 +32,7 @@ impl Placing {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let orders = self.orders.values().map(Order::deadline);
         let holders = self.holders.values().flat_map(|holder| {
-            let queued = !(holder.unasked.is_empty() && holder.wanted.is_empty());
+            let queued = holder.has_something_queued() || holder.call_back == CallBack::Now;
             // One that is presumed lost is called by `watching` alone, and seldom.
             let busy = (queued || self.heads.are_lacking(holder)) && !holder.is_presumed_lost;
             let link = match holder.link {
@@ -41,7 +41,8 @@ impl Placing {
                 Link::Up { rest_until } => (rest_until > self.now).then_some(rest_until),
             };
             let ask_refused_at = holder.ask_refused_at.filter(|_| !holder.refused.is_empty());
-            [link, ask_refused_at, holder.heard_meanwhile.then_some(holder.heard_until)]
+            let is_late = holder.call_back == CallBack::AfterPause;
+            [link, ask_refused_at, is_late.then_some(holder.heard_until)]
         });
         orders.chain(holders.flatten()).chain(self.bring_back_at()).min()
     }
@@ -172,7 +173,11 @@ impl Placing {
         self.prune(id);
         let lacks_head = self.lacks_head(id);
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if lacks_head || !(holder.unasked.is_empty() && holder.wanted.is_empty()) {
+        let is_owed = holder.call_back == CallBack::Now;
+        if is_owed {
+            holder.call_back = CallBack::Never;
+        }
+        if lacks_head || is_owed || holder.has_something_queued() {
             holder.link = Link::Connecting { deadline: now.after_ms(CONNECT_MS_MAX) };
             self.outputs.push_back(Output::Connect { holder: id });
         }

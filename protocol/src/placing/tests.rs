@@ -112,6 +112,15 @@ impl Driven {
     }
 
     /// Lets time pass until the machine orders something that was not ordered before.
+    /// Lets all pass that is due within a time.
+    fn pass_ms(&mut self, ms: u64) {
+        let end = self.ms + ms;
+        self.pass_time_until(|driven| {
+            driven.machine.poll_timeout().is_none_or(|timeout| timeout > at(end))
+        });
+        self.ms = end;
+    }
+
     fn pass_time_until(&mut self, test: impl Fn(&Self) -> bool) {
         for _ in 0..10_000 {
             if test(self) {

@@ -339,6 +339,25 @@ fn a_holder_that_turns_us_away_is_not_said_to_be_away() {
     assert!(driven.machine.poll_timeout().is_some(), "it is called again, less and less often");
 }
 
+// PLACE-25: nothing is to be placed, yet it may have missed what everybody was told.
+#[test]
+fn who_was_away_and_calls_is_called_back_once_though_nothing_is_to_be_sent() {
+    let mut driven = Driven::new(&[(1, "a")], fixed(1));
+    let connect = Output::Connect { holder: holder(1) };
+    driven.said.clear();
+    driven.give(Input::HolderHeard { holder: holder(1) });
+    assert!(!driven.has_said(&connect), "who is there is not called for calling");
+    driven.give(Input::HolderLost { holder: holder(1) });
+    driven.pass_ms(600_000);
+    assert!(!driven.has_said(&connect), "nor who is away, for nothing");
+    driven.give(Input::HolderHeard { holder: holder(1) });
+    assert!(driven.has_said(&connect), "it is called back at once");
+    driven.said.clear();
+    driven.give(Input::HolderLost { holder: holder(1) });
+    driven.pass_ms(600_000);
+    assert!(!driven.has_said(&connect), "once");
+}
+
 // PLACE-19: it says that it is there while it is still being called where it was before.
 #[test]
 fn who_calls_while_it_is_called_elsewhere_is_called_again_soon() {
