@@ -34,6 +34,8 @@ mod exchange;
 mod frame;
 mod guest;
 mod host;
+mod offer;
+mod search;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -43,6 +45,8 @@ pub use code::{CHANNELS, Channel, CodeError, SpokenCode, sounds_like_a_code};
 pub use frame::Refusal;
 pub use guest::Guest;
 pub use host::Host;
+pub use offer::Offer;
+pub use search::Search;
 
 /// Protocol name.
 pub const ALPN: &[u8] = b"larder/meet/1";
@@ -68,6 +72,9 @@ pub enum Failed {
     /// The two codes differ: one is mistyped, or somebody guessed.
     #[error("the codes of the two sides differ")]
     WrongCode,
+    /// They speak different versions.
+    #[error("the two sides speak different versions: update the older one")]
+    Version,
     /// The other side said no.
     #[error("the other side refused: {0}")]
     Refused(Refusal),

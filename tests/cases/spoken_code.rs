@@ -134,5 +134,7 @@ fn of_many_who_try_at_once_none_gets_more_than_one_guess() {
     });
     println!("  exit codes {codes:?}");
     assert!(codes.iter().all(|code| *code == Some(5)));
+    let heard = home.inviter.last_words().matches("wrong spoken code").count();
+    assert_eq!(heard, 1, "of six one was heard: {}", home.inviter.last_words());
     assert_eq!(home.devices(), 1);
 }

@@ -3,10 +3,7 @@
 //! Invitations live in memory only: a node that restarts has none open, and one that is used is
 //! gone before its first consequence is stored.
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
@@ -22,7 +19,6 @@ use larder_protocol::{
     ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
     time::{Instant, Timestamp},
 };
-use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report, roster, spoken};
@@ -59,9 +55,9 @@ impl Invitations {
         Ok(())
     }
 
-    /// Whether it can still be used.
-    pub(super) fn is_open(&self, id: InviteId) -> bool {
-        self.lock().iter().any(|invite| invite.id() == id)
+    /// Those that can still be used.
+    pub(super) fn ids(&self) -> Vec<InviteId> {
+        self.lock().iter().map(Invite::id).collect()
     }
 
     fn all(&self) -> Vec<Invite> {
@@ -123,8 +119,16 @@ pub(crate) async fn join(
     code: String,
     name: Option<String>,
     site: Option<String>,
+    events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    let invite = invitation(core, &code).await?;
+    // Before a code is used up.
+    for text in [&name, &site].into_iter().flatten() {
+        if !(Label { name: text.clone(), site: text.clone() }).is_plain() {
+            return Err(Failure::usage("this cannot be the name of a device or a site")
+                .hint("letters, digits and spaces do; control characters and long texts do not"));
+        }
+    }
+    let invite = invitation(core, &code, events).await?;
     let device = invite.inviter;
     let kind = match invite.kind {
         Kind::Device => InviteKind::Device,
@@ -158,13 +162,13 @@ pub(crate) async fn join(
 }
 
 /// The invitation that a code stands for.
-async fn invitation(core: &Arc<Core>, code: &str) -> Result<Invite, Failure> {
+async fn invitation(core: &Arc<Core>, code: &str, events: &EventSink) -> Result<Invite, Failure> {
     if sounds_like_a_code(code) {
         let code = code.parse::<SpokenCode>().map_err(|error| {
             Failure::usage(error.to_string())
                 .hint("ask for the code again: it was not tried, and is still good")
         })?;
-        return spoken::invitation(core, &code).await;
+        return spoken::invitation(core, &code, events).await;
     }
     match code.parse::<Ticket>() {
         Ok(Ticket::Invite(invite)) => Ok(invite),
@@ -329,16 +333,9 @@ async fn drive(
                 }
             }
         }
-        let timeout = machine.timeout();
-        let late = async {
-            match timeout {
-                Some(instant) => sleep_until(core.clock.moment(instant)).await,
-                None => pending().await,
-            }
-        };
         let input = tokio::select! {
             body = stream.receive_body(machine.frame_bytes_max()) => body.map_or(Input::Lost, Input::Frame),
-            () = late => Input::TimePassed,
+            () = core.clock.reached(machine.timeout()) => Input::TimePassed,
         };
         machine.handle(core.clock.now(), input);
     }

@@ -55,7 +55,7 @@ impl Node {
             Command::Invite { kind, expires_s } => {
                 join::invite(core, kind, expires_s, &events).await
             }
-            Command::Join { code, name, site } => join::join(core, code, name, site).await,
+            Command::Join { code, name, site } => join::join(core, code, name, site, &events).await,
             Command::Ticket => Ok(Outcome::Ticket(report::ticket(core)?)),
             Command::Connect { ticket } => report::connect(core, ticket).await,
             Command::Recover { phrase, connect, name, site } => {

@@ -13,7 +13,7 @@ use larder_protocol::{
     scrubbing::{Found, Input, Kept, Output, Scrubbing},
     time::Timestamp,
 };
-use tokio::{sync::mpsc, time::sleep_until};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -74,13 +74,7 @@ impl Task {
                 let Some(core) = self.core.upgrade() else { return };
                 carry_out(core, output).await;
             }
-            let timeout = self.machine.poll_timeout();
-            let wake = async {
-                match timeout {
-                    Some(instant) => sleep_until(clock.moment(instant)).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wake = clock.reached(self.machine.poll_timeout());
             let input = tokio::select! {
                 fact = inbox.recv() => match fact {
                     Some(input) => input,

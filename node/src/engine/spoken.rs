@@ -5,35 +5,36 @@
 //! Source: specs/meeting.md.
 
 use std::{
-    collections::BTreeSet,
-    future::pending,
+    convert::Infallible,
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use larder_protocol::{
-    discovering::{Beacon, is_believable},
+    discovering::Beacon,
     ids::DeviceId,
-    limits::{DISCOVERY_TRIES_MAX, MEETING_FRAME_BYTES_MAX, SPOKEN_CODE_S_MAX},
-    meeting::{Channel, Ending, Failed, Guest, Host, Input, Output, Party, Refusal, SpokenCode},
+    limits::MEETING_FRAME_BYTES_MAX,
+    meeting::{
+        Channel, Ending, Failed, Guest, Host, Input, Offer, Output, Party, Search, SpokenCode,
+    },
     ticket::Invite,
     time::Timestamp,
 };
 use tokio::{
     sync::mpsc,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
 
 use super::{Core, EngineError, clock::wall, on_disk};
 use crate::{
-    command::{ExitKind, Failure},
+    command::{EventSink, ExitKind, Failure},
     net::{FrameStream, LookEnd, Net},
 };
 
@@ -89,15 +90,16 @@ pub(super) async fn open(
     let code = SpokenCode::random(next_channel(core).await?, random()?);
     let seed = Zeroizing::new(code.channel().seed());
     let net = core.net.for_meeting(seed, core.relays.clone()).await?;
-    let expires = wall().0.saturating_add(SPOKEN_CODE_S_MAX).min(invite.expires.0);
-    let left = Duration::from_secs(expires.saturating_sub(wall().0));
+    let now = wall();
+    let offer = Offer::new(invite, now);
+    let expires = offer.expires();
+    let left = Duration::from_secs(expires.0.saturating_sub(now.0));
     let text = code.to_text();
     let offered = Arc::new(Offered {
         core: Arc::clone(core),
         code,
         invite: invite.clone(),
-        expires: Timestamp(expires),
-        is_taken: AtomicBool::new(false),
+        offer: Mutex::new(offer),
     });
     let (closing, is_shown) = (core.closing.clone(), core.shows_itself);
     tokio::spawn(async move {
@@ -110,7 +112,7 @@ pub(super) async fn open(
         }
         net.close().await;
     });
-    Ok(Some((text, Timestamp(expires))))
+    Ok(Some((text, expires)))
 }
 
 /// The channel after the last one: none serves two codes.
@@ -153,8 +155,7 @@ struct Offered {
     core: Arc<Core>,
     code: SpokenCode,
     invite: Invite,
-    expires: Timestamp,
-    is_taken: AtomicBool,
+    offer: Mutex<Offer>,
 }
 
 impl Offered {
@@ -174,41 +175,45 @@ impl Offered {
         }
     }
 
-    /// One guess, right or wrong; none once the invitation was used in another way, nor after the time,
-    /// also when the machine slept meanwhile.
     fn take(&self) -> bool {
-        let is_open = self.core.invitations.is_open(self.invite.id()) && wall() < self.expires;
-        !self.is_taken.swap(true, Ordering::Relaxed) && is_open
+        let open = self.core.invitations.ids();
+        self.offer.lock().unwrap_or_else(PoisonError::into_inner).take(wall(), open)
     }
 }
 
 /// Finds the host of a code and has it bring its invitation over.
-pub(super) async fn invitation(core: &Arc<Core>, code: &SpokenCode) -> Result<Invite, Failure> {
-    let (host, own) = (code.channel().id(), Beacon::from_bytes(random()?));
+pub(super) async fn invitation(
+    core: &Arc<Core>,
+    code: &SpokenCode,
+    events: &EventSink,
+) -> Result<Invite, Failure> {
+    let search = Search::new(code.channel());
+    let own = Beacon::from_bytes(random()?);
     let (seed, guest_seed) = (Zeroizing::new(random()?), random()?);
     let net = core.net.for_meeting(seed, core.relays.clone()).await.map_err(EngineError::from)?;
     // What the settings say holds for a command as well.
     let is_lan = if core.serves { core.shows_itself } else { core.config().lan() };
     let found = tokio::select! {
-        found = timeout(SEARCH, reached(&net, host)) => found.ok(),
-        () = looked_for(&net, host, own), if is_lan => None,
-        () = core.closing.cancelled() => None,
-    };
-    let ending = match found {
-        Some(stream) => {
-            let guest = Guest::new(code, guest_seed, core.clock.now());
-            Some(drive(core, stream, guest, || false).await)
+        found = timeout(SEARCH, reached(&net, search.host())) => {
+            found.map_err(|_| not_found(core, code.channel()))
         }
-        None => None,
+        never = looked_for(&net, search, own), if is_lan => match never {},
+        () = events.cancelled() => Err(Failure::interrupted()),
+    };
+    let invited = match found {
+        Ok(stream) => {
+            let guest = Guest::new(code, guest_seed, core.clock.now());
+            match drive(core, stream, guest, || false).await {
+                Ending::Invited(invite) => Ok(*invite),
+                Ending::Failed(failed) => Err(failure(failed)),
+                Ending::Given => Err(failure(Failed::OutOfTurn)),
+            }
+        }
+        Err(failure) => Err(failure),
     };
     // Nobody needs to wait for its goodbye.
     tokio::spawn(async move { net.close().await });
-    match ending {
-        Some(Ending::Invited(invite)) => Ok(*invite),
-        Some(Ending::Failed(failed)) => Err(failure(failed)),
-        Some(Ending::Given) => Err(failure(Failed::OutOfTurn)),
-        None => Err(not_found(core, code.channel())),
-    }
+    invited
 }
 
 /// Tries until the host answers: where it shows itself, and at the relays.
@@ -222,9 +227,7 @@ async fn reached(net: &Net, host: DeviceId) -> FrameStream {
 }
 
 /// Notes where the host shows itself, for ever.
-async fn looked_for(net: &Net, host: DeviceId, own: Beacon) {
-    let meant = Beacon::from_bytes(*host.as_bytes());
-    let mut tried = BTreeSet::new();
+async fn looked_for(net: &Net, mut search: Search, own: Beacon) -> Infallible {
     loop {
         let (sightings, mut seen) = mpsc::channel(SIGHTINGS);
         let mut looking = pin!(net.look_around(own, sightings));
@@ -233,13 +236,8 @@ async fn looked_for(net: &Net, host: DeviceId, own: Beacon) {
                 end = &mut looking => break end,
                 Some(sighting) = seen.recv() => {
                     let own: Vec<_> = net.lan_addresses().iter().map(SocketAddr::ip).collect();
-                    // Everybody can show this channel: few places, and near ones.
-                    let is_new = sighting.beacon == meant
-                        && is_believable(sighting.address, &own)
-                        && tried.len() < DISCOVERY_TRIES_MAX
-                        && tried.insert(sighting.address);
-                    if is_new {
-                        net.hint_address(host, sighting.address);
+                    if search.is_worth_a_try(&sighting.beacon, sighting.address, &own) {
+                        net.hint_address(search.host(), sighting.address);
                     }
                 }
             }
@@ -272,16 +270,9 @@ async fn drive(
                 }
             }
         }
-        let timeout = party.poll_timeout();
-        let late = async {
-            match timeout {
-                Some(instant) => sleep_until(core.clock.moment(instant)).await,
-                None => pending().await,
-            }
-        };
         let input = tokio::select! {
             body = stream.receive_body(MEETING_FRAME_BYTES_MAX) => body.map_or(Input::Lost, Input::Frame),
-            () = late => Input::TimePassed,
+            () = core.clock.reached(party.poll_timeout()) => Input::TimePassed,
         };
         party.handle_input(core.clock.now(), input);
     }
@@ -298,7 +289,7 @@ fn not_found(core: &Core, channel: Channel) -> Failure {
 
 fn failure(failed: Failed) -> Failure {
     let kind = match failed {
-        Failed::WrongCode | Failed::Gone | Failed::Refused(Refusal::Gone) => ExitKind::Key,
+        Failed::WrongCode | Failed::Gone => ExitKind::Key,
         _ => ExitKind::Failed,
     };
     let message = match failed {

@@ -133,7 +133,7 @@ impl Net {
 
 /// Bounds the handshakes: each costs a signature and a key exchange before anything is known of
 /// the other side.
-pub(super) fn let_in(
+fn let_in(
     incoming: Incoming,
     handshakes: &Arc<Semaphore>,
 ) -> Option<(Incoming, OwnedSemaphorePermit)> {

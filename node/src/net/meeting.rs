@@ -8,18 +8,13 @@ use std::{future::IntoFuture as _, net::SocketAddr, sync::Arc};
 
 use iroh::endpoint::Incoming;
 use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{task::JoinSet, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{
     Admission, Entry, FrameStream, Listen, Net, NetError, Protocol, Settings,
-    accept::let_in,
     lan::moved,
-    tuning::{CODE_DONE, HANDSHAKE, HANDSHAKES, MEETING_SETTLE, MEETINGS, PAIRING_IDLE},
+    tuning::{CODE_DONE, HANDSHAKE, MEETING_SETTLE, MEETINGS, PAIRING_IDLE},
 };
 
 /// Whoever comes may try; nothing else is done here.
@@ -65,27 +60,25 @@ impl Net {
     {
         let endpoint = &self.inner.endpoint;
         endpoint.set_alpns(vec![Protocol::Meeting.alpn().to_vec()]);
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
         let mut meetings = JoinSet::new();
         while let Some(incoming) = endpoint.accept().await {
             while meetings.try_join_next().is_some() {}
             if meetings.len() >= MEETINGS {
                 incoming.refuse();
-            } else if let Some((incoming, handshaking)) = let_in(incoming, &handshakes) {
-                meetings.spawn(meeting(incoming, handshaking, meet.clone()));
+            } else if incoming.remote_addr_validated() {
+                meetings.spawn(meeting(incoming, meet.clone()));
+            } else {
+                // Places are few: nobody holds one in the name of an address that is not his. The error
+                // says it is validated: it is not.
+                let _ = incoming.retry();
             }
         }
     }
 }
 
 /// One stranger: one stream, soon.
-async fn meeting<F: Future<Output = ()>>(
-    incoming: Incoming,
-    handshaking: OwnedSemaphorePermit,
-    meet: impl FnOnce(FrameStream) -> F,
-) {
+async fn meeting<F: Future<Output = ()>>(incoming: Incoming, meet: impl FnOnce(FrameStream) -> F) {
     let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
-    drop(handshaking);
     if let Ok(Ok((send, recv))) = timeout(PAIRING_IDLE, connection.accept_bi()).await {
         meet(FrameStream::new(connection.clone(), send, recv)).await;
     }

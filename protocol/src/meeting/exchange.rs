@@ -2,8 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::{Ending, Failed, Output, Refusal, frame::Frame};
+use super::{Ending, Failed, Input, Output, Refusal, frame::Frame};
 use crate::{limits::MEETING_MS_MAX, time::Instant};
+
+/// Something that moves a machine.
+pub(super) enum Event {
+    /// The other side spoke.
+    Frame(Frame),
+    /// The code was taken, or was gone.
+    Taken(bool),
+}
 
 /// Outputs and time of one meeting. Bounded: five frames.
 #[derive(Debug, Clone)]
@@ -19,8 +27,20 @@ impl Exchange {
         Self { outputs: VecDeque::new(), deadline, is_over: false }
     }
 
-    pub(super) fn is_late(&self, now: Instant) -> bool {
-        now >= self.deadline
+    /// What is left for the machine to look at; all else ends the meeting here, or changes nothing.
+    pub(super) fn sift(&mut self, now: Instant, input: Input) -> Option<Event> {
+        match input {
+            _ if self.is_over => {}
+            Input::Taken(taken) => return Some(Event::Taken(taken)),
+            Input::Frame(bytes) => match Frame::decode(&bytes) {
+                Ok(frame) => return Some(Event::Frame(frame)),
+                Err(failed) => self.refuse(Refusal::Invalid, failed),
+            },
+            Input::Lost => self.fail(Failed::Lost),
+            Input::TimePassed if now >= self.deadline => self.fail(Failed::TimedOut),
+            Input::TimePassed => {}
+        }
+        None
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {

@@ -8,7 +8,7 @@ use pakery_crypto::CpaceRistretto255;
 use super::{
     Ending, Failed, Input, Output, Party, Refusal, SpokenCode, VERSION,
     cpace::{Keys, begin, finish},
-    exchange::Exchange,
+    exchange::{Event, Exchange},
     frame::Frame,
 };
 use crate::{
@@ -39,17 +39,9 @@ impl fmt::Debug for Guest {
 
 impl Party for Guest {
     fn handle_input(&mut self, now: Instant, input: Input) {
-        let state = std::mem::replace(&mut self.state, State::Over);
-        match (state, input) {
-            (State::Over, _) => {}
-            (state, Input::TimePassed) if !self.exchange.is_late(now) => self.state = state,
-            (state, Input::Taken(_)) => self.state = state,
-            (_, Input::TimePassed) => self.exchange.fail(Failed::TimedOut),
-            (_, Input::Lost) => self.exchange.fail(Failed::Lost),
-            (state, Input::Frame(bytes)) => match Frame::decode(&bytes) {
-                Ok(frame) => self.state = self.framed(state, frame),
-                Err(failed) => self.exchange.refuse(Refusal::Invalid, failed),
-            },
+        if let Some(Event::Frame(frame)) = self.exchange.sift(now, input) {
+            let state = std::mem::replace(&mut self.state, State::Over);
+            self.state = self.framed(state, frame);
         }
     }
 
@@ -76,6 +68,8 @@ impl Guest {
             (_, Frame::Refuse { reason: Refusal::WrongCode }) => {
                 self.exchange.fail(Failed::WrongCode)
             }
+            (_, Frame::Refuse { reason: Refusal::Version }) => self.exchange.fail(Failed::Version),
+            (_, Frame::Refuse { reason: Refusal::Gone }) => self.exchange.fail(Failed::Gone),
             (_, Frame::Refuse { reason }) => self.exchange.fail(Failed::Refused(reason)),
             (State::Greeted(state), Frame::Answer { point }) => match finish(*state, &point) {
                 Ok(keys) => {

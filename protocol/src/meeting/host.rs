@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     Ending, Failed, Input, Output, Party, Refusal, SpokenCode, VERSION,
     cpace::{Keys, answer},
-    exchange::Exchange,
+    exchange::{Event, Exchange},
     frame::Frame,
 };
 use crate::{
@@ -43,18 +43,12 @@ impl fmt::Debug for Host {
 
 impl Party for Host {
     fn handle_input(&mut self, now: Instant, input: Input) {
+        let Some(event) = self.exchange.sift(now, input) else { return };
         let state = std::mem::replace(&mut self.state, State::Over);
-        match (state, input) {
-            (State::Over, _) => {}
-            (state, Input::TimePassed) if !self.exchange.is_late(now) => self.state = state,
-            (_, Input::TimePassed) => self.exchange.fail(Failed::TimedOut),
-            (_, Input::Lost) => self.exchange.fail(Failed::Lost),
-            (State::Taking(keys, proof), Input::Taken(taken)) => self.taken(&keys, proof, taken),
-            (state, Input::Taken(_)) => self.state = state,
-            (state, Input::Frame(bytes)) => match Frame::decode(&bytes) {
-                Ok(frame) => self.state = self.framed(state, frame),
-                Err(failed) => self.exchange.refuse(Refusal::Invalid, failed),
-            },
+        match (state, event) {
+            (state, Event::Frame(frame)) => self.state = self.framed(state, frame),
+            (State::Taking(keys, proof), Event::Taken(taken)) => self.taken(&keys, proof, taken),
+            (state, Event::Taken(_)) => self.state = state,
         }
     }
 
@@ -78,7 +72,7 @@ impl Host {
         match (state, frame) {
             (_, Frame::Refuse { reason }) => self.exchange.fail(Failed::Refused(reason)),
             (State::Greeting, Frame::Hello { version, .. }) if version != VERSION => {
-                self.exchange.refuse(Refusal::Version, Failed::Refused(Refusal::Version));
+                self.exchange.refuse(Refusal::Version, Failed::Version);
             }
             (State::Greeting, Frame::Hello { point, .. }) => {
                 match answer(&self.code, *self.seed, &point) {

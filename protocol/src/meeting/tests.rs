@@ -3,19 +3,21 @@
 use proptest::prelude::*;
 
 use super::{
-    Ending, Failed, Guest, Host, Input, Output, Party, Refusal, SpokenCode, VERSION,
+    Ending, Failed, Guest, Host, Input, Offer, Output, Party, Refusal, Search, SpokenCode, VERSION,
     code::{CHANNELS, Channel, CodeError},
     frame::Frame,
 };
 use crate::{
+    discovering::Beacon,
     ids::DeviceId,
-    limits::MEETING_MS_MAX,
+    limits::{DISCOVERY_TRIES_MAX, MEETING_MS_MAX, SPOKEN_CODE_S_MAX},
     ticket::{Invite, InviteKind, InviteSecret},
     time::{Instant, Timestamp},
     wire::frame::FRAME_PREFIX_BYTES,
 };
 
 const START: Instant = Instant(1_000);
+const NOW: Timestamp = Timestamp(1_600_000_000);
 
 pub(super) fn code(text: &str) -> SpokenCode {
     text.parse().unwrap()
@@ -222,6 +224,72 @@ fn no_point_of_the_curve_that_gives_the_key_away_is_taken() {
         assert_eq!(side.ending, Some(Ending::Failed(Failed::OutOfTurn)));
         assert_eq!(side.sent.len(), 2, "its point and a refusal");
     }
+}
+
+// MEET-13
+#[test]
+fn of_many_who_come_to_one_code_one_is_heard() {
+    let text = "7-maple-orbit-candy";
+    let mut offer = Offer::new(&invite(), NOW);
+    // A wrong guess comes first: the right words are of no use after it, however many bring them.
+    for (number, words) in ["7-maple-orbit-cargo", text, text].into_iter().enumerate() {
+        let (mut host, mut guest) = (host(text), guest(words));
+        let (mut at_host, mut at_guest) = (Side::default(), Side::default());
+        settle(&mut guest, &mut at_guest);
+        host.handle_input(START, Input::Frame(at_guest.sent[0].clone()));
+        let Some(Output::Send(answer)) = host.poll_output() else { panic!() };
+        guest.handle_input(START, Input::Frame(answer[FRAME_PREFIX_BYTES..].to_vec()));
+        settle(&mut guest, &mut at_guest);
+        host.handle_input(START, Input::Frame(at_guest.sent[1].clone()));
+        assert_eq!(host.poll_output(), Some(Output::Take));
+        host.handle_input(START, Input::Taken(offer.take(NOW, [invite().id()])));
+        settle(&mut host, &mut at_host);
+        let failed = if number == 0 { Failed::WrongCode } else { Failed::Gone };
+        assert_eq!(at_host.ending, Some(Ending::Failed(failed)));
+        guest.handle_input(START, Input::Frame(at_host.sent[0].clone()));
+        settle(&mut guest, &mut at_guest);
+        assert_eq!(at_guest.ending, Some(Ending::Failed(failed)), "it is told why");
+    }
+}
+
+// MEET-14
+#[test]
+fn a_code_ends_with_its_time_and_with_its_invitation() {
+    let open = [invite().id()];
+    let fresh = || Offer::new(&invite(), NOW);
+    let end = Timestamp(NOW.0 + SPOKEN_CODE_S_MAX);
+    assert_eq!(fresh().expires(), end);
+    assert!(fresh().take(Timestamp(end.0 - 1), open));
+    // A machine that slept wakes up with a clock that has gone on.
+    assert!(!fresh().take(end, open));
+    assert!(!fresh().take(NOW, []), "the invitation was used by its long text");
+    let soon = Invite { expires: Timestamp(NOW.0 + 9), ..invite() };
+    assert_eq!(Offer::new(&soon, NOW).expires(), soon.expires);
+    let mut late = fresh();
+    assert!(!late.take(end, open));
+    assert!(!late.take(NOW, open), "a clock that is set back opens nothing again");
+}
+
+// MEET-15
+#[test]
+fn few_places_are_tried_and_near_ones_alone() {
+    let channel = Channel::new(7).unwrap();
+    let meant = Beacon::from_bytes(*channel.id().as_bytes());
+    let own = ["10.0.0.9".parse().unwrap()];
+    let mut search = Search::new(channel);
+    let mut tries = |beacon: &Beacon, address: &str| {
+        search.is_worth_a_try(beacon, address.parse().unwrap(), &own)
+    };
+    assert!(!tries(&Beacon::from_bytes([1; 32]), "10.0.0.1:4711"), "somebody else");
+    for far in ["192.0.2.1:4711", "127.0.0.1:4711", "10.0.0.1:0", "224.0.0.251:5353"] {
+        assert!(!tries(&meant, far), "{far}");
+    }
+    for place in 0..DISCOVERY_TRIES_MAX {
+        let address = format!("10.0.0.{}:4711", place + 1);
+        assert!(tries(&meant, &address));
+        assert!(!tries(&meant, &address), "once");
+    }
+    assert!(!tries(&meant, "10.0.0.200:4711"), "enough");
 }
 
 // MEET-5
