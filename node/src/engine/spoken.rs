@@ -76,8 +76,8 @@ impl Drop for Place {
     }
 }
 
-/// Makes a code for an invitation, and hosts it until it was tried or has expired. `None` where nobody
-/// could come by it: no network is near and there is no relay.
+/// Makes a code for an invitation, and hosts it until its time is over. `None` where nobody could come by
+/// it: no network is near and there is no relay, or too many codes are open.
 pub(super) async fn open(
     core: &Arc<Core>,
     invite: &Invite,
