@@ -43,6 +43,7 @@ mod inside;
 mod join;
 mod keyring;
 mod launch;
+mod locating;
 mod look;
 mod names;
 mod neighbours;

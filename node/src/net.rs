@@ -9,6 +9,7 @@
 //! | shards | `/iroh-bytes/4` | verified ranges of one shard on each stream, the iroh-blobs wire |
 //! | pairing | `larder/pair/1` | frames on one stream, open only while an invite is outstanding |
 //! | meeting | `larder/meet/1` | frames on one stream, under a key of its own, while a code is outstanding |
+//! | seeking | `larder/seek/1` | nothing: holders call whoever has the phrase of a vault that they hold |
 //!
 //! **Invariant:** no server of anybody's is contacted but the relays that the user named: no other
 //! relay, no DNS but for their names, no port mapping. Packets go to addresses that the caller gave,
@@ -19,6 +20,7 @@
 mod accept;
 mod addresses;
 mod admission;
+mod aside;
 mod control;
 mod endpoint;
 mod error;
@@ -28,7 +30,9 @@ mod links;
 mod meeting;
 mod pumps;
 mod quota;
+mod records;
 mod relays;
+mod seeking;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -42,7 +46,9 @@ pub use error::{FetchError, NetError, PutError};
 pub use frames::FrameStream;
 pub use lan::{LookEnd, Sighting};
 pub use links::Path;
+pub use records::{leave_record, records};
 pub use relays::{RelayFault, RelayStanding, probe};
+pub use seeking::Caller;
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,11 +61,14 @@ pub enum Protocol {
     Pairing,
     /// Bringing an invitation over by a spoken code.
     Meeting,
+    /// Showing oneself as a holder to whoever has the phrase.
+    Seeking,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Shards, Self::Pairing, Self::Meeting];
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Shards, Self::Pairing, Self::Meeting, Self::Seeking];
     /// Those of a node under its own key.
     const OF_NODES: [Self; 3] = [Self::Control, Self::Shards, Self::Pairing];
 
@@ -70,6 +79,7 @@ impl Protocol {
             Self::Shards => iroh_blobs::ALPN,
             Self::Pairing => larder_protocol::pairing::ALPN,
             Self::Meeting => larder_protocol::meeting::ALPN,
+            Self::Seeking => larder_protocol::locating::ALPN,
         }
     }
 

@@ -1,5 +1,5 @@
 //! Discovering: which of those who show themselves on the local network are ours, and where to try
-//! them.
+//! them; and who looks for a vault that is held here, with nothing but its phrase.
 //!
 //! Everybody in the network may show anything. What is shown is a **hint**: it leads to an attempt
 //! to connect, in which the device has to prove its key; it never replaces what was known.
@@ -36,6 +36,11 @@ pub enum Input {
         /// Their keys.
         keys: BTreeMap<DeviceId, BeaconKey>,
     },
+    /// The vaults that this device has or holds: who has the phrase of one may look for it.
+    VaultsKnown {
+        /// Under which key whoever has the phrase is called, and by what it is recognised.
+        seekers: BTreeMap<DeviceId, BeaconKey>,
+    },
     /// Where this device is, in the networks in which it shows itself.
     Placed {
         /// Its own addresses there.
@@ -60,14 +65,22 @@ pub enum Output {
         /// Where.
         address: SocketAddr,
     },
+    /// Somebody who has the phrase of a vault that is held here looks for its holders: call there, once.
+    Answer {
+        /// Under which key.
+        seeker: DeviceId,
+        /// Where.
+        address: SocketAddr,
+    },
     /// More is shown than any home has, so somebody makes it up: look away for a while.
     Rest,
 }
 
-/// The machine. Memory: about 300 bytes for each peer.
+/// The machine. Memory: about 300 bytes for each peer and each vault.
 #[derive(Debug, Clone, Default)]
 pub struct Discovering {
     peers: BTreeMap<DeviceId, Peer>,
+    seekers: BTreeMap<DeviceId, Peer>,
     own: Vec<IpAddr>,
     /// When this minute began, and what was seen in it.
     minute: Instant,
@@ -91,7 +104,8 @@ impl Discovering {
     /// Takes one input. `now` never goes back; `clock`, the wall clock, may do anything.
     pub fn handle_input(&mut self, now: Instant, clock: Timestamp, input: Input) {
         match input {
-            Input::PeersKnown { keys } => self.peers_known(keys),
+            Input::PeersKnown { keys } => know(&mut self.peers, keys),
+            Input::VaultsKnown { seekers } => know(&mut self.seekers, seekers),
             Input::Placed { own } => self.own = own,
             Input::Seen { beacon, address } => self.seen(now, clock, &beacon, address),
         }
@@ -100,14 +114,6 @@ impl Discovering {
     /// The next order; `None` when there is none for now.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    fn peers_known(&mut self, keys: BTreeMap<DeviceId, BeaconKey>) {
-        let mut before = std::mem::take(&mut self.peers);
-        for (device, key) in keys {
-            let tried = before.remove(&device).map(|peer| peer.tried).unwrap_or_default();
-            self.peers.insert(device, Peer { key, tried });
-        }
     }
 
     /// Counts what is seen; false once it is more in a minute than a home has.
@@ -127,17 +133,40 @@ impl Discovering {
         if !is_believable(address, &self.own) {
             return;
         }
+        let is_shown = |peer: &Peer| peer.key.is_of(beacon, clock);
         // All of them: somebody may have told the key of another as its own.
-        for (device, peer) in
-            self.peers.iter_mut().filter(|(_, peer)| peer.key.is_of(beacon, clock))
-        {
-            peer.tried.retain(|(_, at)| now.ms_since(*at) < DISCOVERY_AGAIN_MS);
-            let is_known = peer.tried.iter().any(|(tried, _)| *tried == address);
-            if !is_known && peer.tried.len() < DISCOVERY_TRIES_MAX {
-                peer.tried.push_back((address, now));
+        for (device, peer) in self.peers.iter_mut().filter(|(_, peer)| is_shown(peer)) {
+            if peer.is_to_be_tried(now, address) {
                 self.outputs.push_back(Output::Try { device: *device, address });
             }
         }
+        for (seeker, peer) in self.seekers.iter_mut().filter(|(_, peer)| is_shown(peer)) {
+            if peer.is_to_be_tried(now, address) {
+                self.outputs.push_back(Output::Answer { seeker: *seeker, address });
+            }
+        }
+    }
+}
+
+/// Takes these for the ones that are known; where those who stay were tried is not forgotten.
+fn know(known: &mut BTreeMap<DeviceId, Peer>, keys: BTreeMap<DeviceId, BeaconKey>) {
+    let mut before = std::mem::take(known);
+    for (device, key) in keys {
+        let tried = before.remove(&device).map(|peer| peer.tried).unwrap_or_default();
+        known.insert(device, Peer { key, tried });
+    }
+}
+
+impl Peer {
+    /// Whether there is to be an attempt at this address, which is noted then.
+    fn is_to_be_tried(&mut self, now: Instant, address: SocketAddr) -> bool {
+        self.tried.retain(|(_, at)| now.ms_since(*at) < DISCOVERY_AGAIN_MS);
+        let is_known = self.tried.iter().any(|(tried, _)| *tried == address);
+        let is_due = !is_known && self.tried.len() < DISCOVERY_TRIES_MAX;
+        if is_due {
+            self.tried.push_back((address, now));
+        }
+        is_due
     }
 }
 

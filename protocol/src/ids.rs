@@ -108,6 +108,10 @@ id! {
     /// A head: BLAKE3 of its canonical body.
     HeadHash
 }
+id! {
+    /// Where a relay keeps what the holders of one vault left there: see specs/locating.md.
+    LocatorSlot
+}
 
 impl From<ChunkId> for [u8; 32] {
     fn from(id: ChunkId) -> Self {

@@ -3,8 +3,7 @@
 //! ```text
 //! 24 words = entropy ─┬─ recovery signing   names itself in the genesis entry, may add a device
 //!                     ├─ recovery access    who a device in recovery is to the network
-//!                     ├─ recovery hpke      every epoch key is wrapped to it
-//!                     └─ locator            how to ask for the vault, later
+//!                     └─ recovery hpke      every epoch key is wrapped to it
 //! device: signing seed, receiving secret    random, made on the device, never leave it
 //! epoch key 1..                             random, wrapped to every device and to the phrase
 //! ```

@@ -22,6 +22,7 @@
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`watching`] | which holders are there, and which are presumed lost |
 //! | [`discovering`] | which of those who show themselves on the local network are ours |
+//! | [`locating`] | how a phrase alone leads to those who hold its vault |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -43,6 +44,7 @@ pub mod ids;
 pub mod index;
 pub mod keys;
 pub mod limits;
+pub mod locating;
 pub mod log;
 pub mod manifest;
 pub mod meeting;

@@ -274,6 +274,32 @@ pub const RELAY_ARRIVALS_BURST: u64 = 120;
 pub const RELAY_SOURCES_MAX: usize = 8192;
 /// A socket must be a client's, or have been answered, after this: slow ones do not take places.
 pub const RELAY_ARRIVAL_MS_MAX: u64 = 15_000;
+/// What a holder says of itself in a locator record, encoded.
+pub const WHEREABOUTS_BYTES_MAX: usize = 1022;
+/// A locator record: always so long, whatever is in it.
+pub const LOCATOR_RECORD_BYTES: usize = 1176;
+/// Records of one slot: a large circle.
+pub const LOCATOR_RECORDS_PER_SLOT_MAX: usize = 32;
+/// Those of one slot from one address: the devices of a household that hold one vault.
+pub const LOCATOR_RECORDS_PER_SLOT_AND_ADDRESS_MAX: usize = 8;
+/// Records from one address, of all slots.
+pub const LOCATOR_RECORDS_PER_ADDRESS_MAX: usize = 64;
+/// Records of one relay: 10 MB.
+pub const LOCATOR_RECORDS_MAX: usize = 8192;
+/// A relay keeps a record for so long: 36 hours.
+pub const LOCATOR_RECORD_MS: u64 = 129_600_000;
+/// A holder leaves its record anew so often, that is, six times before it would be gone.
+pub const LOCATOR_PUBLISH_MS: u64 = 21_600_000;
+/// Devices that may hold a vault of which nothing but the phrase is known.
+pub const SEEK_CANDIDATES_MAX: usize = 64;
+/// Those that are asked at once.
+pub const SEEK_ASKED_MAX: usize = 8;
+/// Times that one that did not answer is asked when it shows itself again.
+pub const SEEK_ASKED_AGAIN_MAX: u8 = 3;
+/// Nobody is waited for longer who might still show himself.
+pub const SEEK_MS_MAX: u64 = 20_000;
+/// Once one has answered, so long others may come as well.
+pub const SEEK_SETTLE_MS: u64 = 1_500;
 
 #[cfg(test)]
 mod tests {

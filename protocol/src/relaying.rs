@@ -33,8 +33,10 @@ use crate::{
 };
 
 mod address;
+mod board;
 
 pub use address::{Pin, RelayAddress, RelayAddressError, RelayToken, Scheme, TokenHash};
+pub use board::{Board, NotKept};
 
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,6 +324,14 @@ impl Relaying {
             visits.open += 1;
         }
         Ok(())
+    }
+
+    /// Whether somebody who is no client, and shows this token, may leave records here and read them.
+    ///
+    /// # Errors
+    /// [`Turned`]: it is to be told.
+    pub fn allows(&self, now: Timestamp, token: Option<&RelayToken>) -> Result<(), Turned> {
+        self.permission(now, token).map(|_| ())
     }
 
     /// A client is gone.

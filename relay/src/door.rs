@@ -15,8 +15,12 @@ use hyper::header::HeaderName;
 use iroh_base::EndpointId;
 use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId as IrohConnection};
 use larder_protocol::{
-    ids::DeviceId,
-    relaying::{ArrivalId, Client, ConnectionId, RelayToken, Relaying, Rules, Source, Turned},
+    ids::{DeviceId, LocatorSlot},
+    locating::LocatorRecord,
+    relaying::{
+        ArrivalId, Board, Client, ConnectionId, NotKept, RelayToken, Relaying, Rules, Source,
+        Turned,
+    },
     time::{Instant as CoreInstant, Timestamp},
 };
 use tracing::{debug, info, warn};
@@ -42,6 +46,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     relaying: Relaying,
+    board: Board,
     /// Which version of the invitations is known; `None` before the first look.
     seen: Option<Stamp>,
     numbers: HashMap<IrohConnection, ConnectionId>,
@@ -66,6 +71,8 @@ pub(crate) struct Counts {
     /// Sockets that have not shown yet whose they are.
     pub(crate) arrivals: usize,
     pub(crate) clients: usize,
+    /// What holders have left.
+    pub(crate) records: usize,
     pub(crate) admitted: u64,
     /// Turned away so far, by reason.
     pub(crate) turned: Vec<(&'static str, u64)>,
@@ -79,6 +86,7 @@ pub(crate) struct Arrived(Arc<Arrival>);
 struct Arrival {
     door: Door,
     id: ArrivalId,
+    from: Source,
 }
 
 impl Drop for Arrival {
@@ -94,12 +102,34 @@ impl Arrived {
     pub(crate) fn number(&self) -> u64 {
         self.0.id.0
     }
+
+    /// Whether who shows this token may leave records and read them.
+    pub(crate) fn allows(&self, token: Option<&RelayToken>) -> Result<(), Turned> {
+        let door = &self.0.door;
+        door.reload();
+        let allowed = door.lock().relaying.allows(wall(), token);
+        allowed.inspect_err(|why| door.note_turned(*why))
+    }
+
+    /// Keeps a record.
+    pub(crate) fn keep(&self, slot: LocatorSlot, record: LocatorRecord) -> Result<(), NotKept> {
+        let now = self.0.door.now();
+        self.0.door.lock().board.put(now, self.0.from, slot, record)
+    }
+
+    /// The records of a slot, one after the other.
+    pub(crate) fn records(&self, slot: &LocatorSlot) -> Vec<u8> {
+        let now = self.0.door.now();
+        let state = self.0.door.lock();
+        state.board.records(now, slot).into_iter().flat_map(|it| *it.as_bytes()).collect()
+    }
 }
 
 impl Door {
     pub(crate) fn new(rules: Rules, invitations: Invitations) -> Self {
         let state = State {
             relaying: Relaying::new(rules),
+            board: Board::new(),
             seen: None,
             numbers: HashMap::new(),
             clients: BTreeMap::new(),
@@ -121,14 +151,15 @@ impl Door {
     pub(crate) fn arrive(&self, from: IpAddr, handle: TcpStream) -> Option<Arrived> {
         let now = self.now();
         let mut state = self.lock();
-        match state.relaying.arrive(now, Source::from(from)) {
+        let from = Source::from(from);
+        match state.relaying.arrive(now, from) {
             Ok(arrived) => {
                 if let Some(slow) = arrived.displaced {
                     state.close(slow);
                 }
                 state.sockets.insert(arrived.id, handle);
                 drop(state);
-                Some(Arrived(Arc::new(Arrival { door: self.clone(), id: arrived.id })))
+                Some(Arrived(Arc::new(Arrival { door: self.clone(), id: arrived.id, from })))
             }
             Err(why) => {
                 drop(state);
@@ -159,6 +190,7 @@ impl Door {
         Counts {
             arrivals: state.relaying.arrivals(),
             clients: state.relaying.connections(),
+            records: state.board.len(),
             admitted: self.0.admitted.load(Ordering::Relaxed),
             turned: turned.collect(),
         }

@@ -3,11 +3,12 @@
 //! It helps nodes behind routers to a direct path, by telling each the address that the internet
 //! sees, and carries their sealed packets when there is none. What it is made of: iroh's relay for
 //! the packets, [`larder_protocol::relaying`] for every decision about who may use it, and this
-//! crate, which carries those decisions out. It holds no shards and keeps no records of nodes.
+//! crate, which carries those decisions out. It holds no shards.
 //!
 //! | part | does | learns |
 //! |---|---|---|
 //! | relaying, TCP | carries sealed packets between two nodes | which keys talk, from which addresses, when and how much |
+//! | records, TCP | keeps, for a day and a half, what holders leave for whoever has nothing but a phrase | how many records belong together, from which addresses they come, when |
 //! | addresses, UDP, with TLS alone | tells a node its address | that address |
 //!
 //! **Invariant:** no key of any vault ever reaches a relay, and no feature needs one to.
@@ -21,6 +22,7 @@ mod config;
 mod door;
 mod invitations;
 mod metrics;
+mod records;
 mod server;
 
 pub use certificate::{Certificate, CertificateError};

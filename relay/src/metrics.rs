@@ -17,6 +17,7 @@ pub(crate) fn text(door: &Door, relay: &Metrics, addresses: &Metrics) -> String 
     };
     add("larder_relay_arrivals", "gauge", gauge(counts.arrivals));
     add("larder_relay_clients", "gauge", gauge(counts.clients));
+    add("larder_relay_records", "gauge", gauge(counts.records));
     add("larder_relay_admitted_total", "counter", counts.admitted);
     add("larder_relay_received_bytes_total", "counter", relay.bytes_recv.get());
     add("larder_relay_sent_bytes_total", "counter", relay.bytes_sent.get());

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -45,7 +45,7 @@ use crate::{
     config::{Config, ConfigError},
     door::{ARRIVAL, Arrived, Door},
     invitations::{Invitations, InvitationsError},
-    metrics,
+    metrics, records,
 };
 
 /// How often is looked whether somebody's invitation was taken back.
@@ -255,10 +255,7 @@ async fn serve(stream: TcpStream, shared: &Shared, arrived: Arrived) {
         },
     };
     let service = shared.service.clone();
-    let answer = service_fn(move |request| {
-        let answered = answer(request, &service, &arrived);
-        async move { answered }
-    });
+    let answer = service_fn(move |request| answer(request, service.clone(), arrived.clone()));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
     if let Err(error) = connection.with_upgrades().await {
         debug!(%error, "a connection ended");
@@ -267,7 +264,11 @@ async fn serve(stream: TcpStream, shared: &Shared, arrived: Arrived) {
 
 type Answered = Result<Response<BytesBody>, Infallible>;
 
-fn answer(mut request: Request<Incoming>, service: &RelayService, arrived: &Arrived) -> Answered {
+async fn answer(
+    mut request: Request<Incoming>,
+    service: RelayService,
+    arrived: Arrived,
+) -> Answered {
     // Nobody outside says on which socket he came.
     request.headers_mut().remove(ARRIVAL);
     match (request.method(), request.uri().path()) {
@@ -275,15 +276,25 @@ fn answer(mut request: Request<Incoming>, service: &RelayService, arrived: &Arri
             request.headers_mut().insert(ARRIVAL, HeaderValue::from(arrived.number()));
             // Counted until the client was admitted or turned away.
             request.extensions_mut().insert(arrived.clone());
-            let service = RelayServiceWithNotify::new(service.clone(), Arc::new(Notify::new()));
+            let service = RelayServiceWithNotify::new(service, Arc::new(Notify::new()));
             let answered = service.call(request).into_inner();
             let broken = |_| text(StatusCode::BAD_REQUEST, "not a relay's client\n".to_owned());
             Ok(answered.unwrap_or_else(broken))
         }
         (&Method::GET, RELAY_PROBE_PATH) => Ok(text(StatusCode::OK, String::new())),
         (&Method::GET, "/healthz") => Ok(text(StatusCode::OK, "ok\n".to_owned())),
-        _ => Ok(text(StatusCode::NOT_FOUND, "not found\n".to_owned())),
+        _ => Ok(match records::answer(request, &arrived).await {
+            records::Answer::NotHere => text(StatusCode::NOT_FOUND, "not found\n".to_owned()),
+            records::Answer::Said(status, why) => last(text(status, why)),
+            records::Answer::Records(records) => last(Response::new(Box::new(Full::new(records)))),
+        }),
     }
+}
+
+/// The last answer on its socket: places are few.
+fn last(mut response: Response<BytesBody>) -> Response<BytesBody> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn text(status: StatusCode, content: String) -> Response<BytesBody> {

@@ -31,6 +31,7 @@ mod memory;
 mod older_head;
 mod ordinary_user;
 mod own_disk;
+mod phrase_alone;
 mod proofs;
 mod reader;
 mod real_trees;

@@ -49,11 +49,13 @@ pub(super) struct RestoreArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The tickets are those of any nodes that hold something for the vault: \
-    `larder ticket` prints one there. Without --phrase-file the phrase is asked for.
+#[command(after_help = "In the network of those who hold for the vault, or with the relay \
+    that they use, nothing but the phrase is needed. Elsewhere name some of them: `larder ticket` prints a \
+    ticket there. Without --phrase-file the phrase is asked for.
 
 Examples:
-  larder recover --phrase-file phrase.txt --connect TICKET
+  larder recover --phrase-file phrase.txt
+  larder recover --phrase-file phrase.txt --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org
   larder recover --connect TICKET --connect TICKET --name new-laptop
   larder restore latest --to ~/restored      what to do next")]
 pub(super) struct RecoverArguments {

@@ -24,6 +24,7 @@ use super::{
     drill,
     fetcher::Fetcher,
     join::Invitations,
+    locating,
     neighbours::{self, Neighbours},
     roster,
     scrubber::{self, Scrubber},
@@ -234,6 +235,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     super::sync::start(core, &member);
     if core.serves {
         super::sync::meet_everybody(core, &member);
+        locating::start(core);
     }
     if core.shows_itself {
         neighbours::start(core, &member);
@@ -294,7 +296,7 @@ impl Admission for Door {
         let is_welcome = match protocol {
             Protocol::Pairing => self.invitations.is_any_open(wall()),
             Protocol::Control | Protocol::Shards => self.vaults.relation(peer).is_some(),
-            Protocol::Meeting => false,
+            Protocol::Meeting | Protocol::Seeking => false,
         };
         if is_welcome { Entry::Admitted } else { Entry::Refused }
     }

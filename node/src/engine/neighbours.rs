@@ -2,10 +2,11 @@
 //!
 //! This device shows a beacon, and looks at those of others. Which of them are ours is decided in
 //! `protocol::discovering`; whoever may be there is looked for there first, and called at once if it
-//! was away. Source: specs/discovery.md.
+//! was away. Who shows that he has the phrase of a vault that is known here is called as well.
+//! Source: specs/discovery.md, specs/locating.md.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -14,6 +15,7 @@ use std::{
 use larder_protocol::{
     discovering::{BeaconKey, Discovering, Input, NONCE_BYTES, Output, is_stale},
     ids::DeviceId,
+    locating::Locator,
     watching,
 };
 use tokio::{sync::mpsc, time::interval};
@@ -178,21 +180,47 @@ async fn take(
     let peers = on_disk(move || reading.state.peers()).await?;
     let keys = peers.into_iter().filter_map(|peer| Some((peer.device, peer.beacon_key?)));
     let own = core.net.lan_addresses().iter().map(SocketAddr::ip).collect();
-    let (keys, placed) = (Input::PeersKnown { keys: keys.collect() }, Input::Placed { own });
-    for input in [keys, placed, Input::Seen { beacon, address }] {
+    let known = Input::PeersKnown { keys: keys.collect() };
+    let vaults = Input::VaultsKnown { seekers: seekers(core) };
+    for input in [known, vaults, Input::Placed { own }, Input::Seen { beacon, address }] {
         machine.handle_input(core.clock.now(), wall(), input);
     }
     let mut found = Vec::new();
     while let Some(output) = machine.poll_output() {
-        let Output::Try { device, address } = output else { return Ok(None) };
-        debug!("{} shows itself at {address}", device.short());
-        core.net.hint_address(device, address);
-        if let Ok(custody) = member.custody() {
-            custody.expect(watching::Input::Sighted { holder: device }).await;
+        match output {
+            Output::Try { device, address } => {
+                debug!("{} shows itself at {address}", device.short());
+                core.net.hint_address(device, address);
+                if let Ok(custody) = member.custody() {
+                    custody.expect(watching::Input::Sighted { holder: device }).await;
+                }
+                found.push(device);
+            }
+            Output::Answer { seeker, address } => answer(core, seeker, address),
+            Output::Rest => return Ok(None),
         }
-        found.push(device);
     }
     Ok(Some(found))
+}
+
+/// Of each vault that is known here: who is called, and by what he is recognised, when he has its phrase
+/// and looks for its holders.
+fn seekers(core: &Core) -> BTreeMap<DeviceId, BeaconKey> {
+    let vaults = core.vaults.read();
+    let phrases = vaults.values().map(|known| known.log().recovery());
+    phrases.map(|phrase| (phrase.access_id(), Locator::of(phrase).seek_key())).collect()
+}
+
+/// Calls whoever has the phrase of a vault that is held here.
+fn answer(core: &Arc<Core>, seeker: DeviceId, address: SocketAddr) {
+    info!("somebody at {address} looks for the holders of a vault that is known here");
+    core.net.hint_address(seeker, address);
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        if let Err(error) = core.net.peer(seeker).answer_seeker().await {
+            debug!("whoever looks for a vault at {address} could not be called: {error}");
+        }
+    });
 }
 
 #[cfg(test)]

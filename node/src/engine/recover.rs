@@ -1,45 +1,44 @@
 //! Recovers a vault on a fresh home: phrase, device log, heads, and this device's own entry.
 //!
 //! ```text
-//! phrase ──▶ access key ──▶ holders named by tickets ──▶ device log ──▶ heads of all devices
-//!                                                            │
-//!                            this device's entry, signed by the phrase, pushed to a holder
-//!                                                            ▼
-//!                              a device like any other: manifests and indexes follow
+//! phrase ──▶ access key ──▶ holders: they call, a relay has word of them, tickets name them
+//!                              │
+//!                              ▼
+//!                          device log ──▶ heads of all devices
+//!                              │
+//!            this device's entry, signed by the phrase, pushed to a holder
+//!                              ▼
+//!            a device like any other: manifests and indexes follow
 //! ```
 //! Nothing of the vault's living devices is changed. Which heads are the newest, and who bears
-//! witness, is decided in `larder_protocol::recovering`.
+//! witness, is decided in `larder_protocol::recovering`, and so is who is asked first.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use larder_protocol::{
-    ids::DeviceId,
+    ids::{DeviceId, VaultId},
     keys::{phrase::Phrase, recovery::RecoveryKeys},
-    log::{DeviceLog, Label, LogError, add::Newcomer},
+    log::{DeviceLog, Label, add::Newcomer},
     peer::PeerRecord,
     ticket::{AddressTicket, Ticket},
-    wire::{
-        frame::lists_that_fit,
-        message::{Answer, Refusal, Request, Standing, VERSION},
-    },
 };
-use minicbor::bytes::ByteVec;
-use tokio::time::timeout;
-use tracing::{debug, warn};
-use zeroize::Zeroizing;
+use tracing::debug;
 
 use super::{Core, EngineError, clock::wall, join, launch, look, names};
-use crate::{
-    command::{
-        EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
-    },
-    net::{Admission, Entry, Listen, Net, NetError, Protocol, Settings},
+use crate::command::{
+    EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
 };
 
+mod access;
 mod gather;
+mod search;
 
-/// How long the first holder is tried.
-const FIRST_CONTACT: Duration = Duration::from_secs(20);
+pub(super) use access::Access;
+use gather::Witnesses;
+use search::Found;
+
+/// The vault of a holder that called, until a manifest names it: no genesis entry has this hash.
+const NOT_KNOWN: VaultId = VaultId::from_bytes([0; 32]);
 
 /// What was asked for.
 pub(crate) struct Wish {
@@ -66,28 +65,12 @@ pub(crate) async fn recover(
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
-    let access = Access::open(core, &recovery).await?;
-    let found = access.find_vault(&recovery, &tickets, events).await;
-    let (holder, mut log) = match found {
-        Ok(found) => found,
-        Err(failure) => {
-            access.close().await;
-            return Err(failure);
-        }
-    };
+    let access = Arc::new(Access::open(core, &recovery).await?);
     let label = label(core, wish.name, wish.site);
-    enrol(core, &recovery, &mut log, &label)?;
-    access.introduce(holder, &log).await?;
-    launch::remember_names(&core.home, &label)?;
-    core.reload_config()?;
-    join::become_member(core, log).await?;
-    // Manifests that are found will say more of them.
-    join::keep_peers(core, tickets.iter().map(provisional).collect()).await?;
-    let member = core.member()?;
-    let access = Arc::new(access);
-    let witnesses = gather::gather(core, &member, &access, &tickets, events).await;
+    let witnesses = recovered(core, &access, &recovery, (&label, &tickets), events).await;
     access.close().await;
     let witnesses = witnesses?;
+    let member = core.member()?;
     let shelf = look::Shelf::of(core).await?;
     let live = names::live_snapshots(core)?;
     let snapshots: Vec<_> = live.iter().map(|one| shelf.line(one)).collect();
@@ -119,23 +102,62 @@ fn tickets(texts: &[String]) -> Result<Vec<AddressTicket>, Failure> {
             }
         }
     }
-    if tickets.is_empty() {
-        return Err(Failure::usage("it is not known whom to ask")
-            .hint("name a holder: --connect TICKET, as `larder ticket` prints it there"));
-    }
     Ok(tickets)
 }
 
-/// A holder of which only the ticket is known.
-fn provisional(ticket: &AddressTicket) -> PeerRecord {
-    let short = ticket.device.short();
-    PeerRecord {
-        device: ticket.device,
-        vault: ticket.vault,
-        name: short.clone(),
-        addresses: ticket.addresses.clone(),
-        site: short,
+/// Finds the vault, makes this home one of its devices, and gathers its newest heads.
+async fn recovered(
+    core: &Arc<Core>,
+    access: &Arc<Access>,
+    recovery: &RecoveryKeys,
+    (label, tickets): (&Label, &[AddressTicket]),
+    events: &EventSink,
+) -> Result<Witnesses, Failure> {
+    let Found { holders, mut log } =
+        search::search(core, access, recovery, tickets, events).await?;
+    enrol(core, recovery, &mut log, label)?;
+    introduce(access, &holders, &log).await?;
+    launch::remember_names(&core.home, label)?;
+    core.reload_config()?;
+    join::become_member(core, log).await?;
+    let named = tickets.iter().map(|ticket| ticket.device);
+    let witnesses: BTreeSet<DeviceId> = holders.into_iter().chain(named).collect();
+    let member = core.member()?;
+    let known = witnesses.iter().map(|holder| {
+        let ticket = tickets.iter().find(|ticket| ticket.device == *holder);
+        let of_device = core.vaults.relation(holder).map(|(vault, _)| vault);
+        let vault = ticket.map(|ticket| ticket.vault).or(of_device).unwrap_or(NOT_KNOWN);
+        provisional(access, *holder, vault)
+    });
+    // Manifests that are found will say more of them, and of the others.
+    join::keep_peers(core, known.collect()).await?;
+    gather::gather(core, &member, access, &witnesses, events).await
+}
+
+/// Makes this device known to one holder at least; others are told when they are asked.
+async fn introduce(
+    access: &Access,
+    holders: &[DeviceId],
+    log: &DeviceLog,
+) -> Result<(), EngineError> {
+    let mut last = EngineError::Stranger;
+    for holder in holders {
+        match access.introduce(*holder, log).await {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                debug!("holder {}: {error}", holder.short());
+                last = error;
+            }
+        }
     }
+    Err(last)
+}
+
+/// A holder of which is known only where it was found.
+fn provisional(access: &Access, device: DeviceId, vault: VaultId) -> PeerRecord {
+    let short = device.short();
+    let addresses = access.net.addresses(&device).iter().map(ToString::to_string).collect();
+    PeerRecord { device, vault, name: short.clone(), addresses, site: short }
 }
 
 fn label(core: &Core, name: Option<String>, site: Option<String>) -> Label {
@@ -156,144 +178,4 @@ fn enrol(
     let newcomer = Newcomer { device: core.keys.public(), label: label.clone(), time: wall() };
     let entry = log.enrol(recovery, &core.keys, &newcomer, &mut launch::rng()?);
     entry.map(|_| ()).map_err(|error| Failure::usage(error.to_string()))
-}
-
-/// The network as whoever has the phrase: only dials, answers nobody.
-pub(super) struct Access {
-    net: Net,
-}
-
-#[derive(Debug)]
-struct Nobody;
-
-impl Admission for Nobody {
-    fn admit(&self, _: &DeviceId, _: Protocol) -> Entry {
-        Entry::Refused
-    }
-}
-
-impl Access {
-    pub(super) async fn open(core: &Core, recovery: &RecoveryKeys) -> Result<Self, EngineError> {
-        let listen = Listen::Everywhere { port: 0 };
-        let seed = Zeroizing::new(*recovery.access_seed());
-        let settings = Settings { seed, listen, relays: core.relays.clone() };
-        Ok(Self { net: Net::start(settings, Arc::new(Nobody)).await? })
-    }
-
-    /// The first holder that knows the phrase, and the log that it serves.
-    async fn find_vault(
-        &self,
-        recovery: &RecoveryKeys,
-        tickets: &[AddressTicket],
-        events: &EventSink,
-    ) -> Result<(DeviceId, DeviceLog), Failure> {
-        let own = recovery.public();
-        let mut was_refused = false;
-        let mut last = None;
-        for ticket in tickets {
-            events.check()?;
-            self.net.set_addresses(ticket.device, launch::socket_addresses(&ticket.addresses));
-            match timeout(FIRST_CONTACT, self.ask_for_log(ticket.device)).await {
-                Ok(Ok(log)) if *log.recovery() == own => return Ok((ticket.device, log)),
-                Ok(Ok(_)) => {
-                    warn!("holder {} serves another vault", ticket.device.short());
-                    was_refused = true;
-                    last = Some(EngineError::Stranger);
-                }
-                Ok(Err(error)) => {
-                    debug!("holder {}: {error}", ticket.device.short());
-                    was_refused |= error.is_refusal();
-                    last = Some(error);
-                }
-                Err(_) => last = Some(NetError::Timeout.into()),
-            }
-        }
-        if was_refused {
-            return Err(Failure::new(ExitKind::Key, "no holder that was asked knows this phrase")
-                .hint("check that these are the 24 words of this vault, and its holder's ticket"));
-        }
-        let told = last.map_or_else(String::new, |error| format!(": {error}"));
-        Err(Failure::new(ExitKind::Holders, format!("no holder could be reached{told}"))
-            .hint("start a holder with `larder up`, get its ticket anew with `larder ticket`"))
-    }
-
-    async fn ask_for_log(&self, holder: DeviceId) -> Result<DeviceLog, EngineError> {
-        let standing = self.hello(holder).await?.ok_or(EngineError::Stranger)?;
-        let mut log: Option<DeviceLog> = None;
-        loop {
-            let have = log.as_ref().map(DeviceLog::heads).unwrap_or_default();
-            let request = Request::PullLog { vault: standing.vault, have };
-            let entries = match self.net.peer(holder).request(&request).await? {
-                Answer::Log { entries } => entries,
-                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
-                _ => return Err(EngineError::OutOfTurn),
-            };
-            let before = log.as_ref().map_or(0, DeviceLog::len);
-            log = Some(extend(log, &entries)?);
-            if log.as_ref().is_some_and(|log| log.len() == before) {
-                break;
-            }
-        }
-        log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
-    }
-
-    /// Takes over where a holder was met.
-    pub(super) fn reach(&self, core: &Core, holder: DeviceId) {
-        self.net.set_addresses(holder, core.net.addresses(&holder));
-    }
-
-    pub(super) async fn close(&self) {
-        self.net.close().await;
-    }
-
-    async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
-        // Under the key of the phrase, which is nobody on any network.
-        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
-        match self.net.peer(holder).request(&hello).await? {
-            Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
-            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
-            _ => Err(EngineError::OutOfTurn),
-        }
-    }
-
-    /// Makes this device known to a holder, which would refuse its own key otherwise.
-    pub(super) async fn introduce(
-        &self,
-        holder: DeviceId,
-        log: &DeviceLog,
-    ) -> Result<(), EngineError> {
-        let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
-        for entries in lists_that_fit(&entries) {
-            let request = Request::PushLog { vault: log.vault(), entries };
-            match self.net.peer(holder).request(&request).await? {
-                // What it has no room for is passed over. Whether it knows this device is found
-                // out when it is greeted.
-                Answer::LogAt { .. } | Answer::Refused { reason: Refusal::Invalid } => {}
-                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
-                _ => return Err(EngineError::OutOfTurn),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn extend(log: Option<DeviceLog>, entries: &[ByteVec]) -> Result<DeviceLog, EngineError> {
-    let mut entries = entries.iter();
-    let mut log = match log {
-        Some(log) => log,
-        None => {
-            let genesis = entries.next().ok_or(EngineError::OutOfTurn)?;
-            DeviceLog::begin(genesis).map_err(crate::vaults::VaultError::from)?
-        }
-    };
-    for entry in entries {
-        match log.merge(entry) {
-            Err(error @ LogError::Newer { .. }) => {
-                return Err(crate::vaults::VaultError::from(error).into());
-            }
-            Err(error) => debug!("an entry of the log is passed over: {error}"),
-            Ok(_) => {}
-        }
-    }
-    Ok(log)
 }

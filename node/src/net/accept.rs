@@ -168,7 +168,9 @@ async fn connection<S: Serve>(
         Protocol::Pairing => &shared.pairings,
         Protocol::Control | Protocol::Shards => &shared.connections,
         // Never under the key of the node.
-        Protocol::Meeting => return connection.close(CODE_REFUSED.into(), b"not here"),
+        Protocol::Meeting | Protocol::Seeking => {
+            return connection.close(CODE_REFUSED.into(), b"not here");
+        }
     };
     let Some(_place) = quota.take(from) else {
         return connection.close(CODE_BUSY.into(), b"too many connections");
@@ -229,8 +231,8 @@ async fn stream<S: Serve>(
             }
         }
         Protocol::Shards => shards::answer(shared, from, send, recv).await,
-        // Have one stream, and are answered where the connection is.
-        Protocol::Pairing | Protocol::Meeting => {}
+        // Have one stream or none, and are answered where the connection is.
+        Protocol::Pairing | Protocol::Meeting | Protocol::Seeking => {}
     }
 }
 

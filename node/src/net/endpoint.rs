@@ -6,7 +6,7 @@ use std::{
 };
 
 use iroh::{
-    Endpoint, EndpointAddr, EndpointId, SecretKey,
+    Endpoint, EndpointAddr, EndpointId, SecretKey, Watcher,
     endpoint::{
         BindError, BindOpts, ConnectError, Connection, PortmapperConfig, QuicTransportConfig,
         presets,
@@ -135,6 +135,11 @@ impl Net {
     /// The relays of this node, and how each stands.
     pub fn relays(&self) -> Vec<(RelayAddress, RelayStanding)> {
         self.inner.relays.standings(&self.inner.endpoint)
+    }
+
+    /// Tells of every change of a connection with a relay, also of one that is over again.
+    pub fn relay_changes(&self) -> impl Watcher<Value: Send> + Send + use<> {
+        self.inner.endpoint.home_relay_status()
     }
 
     /// Another device. Nothing is sent before the first request.

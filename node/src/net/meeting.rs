@@ -4,28 +4,17 @@
 //! stranger, and proves by the code alone that he is meant.
 //! Source: specs/meeting.md.
 
-use std::{future::IntoFuture as _, net::SocketAddr, sync::Arc};
+use std::future::IntoFuture as _;
 
 use iroh::endpoint::Incoming;
-use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
+use larder_protocol::relaying::RelayAddress;
 use tokio::{task::JoinSet, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    Admission, Entry, FrameStream, Listen, Net, NetError, Protocol, Settings,
-    lan::moved,
-    tuning::{CODE_DONE, HANDSHAKE, MEETING_SETTLE, MEETINGS, PAIRING_IDLE},
+    FrameStream, Net, NetError, Protocol,
+    tuning::{CODE_DONE, HANDSHAKE, MEETINGS, PAIRING_IDLE},
 };
-
-/// Whoever comes may try; nothing else is done here.
-#[derive(Debug)]
-struct Strangers;
-
-impl Admission for Strangers {
-    fn admit(&self, _: &DeviceId, protocol: Protocol) -> Entry {
-        if protocol == Protocol::Meeting { Entry::Admitted } else { Entry::Refused }
-    }
-}
 
 impl Net {
     /// A network for one meeting: of a host, under the key that everybody can make of its channel; of a
@@ -38,17 +27,8 @@ impl Net {
         seed: Zeroizing<[u8; 32]>,
         relays: Vec<RelayAddress>,
     ) -> Result<Self, NetError> {
-        // Where this node may listen, so may its meetings.
-        let listen = match self.inner.listen {
-            Listen::Only(address) => Listen::Only(SocketAddr::new(address.ip(), 0)),
-            Listen::Everywhere { .. } => Listen::Everywhere { port: 0 },
-        };
-        let settings = Settings { seed, listen, relays };
-        let net = Self::start(settings, Arc::new(Strangers)).await?;
-        // What looks around before it has addresses begins anew when they come, and a question that was
-        // not answered is asked again seconds later.
-        let is_placed = || !net.lan_addresses().is_empty();
-        let _in_time = timeout(MEETING_SETTLE, moved(&net.inner.endpoint, is_placed)).await;
+        let net = self.aside(seed, relays, Protocol::Meeting).await?;
+        net.placed().await;
         Ok(net)
     }
 

@@ -167,7 +167,7 @@ pub async fn probe(address: &RelayAddress) -> Result<Duration, RelayFault> {
 }
 
 /// What a relay said, fit to be shown: anybody may run one.
-fn shown(reason: &str) -> String {
+pub(super) fn shown(reason: &str) -> String {
     reason.chars().filter(|letter| !letter.is_control()).take(100).collect()
 }
 

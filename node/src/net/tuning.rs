@@ -66,10 +66,14 @@ pub(super) const CONNECTIONS: usize = 256;
 pub(super) const PAIRINGS: usize = 8;
 /// Connections on which one stranger pairs: one, and one that was lost without a word.
 pub(super) const PAIRINGS_PER_PEER: usize = 2;
-/// A network for a meeting knows its own addresses in this time, where there are any.
-pub(super) const MEETING_SETTLE: Duration = Duration::from_secs(1);
+/// A network beside that of the node knows its own addresses in this time, where there are any.
+pub(super) const ASIDE_SETTLE: Duration = Duration::from_secs(1);
 /// Strangers who try one spoken code at a time.
 pub(super) const MEETINGS: usize = 16;
+/// Holders that call whoever seeks, at a time.
+pub(super) const CALLS: usize = 32;
+/// A relay that is asked for records, or given one, answers in this time, TLS included.
+pub(super) const RECORDS: Duration = Duration::from_secs(6);
 /// A stranger opens its stream in this time or goes.
 pub(super) const PAIRING_IDLE: Duration = waited_for(10);
 /// Handshakes at once; beyond it, newcomers are turned away and try again.

@@ -17,7 +17,6 @@ pub struct RecoveryKeys {
     signing: SigningKey,
     access_seed: [u8; 32],
     hpke: [u8; 32],
-    locator: [u8; 32],
 }
 
 /// The public half: what the genesis entry says about the phrase.
@@ -44,7 +43,6 @@ impl RecoveryKeys {
             signing,
             access_seed: blake3::derive_key("larder 2026 recovery access v1", entropy),
             hpke: blake3::derive_key("larder 2026 recovery hpke v1", entropy),
-            locator: blake3::derive_key("larder 2026 locator v1", entropy),
         }
     }
 
@@ -79,11 +77,6 @@ impl RecoveryKeys {
         sign::sign(&SigningKey::from_bytes(&self.access_seed), domain, body)
     }
 
-    /// The key for asking strangers for this vault. Not used on any wire yet.
-    pub const fn locator(&self) -> &[u8; 32] {
-        &self.locator
-    }
-
     pub(super) const fn hpke_secret(&self) -> &[u8; 32] {
         &self.hpke
     }
@@ -116,14 +109,8 @@ mod tests {
     fn no_two_secrets_of_a_phrase_are_equal() {
         let keys = Phrase::from_entropy([9; 32]).recovery();
         let public = keys.public();
-        let all = [
-            *keys.access_seed(),
-            *keys.locator(),
-            *keys.hpke_secret(),
-            public.signing,
-            public.access,
-            public.hpke,
-        ];
+        let all =
+            [*keys.access_seed(), *keys.hpke_secret(), public.signing, public.access, public.hpke];
         for (index, one) in all.iter().enumerate() {
             assert!(all.iter().skip(index + 1).all(|other| other != one));
         }

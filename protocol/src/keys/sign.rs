@@ -19,6 +19,8 @@ pub const LOG_CONSENT: &[u8] = b"larder log consent v1\0";
 /// The genesis of a device log, by the recovery access key that it names: a key that others
 /// admit must not be claimed by somebody who does not have it.
 pub const LOG_ACCESS: &[u8] = b"larder log access v1\0";
+/// What a holder leaves at a relay, by a key made for that.
+pub const LOCATOR_RECORD: &[u8] = b"larder locator record v1\0";
 
 /// Whether `signature` is `key`'s over `body` in `domain`.
 ///
@@ -51,7 +53,7 @@ pub(super) fn is_reduced(number: &[u8; 32]) -> bool {
     *last < 0x7f || (*last == 0x7f && (*first < 0xed || middle.iter().any(|byte| *byte != 0xff)))
 }
 
-pub(super) fn sign(key: &SigningKey, domain: &[u8], body: &[u8]) -> [u8; 64] {
+pub(crate) fn sign(key: &SigningKey, domain: &[u8], body: &[u8]) -> [u8; 64] {
     key.sign(&message(domain, body)).to_bytes()
 }
 

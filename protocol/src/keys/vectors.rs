@@ -39,7 +39,6 @@ fn phrase(entropy: [u8; 32]) -> Value {
         "recovery_access_public": hex(public.access),
         "recovery_hpke_secret": hex(keys.hpke_secret()),
         "recovery_hpke_public": hex(public.hpke),
-        "locator": hex(keys.locator()),
         "recovery_public": hex(cbor::encode(&public)),
     })
 }

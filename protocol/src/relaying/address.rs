@@ -159,13 +159,17 @@ impl RelayAddress {
         Self { pin: None, token: None, ..self.clone() }.to_string()
     }
 
+    /// Host and port as URLs and requests name them.
+    pub fn host_and_port(&self) -> String {
+        match self.host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]:{}", self.port),
+            Err(_) => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     fn text(&self, token: &str) -> String {
-        let host = match self.host.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => self.host.clone(),
-        };
         let pin = self.pin.map(|pin| format!("#{pin}")).unwrap_or_default();
-        format!("{}{token}{host}:{}{pin}", self.scheme.prefix(), self.port)
+        format!("{}{token}{}{pin}", self.scheme.prefix(), self.host_and_port())
     }
 }
 

@@ -1,14 +1,18 @@
 //! The shell of `larder_protocol::recovering`: asks holders for heads and follows those that are found.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, HeadHash},
+    limits::ADDRESSES_MAX,
     manifest::Manifest,
     order::OrderId,
+    peer::PeerRecord,
     recovering::{Finding, FoundHead, HeadSeen, Input, Output, Recovering},
-    ticket::AddressTicket,
 };
 use tokio::{sync::mpsc, time::sleep_until};
 use tracing::{debug, warn};
@@ -41,7 +45,7 @@ pub(super) async fn gather(
     core: &Arc<Core>,
     member: &Arc<Member>,
     access: &Arc<Access>,
-    tickets: &[AddressTicket],
+    witnesses: &BTreeSet<DeviceId>,
     events: &EventSink,
 ) -> Result<Witnesses, Failure> {
     let (answers, mut inbox) = mpsc::channel(64);
@@ -54,8 +58,8 @@ pub(super) async fn gather(
         heads: BTreeMap::new(),
         taken: BTreeMap::new(),
     };
-    for ticket in tickets {
-        gathering.tell(Input::HolderKnown { holder: ticket.device });
+    for holder in witnesses {
+        gathering.tell(Input::HolderKnown { holder: *holder });
     }
     // Said once: it holds until somebody else is asked, also while manifests are followed.
     let mut is_finished = false;
@@ -180,7 +184,8 @@ impl Gathering {
     /// Goes on to the holders that a manifest names; returns whether there are any.
     async fn meet(&mut self, manifest: Manifest) -> bool {
         let own = self.core.keys.id();
-        let peers: Vec<_> = manifest.peers.into_iter().filter(|it| it.device != own).collect();
+        let others = manifest.peers.into_iter().filter(|it| it.device != own);
+        let peers: Vec<_> = others.map(|peer| self.where_it_was_found(peer)).collect();
         let named: Vec<DeviceId> = peers.iter().map(|peer| peer.device).collect();
         if let Err(error) = join::keep_peers(&self.core, peers).await {
             warn!("holders could not be remembered: {error}");
@@ -189,6 +194,17 @@ impl Gathering {
             self.tell(Input::HolderKnown { holder: *holder });
         }
         !named.is_empty()
+    }
+
+    /// Where somebody was found just now counts more than where he was when the manifest was written.
+    fn where_it_was_found(&self, peer: PeerRecord) -> PeerRecord {
+        let found = self.access.net.addresses(&peer.device);
+        let mut addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let before = peer.addresses.into_iter().filter(|one| !addresses.contains(one));
+        let before: Vec<String> = before.collect();
+        addresses.extend(before);
+        addresses.truncate(ADDRESSES_MAX);
+        PeerRecord { addresses, ..peer }
     }
 
     fn report(&self, events: &EventSink) -> Witnesses {

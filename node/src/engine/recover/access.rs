@@ -1,0 +1,142 @@
+//! The network as whoever has the phrase, until this device is in the log under its own key.
+
+use std::net::SocketAddr;
+
+use larder_protocol::{
+    ids::DeviceId,
+    keys::recovery::RecoveryKeys,
+    log::{DeviceLog, LogError},
+    wire::{
+        frame::lists_that_fit,
+        message::{Answer, Refusal, Request, Standing, VERSION},
+    },
+};
+use minicbor::bytes::ByteVec;
+use tracing::debug;
+use zeroize::Zeroizing;
+
+use crate::{
+    engine::{Core, EngineError},
+    net::{Net, Protocol},
+    vaults::VaultError,
+};
+
+/// A network under the access key. Nobody is answered there; holders may call. Clones share it.
+#[derive(Clone)]
+pub(in crate::engine) struct Access {
+    pub(super) net: Net,
+}
+
+impl Access {
+    pub(in crate::engine) async fn open(
+        core: &Core,
+        recovery: &RecoveryKeys,
+    ) -> Result<Self, EngineError> {
+        let seed = Zeroizing::new(*recovery.access_seed());
+        let net = core.net.aside(seed, core.relays.clone(), Protocol::Seeking).await?;
+        Ok(Self { net })
+    }
+
+    /// Whether others may be in the same network.
+    pub(super) async fn is_in_a_network(&self) -> bool {
+        self.net.placed().await;
+        !self.net.lan_addresses().is_empty()
+    }
+
+    /// The device log of the vault that this phrase belongs to, as `holder` has it.
+    pub(super) async fn log_of(&self, holder: DeviceId) -> Result<DeviceLog, EngineError> {
+        let standing = self.hello(holder).await?.ok_or(EngineError::Stranger)?;
+        let mut log: Option<DeviceLog> = None;
+        loop {
+            let have = log.as_ref().map(DeviceLog::heads).unwrap_or_default();
+            let request = Request::PullLog { vault: standing.vault, have };
+            let entries = match self.net.peer(holder).request(&request).await? {
+                Answer::Log { entries } => entries,
+                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+                _ => return Err(EngineError::OutOfTurn),
+            };
+            let before = log.as_ref().map_or(0, DeviceLog::len);
+            log = Some(extend(log, entries.iter().map(|entry| entry.as_slice()))?);
+            if log.as_ref().is_some_and(|log| log.len() == before) {
+                break;
+            }
+        }
+        log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
+    }
+
+    /// A holder may be there, beside all places that are known.
+    pub(super) fn found_at(&self, holder: DeviceId, address: SocketAddr) {
+        let mut known = self.net.addresses(&holder);
+        known.retain(|other| *other != address);
+        known.insert(0, address);
+        self.net.set_addresses(holder, known);
+    }
+
+    /// Each side of this home learns from the other where a holder is.
+    pub(in crate::engine) fn reach(&self, core: &Core, holder: DeviceId) {
+        let mut places = self.net.addresses(&holder);
+        let known = core.net.addresses(&holder).into_iter();
+        let others: Vec<_> = known.filter(|one| !places.contains(one)).collect();
+        places.extend(others);
+        self.net.set_addresses(holder, places.clone());
+        core.net.set_addresses(holder, places);
+    }
+
+    pub(in crate::engine) async fn close(&self) {
+        self.net.close().await;
+    }
+
+    async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
+        // Under the key of the phrase, which is nobody on any network.
+        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
+        match self.net.peer(holder).request(&hello).await? {
+            Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
+            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+            _ => Err(EngineError::OutOfTurn),
+        }
+    }
+
+    /// Makes this device known to a holder, which would refuse its own key otherwise.
+    pub(in crate::engine) async fn introduce(
+        &self,
+        holder: DeviceId,
+        log: &DeviceLog,
+    ) -> Result<(), EngineError> {
+        let entries: Vec<ByteVec> = log.entries().map(|entry| entry.to_vec().into()).collect();
+        for entries in lists_that_fit(&entries) {
+            let request = Request::PushLog { vault: log.vault(), entries };
+            match self.net.peer(holder).request(&request).await? {
+                // What it has no room for is passed over. Whether it knows this device is found
+                // out when it is greeted.
+                Answer::LogAt { .. } | Answer::Refused { reason: Refusal::Invalid } => {}
+                Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
+                _ => return Err(EngineError::OutOfTurn),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes in what it can of entries that somebody served.
+pub(super) fn extend<'a>(
+    log: Option<DeviceLog>,
+    mut entries: impl Iterator<Item = &'a [u8]>,
+) -> Result<DeviceLog, EngineError> {
+    let mut log = match log {
+        Some(log) => log,
+        None => {
+            let genesis = entries.next().ok_or(EngineError::OutOfTurn)?;
+            DeviceLog::begin(genesis).map_err(VaultError::from)?
+        }
+    };
+    for entry in entries {
+        match log.merge(entry) {
+            Err(error @ LogError::Newer { .. }) => {
+                return Err(VaultError::from(error).into());
+            }
+            Err(error) => debug!("an entry of the log is passed over: {error}"),
+            Ok(_) => {}
+        }
+    }
+    Ok(log)
+}
