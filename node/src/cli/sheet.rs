@@ -115,7 +115,10 @@ pub(super) async fn run<L: Launch + 'static>(
             let bytes = form.bytes(&sheet);
             write_new(path, &bytes).map_err(|error| not_written(path, &error))?;
             extra = where_it_is(path)?;
-            let then = "print it, then delete the file";
+            let then = match phrase {
+                Some(_) => "print it, then delete the file",
+                None => "print it, and write the 24 words in by hand",
+            };
             output.say(&format!("The recovery sheet is in {}: {then}.", path.display()));
         }
         None if output.is_json() => {}

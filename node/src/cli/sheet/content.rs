@@ -93,8 +93,8 @@ impl Sheet {
 }
 
 fn beginning(has_words: bool) -> Vec<Block> {
-    let use_of_it = "With this sheet a new device gets everything back that is saved in this vault, \
-                     also when all of its devices are lost.";
+    let use_of_it = "With this sheet a new device gets back all that Larder, a backup among a family's \
+                     own devices, saved in this vault.";
     let secret = if has_words {
         "Whoever has this sheet can read everything. Keep it as you keep a passport: away from the \
          devices, safe from fire and water. Let nobody photograph it."

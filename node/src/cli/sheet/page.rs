@@ -63,8 +63,8 @@ const STRONG: Style = Style { font: Font::Bold, size: 96, leading: 120 };
 const SMALL: Style = Style { font: Font::Plain, size: 85, leading: 112 };
 const WORD: Style = Style { font: Font::Bold, size: 140, leading: 205 };
 const COMMAND: Style = Style { font: Font::FixedBold, size: 96, leading: 120 };
-/// So that the address of a relay, with token and fingerprint, stands in one line.
-const COPY: Style = Style { font: Font::Fixed, size: 74, leading: 100 };
+/// What would not fit in one line: the address of a relay with token and fingerprint does in this one.
+const LONG: Style = Style { font: Font::Fixed, size: 74, leading: 100 };
 const TICKET: Style = Style { font: Font::Fixed, size: 84, leading: 100 };
 
 impl Style {
@@ -141,6 +141,7 @@ impl<'a> Layout<'a> {
     }
 
     fn letters(&mut self, style: Style, x: u32, y: u32, text: &str) {
+        // A word of a phrase has eight letters at most and is never moved while this grows.
         let letters = Zeroizing::new(text.chars().map(code).collect());
         self.put(Mark::Letters { at: (x, y), style, letters });
     }
@@ -169,7 +170,7 @@ impl<'a> Layout<'a> {
                 Block::Step { number, text, command } => self.step(*number, text, command),
                 Block::Table(rows) => self.table(rows),
                 Block::Holder(place) => self.holder(place),
-                Block::Copy(text) => self.text(COPY, MARGIN, ROOM, text),
+                Block::Copy(text) => self.text(copied(text), MARGIN, ROOM, text),
             }
             self.space(25);
         }
@@ -267,6 +268,11 @@ impl<'a> Layout<'a> {
     }
 }
 
+/// In one line, if that can be: what is broken in two is copied wrongly.
+fn copied(text: &str) -> Style {
+    if TICKET.width(text) <= ROOM { TICKET } else { LONG }
+}
+
 const fn words_height(is_printed: bool) -> u32 {
     let [printed, written] = WORD_ROW;
     (if is_printed { printed } else { written }) * WORD_ROWS + 80
@@ -293,7 +299,7 @@ fn least(block: &Block) -> u32 {
     match block {
         Block::Text(text) => BODY.height(text, ROOM).min(3 * BODY.leading),
         Block::Warning(text) => STRONG.height(text, ROOM).min(3 * STRONG.leading),
-        Block::Copy(text) => COPY.height(text, ROOM).min(3 * COPY.leading),
+        Block::Copy(text) => copied(text).height(text, ROOM).min(3 * LONG.leading),
         Block::Words(phrase) => words_height(phrase.is_some()),
         Block::Step { .. } | Block::Table(_) => 6 * BODY.leading,
         Block::Holder(place) => holder_height(place),

@@ -31,7 +31,7 @@ fn holder(at: u8, name: &str, addresses: Vec<String>) -> SheetHolder {
     SheetHolder {
         device: device.to_string(),
         name: name.to_owned(),
-        site: format!("{name}' house"),
+        site: format!("{name}'s house"),
         ticket: Ticket::Address(AddressTicket { device, vault, addresses }).to_text(),
         last_seen: Some(time(1_700_000_000)),
         holds_bytes: 250_000_000_000,
@@ -175,6 +175,18 @@ fn letters(sheet: &Sheet) -> String {
     all
 }
 
+#[test]
+fn the_address_of_a_relay_stands_in_one_line() {
+    let pin = "b".repeat(52);
+    let relay = format!("https://{TOKEN}@relay.example.org:8443#{pin}");
+    let mut known = sample();
+    known.aside =
+        Some(SheetAside { relays: vec![Secret::new(relay.clone())], ..SheetAside::default() });
+    let sheet = sheet_of(&known, false);
+    assert!(letters(&sheet).contains(&relay));
+    assert!(text(&sheet).contains(&relay));
+}
+
 // SHEET-3
 #[test]
 fn both_forms_say_the_same() {
@@ -228,7 +240,7 @@ fn what_a_new_device_needs_is_on_it() {
     for holder in &known.holders[..2] {
         assert!(packed.contains(&holder.ticket), "{}", holder.name);
     }
-    let more = "And 1 more, found through these: sister, at sister' house.";
+    let more = "And 1 more, found through these: sister, at sister's house.";
     for needed in ["1234", "--connect \"TICKET\"", TOKEN, "vault aaaaaaaa", more] {
         assert!(shown.contains(needed), "{needed}");
     }
