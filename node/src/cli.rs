@@ -6,6 +6,7 @@
 
 mod arguments;
 mod escape;
+mod files;
 mod folders;
 mod init;
 mod look;
@@ -18,6 +19,7 @@ mod restore;
 mod revoke;
 mod session;
 mod settings;
+mod sheet;
 mod signals;
 mod up;
 
@@ -115,6 +117,7 @@ fn in_runtime<L: Launch + 'static>(
         match step {
             Step::Init(options) => init::run(&session, options, output).await,
             Step::Up(options) => up::run(&session, options, output).await,
+            Step::Sheet(options) => sheet::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
             Step::AskBehind(relays, command) => {
                 session.keep_relays(&relays, &command).await?;

@@ -15,6 +15,7 @@ mod outcome;
 mod peer;
 mod removal;
 mod row;
+mod sheet;
 mod size;
 mod text;
 
@@ -31,6 +32,7 @@ pub use self::{
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
+    sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},
 };
@@ -156,6 +158,8 @@ pub enum Command {
         /// Household of this device.
         site: Option<String>,
     },
+    /// Gathers what a recovery sheet says.
+    Sheet,
     /// Lists the devices of this vault.
     Devices,
     /// Removes a device from the vault.

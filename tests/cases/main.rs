@@ -39,6 +39,7 @@ mod revoke;
 mod round_trip;
 mod same_network;
 mod second_snapshot;
+mod sheet;
 mod spoken_code;
 mod tidy;
 mod two_devices;

@@ -5,7 +5,7 @@ use std::{mem::take, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
-use super::{folders, init, look, node, pair, restore, revoke, settings, up};
+use super::{folders, init, look, node, pair, restore, revoke, settings, sheet, up};
 use crate::command::{Command, Failure, SnapshotName};
 
 /// Keeps your data on the devices that you and your family already own.
@@ -96,6 +96,8 @@ pub(super) enum Verb {
     Connect(pair::ConnectArguments),
     /// Make this fresh home a device of my vault, from the recovery phrase
     Recover(restore::RecoverArguments),
+    /// Make a recovery sheet: the page of paper that brings everything back
+    Sheet(sheet::SheetArguments),
     /// Show the devices of this vault
     Devices(pair::DevicesArguments),
     /// Remove a lost or stolen device from this vault
@@ -127,6 +129,8 @@ pub(super) enum Step {
     Init(init::InitArguments),
     /// Run the node.
     Up(up::UpArguments),
+    /// Make a recovery sheet.
+    Sheet(sheet::SheetArguments),
     /// Ask the engine.
     Ask(Command),
     /// Keep these relays for a home that may not be there yet, then ask the engine.
@@ -143,6 +147,7 @@ impl Verb {
         let command = match self {
             Self::Init(arguments) => return Ok(Step::Init(arguments)),
             Self::Up(arguments) => return Ok(Step::Up(arguments)),
+            Self::Sheet(arguments) => return Ok(Step::Sheet(arguments)),
             Self::Demo(arguments) => return Ok(Step::Demo(arguments)),
             Self::Completions(arguments) => return Ok(Step::Completions(arguments.shell)),
             Self::Down(_) => Command::Shutdown,

@@ -2,9 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -12,11 +10,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{output::Output, session::Session};
+use super::{files::write_new, output::Output, session::Session};
 use crate::{
     command::{ExitKind, Failure, InitOptions, Launch, Outcome},
     control::Client,
-    home::{Home, sync_directory},
+    home::Home,
 };
 
 #[derive(Debug, Args)]
@@ -86,27 +84,13 @@ pub(super) async fn run<L: Launch + 'static>(
 
 /// Writes the phrase to a file that was not there before; durable when this returns.
 fn write_phrase(path: &Path, phrase: &str) -> Result<(), Failure> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut text = Zeroizing::new(String::with_capacity(phrase.len() + 1));
     text.push_str(phrase);
     text.push('\n');
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| sync_directory(directory))
-        .map_err(|error| {
-            Failure::failed(format!("cannot write the phrase to {}: {error}", path.display()))
-                .hint("name a new file in a directory that you can write to; no vault was made")
-        })
+    write_new(path, text.as_bytes()).map_err(|error| {
+        Failure::failed(format!("cannot write the phrase to {}: {error}", path.display()))
+            .hint("name a new file in a directory that you can write to; no vault was made")
+    })
 }
 
 /// A phrase as it is shown: 24 words of 16 bytes and the lines around them, with room to spare.
@@ -151,7 +135,7 @@ pub(super) fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -156,6 +156,17 @@ impl Output {
         }
     }
 
+    /// The same for what is not to stay in a buffer of this program.
+    pub(super) fn secret(&mut self, bytes: &[u8]) {
+        self.display.clear();
+        self.flush();
+        if self.broken.is_none()
+            && let Err(error) = self.stdout.get_mut().write_all(bytes)
+        {
+            self.broken = Some(error);
+        }
+    }
+
     fn flush(&mut self) {
         if self.broken.is_none()
             && let Err(error) = self.stdout.flush()

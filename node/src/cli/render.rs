@@ -30,7 +30,8 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Folders(done) => lists::folders(&mut text, done),
         Outcome::Backup(done) => work::backup(&mut text, done),
         Outcome::Snapshots(done) => lists::snapshots(&mut text, done),
-        Outcome::List(_) | Outcome::Cat(_) => {}
+        // Shown before: as rows, as bytes, on paper.
+        Outcome::List(_) | Outcome::Cat(_) | Outcome::Sheet(_) => {}
         Outcome::Diff(done) => work::diff(&mut text, done),
         Outcome::Find(done) => work::find(&mut text, done),
         Outcome::Restore(done) => work::restore(&mut text, done),
@@ -114,17 +115,17 @@ fn mode(kind: EntryKind, mode: u32) -> String {
 }
 
 /// A time in the local zone, to the minute.
-fn when(time: Time) -> String {
+pub(super) fn when(time: Time) -> String {
     time.0.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// The same, or `never`.
-fn when_or_never(time: Option<Time>) -> String {
+pub(super) fn when_or_never(time: Option<Time>) -> String {
     time.map_or_else(|| "never".to_owned(), when)
 }
 
 /// The first 8 digits of an id.
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 

@@ -78,6 +78,16 @@ impl<L: Launch + 'static> Session<L> {
         Ok(output.outcome(&outcome, Map::new()))
     }
 
+    /// Carries out a command whose outcome is not shown as it is.
+    pub(super) async fn answer(
+        &self,
+        command: Command,
+        output: &mut Output,
+    ) -> Result<Outcome, Failure> {
+        output.begin(&command);
+        self.carried_out(command, output).await
+    }
+
     /// Keeps relays in the settings of a home that may not be there yet, before a command that needs
     /// them. Without any, nothing is changed.
     pub(super) async fn keep_relays(

@@ -89,6 +89,7 @@ impl Engine for FakeEngine {
                 kept_bytes: 0,
                 disk_free_bytes: fs::metadata(self.home.state_file()).unwrap().len(),
             })),
+            Command::Sheet => Ok(Outcome::Sheet(crate::cli::sheet::tests::sample())),
             Command::Recover { .. } => Err(Failure::new(ExitKind::Key, "wrong phrase")),
             _ => Err(Failure::failed("cannot").hint("do otherwise")),
         }
@@ -267,6 +268,8 @@ fn the_contract_parses() {
         "ticket",
         "connect T",
         "recover --phrase-file f --connect a --connect b",
+        "sheet",
+        "sheet --out sheet.pdf --phrase-file f",
         "devices",
         "peers",
         "status --json --quiet",
@@ -508,3 +511,5 @@ fn completions_are_made_for_every_shell() {
         assert!(String::from_utf8(script).unwrap().contains("snapshots"), "{shell}");
     }
 }
+
+mod sheet;

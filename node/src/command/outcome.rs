@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, LastDrill, PathField,
-    PeersOutcome, Removal, RevokeOutcome, Time, Wait,
+    PeersOutcome, Removal, RevokeOutcome, SheetOutcome, Time, Wait,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -47,6 +47,8 @@ pub enum Outcome {
     Connect(ConnectOutcome),
     /// Of `recover`.
     Recover(RecoverOutcome),
+    /// Of `sheet`.
+    Sheet(SheetOutcome),
     /// Of `devices`.
     Devices(DevicesOutcome),
     /// Of `revoke`.

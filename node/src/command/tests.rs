@@ -266,6 +266,41 @@ fn devices() -> Vec<Device> {
     vec![device, phone]
 }
 
+fn sheet() -> Outcome {
+    let holder = SheetHolder {
+        device: id("e"),
+        name: "nas".to_owned(),
+        site: "parents".to_owned(),
+        ticket: "larder…".to_owned(),
+        last_seen: Some(time(1_700_000_000)),
+        holds_bytes: 2048,
+    };
+    let device = SheetDevice {
+        device: id("d"),
+        name: "laptop".to_owned(),
+        head: Some(17),
+        time: Some(time(1_700_000_000)),
+    };
+    let phone = SheetDevice { device: id("f"), name: "phone".to_owned(), head: None, time: None };
+    Outcome::Sheet(SheetOutcome {
+        vault: id("a"),
+        device: id("d"),
+        name: "laptop".to_owned(),
+        made: time(1_700_000_000),
+        holders: vec![holder],
+        relays: vec!["https://relay.example.org:8443".to_owned()],
+        devices: vec![device, phone],
+        commands: [
+            "larder recover --phrase-file words.txt",
+            "larder recover --phrase-file words.txt --relay RELAY --connect \"TICKET\"",
+            "larder sheet",
+            "larder restore latest --to FOLDER",
+        ]
+        .map(str::to_owned),
+        aside: None,
+    })
+}
+
 fn about_nodes() -> Vec<Outcome> {
     vec![
         Outcome::Offer(OfferOutcome {
@@ -285,6 +320,7 @@ fn about_nodes() -> Vec<Outcome> {
             rtt_ms: Some(3),
             relays_unused: vec!["https://relay.example.org:8443".to_owned()],
         }),
+        sheet(),
         Outcome::Devices(DevicesOutcome { devices: devices() }),
         Outcome::Revoke(RevokeOutcome {
             device: id("f"),
@@ -421,6 +457,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Ticket(_) => "ticket",
         Outcome::Connect(_) => "connect",
         Outcome::Recover(_) => "recover",
+        Outcome::Sheet(_) => "sheet",
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",
         Outcome::Expect(_) => "expect",

@@ -62,6 +62,7 @@ impl Node {
                 let wish = recover::Wish { phrase, connect, name, site };
                 recover::recover(core, wish, &events).await
             }
+            Command::Sheet => report::sheet(core, &events).await,
             Command::Devices => report::devices(core).await,
             Command::Revoke { device, reason, undo, phrase } => {
                 revoke::revoke(core, revoke::Wish { device, reason, undo, phrase }).await

@@ -1,4 +1,4 @@
-//! What people ask about: status, peers, devices, tickets, verification, the doctor.
+//! What people ask about: status, peers, devices, tickets, recovery sheets, verification, the doctor.
 //!
 //! Gathers facts and says them in words; the words and the advice are made by functions without
 //! side effects, so that tests can go through every case.
@@ -10,6 +10,7 @@ mod connect;
 mod devices;
 mod doctor;
 mod peers;
+mod sheet;
 mod status;
 mod ticket;
 mod verify;
@@ -19,6 +20,7 @@ pub(crate) use connect::connect;
 pub(crate) use devices::devices;
 pub(crate) use doctor::doctor;
 pub(crate) use peers::peers;
+pub(crate) use sheet::sheet;
 pub(crate) use status::{copies_reached, peer_names, status};
 pub(crate) use ticket::{own_addresses, ticket};
 pub(crate) use verify::verify;

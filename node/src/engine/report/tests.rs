@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use larder_protocol::ticket::Ticket;
+
 use super::super::testing::{PATIENCE, TestNode, admit, pair, raw};
 use crate::command::{
     ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Keep, Outcome, PeerState, Safety,
-    SnapshotName, StatusOutcome, Wait,
+    SheetOutcome, SnapshotName, StatusOutcome, Wait,
 };
 
 async fn status(node: &TestNode) -> StatusOutcome {
@@ -346,4 +348,45 @@ async fn a_second_device_sees_everything_and_forgets_nothing_of_the_first() {
     assert!(peers.peers[0].own && peers.peers[0].holds_shards > 1, "{peers:?}");
     let found = doctor(&first).await;
     assert_eq!(state(&found, "peer second"), Health::Good, "{found:?}");
+}
+
+async fn sheet(node: &TestNode) -> SheetOutcome {
+    match node.ask(Command::Sheet).await {
+        Outcome::Sheet(sheet) => sheet,
+        other => panic!("{other:?}"),
+    }
+}
+
+// SHEET-8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sheet_names_the_newest_state_that_holders_have() {
+    let (node, holder) = (TestNode::new("one").await, TestNode::holder("two").await);
+    let folder = node.folder("docs");
+    fs::write(folder.join("a"), b"1").unwrap();
+    node.backup(&folder, Wait::Local).await;
+    let first = sheet(&node).await;
+    assert_eq!(
+        (first.devices.len(), first.devices[0].head, first.devices[0].time),
+        (1, None, None)
+    );
+    assert!(first.holders.is_empty() && first.relays.is_empty());
+    pair(&node, &holder).await;
+    fs::write(folder.join("b"), b"2").unwrap();
+    node.backup(&folder, Wait::Safe).await;
+    let safe = sheet(&node).await;
+    let head = safe.devices[0].head.unwrap();
+    assert!(head > 0 && safe.devices[0].time.is_some(), "{safe:?}");
+    let [only] = &safe.holders[..] else { panic!("{safe:?}") };
+    assert_eq!((only.name.as_str(), only.site.as_str()), ("two", "two"));
+    assert!(only.holds_bytes > 0 && only.last_seen.is_some());
+    let Ok(Ticket::Address(ticket)) = only.ticket.parse() else { panic!("{only:?}") };
+    assert_eq!(ticket.device.to_string(), only.device);
+    assert!(!ticket.addresses.is_empty());
+    // What is not yet there is not promised.
+    holder.node.close().await;
+    fs::write(folder.join("c"), b"3").unwrap();
+    node.backup(&folder, Wait::Local).await;
+    let then = sheet(&node).await;
+    assert_eq!(then.devices, safe.devices);
+    assert_eq!(then.holders.len(), 1);
 }
