@@ -177,3 +177,22 @@ fn nobody_is_tried_where_nobody_can_be() {
         assert!(Driven::knowing(&[1]).see(beacon, address).is_some(), "{somewhere}");
     }
 }
+
+// LOC-5, DISC-5
+#[test]
+fn who_has_the_phrase_of_a_vault_that_is_held_is_called_where_he_is_a_few_times() {
+    let seeker = keys(7).id();
+    let mut holder = Driven::knowing(&[1]);
+    let seekers = BTreeMap::from([(seeker, key(7))]);
+    holder.machine.handle_input(holder.now, TODAY, Input::VaultsKnown { seekers });
+    let beacon = |nonce| key(7).beacon([nonce; 16], TODAY);
+    let call = |last| Some(Output::Answer { seeker, address: at(last) });
+    assert_eq!(holder.see(beacon(1), at(7)), call(7));
+    // Shown anew within seconds: he was called there.
+    assert_eq!(holder.see(beacon(2), at(7)), None);
+    let elsewhere: Vec<_> = (8..40).filter_map(|last| holder.see(beacon(3), at(last))).collect();
+    assert_eq!(elsewhere.len(), DISCOVERY_TRIES_MAX - 1);
+    holder.now = holder.now.after_ms(DISCOVERY_AGAIN_MS);
+    assert_eq!(holder.see(beacon(4), at(7)), call(7));
+    assert_eq!(holder.see(key(8).beacon([1; 16], TODAY), at(9)), None, "of a vault not held here");
+}

@@ -1,3 +1,5 @@
+//! Who reads a record, what it shows, and what is none.
+
 use proptest::prelude::*;
 
 use super::*;
