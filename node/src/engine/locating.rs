@@ -22,8 +22,8 @@ use crate::net::{RelayStanding, leave_record};
 
 /// So often is looked what is to be left: vaults come and go, and so do relays.
 const LOOK: Duration = Duration::from_secs(60);
-/// After a change: others of the same cause follow it.
-const SETTLE: Duration = Duration::from_secs(2);
+/// After a change: others of the same cause follow it, and a relay that comes and goes is not told each time.
+const SETTLE: Duration = Duration::from_secs(20);
 
 /// Leaves records until the node closes.
 pub(super) fn start(core: &Arc<Core>) {

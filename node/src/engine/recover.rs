@@ -119,18 +119,19 @@ async fn recovered(
     introduce(access, &holders, &log).await?;
     launch::remember_names(&core.home, label)?;
     core.reload_config()?;
-    join::become_member(core, log).await?;
     let named = tickets.iter().map(|ticket| ticket.device);
     let witnesses: BTreeSet<DeviceId> = holders.into_iter().chain(named).collect();
-    let member = core.member()?;
     let known = witnesses.iter().map(|holder| {
         let ticket = tickets.iter().find(|ticket| ticket.device == *holder);
-        let of_device = core.vaults.relation(holder).map(|(vault, _)| vault);
+        let of_device = log.is_device(holder).then(|| log.vault());
         let vault = ticket.map(|ticket| ticket.vault).or(of_device).unwrap_or(NOT_KNOWN);
         provisional(access, *holder, vault)
     });
-    // Manifests that are found will say more of them, and of the others.
+    // Before this is a home of the vault: one that was interrupted then knows whom to ask. Manifests that
+    // are found will say more of them, and of the others.
     join::keep_peers(core, known.collect()).await?;
+    join::become_member(core, log).await?;
+    let member = core.member()?;
     gather::gather(core, &member, access, &witnesses, events).await
 }
 

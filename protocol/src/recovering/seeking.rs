@@ -63,7 +63,8 @@ pub enum SeekOutput {
 pub enum SeekEnd {
     /// These hold the vault, the first that answered first; never none.
     Found(Vec<DeviceId>),
-    /// Some are there, and none of them knows the phrase.
+    /// Some that were named are there, and none of them knows the phrase. Of those who show themselves that
+    /// says nothing: strangers may.
     Unknown,
     /// Some may hold it, and none of them answered.
     Silent,
@@ -88,6 +89,8 @@ struct Candidate {
 #[derive(Debug, Clone)]
 pub struct Seeking {
     now: Instant,
+    /// More may show themselves at any time.
+    goes_on: bool,
     /// Until then somebody new may show himself.
     open_until: Instant,
     /// Once one holds: who else does by then counts as well.
@@ -106,6 +109,7 @@ impl Seeking {
     pub const fn new(now: Instant, goes_on: bool) -> Self {
         Self {
             now,
+            goes_on,
             open_until: if goes_on { now.after_ms(SEEK_MS_MAX) } else { now },
             settled: None,
             candidates: BTreeMap::new(),
@@ -137,11 +141,20 @@ impl Seeking {
 
     /// When to come back with `TimePassed` at the latest; `None` when only answers are waited for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let next = self.settled.unwrap_or(self.open_until);
-        Some(next).filter(|next| !self.has_ended && *next > self.now)
+        let open = Some(self.open_until).filter(|open| *open > self.now);
+        let next = self.settled.or(open).unwrap_or_else(|| self.last());
+        Some(next).filter(|_| !self.has_ended)
+    }
+
+    /// Whoever was asked at the last moment has answered by then, or does not count.
+    const fn last(&self) -> Instant {
+        self.open_until.after_ms(SEEK_MS_MAX)
     }
 
     fn candidate(&mut self, device: DeviceId) {
+        if self.goes_on && self.now >= self.open_until {
+            return;
+        }
         if let Some(known) = self.candidates.get_mut(&device) {
             let is_worth_it = known.asked < SEEK_ASKED_AGAIN_MAX;
             if known.turn == Turn::Over(SeekAnswer::Silent) && is_worth_it {
@@ -183,16 +196,16 @@ impl Seeking {
     fn end_if_over(&mut self) {
         let is_exhausted = self.asked() == 0 && self.now >= self.open_until;
         let is_settled = self.settled.is_some_and(|settled| self.now >= settled);
-        if !is_exhausted && !is_settled {
+        if !is_exhausted && !is_settled && self.now < self.last() {
             return;
         }
         self.has_ended = true;
         let was_unknown = |known: &Candidate| known.turn == Turn::Over(SeekAnswer::Unknown);
         let end = if !self.found.is_empty() {
             SeekEnd::Found(std::mem::take(&mut self.found))
-        } else if self.candidates.values().any(was_unknown) {
+        } else if !self.goes_on && self.candidates.values().any(was_unknown) {
             SeekEnd::Unknown
-        } else if self.candidates.is_empty() {
+        } else if self.candidates.values().all(was_unknown) {
             SeekEnd::Nobody
         } else {
             SeekEnd::Silent
@@ -253,7 +266,7 @@ mod tests {
     fn with_tickets_alone_it_is_over_when_all_have_answered() {
         let mut machine = Seeking::new(START, false);
         assert_eq!(tell(&mut machine, 0, named(1)), [ask(1)]);
-        assert_eq!(machine.poll_timeout(), None);
+        assert_eq!(machine.poll_timeout(), Some(START.after_ms(SEEK_MS_MAX)));
         let end = tell(&mut machine, 5, said(1, SeekAnswer::Holds));
         assert_eq!(end, [found(&[1])], "there is nobody else to wait for");
         let mut machine = Seeking::new(START, false);
@@ -295,6 +308,23 @@ mod tests {
         }
         assert_eq!(tell(&mut machine, 9, named(1)), []);
         let end = tell(&mut machine, SEEK_MS_MAX, SeekInput::TimePassed);
+        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Silent)]);
+    }
+
+    // LOC-8
+    #[test]
+    fn it_ends_whatever_strangers_do_and_their_no_says_nothing_of_the_phrase() {
+        let mut machine = Seeking::new(START, true);
+        tell(&mut machine, 1, named(1));
+        assert_eq!(tell(&mut machine, 2, said(1, SeekAnswer::Unknown)), []);
+        let end = tell(&mut machine, SEEK_MS_MAX, SeekInput::TimePassed);
+        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Nobody)]);
+        let mut machine = Seeking::new(START, true);
+        tell(&mut machine, 1, named(1));
+        assert_eq!(tell(&mut machine, SEEK_MS_MAX, named(2)), [], "too late to be asked");
+        let last = START.after_ms(2 * SEEK_MS_MAX);
+        assert_eq!(machine.poll_timeout(), Some(last));
+        let end = tell(&mut machine, 2 * SEEK_MS_MAX, SeekInput::TimePassed);
         assert_eq!(end, [SeekOutput::Ended(SeekEnd::Silent)]);
     }
 

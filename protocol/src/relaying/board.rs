@@ -75,20 +75,21 @@ impl Board {
         if before.is_some_and(|kept| kept.record.made() > record.made()) {
             return Err(NotKept::Older);
         }
-        if before.is_none() {
+        if before.is_none() && there.map_or(0, BTreeMap::len) >= LOCATOR_RECORDS_PER_SLOT_MAX {
+            return Err(NotKept::SlotFull);
+        }
+        if before.is_none() && self.len() >= LOCATOR_RECORDS_MAX {
+            return Err(NotKept::Full);
+        }
+        // One that comes from another address now counts there: else two could take all room in turns.
+        if before.is_none_or(|kept| kept.source != source) {
             let of_source = |kept: &&Kept| kept.source == source;
             let here = there.map_or(0, |kept| kept.values().filter(of_source).count());
-            if there.map_or(0, BTreeMap::len) >= LOCATOR_RECORDS_PER_SLOT_MAX {
-                return Err(NotKept::SlotFull);
-            }
             let everywhere = self.all().filter(of_source).count();
             if here >= LOCATOR_RECORDS_PER_SLOT_AND_ADDRESS_MAX
                 || everywhere >= LOCATOR_RECORDS_PER_ADDRESS_MAX
             {
                 return Err(NotKept::Address);
-            }
-            if self.len() >= LOCATOR_RECORDS_MAX {
-                return Err(NotKept::Full);
             }
         }
         let kept = Kept { record, source, end: now.after_ms(LOCATOR_RECORD_MS) };
@@ -193,5 +194,23 @@ mod tests {
         let others: Vec<_> = others.collect();
         assert_eq!(others.iter().filter(|it| it.is_none()).count(), 56);
         assert_eq!(others.last(), Some(&Some(NotKept::Address)));
+    }
+
+    // LOC-7
+    #[test]
+    fn two_addresses_in_turns_take_no_more_room_than_two() {
+        let mut board = Board::new();
+        let mut vaults: Vec<Locator> = (0..200).map(locator).collect();
+        for turn in 0..8 {
+            for vault in &vaults {
+                let (from, record) = (u8::from(turn % 2 == 0), record(vault, 1, turn));
+                let _kept = board.put(START, source(from), vault.slot(), record);
+            }
+            // What one has left, the other leaves anew; then the first goes on with others.
+            if turn % 2 == 1 {
+                vaults.reverse();
+            }
+        }
+        assert_eq!(board.len(), 2 * LOCATOR_RECORDS_PER_ADDRESS_MAX);
     }
 }

@@ -64,11 +64,11 @@ impl Access {
         log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
     }
 
-    /// A holder may be there, beside all places that are known.
-    pub(super) fn found_at(&self, holder: DeviceId, address: SocketAddr) {
+    /// A holder may be there as well, beside all places that are known.
+    pub(super) fn found_at(&self, holder: DeviceId, addresses: Vec<SocketAddr>) {
         let mut known = self.net.addresses(&holder);
-        known.retain(|other| *other != address);
-        known.insert(0, address);
+        let new: Vec<_> = addresses.into_iter().filter(|one| !known.contains(one)).collect();
+        known.extend(new);
         self.net.set_addresses(holder, known);
     }
 

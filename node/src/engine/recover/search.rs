@@ -3,7 +3,13 @@
 //! The shell of `larder_protocol::recovering::Seeking`: who may hold comes in from all sides, and who is
 //! asked, and when that is enough, is decided there. Source: specs/locating.md.
 
-use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    future::pending,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use larder_protocol::{
     discovering::{NONCE_BYTES, is_believable},
@@ -36,6 +42,10 @@ const ASK: Duration = Duration::from_secs(20);
 const SHOW: Duration = Duration::from_secs(3);
 /// A relay that did not answer is asked again.
 const ASK_RELAY_AGAIN: Duration = Duration::from_secs(5);
+/// Devices at one address that are believed to hold: nobody fills the search from one.
+const CALLERS_PER_ADDRESS: usize = 4;
+/// Addresses of a holder that are taken from a record. It is looked for behind the relays in any case.
+const ADDRESSES_OF_RECORD: usize = 4;
 /// Candidates that wait to be looked at.
 const CANDIDATES: usize = 64;
 /// No clock that is right shows less: 2026-01-01.
@@ -68,7 +78,7 @@ pub(super) async fn search(
         let mut search = Search::new(core, access, recovery, false);
         named.into_iter().for_each(|candidate| search.candidate(candidate));
         let end = search.run(&mut mpsc::channel(1).1, events).await?;
-        if end != SeekEnd::Silent {
+        if matches!(end, SeekEnd::Found(_) | SeekEnd::Unknown) {
             return search.result(end);
         }
     }
@@ -160,9 +170,7 @@ impl<'a> Search<'a> {
         if device == self.core.keys.id() || device == self.access.net.id() {
             return;
         }
-        for address in addresses.into_iter().rev() {
-            self.access.found_at(device, address);
-        }
+        self.access.found_at(device, addresses);
         self.tell(SeekInput::Candidate { device });
     }
 
@@ -249,10 +257,15 @@ fn silent() -> Failure {
 /// Tells who calls.
 async fn hear(net: &Net, candidates: mpsc::Sender<Candidate>) {
     let (callers, mut calls) = mpsc::channel::<Caller>(CANDIDATES);
+    let mut heard_from: BTreeMap<IpAddr, BTreeSet<DeviceId>> = BTreeMap::new();
     let heard = async {
         while let Some(caller) = calls.recv().await {
             let own: Vec<_> = net.lan_addresses().iter().map(SocketAddr::ip).collect();
-            if is_believable(caller.address, &own) {
+            let from_there = heard_from.entry(caller.address.ip()).or_default();
+            let is_one_of_few =
+                from_there.len() < CALLERS_PER_ADDRESS || from_there.contains(&caller.device);
+            if is_one_of_few && is_believable(caller.address, &own) {
+                from_there.insert(caller.device);
                 debug!("{} calls from {}", caller.device.short(), caller.address);
                 let candidate =
                     Candidate { device: caller.device, addresses: vec![caller.address] };
@@ -279,7 +292,7 @@ async fn show(net: &Net, locator: &Locator) {
     }
 }
 
-/// Asks every relay for the records of the vault's holders, until each has given some.
+/// Asks the relays for the records of the vault's holders, again and again, until it is dropped.
 async fn ask_relays(
     core: &Core,
     locator: &Locator,
@@ -294,23 +307,21 @@ async fn ask_relays(
             match records(relay, &locator.slot()).await {
                 Ok(records) => {
                     let found = records.iter().filter_map(|record| record.open(locator));
-                    let found: Vec<Whereabouts> = found.collect();
-                    debug!("{} holders have left word at {relay}", found.len());
-                    if found.is_empty() {
-                        // One may have just been switched on.
-                        left_over.push(relay);
-                    }
                     for Whereabouts { device, addresses } in found {
-                        let addresses = launch::socket_addresses(&addresses);
+                        let mut addresses = launch::socket_addresses(&addresses);
+                        // Whoever knows the locator can say where others are: not too much of it.
+                        addresses.truncate(ADDRESSES_OF_RECORD);
                         let _told = candidates.send(Candidate { device, addresses }).await;
                     }
+                    // Another may have just been switched on.
+                    left_over.push(relay);
                 }
                 Err(fault) => {
                     if !told.contains(&fault) {
                         events.notice(Level::Warning, format!("the relay {relay} {fault}"));
                         told.push(fault.clone());
                     }
-                    if fault == RelayFault::Unreachable {
+                    if !matches!(fault, RelayFault::Denied(_)) {
                         left_over.push(relay);
                     }
                 }
