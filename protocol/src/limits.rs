@@ -290,8 +290,15 @@ pub const LOCATOR_RECORDS_MAX: usize = 8192;
 pub const LOCATOR_RECORD_MS: u64 = 129_600_000;
 /// A holder leaves its record anew so often, that is, six times before it would be gone.
 pub const LOCATOR_PUBLISH_MS: u64 = 21_600_000;
+/// A holder whose connection with a relay has changed leaves its record anew after so long: the relay may
+/// have forgotten all, and one that comes and goes is not told each time.
+pub const LOCATOR_SETTLE_MS: u64 = 20_000;
 /// Devices that may hold a vault of which nothing but the phrase is known.
 pub const SEEK_CANDIDATES_MAX: usize = 64;
+/// Those of them that call from one address: nobody fills the search from one.
+pub const SEEK_CALLERS_PER_ADDRESS_MAX: usize = 4;
+/// Addresses of a holder that are taken from its record: it is looked for behind the relays in any case.
+pub const SEEK_ADDRESSES_OF_RECORD_MAX: usize = 4;
 /// Those that are asked at once.
 pub const SEEK_ASKED_MAX: usize = 8;
 /// Times that one that did not answer is asked when it shows itself again.

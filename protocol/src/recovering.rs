@@ -40,7 +40,7 @@ mod found;
 mod seeking;
 
 pub use found::{Finding, Found, FoundHead};
-pub use seeking::{SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking};
+pub use seeking::{Lead, SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking};
 
 /// Between attempts to ask one holder.
 const BACKOFF: Backoff = Backoff { first_ms: 500, most_ms: 15_000 };

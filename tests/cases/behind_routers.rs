@@ -5,19 +5,20 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use larder_tests::{
     circle::Circle,
-    compare,
     node::Node,
     process::eventually,
     relay::Relay,
     routers::{RELAY, Router, Routers},
-    short_directory, skipped, tree,
+    short_directory, skipped,
+    street::Street,
+    tree,
 };
 use serde_json::Value;
 
@@ -28,82 +29,11 @@ const TAKEOVER_LIMIT: Duration = Duration::from_secs(90);
 /// Longest that nodes may take to connect to a relay.
 const RELAY_LIMIT: Duration = Duration::from_secs(30);
 
-/// A source in home 0, a holder in home 1, and a relay that both were invited to.
-struct Street {
-    circle: Circle,
-    folder: PathBuf,
-    address: String,
-    relay: Relay,
-    // After the processes that live in them.
-    routers: Routers,
-}
-
-impl Street {
-    /// `None` where no networks can be made, which is said.
-    fn new(story: &str, router: Router) -> Option<Self> {
-        let Some(routers) = Routers::new(&[router, router]) else {
-            skipped(story, "no network namespaces with nftables can be made and joined here");
-            return None;
-        };
-        println!("{story}:");
-        let directory = short_directory();
-        let mut relay = routers.relay(directory.path(), 8443);
-        let address = relay.invite("family");
-        relay.start();
-        let source = routers.node(0, directory.path(), "source").with_relay(&address);
-        let holder = routers.node(1, directory.path(), "holder").with_relay(&address);
-        let begun = Instant::now();
-        let circle = Circle::of(directory, source, vec![holder]);
-        println!("  paired in {:.1} s", begun.elapsed().as_secs_f64());
-        let folder = circle.folder("folder");
-        Some(Self { circle, folder, address, relay, routers })
-    }
-
-    /// How packets go from the source to the holder.
-    fn path(&self) -> Value {
-        self.circle.source.ask(["peers"])["peers"][0]["path"].clone()
-    }
-
-    /// Bytes that the relay has carried.
-    fn carried(&self) -> u64 {
-        self.relay.number("larder_relay_sent_bytes_total")
-    }
-
-    /// Backs up so many bytes more; prints and returns what was sent, and what the relay carried.
-    fn backup(&self, name: &str, bytes: u64) -> (u64, u64) {
-        let new = self.folder.join(name);
-        fs::create_dir(&new).unwrap();
-        tree::ordinary(&new, bytes, 40, bytes / 40);
-        let (before, begun) = (self.carried(), Instant::now());
-        let done = self.circle.backup(&self.folder);
-        let (carried, seconds) = (self.carried() - before, begun.elapsed().as_secs_f64());
-        let sent = done["sent_bytes"].as_u64().unwrap();
-        println!("  backup {name}: {seconds:.1} s, {sent} bytes sent, {carried} carried");
-        (sent, carried)
-    }
-
-    /// The source is gone; a fresh home in its place gets everything back from the holder.
-    fn restore(&mut self) {
-        self.circle.lose_source();
-        let fresh = self.routers.node(0, &self.circle.path(""), "fresh");
-        let begun = Instant::now();
-        let ticket = self.circle.holders[0].ticket();
-        let words = ["recover", "--relay", &self.address, "--connect", &ticket, "--phrase-file"];
-        fresh.cli(words, [&self.circle.phrase]).ok();
-        println!("  recovered in {:.1} s", begun.elapsed().as_secs_f64());
-        let target = self.circle.path("restored");
-        let begun = Instant::now();
-        fresh.cli(["restore", "latest", "--to"], [&target]).ok();
-        println!("  restored in {:.1} s", begun.elapsed().as_secs_f64());
-        compare::assert_same_tree(&self.folder, &compare::below(&target, &self.folder));
-    }
-}
-
 // RELAY-11
 #[test]
 fn homes_behind_ordinary_routers_meet_by_the_relay_and_then_go_direct() {
     let story = "behind ordinary routers";
-    let Some(mut street) = Street::new(story, Router::PortRestricted) else { return };
+    let Some(mut street) = Street::new(story, &[Router::PortRestricted; 2]) else { return };
     let begun = Instant::now();
     eventually("the path is direct", DIRECT_LIMIT, || street.path() == "direct");
     println!("  direct after {:.1} s", begun.elapsed().as_secs_f64());
@@ -117,7 +47,7 @@ fn homes_behind_ordinary_routers_meet_by_the_relay_and_then_go_direct() {
 fn homes_whose_routers_cannot_be_pierced_are_carried_by_the_relay() {
     for router in [Router::Symmetric, Router::RelayOnly] {
         let story = format!("behind {router:?} routers");
-        let Some(mut street) = Street::new(&story, router) else { return };
+        let Some(mut street) = Street::new(&story, &[router; 2]) else { return };
         let (sent, carried) = street.backup("first", 8_000_000);
         assert_eq!(street.path(), "relayed");
         assert!(carried >= sent, "{carried} bytes of {sent} went through the relay");
@@ -158,7 +88,7 @@ fn three_words_are_enough_where_both_know_a_relay() {
 #[test]
 fn a_transfer_goes_on_when_the_relay_is_started_again() {
     let story = "the relay is started again";
-    let Some(mut street) = Street::new(story, Router::RelayOnly) else { return };
+    let Some(mut street) = Street::new(story, &[Router::RelayOnly; 2]) else { return };
     assert!(street.routers.limit_uplink(0, 1_500_000), "the kernel has tbf");
     let new = street.folder.join("first");
     fs::create_dir(&new).unwrap();
@@ -192,7 +122,7 @@ fn a_transfer_goes_on_when_the_relay_is_started_again() {
 #[test]
 fn who_has_no_token_or_a_revoked_one_is_turned_away() {
     let story = "outsiders at the relay";
-    let Some(street) = Street::new(story, Router::RelayOnly) else { return };
+    let Some(street) = Street::new(story, &[Router::RelayOnly; 2]) else { return };
     let directory = street.circle.path("");
     let without_token = {
         let (_, rest) = street.address.split_once('@').unwrap();
@@ -233,7 +163,9 @@ fn who_has_no_token_or_a_revoked_one_is_turned_away() {
 #[ignore = "measures"]
 fn what_a_relay_carries() {
     const BYTES: usize = 300_000_000;
-    let Some(mut street) = Street::new("a relay under load", Router::RelayOnly) else { return };
+    let Some(mut street) = Street::new("a relay under load", &[Router::RelayOnly; 2]) else {
+        return;
+    };
     street.relay.stop();
     street.relay.set("[limits]\nbytes_per_second = 1000000000\n");
     street.relay.start();

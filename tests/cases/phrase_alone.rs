@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -14,9 +14,10 @@ use larder_tests::{
     houses::Houses,
     node::{Node, error_of},
     process::eventually,
-    relay::Relay,
-    routers::{Router, Routers},
-    short_directory, skipped, tree,
+    routers::Router,
+    short_directory, skipped,
+    street::Street,
+    tree,
 };
 use serde_json::Value;
 
@@ -118,31 +119,12 @@ fn who_does_not_show_himself_is_not_found_and_a_dead_ticket_is_no_obstacle() {
     assert_restores(&circle, &fresh, &folder);
 }
 
-/// A source and a holder in two homes behind routers, a relay, and room for a third home.
-fn behind_routers(story: &str) -> Option<(Circle, PathBuf, String, Relay, Routers)> {
-    let Some(routers) = Routers::new(&[Router::RelayOnly; 3]) else {
-        skipped(story, "no network namespaces with nftables can be made and joined here");
-        return None;
-    };
-    println!("{story}:");
-    let directory = short_directory();
-    let mut relay = routers.relay(directory.path(), 8443);
-    let address = relay.invite("family");
-    relay.start();
-    let source = routers.node(0, directory.path(), "source").with_relay(&address);
-    let holder = routers.node(1, directory.path(), "holder").with_relay(&address);
-    let circle = Circle::of(directory, source, vec![holder]);
-    let folder = circle.folder("folder");
-    Some((circle, folder, address, relay, routers))
-}
-
 // LOC-13
 #[test]
 fn away_from_home_the_phrase_and_the_relay_are_enough() {
     let story = "a fresh home behind a third router";
-    let Some((mut circle, folder, address, mut relay, routers)) = behind_routers(story) else {
-        return;
-    };
+    let Some(street) = Street::new(story, &[Router::RelayOnly; 3]) else { return };
+    let Street { mut circle, folder, address, mut relay, routers } = street;
     tree::ordinary(&folder, 7, 20, 50_000);
     circle.backup(&folder);
     // Of the own vault and of the source's, from two devices.

@@ -12,6 +12,7 @@ import coding
 import device_log
 import head
 import keys
+import locating
 import meeting
 import pack
 import phrase
@@ -86,6 +87,29 @@ class Meeting(unittest.TestCase):
         self.assertEqual(meeting.guest_proof(isk).hex(), case["guest_proof"])
         sealed, proof = meeting.seal(isk, case["ticket"])
         self.assertEqual((sealed.hex(), proof.hex()), (case["sealed"], case["host_proof"]))
+
+
+class Locating(unittest.TestCase):
+    """LOC-9"""
+
+    def test_record(self):
+        page = vectors("locating")
+        public = [raw(page[name]) for name in ("signing_public", "access_public", "hpke_public")]
+        locator = locating.locator(*public)
+        self.assertEqual(locator.hex(), page["locator"])
+        self.assertEqual(locating.slot(locator).hex(), page["slot"])
+        shown = page["seek_beacon"]
+        beacon = locating.seek_beacon(locator, raw(shown["nonce"]), shown["clock"])
+        self.assertEqual(beacon.hex(), shown["beacon"])
+        publisher, made, found = locating.read(locator, raw(page["record"]))
+        seed = raw(page["device_signing_seed"])
+        self.assertEqual(publisher, locating.publisher(seed, locating.slot(locator)))
+        self.assertEqual((publisher.hex(), made), (page["publisher"], page["made"]))
+        self.assertEqual((found[0].hex(), found[1]), (page["device"], page["addresses"]))
+        for at in range(0, locating.RECORD_BYTES, 97):
+            broken = bytearray(raw(page["record"]))
+            broken[at] ^= 1
+            self.assertRaises(ValueError, locating.read, locator, bytes(broken))
 
 
 class DeviceLog(unittest.TestCase):

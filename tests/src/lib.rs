@@ -29,6 +29,7 @@ pub mod process;
 pub mod relay;
 pub mod routers;
 pub mod stranger;
+pub mod street;
 pub mod tools;
 pub mod tree;
 

@@ -29,6 +29,20 @@ pub struct SheetOutcome {
     pub aside: Option<SheetAside>,
 }
 
+impl SheetOutcome {
+    /// What to type on a new device of a circle that has relays, or has none.
+    pub fn commands(has_relays: bool) -> [String; 4] {
+        // What leads to holders that have moved comes before what may not.
+        let far = if has_relays { "--relay \"RELAY\"" } else { "--connect \"TICKET\"" };
+        [
+            "larder recover --phrase-file words.txt".to_owned(),
+            format!("larder recover --phrase-file words.txt {far}"),
+            "larder sheet".to_owned(),
+            "larder restore latest --to FOLDER".to_owned(),
+        ]
+    }
+}
+
 /// A holder, and where to find it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SheetHolder {

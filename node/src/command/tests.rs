@@ -290,13 +290,7 @@ fn sheet() -> Outcome {
         holders: vec![holder],
         relays: vec!["https://relay.example.org:8443".to_owned()],
         devices: vec![device, phone],
-        commands: [
-            "larder recover --phrase-file words.txt",
-            "larder recover --phrase-file words.txt --relay RELAY --connect \"TICKET\"",
-            "larder sheet",
-            "larder restore latest --to FOLDER",
-        ]
-        .map(str::to_owned),
+        commands: SheetOutcome::commands(true),
         aside: None,
     })
 }

@@ -3,11 +3,7 @@
 //! When and where is decided in `protocol::locating`. Without a relay it does nothing.
 //! Source: specs/locating.md.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use iroh::Watcher as _;
 use larder_protocol::{
@@ -15,15 +11,13 @@ use larder_protocol::{
     locating::{Locator, LocatorRecord, Publishing},
 };
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{Core, EngineError, clock::wall, report::own_addresses};
-use crate::net::{RelayStanding, leave_record};
+use crate::net::leave_record;
 
-/// So often is looked what is to be left: vaults come and go, and so do relays.
+/// So often is looked which vaults are known here: nobody says when one comes or goes.
 const LOOK: Duration = Duration::from_secs(60);
-/// After a change: others of the same cause follow it, and a relay that comes and goes is not told each time.
-const SETTLE: Duration = Duration::from_secs(20);
 
 /// Leaves records until the node closes.
 pub(super) fn start(core: &Arc<Core>) {
@@ -41,7 +35,6 @@ async fn publish(core: &Arc<Core>) {
     let mut machine = Publishing::new(core.relays.len());
     let mut changes = core.net.relay_changes();
     loop {
-        machine.connected(core.clock.now(), &connected_relays(core));
         let locators = locators(core);
         machine.slots(core.clock.now(), &locators.keys().copied().collect());
         for place in machine.due(core.clock.now()) {
@@ -50,25 +43,13 @@ async fn publish(core: &Arc<Core>) {
         }
         tokio::select! {
             () = sleep(LOOK) => {}
-            changed = changes.updated() => {
-                if changed.is_err() {
-                    return;
-                }
-                // A relay that was restarted may be back already: it was away all the same.
-                machine.connected(core.clock.now(), &BTreeSet::new());
-                sleep(SETTLE).await;
-            }
+            () = core.clock.reached(machine.poll_timeout()) => {}
+            changed = changes.updated() => match changed {
+                Ok(_) => machine.connections_changed(core.clock.now()),
+                Err(_) => return,
+            },
         }
     }
-}
-
-/// The relays that this device is connected with, by their number.
-fn connected_relays(core: &Core) -> BTreeSet<usize> {
-    let standings = core.net.relays();
-    let is_connected = |standing: &RelayStanding| *standing == RelayStanding::Connected;
-    let connected = standings.iter().filter(|(_, standing)| is_connected(standing));
-    let number = |address| core.relays.iter().position(|own| own == address);
-    connected.filter_map(|(address, _)| number(address)).collect()
 }
 
 /// Of each vault that is known here.
@@ -86,7 +67,13 @@ async fn leave(
     let (Some(relay), Some(locator)) = (core.relays.get(relay), locators.get(&slot)) else {
         return false;
     };
-    let Ok(record) = record(core, locator) else { return false };
+    let record = match record(core, locator) {
+        Ok(record) => record,
+        Err(error) => {
+            warn!("no word could be left at {relay}: {error}");
+            return false;
+        }
+    };
     match leave_record(relay, &slot, &record).await {
         Ok(()) => {
             info!("left word at {relay} that this device holds a vault");

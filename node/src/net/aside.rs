@@ -2,15 +2,25 @@
 //!
 //! Strangers meet on one by a spoken code, and whoever has nothing but the phrase seeks holders on one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::IntoFuture as _, net::SocketAddr, sync::Arc};
 
+use iroh::endpoint::{Connection, Incoming, IncomingAddr};
 use larder_protocol::{ids::DeviceId, relaying::RelayAddress};
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    Admission, Entry, Listen, Net, NetError, Protocol, Settings, lan::moved, tuning::ASIDE_SETTLE,
+    Admission, Entry, Listen, Net, NetError, Protocol, Settings,
+    lan::moved,
+    tuning::{ASIDE_SETTLE, CODE_DONE, HANDSHAKE},
 };
+
+/// Somebody who came to such a network.
+pub(super) struct Guest {
+    pub(super) connection: Connection,
+    /// From where, when it was not by way of a relay.
+    pub(super) address: Option<SocketAddr>,
+}
 
 /// Anybody may come for this one purpose; nothing else is answered.
 #[derive(Debug)]
@@ -50,4 +60,37 @@ impl Net {
         let is_placed = || !self.lan_addresses().is_empty();
         let _in_time = timeout(ASIDE_SETTLE, moved(&self.inner.endpoint, is_placed)).await;
     }
+
+    /// Has `host` see to everybody who comes for `purpose`, so many at a time, until it is dropped.
+    pub(super) async fn guests<F, H>(&self, purpose: Protocol, places: usize, host: H)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        H: Fn(Guest) -> F + Clone + Send + 'static,
+    {
+        let endpoint = &self.inner.endpoint;
+        endpoint.set_alpns(vec![purpose.alpn().to_vec()]);
+        let mut guests = JoinSet::new();
+        while let Some(incoming) = endpoint.accept().await {
+            while guests.try_join_next().is_some() {}
+            if guests.len() >= places {
+                incoming.refuse();
+            } else if incoming.remote_addr_validated() {
+                guests.spawn(guest(incoming, host.clone()));
+            } else {
+                // Places are few: nobody holds one in the name of an address that is not his. The error
+                // says it is validated: it is not.
+                let _ = incoming.retry();
+            }
+        }
+    }
+}
+
+async fn guest<F: Future<Output = ()>>(incoming: Incoming, host: impl FnOnce(Guest) -> F) {
+    let address = match incoming.remote_addr() {
+        IncomingAddr::Ip(address) => Some(address),
+        _ => None,
+    };
+    let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
+    host(Guest { connection: connection.clone(), address }).await;
+    connection.close(CODE_DONE.into(), b"over");
 }

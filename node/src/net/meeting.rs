@@ -4,16 +4,14 @@
 //! stranger, and proves by the code alone that he is meant.
 //! Source: specs/meeting.md.
 
-use std::future::IntoFuture as _;
-
-use iroh::endpoint::Incoming;
 use larder_protocol::relaying::RelayAddress;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{
     FrameStream, Net, NetError, Protocol,
-    tuning::{CODE_DONE, HANDSHAKE, MEETINGS, PAIRING_IDLE},
+    aside::Guest,
+    tuning::{MEETINGS, PAIRING_IDLE},
 };
 
 impl Net {
@@ -38,29 +36,17 @@ impl Net {
         F: Future<Output = ()> + Send + 'static,
         M: Fn(FrameStream) -> F + Clone + Send + 'static,
     {
-        let endpoint = &self.inner.endpoint;
-        endpoint.set_alpns(vec![Protocol::Meeting.alpn().to_vec()]);
-        let mut meetings = JoinSet::new();
-        while let Some(incoming) = endpoint.accept().await {
-            while meetings.try_join_next().is_some() {}
-            if meetings.len() >= MEETINGS {
-                incoming.refuse();
-            } else if incoming.remote_addr_validated() {
-                meetings.spawn(meeting(incoming, meet.clone()));
-            } else {
-                // Places are few: nobody holds one in the name of an address that is not his. The error
-                // says it is validated: it is not.
-                let _ = incoming.retry();
-            }
-        }
+        let host = move |guest| meeting(guest, meet.clone());
+        self.guests(Protocol::Meeting, MEETINGS, host).await;
     }
 }
 
 /// One stranger: one stream, soon.
-async fn meeting<F: Future<Output = ()>>(incoming: Incoming, meet: impl FnOnce(FrameStream) -> F) {
-    let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
+async fn meeting<F: Future<Output = ()>>(
+    Guest { connection, .. }: Guest,
+    meet: impl FnOnce(FrameStream) -> F,
+) {
     if let Ok(Ok((send, recv))) = timeout(PAIRING_IDLE, connection.accept_bi()).await {
         meet(FrameStream::new(connection.clone(), send, recv)).await;
     }
-    connection.close(CODE_DONE.into(), b"over");
 }

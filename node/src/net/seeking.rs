@@ -4,55 +4,33 @@
 //! side has proved its key, and the seeker knows now whom to ask, and where.
 //! Source: specs/locating.md.
 
-use std::{future::IntoFuture as _, net::SocketAddr};
+use std::net::SocketAddr;
 
-use iroh::endpoint::{Incoming, IncomingAddr};
 use larder_protocol::ids::DeviceId;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::sync::mpsc;
 
-use super::{
-    Net, NetError, Peer, Protocol,
-    tuning::{CALLS, CODE_DONE, HANDSHAKE},
-};
+use super::{Net, NetError, Peer, Protocol, aside::Guest, tuning::CALLS};
 
 /// Somebody who says that it holds the vault, by calling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The key that it proved.
     pub device: DeviceId,
-    /// From where it called, which is where it listens.
-    pub address: SocketAddr,
+    /// From where it called, which is where it listens; `None` of one that came by way of a relay.
+    pub address: Option<SocketAddr>,
 }
 
 impl Net {
     /// Tells who calls, until it is dropped.
     pub async fn callers(&self, callers: mpsc::Sender<Caller>) {
-        let endpoint = &self.inner.endpoint;
-        endpoint.set_alpns(vec![Protocol::Seeking.alpn().to_vec()]);
-        let mut calls = JoinSet::new();
-        while let Some(incoming) = endpoint.accept().await {
-            while calls.try_join_next().is_some() {}
-            if calls.len() >= CALLS {
-                incoming.refuse();
-            } else if incoming.remote_addr_validated() {
-                calls.spawn(call(incoming, callers.clone()));
-            } else {
-                // Places are few, as in a meeting. The error says it is validated: it is not.
-                let _ = incoming.retry();
-            }
-        }
+        let host = move |Guest { connection, address }| {
+            let device = DeviceId::from_bytes(*connection.remote_id().as_bytes());
+            // Who makes up more than can be asked is passed over.
+            let _told = callers.try_send(Caller { device, address });
+            std::future::ready(())
+        };
+        self.guests(Protocol::Seeking, CALLS, host).await;
     }
-}
-
-async fn call(incoming: Incoming, callers: mpsc::Sender<Caller>) {
-    let seen_at = incoming.remote_addr();
-    let Ok(Ok(connection)) = timeout(HANDSHAKE, incoming.into_future()).await else { return };
-    let device = DeviceId::from_bytes(*connection.remote_id().as_bytes());
-    if let IncomingAddr::Ip(address) = seen_at {
-        // Who makes up more than can be asked is passed over.
-        let _told = callers.try_send(Caller { device, address });
-    }
-    connection.close(CODE_DONE.into(), b"heard");
 }
 
 impl Peer {

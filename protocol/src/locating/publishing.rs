@@ -1,11 +1,16 @@
 //! When a holder leaves its records at which relay.
 //!
 //! At once where there is none of it yet, anew long before the last one is over, soon after it failed, and
-//! as soon as a relay is back: it may have forgotten all. Source: specs/locating.md.
+//! a while after the connection with relays has changed: one that was restarted has forgotten all.
+//! Source: specs/locating.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ids::LocatorSlot, limits::LOCATOR_PUBLISH_MS, time::Instant};
+use crate::{
+    ids::LocatorSlot,
+    limits::{LOCATOR_PUBLISH_MS, LOCATOR_SETTLE_MS},
+    time::Instant,
+};
 
 /// After the first failure; each further one doubles it.
 const RETRY_MS: u64 = 60_000;
@@ -23,14 +28,12 @@ struct Turn {
 pub struct Publishing {
     relays: usize,
     turns: BTreeMap<(usize, LocatorSlot), Turn>,
-    /// Relays that were connected once, and whether they are.
-    connected: BTreeMap<usize, bool>,
 }
 
 impl Publishing {
     /// For so many relays, at which nothing has been left yet.
     pub const fn new(relays: usize) -> Self {
-        Self { relays, turns: BTreeMap::new(), connected: BTreeMap::new() }
+        Self { relays, turns: BTreeMap::new() }
     }
 
     /// These are the slots of the vaults that are known here now.
@@ -44,21 +47,12 @@ impl Publishing {
         }
     }
 
-    /// These relays are connected now. One that was, and was not in between, may have forgotten all.
-    pub fn connected(&mut self, now: Instant, relays: &BTreeSet<usize>) {
-        for relay in 0..self.relays {
-            let is = relays.contains(&relay);
-            let before = self.connected.get(&relay).copied();
-            if is || before.is_some() {
-                self.connected.insert(relay, is);
-            }
-            let is_back = is && before == Some(false);
-            let is_new = is && before.is_none();
-            for (_, turn) in self.turns.iter_mut().filter(|((of, _), _)| *of == relay) {
-                if is_back || (is_new && turn.failures > 0) {
-                    *turn = Turn { due: now.min(turn.due), failures: 0 };
-                }
-            }
+    /// The connection with a relay is another one than before, or there is none any more. Which relay was
+    /// restarted nobody says, so all are told again, once however often that happens meanwhile.
+    pub fn connections_changed(&mut self, now: Instant) {
+        let soon = now.after_ms(LOCATOR_SETTLE_MS);
+        for turn in self.turns.values_mut() {
+            turn.due = turn.due.min(soon);
         }
     }
 
@@ -66,6 +60,11 @@ impl Publishing {
     pub fn due(&self, now: Instant) -> Vec<(usize, LocatorSlot)> {
         let is_due = |turn: &Turn| turn.due <= now;
         self.turns.iter().filter(|(_, turn)| is_due(turn)).map(|(place, _)| *place).collect()
+    }
+
+    /// When something is due next; `None` when there is nothing to leave.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.turns.values().map(|turn| turn.due).min()
     }
 
     /// How an attempt ended.
@@ -99,14 +98,16 @@ mod tests {
     #[test]
     fn a_record_is_left_everywhere_at_once_and_anew_before_it_is_over() {
         let mut machine = Publishing::new(2);
+        assert_eq!(machine.poll_timeout(), None);
         machine.slots(START, &slots(&[1]));
         assert_eq!(machine.due(START), [place(0, 1), place(1, 1)]);
         machine.tried(START, place(0, 1), true);
         machine.tried(START, place(1, 1), true);
+        let later = START.after_ms(LOCATOR_PUBLISH_MS);
+        assert_eq!(machine.poll_timeout(), Some(later));
         assert_eq!(machine.due(START.after_ms(LOCATOR_PUBLISH_MS - 1)), []);
         machine.slots(START.after_ms(5), &slots(&[1, 2]));
         assert_eq!(machine.due(START.after_ms(5)), [place(0, 2), place(1, 2)]);
-        let later = START.after_ms(LOCATOR_PUBLISH_MS);
         assert_eq!(machine.due(later).len(), 4);
         machine.slots(later, &slots(&[]));
         assert_eq!(machine.due(later), [], "a vault that is not held any more");
@@ -114,27 +115,32 @@ mod tests {
 
     // LOC-10
     #[test]
-    fn what_fails_is_tried_again_less_and_less_often_until_the_relay_is_back() {
+    fn what_fails_is_tried_again_less_and_less_often() {
         let mut machine = Publishing::new(1);
         machine.slots(START, &slots(&[1]));
         let (mut now, mut waits) = (START, Vec::new());
         for _ in 0..9 {
             machine.tried(now, place(0, 1), false);
-            let wait = (0..).find(|min| !machine.due(now.after_ms(min * 60_000)).is_empty());
-            waits.push(wait.unwrap());
-            now = now.after_ms(wait.unwrap() * 60_000);
+            let next = machine.poll_timeout().unwrap();
+            waits.push(next.ms_since(now) / 60_000);
+            now = next;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
-        machine.tried(now, place(0, 1), false);
-        assert_eq!(machine.due(now), []);
-        let (here, gone) = (BTreeSet::from([0]), BTreeSet::new());
-        machine.connected(now, &here);
-        assert_eq!(machine.due(now), [place(0, 1)]);
-        machine.tried(now, place(0, 1), true);
-        machine.connected(now, &here);
-        assert_eq!(machine.due(now), [], "it was there all the time");
-        machine.connected(now, &gone);
-        machine.connected(now.after_ms(1), &here);
-        assert_eq!(machine.due(now.after_ms(1)), [place(0, 1)], "it may have forgotten all");
+    }
+
+    // LOC-10
+    #[test]
+    fn after_a_change_of_connections_all_are_told_once_however_many_changes_there_are() {
+        let mut machine = Publishing::new(1);
+        machine.slots(START, &slots(&[1]));
+        machine.tried(START, place(0, 1), true);
+        machine.connections_changed(START.after_ms(1_000));
+        machine.connections_changed(START.after_ms(9_000));
+        let soon = START.after_ms(1_000 + LOCATOR_SETTLE_MS);
+        assert_eq!(machine.poll_timeout(), Some(soon));
+        machine.tried(soon, place(0, 1), false);
+        // It was away; when it is back, that is a change as well.
+        machine.connections_changed(soon.after_ms(5));
+        assert_eq!(machine.poll_timeout(), Some(soon.after_ms(5 + LOCATOR_SETTLE_MS)));
     }
 }

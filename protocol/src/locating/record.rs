@@ -138,7 +138,7 @@ impl LocatorRecord {
 }
 
 /// With what a device signs its records of one slot.
-fn publisher(keys: &DeviceKeys, slot: &LocatorSlot) -> SigningKey {
+pub(super) fn publisher(keys: &DeviceKeys, slot: &LocatorSlot) -> SigningKey {
     let mut material = Zeroizing::new([0; 64]);
     material[..32].copy_from_slice(&*keys.signing_seed());
     material[32..].copy_from_slice(slot.as_bytes());

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{record::publisher, *};
 use crate::{
-    keys::{DeviceKeys, phrase::Phrase},
+    keys::{DeviceKeys, phrase::Phrase, sign},
     limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, LOCATOR_RECORD_BYTES},
     time::Timestamp,
 };
@@ -83,11 +83,15 @@ fn somebody_who_has_the_locator_cannot_speak_for_a_holder() {
     let mut forged = *other.as_bytes();
     forged[..32].copy_from_slice(one.publisher().as_bytes());
     assert_eq!(LocatorRecord::read(&locator(1).slot(), &forged), Err(RecordError::Signature));
-    // A record that was signed again under another key opens to nothing.
-    let mut moved = LocatorRecord::seal(&locator(1), &keys(4), &[], Timestamp(77), [2; 32]);
-    assert!(moved.open(&locator(1)).is_some());
-    moved = LocatorRecord::read(&locator(1).slot(), moved.as_bytes()).unwrap();
-    assert_eq!(moved.open(&locator(1)).unwrap().device, keys(4).id());
+    // Nor does what one has sealed open under the name of another.
+    let publisher = publisher(&keys(4), &locator(1).slot());
+    let mut stolen = *one.as_bytes();
+    stolen[..32].copy_from_slice(other.publisher().as_bytes());
+    let body = [locator(1).slot().as_bytes(), &stolen[..LOCATOR_RECORD_BYTES - 64]].concat();
+    let signature = sign::sign(&publisher, sign::LOCATOR_RECORD, &body);
+    stolen[LOCATOR_RECORD_BYTES - 64..].copy_from_slice(&signature);
+    let stolen = LocatorRecord::read(&locator(1).slot(), &stolen).unwrap();
+    assert_eq!(stolen.open(&locator(1)), None);
 }
 
 // LOC-4

@@ -1,28 +1,58 @@
-//! Seeking: which of those who may hold a vault are asked for it, and when that is enough.
+//! Seeking: who may hold a vault of which nothing but the phrase is known, who of them is asked, and when
+//! that is enough.
 //!
-//! Anybody may claim to hold it: who is asked proves by the device log that he does. One that does is
-//! enough to go on with; others are given a moment, because each is one more witness.
+//! Whom the user names is asked first, and nobody else is looked for while one of them answers. Then holders
+//! show themselves: in the same network by a call, at a relay by a record. Anybody can do both, so who is
+//! asked proves by the device log that he holds. One that does is enough to go on with; others are given a
+//! moment, because each is one more witness.
 //!
+//! ```text
+//!  named ──one holds──────────────────────────────┐
+//!    │ none answers                               ▼
+//!    └──LookAround──> open ──one holds──> settling ──> Ended
+//!                       └──SEEK_MS_MAX, and all that were asked have answered──> Ended
+//! ```
 //! Drive it: [`Seeking::handle_input`], then [`Seeking::poll_output`] until `None`; come back at
-//! [`Seeking::poll_timeout`]. Source: specs/locating.md.
+//! [`Seeking::poll_timeout`]. Invariant: it ends, whatever others do; callers take no more than half of the
+//! places, and few from one address. Source: specs/locating.md.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
+    discovering::is_believable,
     ids::DeviceId,
     limits::{
-        SEEK_ASKED_AGAIN_MAX, SEEK_ASKED_MAX, SEEK_CANDIDATES_MAX, SEEK_MS_MAX, SEEK_SETTLE_MS,
+        ADDRESSES_MAX, SEEK_ADDRESSES_OF_RECORD_MAX, SEEK_ASKED_AGAIN_MAX, SEEK_ASKED_MAX,
+        SEEK_CALLERS_PER_ADDRESS_MAX, SEEK_CANDIDATES_MAX, SEEK_MS_MAX, SEEK_SETTLE_MS,
     },
     time::Instant,
 };
 
+/// Somebody who may hold, and where he may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// Who.
+    pub device: DeviceId,
+    /// Where.
+    pub addresses: Vec<SocketAddr>,
+}
+
 /// A fact for the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeekInput {
-    /// Somebody may hold the vault: named by a ticket or a record, or it called.
-    Candidate {
+    /// A record at a relay says so.
+    Recorded(Lead),
+    /// It called.
+    Called {
         /// Who.
         device: DeviceId,
+        /// From where, when it was not by way of a relay.
+        address: Option<SocketAddr>,
+        /// Where this home is, in the networks in which it shows itself.
+        own: Vec<IpAddr>,
     },
     /// Answer to [`SeekOutput::Ask`].
     Answered {
@@ -31,7 +61,7 @@ pub enum SeekInput {
         /// What it said.
         answer: SeekAnswer,
     },
-    /// The time named by [`Seeking::poll_timeout`] has come.
+    /// The time named by [`Seeking::poll_timeout`] has come; or the search begins.
     TimePassed,
 }
 
@@ -49,11 +79,10 @@ pub enum SeekAnswer {
 /// An order to the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeekOutput {
-    /// Ask it for the device log; answer within a bounded time.
-    Ask {
-        /// Whom.
-        device: DeviceId,
-    },
+    /// Ask it for the device log, looking there first; answer within a bounded time.
+    Ask(Lead),
+    /// Begin to show this home in its networks, and to ask the relays.
+    LookAround,
     /// It is over. The last output.
     Ended(SeekEnd),
 }
@@ -79,58 +108,77 @@ enum Turn {
     Over(SeekAnswer),
 }
 
-#[derive(Debug, Clone, Copy)]
+/// How somebody came to be a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// By the user's word, or by a record.
+    Told,
+    /// By a call from there.
+    Called(Option<IpAddr>),
+}
+
+#[derive(Debug, Clone)]
 struct Candidate {
+    origin: Origin,
+    addresses: Vec<SocketAddr>,
     turn: Turn,
     asked: u8,
+    /// It showed itself again since it was asked.
+    has_news: bool,
 }
 
 /// The machine.
 #[derive(Debug, Clone)]
 pub struct Seeking {
     now: Instant,
-    /// More may show themselves at any time.
-    goes_on: bool,
-    /// Until then somebody new may show himself.
-    open_until: Instant,
-    /// Once one holds: who else does by then counts as well.
-    settled: Option<Instant>,
+    /// In this time somebody new may show himself; before it, those who were named are asked.
+    end_of_turn: Instant,
+    can_look: bool,
+    is_open: bool,
     candidates: BTreeMap<DeviceId, Candidate>,
     /// Candidates in the order in which they came.
     order: Vec<DeviceId>,
+    /// Once one holds: who else does by then counts as well.
+    settled: Option<Instant>,
     found: Vec<DeviceId>,
     has_ended: bool,
     outputs: VecDeque<SeekOutput>,
 }
 
 impl Seeking {
-    /// A search that begins now. When `goes_on`, more may show themselves at any time; else there are the
-    /// candidates that are named at once and no others.
-    pub const fn new(now: Instant, goes_on: bool) -> Self {
-        Self {
+    /// A search that begins now, with those whom the user names. `can_look` when this home can show itself
+    /// somewhere, or has a relay to ask.
+    pub fn new(now: Instant, named: Vec<Lead>, can_look: bool) -> Self {
+        let mut machine = Self {
             now,
-            goes_on,
-            open_until: if goes_on { now.after_ms(SEEK_MS_MAX) } else { now },
-            settled: None,
+            end_of_turn: now.after_ms(SEEK_MS_MAX),
+            can_look,
+            is_open: false,
             candidates: BTreeMap::new(),
             order: Vec::new(),
+            settled: None,
             found: Vec::new(),
             has_ended: false,
             outputs: VecDeque::new(),
+        };
+        for lead in named {
+            machine.candidate(lead, Origin::Told);
         }
+        machine
     }
 
     /// Takes one input. `now` never goes back; early, late and repeated inputs do no harm.
     pub fn handle_input(&mut self, now: Instant, input: SeekInput) {
         self.now = self.now.max(now);
         match input {
-            SeekInput::Candidate { device } => self.candidate(device),
+            SeekInput::Recorded(lead) => self.recorded(lead),
+            SeekInput::Called { device, address, own } => self.called(device, address, &own),
             SeekInput::Answered { device, answer } => self.answered(device, answer),
             SeekInput::TimePassed => {}
         }
         if !self.has_ended {
             self.ask();
-            self.end_if_over();
+            self.go_on_or_end();
         }
     }
 
@@ -139,203 +187,157 @@ impl Seeking {
         self.outputs.pop_front()
     }
 
-    /// When to come back with `TimePassed` at the latest; `None` when only answers are waited for.
+    /// When to come back with `TimePassed` at the latest; `None` when it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let open = Some(self.open_until).filter(|open| *open > self.now);
+        let open = Some(self.end_of_turn).filter(|end| self.is_open && *end > self.now);
         let next = self.settled.or(open).unwrap_or_else(|| self.last());
         Some(next).filter(|_| !self.has_ended)
     }
 
     /// Whoever was asked at the last moment has answered by then, or does not count.
     const fn last(&self) -> Instant {
-        self.open_until.after_ms(SEEK_MS_MAX)
+        if self.is_open { self.end_of_turn.after_ms(SEEK_MS_MAX) } else { self.end_of_turn }
     }
 
-    fn candidate(&mut self, device: DeviceId) {
-        if self.goes_on && self.now >= self.open_until {
+    fn recorded(&mut self, Lead { device, mut addresses }: Lead) {
+        // Whoever has the locator can say where others are: not too much of it, and last.
+        addresses.truncate(SEEK_ADDRESSES_OF_RECORD_MAX);
+        self.candidate(Lead { device, addresses }, Origin::Told);
+    }
+
+    fn called(&mut self, device: DeviceId, address: Option<SocketAddr>, own: &[IpAddr]) {
+        if address.is_some_and(|address| !is_believable(address, own)) {
             return;
         }
-        if let Some(known) = self.candidates.get_mut(&device) {
-            let is_worth_it = known.asked < SEEK_ASKED_AGAIN_MAX;
-            if known.turn == Turn::Over(SeekAnswer::Silent) && is_worth_it {
-                known.turn = Turn::Waits;
+        let origin = Origin::Called(address.map(|address| address.ip()));
+        let callers =
+            || self.candidates.values().filter(|it| matches!(it.origin, Origin::Called(_)));
+        let of_address = callers().filter(|it| it.origin == origin).count();
+        let is_full = callers().count() >= SEEK_CANDIDATES_MAX / 2
+            || of_address >= SEEK_CALLERS_PER_ADDRESS_MAX;
+        if self.candidates.contains_key(&device) || !is_full {
+            self.candidate(Lead { device, addresses: address.into_iter().collect() }, origin);
+        }
+    }
+
+    fn candidate(&mut self, Lead { device, addresses }: Lead, origin: Origin) {
+        if self.is_open && self.now >= self.end_of_turn {
+            return;
+        }
+        if !self.candidates.contains_key(&device) {
+            if self.candidates.len() >= SEEK_CANDIDATES_MAX {
+                return;
             }
-        } else if self.candidates.len() < SEEK_CANDIDATES_MAX {
-            self.candidates.insert(device, Candidate { turn: Turn::Waits, asked: 0 });
+            let new = Candidate {
+                origin,
+                addresses: Vec::new(),
+                turn: Turn::Waits,
+                asked: 0,
+                has_news: false,
+            };
+            self.candidates.insert(device, new);
             self.order.push(device);
         }
+        let Some(known) = self.candidates.get_mut(&device) else { return };
+        if origin == Origin::Told {
+            known.origin = origin;
+        }
+        known.learn(addresses, origin);
+        known.has_news = known.turn == Turn::Asked;
+        known.ask_again_if_silent();
     }
 
     fn answered(&mut self, device: DeviceId, answer: SeekAnswer) {
         let asked = self.candidates.get_mut(&device).filter(|known| known.turn == Turn::Asked);
         let Some(known) = asked else { return };
         known.turn = Turn::Over(answer);
+        if known.has_news {
+            known.has_news = false;
+            known.ask_again_if_silent();
+        }
         if answer == SeekAnswer::Holds {
             self.found.push(device);
             self.settled.get_or_insert(self.now.after_ms(SEEK_SETTLE_MS));
         }
     }
 
-    fn asked(&self) -> usize {
-        self.candidates.values().filter(|known| known.turn == Turn::Asked).count()
+    fn asked(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.values().filter(|known| known.turn == Turn::Asked)
     }
 
     fn ask(&mut self) {
-        let mut free = SEEK_ASKED_MAX.saturating_sub(self.asked());
+        let mut free = SEEK_ASKED_MAX.saturating_sub(self.asked().count());
+        let is_caller = |known: &Candidate| matches!(known.origin, Origin::Called(_));
+        let callers = self.asked().filter(|known| is_caller(known)).count();
+        let mut free_for_callers = (SEEK_ASKED_MAX / 2).saturating_sub(callers);
         for device in &self.order {
             let Some(known) = self.candidates.get_mut(device) else { continue };
-            if free > 0 && known.turn == Turn::Waits {
-                free -= 1;
-                known.turn = Turn::Asked;
-                known.asked += 1;
-                self.outputs.push_back(SeekOutput::Ask { device: *device });
+            let has_place = free > 0 && (!is_caller(known) || free_for_callers > 0);
+            if !has_place || known.turn != Turn::Waits {
+                continue;
             }
+            free -= 1;
+            free_for_callers = free_for_callers.saturating_sub(usize::from(is_caller(known)));
+            known.turn = Turn::Asked;
+            known.asked += 1;
+            let lead = Lead { device: *device, addresses: known.addresses.clone() };
+            self.outputs.push_back(SeekOutput::Ask(lead));
         }
     }
 
-    fn end_if_over(&mut self) {
-        let is_exhausted = self.asked() == 0 && self.now >= self.open_until;
-        let is_settled = self.settled.is_some_and(|settled| self.now >= settled);
-        if !is_exhausted && !is_settled && self.now < self.last() {
-            return;
+    fn go_on_or_end(&mut self) {
+        let is_answered = self.asked().next().is_none();
+        let is_late = self.now >= self.last();
+        if !self.found.is_empty() {
+            let is_settled = self.settled.is_some_and(|settled| self.now >= settled);
+            // Of those who were named, all have spoken.
+            if is_settled || (is_answered && !self.is_open) {
+                self.end(SeekEnd::Found(self.found.clone()));
+            }
+        } else if !self.is_open && (is_answered || is_late) {
+            if self.candidates.values().any(Candidate::knows_nothing) {
+                self.end(SeekEnd::Unknown);
+            } else if self.can_look {
+                self.is_open = true;
+                self.end_of_turn = self.now.after_ms(SEEK_MS_MAX);
+                self.outputs.push_back(SeekOutput::LookAround);
+            } else {
+                self.end(SeekEnd::Silent);
+            }
+        } else if self.is_open && (is_late || (is_answered && self.now >= self.end_of_turn)) {
+            let is_nobody = self.candidates.values().all(Candidate::knows_nothing);
+            self.end(if is_nobody { SeekEnd::Nobody } else { SeekEnd::Silent });
         }
+    }
+
+    fn end(&mut self, end: SeekEnd) {
         self.has_ended = true;
-        let was_unknown = |known: &Candidate| known.turn == Turn::Over(SeekAnswer::Unknown);
-        let end = if !self.found.is_empty() {
-            SeekEnd::Found(std::mem::take(&mut self.found))
-        } else if !self.goes_on && self.candidates.values().any(was_unknown) {
-            SeekEnd::Unknown
-        } else if self.candidates.values().all(was_unknown) {
-            SeekEnd::Nobody
-        } else {
-            SeekEnd::Silent
-        };
         self.outputs.push_back(SeekOutput::Ended(end));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: Instant = Instant(0);
-
-    fn device(of: u8) -> DeviceId {
-        DeviceId::from_bytes([of; 32])
+impl Candidate {
+    fn knows_nothing(&self) -> bool {
+        self.turn == Turn::Over(SeekAnswer::Unknown)
     }
 
-    fn named(of: u8) -> SeekInput {
-        SeekInput::Candidate { device: device(of) }
-    }
-
-    fn said(of: u8, answer: SeekAnswer) -> SeekInput {
-        SeekInput::Answered { device: device(of), answer }
-    }
-
-    fn ask(of: u8) -> SeekOutput {
-        SeekOutput::Ask { device: device(of) }
-    }
-
-    fn found(of: &[u8]) -> SeekOutput {
-        SeekOutput::Ended(SeekEnd::Found(of.iter().map(|of| device(*of)).collect()))
-    }
-
-    fn tell(machine: &mut Seeking, at_ms: u64, input: SeekInput) -> Vec<SeekOutput> {
-        machine.handle_input(START.after_ms(at_ms), input);
-        std::iter::from_fn(|| machine.poll_output()).collect()
-    }
-
-    // LOC-8
-    #[test]
-    fn the_first_that_holds_is_enough_and_others_get_a_moment() {
-        let mut machine = Seeking::new(START, true);
-        assert_eq!(tell(&mut machine, 10, named(1)), [ask(1)]);
-        assert_eq!(tell(&mut machine, 20, named(2)), [ask(2)]);
-        assert_eq!(tell(&mut machine, 30, said(1, SeekAnswer::Holds)), []);
-        assert_eq!(machine.poll_timeout(), Some(START.after_ms(30 + SEEK_SETTLE_MS)));
-        assert_eq!(tell(&mut machine, 40, said(2, SeekAnswer::Holds)), []);
-        assert_eq!(tell(&mut machine, 50, named(3)), [ask(3)]);
-        let end = tell(&mut machine, 30 + SEEK_SETTLE_MS, SeekInput::TimePassed);
-        assert_eq!(end, [found(&[1, 2])]);
-        assert_eq!(machine.poll_timeout(), None);
-        assert_eq!(tell(&mut machine, 9_000, named(4)), [], "it is over");
-    }
-
-    // LOC-8
-    #[test]
-    fn with_tickets_alone_it_is_over_when_all_have_answered() {
-        let mut machine = Seeking::new(START, false);
-        assert_eq!(tell(&mut machine, 0, named(1)), [ask(1)]);
-        assert_eq!(machine.poll_timeout(), Some(START.after_ms(SEEK_MS_MAX)));
-        let end = tell(&mut machine, 5, said(1, SeekAnswer::Holds));
-        assert_eq!(end, [found(&[1])], "there is nobody else to wait for");
-        let mut machine = Seeking::new(START, false);
-        tell(&mut machine, 0, named(1));
-        tell(&mut machine, 0, named(2));
-        assert_eq!(tell(&mut machine, 5, said(1, SeekAnswer::Silent)), []);
-        let end = tell(&mut machine, 9, said(2, SeekAnswer::Unknown));
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Unknown)]);
-        let mut machine = Seeking::new(START, false);
-        tell(&mut machine, 0, named(1));
-        let end = tell(&mut machine, 5, said(1, SeekAnswer::Silent));
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Silent)]);
-        let mut machine = Seeking::new(START, false);
-        let end = tell(&mut machine, 0, SeekInput::TimePassed);
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Nobody)]);
-    }
-
-    // LOC-8
-    #[test]
-    fn a_slow_one_is_not_waited_for_once_another_has_answered() {
-        let mut machine = Seeking::new(START, false);
-        tell(&mut machine, 0, named(1));
-        tell(&mut machine, 0, named(2));
-        assert_eq!(tell(&mut machine, 5, said(2, SeekAnswer::Holds)), []);
-        let late = START.after_ms(5 + SEEK_SETTLE_MS);
-        assert_eq!(machine.poll_timeout(), Some(late));
-        let end = tell(&mut machine, 5 + SEEK_SETTLE_MS, SeekInput::TimePassed);
-        assert_eq!(end, [found(&[2])]);
-    }
-
-    // LOC-8
-    #[test]
-    fn who_does_not_answer_is_asked_again_a_few_times_when_he_shows_himself() {
-        let mut machine = Seeking::new(START, true);
-        for at in 0..3 {
-            assert_eq!(tell(&mut machine, at, named(1)), [ask(1)]);
-            assert_eq!(tell(&mut machine, at, named(1)), [], "he is being asked");
-            assert_eq!(tell(&mut machine, at, said(1, SeekAnswer::Silent)), []);
+    /// From where it called just now comes first; what others say of it last.
+    fn learn(&mut self, addresses: Vec<SocketAddr>, origin: Origin) {
+        let place = if origin == Origin::Told { self.addresses.len() } else { 0 };
+        for (at, address) in (place..).zip(addresses) {
+            if !self.addresses.contains(&address) {
+                self.addresses.insert(at.min(self.addresses.len()), address);
+            }
         }
-        assert_eq!(tell(&mut machine, 9, named(1)), []);
-        let end = tell(&mut machine, SEEK_MS_MAX, SeekInput::TimePassed);
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Silent)]);
+        self.addresses.truncate(ADDRESSES_MAX);
     }
 
-    // LOC-8
-    #[test]
-    fn it_ends_whatever_strangers_do_and_their_no_says_nothing_of_the_phrase() {
-        let mut machine = Seeking::new(START, true);
-        tell(&mut machine, 1, named(1));
-        assert_eq!(tell(&mut machine, 2, said(1, SeekAnswer::Unknown)), []);
-        let end = tell(&mut machine, SEEK_MS_MAX, SeekInput::TimePassed);
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Nobody)]);
-        let mut machine = Seeking::new(START, true);
-        tell(&mut machine, 1, named(1));
-        assert_eq!(tell(&mut machine, SEEK_MS_MAX, named(2)), [], "too late to be asked");
-        let last = START.after_ms(2 * SEEK_MS_MAX);
-        assert_eq!(machine.poll_timeout(), Some(last));
-        let end = tell(&mut machine, 2 * SEEK_MS_MAX, SeekInput::TimePassed);
-        assert_eq!(end, [SeekOutput::Ended(SeekEnd::Silent)]);
-    }
-
-    // LOC-8
-    #[test]
-    fn few_are_asked_at_once_and_strangers_do_not_fill_the_search() {
-        let mut machine = Seeking::new(START, true);
-        let asked: Vec<_> = (0..100).flat_map(|of| tell(&mut machine, 1, named(of))).collect();
-        assert_eq!(asked.len(), SEEK_ASKED_MAX);
-        let next = tell(&mut machine, 2, said(0, SeekAnswer::Unknown));
-        assert_eq!(next, [ask(8)]);
-        assert_eq!(machine.candidates.len(), SEEK_CANDIDATES_MAX);
+    fn ask_again_if_silent(&mut self) {
+        if self.turn == Turn::Over(SeekAnswer::Silent) && self.asked < SEEK_ASKED_AGAIN_MAX {
+            self.turn = Turn::Waits;
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

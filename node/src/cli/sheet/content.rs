@@ -107,7 +107,12 @@ fn beginning(has_words: bool) -> Vec<Block> {
 
 fn steps(known: &SheetOutcome) -> Vec<Block> {
     let [near, far, compare, restore] = known.commands.clone();
-    let relay = if known.relays.is_empty() { "" } else { " and a relay" };
+    // One leads to the holders wherever they are; a ticket says where one was.
+    let by = if known.relays.is_empty() {
+        "with a ticket from below"
+    } else {
+        "by a relay from below, or with --connect \"TICKET\" in its place"
+    };
     let steps = [
         (
             format!(
@@ -118,9 +123,9 @@ fn steps(known: &SheetOutcome) -> Vec<Block> {
         ),
         (
             format!(
-                "From elsewhere, with a ticket{relay} from below. Scan the square with a phone, or type \
-                 the text: blanks and capitals do not matter in a ticket. If a holder has moved, \
-                 \"larder ticket\" there shows its new one:"
+                "From elsewhere, {by}. Scan the square of a ticket, or type its text: blanks \
+                 and capitals do not matter. If a holder has moved, \"larder ticket\" there shows its \
+                 new one:"
             ),
             far,
         ),

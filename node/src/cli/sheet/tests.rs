@@ -66,13 +66,7 @@ pub(in crate::cli) fn sample() -> SheetOutcome {
         holders: (2..).zip(names).map(|(at, name)| holder(at, name, addresses())).collect(),
         relays: vec!["https://relay.example.org:8443".to_owned()],
         devices: vec![device(1, "laptop"), device(9, "phone")],
-        commands: [
-            "larder recover --phrase-file words.txt",
-            "larder recover --phrase-file words.txt --relay RELAY --connect \"TICKET\"",
-            "larder sheet",
-            "larder restore latest --to FOLDER",
-        ]
-        .map(str::to_owned),
+        commands: SheetOutcome::commands(true),
         aside: Some(SheetAside {
             recovery: HEXLOWER.encode(&cbor::encode(&sample_phrase().recovery().public())),
             relays: vec![Secret::new(relay)],

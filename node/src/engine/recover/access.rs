@@ -1,7 +1,5 @@
 //! The network as whoever has the phrase, until this device is in the log under its own key.
 
-use std::net::SocketAddr;
-
 use larder_protocol::{
     ids::DeviceId,
     keys::recovery::RecoveryKeys,
@@ -62,14 +60,6 @@ impl Access {
             }
         }
         log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
-    }
-
-    /// A holder may be there as well, beside all places that are known.
-    pub(super) fn found_at(&self, holder: DeviceId, addresses: Vec<SocketAddr>) {
-        let mut known = self.net.addresses(&holder);
-        let new: Vec<_> = addresses.into_iter().filter(|one| !known.contains(one)).collect();
-        known.extend(new);
-        self.net.set_addresses(holder, known);
     }
 
     /// Each side of this home learns from the other where a holder is.

@@ -4,27 +4,23 @@
 //! asked, and when that is enough, is decided there. Source: specs/locating.md.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    future::pending,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
+    convert::Infallible, future::pending, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
 };
 
 use larder_protocol::{
-    discovering::{NONCE_BYTES, is_believable},
+    discovering::NONCE_BYTES,
     ids::DeviceId,
     keys::recovery::RecoveryKeys,
     locating::{Locator, Whereabouts},
     log::DeviceLog,
-    recovering::{SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking},
+    recovering::{Lead, SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking},
     relaying::RelayAddress,
     ticket::AddressTicket,
     time::Timestamp,
 };
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -40,14 +36,10 @@ use crate::{
 const ASK: Duration = Duration::from_secs(20);
 /// The beacon is shown anew so often until somebody is found: multicast gets lost, in radio networks above all.
 const SHOW: Duration = Duration::from_secs(3);
-/// A relay that did not answer is asked again.
+/// Relays are asked again so often: a holder may have just been switched on.
 const ASK_RELAY_AGAIN: Duration = Duration::from_secs(5);
-/// Devices at one address that are believed to hold: nobody fills the search from one.
-const CALLERS_PER_ADDRESS: usize = 4;
-/// Addresses of a holder that are taken from a record. It is looked for behind the relays in any case.
-const ADDRESSES_OF_RECORD: usize = 4;
-/// Candidates that wait to be looked at.
-const CANDIDATES: usize = 64;
+/// What was seen and waits to be looked at.
+const SIGHTINGS: usize = 64;
 /// No clock that is right shows less: 2026-01-01.
 const EARLIEST: Timestamp = Timestamp(1_767_225_600);
 
@@ -57,71 +49,62 @@ pub(super) struct Found {
     pub(super) log: DeviceLog,
 }
 
-/// Somebody who may hold, and where he may be.
-struct Candidate {
-    device: DeviceId,
-    addresses: Vec<SocketAddr>,
-}
-
-/// Finds at least one device that holds the vault of this phrase. Whoever names holders has them asked, and
-/// nobody else while one of them answers.
+/// Finds at least one device that holds the vault of this phrase.
 pub(super) async fn search(
-    core: &Core,
+    core: &Arc<Core>,
     access: &Access,
     recovery: &RecoveryKeys,
     tickets: &[AddressTicket],
     events: &EventSink,
 ) -> Result<Found, Failure> {
-    let named: Vec<Candidate> = tickets.iter().map(Candidate::of).collect();
-    let is_named = !named.is_empty();
-    if is_named {
-        let mut search = Search::new(core, access, recovery, false);
-        named.into_iter().for_each(|candidate| search.candidate(candidate));
-        let end = search.run(&mut mpsc::channel(1).1, events).await?;
-        if matches!(end, SeekEnd::Found(_) | SeekEnd::Unknown) {
-            return search.result(end);
-        }
-    }
     let is_lan = core.config().lan() && access.is_in_a_network().await;
-    if !is_lan && core.relays.is_empty() {
-        let nobody =
-            if is_named { silent() } else { Failure::usage("it is not known whom to ask") };
-        return Err(nobody.hint(HOW));
+    let can_look = is_lan || !core.relays.is_empty();
+    if !can_look && tickets.is_empty() {
+        return Err(Failure::usage("it is not known whom to ask").hint(HOW));
     }
-    if is_named {
-        events.notice(Level::Warning, "none of those named answers: others are looked for");
-    }
-    let locator = Locator::of(&recovery.public());
-    let (candidates, mut inbox) = mpsc::channel(CANDIDATES);
-    let mut search = Search::new(core, access, recovery, true);
-    tokio::select! {
-        end = search.run(&mut inbox, events) => search.result(end?),
-        never = look(core, access, &locator, is_lan, (candidates, events)) => match never {},
-    }
-}
-
-/// Looks for candidates in this network and at the relays, for ever.
-async fn look(
-    core: &Core,
-    access: &Access,
-    locator: &Locator,
-    is_lan: bool,
-    (candidates, events): (mpsc::Sender<Candidate>, &EventSink),
-) -> Infallible {
-    let near = async {
-        if is_lan {
-            tokio::join!(hear(&access.net, candidates.clone()), show(&access.net, locator));
-        }
+    let named = tickets.iter().map(lead).collect();
+    let mut search = Search {
+        core,
+        access,
+        recovery,
+        machine: Seeking::new(core.clock.now(), named, can_look),
+        asked: JoinSet::new(),
+        log: None,
     };
-    tokio::join!(near, ask_relays(core, locator, &candidates, events));
-    pending().await
+    let (seen, mut sightings) = mpsc::channel(SIGHTINGS);
+    let locator = Locator::of(&recovery.public());
+    // Shows nothing and asks nobody before it is polled.
+    let mut looking = pin!(look(core, access, &locator, is_lan, (seen, events)));
+    let mut is_looking = false;
+    search.tell(SeekInput::TimePassed);
+    loop {
+        while let Some(output) = search.machine.poll_output() {
+            match output {
+                SeekOutput::Ask(lead) => search.ask(lead),
+                SeekOutput::LookAround => {
+                    is_looking = true;
+                    if !tickets.is_empty() {
+                        let said = "none of those named answers: others are looked for";
+                        events.notice(Level::Warning, said);
+                    }
+                }
+                SeekOutput::Ended(end) => return search.result(end),
+            }
+        }
+        tokio::select! {
+            never = &mut looking, if is_looking => match never {},
+            Some(input) = sightings.recv() => search.tell(input),
+            Some(answered) = search.asked.join_next() => search.take(answered),
+            () = core.clock.reached(search.machine.poll_timeout()) => {
+                search.tell(SeekInput::TimePassed);
+            }
+            () = events.cancelled() => return Err(Failure::interrupted()),
+        }
+    }
 }
 
-impl Candidate {
-    fn of(ticket: &AddressTicket) -> Self {
-        let addresses = launch::socket_addresses(&ticket.addresses);
-        Self { device: ticket.device, addresses }
-    }
+fn lead(ticket: &AddressTicket) -> Lead {
+    Lead { device: ticket.device, addresses: launch::socket_addresses(&ticket.addresses) }
 }
 
 struct Search<'a> {
@@ -134,66 +117,22 @@ struct Search<'a> {
     log: Option<DeviceLog>,
 }
 
-impl<'a> Search<'a> {
-    fn new(core: &'a Core, access: &'a Access, recovery: &'a RecoveryKeys, goes_on: bool) -> Self {
-        let machine = Seeking::new(core.clock.now(), goes_on);
-        Self { core, access, recovery, machine, asked: JoinSet::new(), log: None }
-    }
-
-    /// Asks those who may hold until it is known who does.
-    async fn run(
-        &mut self,
-        candidates: &mut mpsc::Receiver<Candidate>,
-        events: &EventSink,
-    ) -> Result<SeekEnd, Failure> {
-        self.tell(SeekInput::TimePassed);
-        loop {
-            if let Some(end) = self.carry_out() {
-                return Ok(end);
-            }
-            tokio::select! {
-                Some(candidate) = candidates.recv() => self.candidate(candidate),
-                Some(answered) = self.asked.join_next() => self.take(answered),
-                () = self.core.clock.reached(self.machine.poll_timeout()) => {
-                    self.tell(SeekInput::TimePassed);
-                }
-                () = events.cancelled() => return Err(Failure::interrupted()),
-            }
-        }
-    }
-
+impl Search<'_> {
     fn tell(&mut self, input: SeekInput) {
         self.machine.handle_input(self.core.clock.now(), input);
     }
 
-    fn candidate(&mut self, Candidate { device, addresses }: Candidate) {
-        if device == self.core.keys.id() || device == self.access.net.id() {
-            return;
-        }
-        self.access.found_at(device, addresses);
-        self.tell(SeekInput::Candidate { device });
+    fn ask(&mut self, Lead { device, addresses }: Lead) {
+        self.access.net.set_addresses(device, addresses);
+        let access = self.access.clone();
+        self.asked.spawn(async move {
+            let asked = timeout(ASK, access.log_of(device)).await;
+            (device, asked.unwrap_or_else(|_| Err(NetError::Timeout.into())))
+        });
     }
 
-    fn carry_out(&mut self) -> Option<SeekEnd> {
-        while let Some(output) = self.machine.poll_output() {
-            match output {
-                SeekOutput::Ask { device } => {
-                    let access = self.access.clone();
-                    self.asked.spawn(async move {
-                        let asked = timeout(ASK, access.log_of(device)).await;
-                        (device, asked.unwrap_or_else(|_| Err(NetError::Timeout.into())))
-                    });
-                }
-                SeekOutput::Ended(end) => return Some(end),
-            }
-        }
-        None
-    }
-
-    fn take(
-        &mut self,
-        answered: Result<(DeviceId, Result<DeviceLog, EngineError>), tokio::task::JoinError>,
-    ) {
+    fn take(&mut self, answered: Result<(DeviceId, Result<DeviceLog, EngineError>), JoinError>) {
+        // It never panics; if a library did, the machine stops waiting for it.
         let Ok((device, answered)) = answered else { return };
         let answer = match answered {
             Ok(log) if *log.recovery() == self.recovery.public() => self.learn(device, log),
@@ -211,14 +150,13 @@ impl<'a> Search<'a> {
 
     /// Puts the log that a holder served to what is known.
     fn learn(&mut self, device: DeviceId, log: DeviceLog) -> SeekAnswer {
-        let known = match self.log.take() {
-            None => Ok(log),
-            Some(known) => extend(Some(known.clone()), log.entries()).or_else(|error| {
+        self.log = Some(match self.log.take() {
+            None => log,
+            Some(known) => extend(Some(known.clone()), log.entries()).unwrap_or_else(|error| {
                 warn!("the log of device {} is passed over: {error}", device.short());
-                Ok::<_, EngineError>(known)
+                known
             }),
-        };
-        self.log = known.ok();
+        });
         SeekAnswer::Holds
     }
 
@@ -233,7 +171,8 @@ impl<'a> Search<'a> {
                     "check that these are the 24 words of this vault, and its holder's ticket",
                 )
             }
-            SeekEnd::Silent => silent(),
+            SeekEnd::Silent => Failure::new(ExitKind::Holders, "no holder could be reached")
+                .hint("start a holder with `larder up`, get its ticket anew with `larder ticket`"),
             SeekEnd::Nobody if wall() < EARLIEST => {
                 let message = "the clock of this device is wrong, so that no holder knows it";
                 Failure::new(ExitKind::Holders, message).hint("set the clock, then try again")
@@ -249,28 +188,33 @@ impl<'a> Search<'a> {
     }
 }
 
-fn silent() -> Failure {
-    Failure::new(ExitKind::Holders, "no holder could be reached")
-        .hint("start a holder with `larder up`, get its ticket anew with `larder ticket`")
+/// Looks for holders in this network and at the relays, for ever.
+async fn look(
+    core: &Core,
+    access: &Access,
+    locator: &Locator,
+    is_lan: bool,
+    (seen, events): (mpsc::Sender<SeekInput>, &EventSink),
+) -> Infallible {
+    let mut relays = JoinSet::new();
+    for relay in core.relays.iter().cloned() {
+        relays.spawn(ask_relay(relay, locator.clone(), seen.clone(), events.clone()));
+    }
+    if is_lan {
+        tokio::join!(hear(&access.net, seen), show(&access.net, locator));
+    }
+    while relays.join_next().await.is_some() {}
+    pending().await
 }
 
 /// Tells who calls.
-async fn hear(net: &Net, candidates: mpsc::Sender<Candidate>) {
-    let (callers, mut calls) = mpsc::channel::<Caller>(CANDIDATES);
-    let mut heard_from: BTreeMap<IpAddr, BTreeSet<DeviceId>> = BTreeMap::new();
+async fn hear(net: &Net, seen: mpsc::Sender<SeekInput>) {
+    let (callers, mut calls) = mpsc::channel(SIGHTINGS);
     let heard = async {
-        while let Some(caller) = calls.recv().await {
-            let own: Vec<_> = net.lan_addresses().iter().map(SocketAddr::ip).collect();
-            let from_there = heard_from.entry(caller.address.ip()).or_default();
-            let is_one_of_few =
-                from_there.len() < CALLERS_PER_ADDRESS || from_there.contains(&caller.device);
-            if is_one_of_few && is_believable(caller.address, &own) {
-                from_there.insert(caller.device);
-                debug!("{} calls from {}", caller.device.short(), caller.address);
-                let candidate =
-                    Candidate { device: caller.device, addresses: vec![caller.address] };
-                let _told = candidates.send(candidate).await;
-            }
+        while let Some(Caller { device, address }) = calls.recv().await {
+            debug!("{} calls from {address:?}", device.short());
+            let own = net.lan_addresses().iter().map(SocketAddr::ip).collect();
+            let _told = seen.send(SeekInput::Called { device, address, own }).await;
         }
     };
     tokio::join!(net.callers(callers), heard);
@@ -292,42 +236,34 @@ async fn show(net: &Net, locator: &Locator) {
     }
 }
 
-/// Asks the relays for the records of the vault's holders, again and again, until it is dropped.
-async fn ask_relays(
-    core: &Core,
-    locator: &Locator,
-    candidates: &mpsc::Sender<Candidate>,
-    events: &EventSink,
+/// Asks a relay for the records of the vault's holders, again and again, until it says no.
+async fn ask_relay(
+    relay: RelayAddress,
+    locator: Locator,
+    seen: mpsc::Sender<SeekInput>,
+    events: EventSink,
 ) {
-    let mut left: Vec<&RelayAddress> = core.relays.iter().collect();
-    let mut told = Vec::new();
-    while !left.is_empty() {
-        let mut left_over = Vec::new();
-        for relay in left {
-            match records(relay, &locator.slot()).await {
-                Ok(records) => {
-                    let found = records.iter().filter_map(|record| record.open(locator));
-                    for Whereabouts { device, addresses } in found {
-                        let mut addresses = launch::socket_addresses(&addresses);
-                        // Whoever knows the locator can say where others are: not too much of it.
-                        addresses.truncate(ADDRESSES_OF_RECORD);
-                        let _told = candidates.send(Candidate { device, addresses }).await;
-                    }
-                    // Another may have just been switched on.
-                    left_over.push(relay);
+    let mut has_warned = false;
+    loop {
+        match records(&relay, &locator.slot()).await {
+            Ok(records) => {
+                for found in records.iter().filter_map(|record| record.open(&locator)) {
+                    let Whereabouts { device, addresses } = found;
+                    debug!("{} has left word at {relay}", device.short());
+                    let addresses = launch::socket_addresses(&addresses);
+                    let _told = seen.send(SeekInput::Recorded(Lead { device, addresses })).await;
                 }
-                Err(fault) => {
-                    if !told.contains(&fault) {
-                        events.notice(Level::Warning, format!("the relay {relay} {fault}"));
-                        told.push(fault.clone());
-                    }
-                    if !matches!(fault, RelayFault::Denied(_)) {
-                        left_over.push(relay);
-                    }
+            }
+            Err(fault) => {
+                if !has_warned {
+                    events.notice(Level::Warning, format!("the relay {relay} {fault}"));
+                    has_warned = true;
+                }
+                if matches!(fault, RelayFault::Denied(_)) {
+                    return;
                 }
             }
         }
-        left = left_over;
         sleep(ASK_RELAY_AGAIN).await;
     }
 }

@@ -74,7 +74,7 @@ pub(crate) async fn sheet(core: &Arc<Core>, events: &EventSink) -> Result<Outcom
         holders: keeping.iter().map(|(peer, holder)| line(peer, holder)).collect(),
         relays: core.relays.iter().map(RelayAddress::url).collect(),
         devices: devices(core, &member)?,
-        commands: commands(!core.relays.is_empty()),
+        commands: SheetOutcome::commands(!core.relays.is_empty()),
         aside: Some(aside),
     }))
 }
@@ -189,17 +189,6 @@ fn published(
     let kept = core.state.own_head(seq)?.map(|head| SignedHead::decode(&head)).transpose()?;
     let head = newest.filter(|head| head.body().seq == seq).or(kept.as_ref());
     Ok(((seq > 0).then_some(seq), head.map(|head| head.body().time)))
-}
-
-/// What to type on a new device, see [`SheetOutcome::commands`].
-fn commands(has_relays: bool) -> [String; 4] {
-    let relay = if has_relays { " --relay RELAY" } else { "" };
-    [
-        "larder recover --phrase-file words.txt".to_owned(),
-        format!("larder recover --phrase-file words.txt{relay} --connect \"TICKET\""),
-        "larder sheet".to_owned(),
-        "larder restore latest --to FOLDER".to_owned(),
-    ]
 }
 
 #[cfg(test)]
