@@ -11,6 +11,7 @@ use larder_protocol::{
     discovering::NONCE_BYTES,
     ids::DeviceId,
     keys::recovery::RecoveryKeys,
+    limits::SEEK_MS_MAX,
     locating::{Locator, Whereabouts},
     log::DeviceLog,
     recovering::{Lead, SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking},
@@ -57,10 +58,16 @@ pub(super) async fn search(
     tickets: &[AddressTicket],
     events: &EventSink,
 ) -> Result<Found, Failure> {
-    let is_lan = core.config().lan() && access.is_in_a_network().await;
+    let wants_lan = core.config().lan();
+    let is_lan = wants_lan && access.is_in_a_network().await;
     let can_look = is_lan || !core.relays.is_empty();
     if !can_look && tickets.is_empty() {
-        return Err(Failure::usage("it is not known whom to ask").hint(HOW));
+        let nobody = if wants_lan {
+            Failure::new(ExitKind::Holders, "this device is in no network, and no relay is named")
+        } else {
+            Failure::usage("it is not known whom to ask: `net.lan` is off, and no relay is named")
+        };
+        return Err(nobody.hint(HOW));
     }
     let named = tickets.iter().map(lead).collect();
     let mut search = Search {
@@ -87,6 +94,7 @@ pub(super) async fn search(
                         let said = "none of those named answers: others are looked for";
                         events.notice(Level::Warning, said);
                     }
+                    events.notice(Level::Normal, where_it_looks(is_lan, core.relays.len()));
                 }
                 SeekOutput::Ended(end) => return search.result(end),
             }
@@ -101,6 +109,18 @@ pub(super) async fn search(
             () = events.cancelled() => return Err(Failure::interrupted()),
         }
     }
+}
+
+fn where_it_looks(is_lan: bool, relays: usize) -> String {
+    let seconds = SEEK_MS_MAX / 1000;
+    let near = if is_lan { "in this network" } else { "" };
+    let joined = if is_lan && relays > 0 { " and " } else { "" };
+    let far = match relays {
+        0 => String::new(),
+        1 => "at the relay".to_owned(),
+        many => format!("at {many} relays"),
+    };
+    format!("looking for holders of this vault {near}{joined}{far}, for {seconds} s or so")
 }
 
 fn lead(ticket: &AddressTicket) -> Lead {
