@@ -10,17 +10,20 @@ use larder_protocol::{
     chunk::codec,
     coding::{CodedPack, ShardNumber, rebuild_shard},
     head::SignedHead,
-    ids::{ShardRoot, VaultId},
+    ids::{LocatorSlot, ShardRoot, VaultId},
     index::{Segment, ShardRef},
     keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
-    limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX},
+    limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
+    locating::{LocatorRecord, Whereabouts},
     log::{AddDraft, DeviceLog, LogEntry},
     manifest::Manifest,
+    meeting::{Channel, Guest, Input, Output, Party as _, SpokenCode},
     pack::{PackReader, header::Header, reader},
     proof::Challenge,
     receipt::Receipt,
     snapshot::Snapshot,
     ticket::Ticket,
+    time::Instant,
     tree::node::{DirectoryNode, ExtentNode},
     wire::{
         frame::{FrameDecoder, decode_body},
@@ -56,6 +59,9 @@ pub const TARGETS: &[Target] = &[
     ("manifest", manifest),
     ("control_command", control_command),
     ("size", size),
+    ("locator_record", locator_record),
+    ("spoken_code", spoken_code),
+    ("meeting", meeting),
 ];
 
 /// Frames of the control protocol, in pieces as a network would deliver them.
@@ -294,4 +300,37 @@ pub fn control_command(bytes: &[u8]) {
 /// Sizes as people type them.
 pub fn size(bytes: &[u8]) {
     let _wrong = String::from_utf8_lossy(bytes).parse::<ByteSize>();
+}
+
+/// Records at a relay, and what is sealed in them.
+pub fn locator_record(bytes: &[u8]) {
+    if let Some((slot, record)) = bytes.split_first_chunk::<32>()
+        && let Ok(read) = LocatorRecord::read(&LocatorSlot::from_bytes(*slot), record)
+    {
+        assert_eq!(read.as_bytes(), record);
+    }
+    if let Ok(found) = cbor::decode::<Whereabouts>(bytes, WHEREABOUTS_BYTES_MAX) {
+        assert_eq!(cbor::encode(&found), bytes);
+    }
+}
+
+/// Spoken codes as people type them.
+pub fn spoken_code(bytes: &[u8]) {
+    if let Ok(code) = String::from_utf8_lossy(bytes).parse::<SpokenCode>() {
+        let again: SpokenCode = code.to_text().parse().expect("what it writes it reads");
+        assert_eq!(again.to_text(), code.to_text());
+    }
+}
+
+/// Frames of a meeting, each behind its length in one byte, as a guest takes them from anybody.
+pub fn meeting(mut bytes: &[u8]) {
+    let channel = Channel::new(7).expect("there is such a channel");
+    let mut guest = Guest::new(&SpokenCode::random(channel, [1; 6]), [2; 32], Instant::default());
+    while let Some((&length, rest)) = bytes.split_first() {
+        let (frame, rest) = rest.split_at(rest.len().min(usize::from(length)));
+        guest.handle_input(Instant::default(), Input::Frame(frame.to_vec()));
+        bytes = rest;
+    }
+    let ended = std::iter::from_fn(|| guest.poll_output());
+    assert!(ended.filter(|output| matches!(output, Output::Ended(_))).count() <= 1);
 }
