@@ -6,8 +6,8 @@
 
 mod arguments;
 mod escape;
-mod files;
 mod folders;
+mod guardians;
 mod init;
 mod look;
 mod node;
@@ -117,6 +117,7 @@ fn in_runtime<L: Launch + 'static>(
         match step {
             Step::Init(options) => init::run(&session, options, output).await,
             Step::Up(options) => up::run(&session, options, output).await,
+            Step::Guardians(options) => guardians::run(&session, options, output).await,
             Step::Sheet(options) => sheet::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
             Step::AskBehind(relays, command) => {

@@ -7,10 +7,12 @@
 
 mod attendance;
 mod count;
+mod doctor;
 mod drill;
 mod engine;
 mod event;
 mod failure;
+mod guardians;
 mod outcome;
 mod peer;
 mod removal;
@@ -24,10 +26,15 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     attendance::{Attendance, ExpectOutcome, Expectation, HolderKind, Presence},
     count::count,
+    doctor::{Check, DoctorOutcome, Health},
     drill::{DrillFailure, DrillOutcome, FailedFile, LastDrill, ServingHolder},
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
+    guardians::{
+        GaveOutcome, GuardianName, GuardianOf, GuardiansAct, GuardiansOutcome, PhraseRequest,
+        WaitingOutcome,
+    },
     outcome::*,
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
@@ -157,6 +164,32 @@ pub enum Command {
         name: Option<String>,
         /// Household of this device.
         site: Option<String>,
+    },
+    /// Makes this fresh home a device of a vault whose phrase its guardians give back. Goes on where it
+    /// was when it is given again.
+    RecoverByGuardians {
+        /// Tickets of holders to ask, beside those that guardians name.
+        connect: Vec<String>,
+        /// Name of this device.
+        name: Option<String>,
+        /// Household of this device.
+        site: Option<String>,
+        /// New file for the phrase.
+        phrase_out: RawPath,
+        /// Forget what was gathered before.
+        anew: bool,
+    },
+    /// Who the guardians of this vault are, or what is to be done about them.
+    Guardians {
+        /// What.
+        act: GuardiansAct,
+    },
+    /// Hands this vault's share of another one's phrase to somebody who asks for help.
+    GiveShare {
+        /// The code that he told.
+        code: String,
+        /// Whose share: name of a device or beginning of an id; may be left out where there is one.
+        of: Option<String>,
     },
     /// Gathers what a recovery sheet says.
     Sheet,

@@ -39,6 +39,7 @@ mod error;
 mod expect;
 mod fetcher;
 mod forget;
+mod guardians;
 mod inside;
 mod join;
 mod keyring;
@@ -48,6 +49,7 @@ mod look;
 mod names;
 mod neighbours;
 mod node;
+mod phrase;
 mod recover;
 mod report;
 mod restore;
@@ -184,6 +186,12 @@ impl Core {
     /// Where this device stands: the household that its owner named.
     pub(crate) fn own_site(&self) -> String {
         self.config().site().map_or_else(|| self.own_name(), str::to_owned)
+    }
+
+    /// Whether something may be shown on the local networks for a command: what the settings say holds
+    /// for a command as well.
+    pub(crate) fn may_show_itself(&self) -> bool {
+        if self.serves { self.shows_itself } else { self.config().lan() }
     }
 
     /// What was said so far of peers that broke their word.

@@ -18,6 +18,7 @@ mod config;
 mod device_key;
 mod directory;
 mod lock;
+mod secret_file;
 
 use std::{
     ffi::OsString,
@@ -28,6 +29,7 @@ use std::{
 
 use thiserror::Error;
 
+pub(crate) use self::secret_file::write_new;
 pub use self::{
     config::{Config, ConfigError, Copies, KeepOwn},
     device_key::{DeviceKeyError, DeviceSecrets},

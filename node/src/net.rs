@@ -9,6 +9,7 @@
 //! | shards | `/iroh-bytes/4` | verified ranges of one shard on each stream, the iroh-blobs wire |
 //! | pairing | `larder/pair/1` | frames on one stream, open only while an invite is outstanding |
 //! | meeting | `larder/meet/1` | frames on one stream, under a key of its own, while a code is outstanding |
+//! | helping | `larder/help/1` | one frame and its answer, under a key of its own: a guardian hands over |
 //! | seeking | `larder/seek/1` | nothing: holders call whoever has the phrase of a vault that they hold |
 //!
 //! **Invariant:** no server of anybody's is contacted but the relays that the user named: no other
@@ -61,14 +62,16 @@ pub enum Protocol {
     Pairing,
     /// Bringing an invitation over by a spoken code.
     Meeting,
+    /// Handing a share to somebody who has lost everything.
+    Helping,
     /// Showing oneself as a holder to whoever has the phrase.
     Seeking,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Control, Self::Shards, Self::Pairing, Self::Meeting, Self::Seeking];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Shards, Self::Pairing, Self::Meeting, Self::Helping, Self::Seeking];
     /// Those of a node under its own key.
     const OF_NODES: [Self; 3] = [Self::Control, Self::Shards, Self::Pairing];
 
@@ -79,6 +82,7 @@ impl Protocol {
             Self::Shards => iroh_blobs::ALPN,
             Self::Pairing => larder_protocol::pairing::ALPN,
             Self::Meeting => larder_protocol::meeting::ALPN,
+            Self::Helping => larder_protocol::guarding::handing::ALPN,
             Self::Seeking => larder_protocol::locating::ALPN,
         }
     }

@@ -7,6 +7,7 @@
 //!                                              more than one only if the device is forked
 //! vaults/<vault hex>/past/<device hex>-<arrived, 16 hex>-<head hash hex>
 //!                                              a superseded head, see larder_protocol::head::past
+//! vaults/<vault hex>/guard                     its guardians, see larder_protocol::guarding::keeping
 //! ```
 //! Plain files, so that a holder's disk and the phrase are enough to restore, with any program.
 //! Everything read back is verified like what comes from the network.
@@ -25,6 +26,7 @@ use std::{
 };
 
 use larder_protocol::{
+    guarding::keeping::Guard,
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     log::{DeviceLog, LogError, Merged},
@@ -75,6 +77,8 @@ pub enum Relation {
     Device,
     /// Whoever has its phrase.
     Recovery,
+    /// Whoever has the secret of its guardians.
+    Guardians,
 }
 
 /// What became of log entries that were offered.
@@ -99,6 +103,7 @@ impl Taken {
 pub struct KnownVault {
     log: Arc<DeviceLog>,
     heads: HeadBook,
+    guard: Arc<Guard>,
     folder: Folder,
     /// Held by whoever changes this vault.
     turn: Arc<Mutex<()>>,
@@ -108,6 +113,11 @@ impl KnownVault {
     /// Its verified device log.
     pub fn log(&self) -> &DeviceLog {
         &self.log
+    }
+
+    /// Its guardians, and who has asked for its phrase.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The highest heads of its devices.
@@ -157,7 +167,17 @@ impl Vaults {
                 warn!("vault {}: a stored head is not valid: {error}", folder.vault().short());
             }
         }
-        Ok(KnownVault { log: Arc::new(log), heads, folder, turn: Arc::default() })
+        let guard = match folder.guard()?.map(|bytes| Guard::decode(&bytes, &log)) {
+            Some(Ok(guard)) => guard,
+            // Left where it is: the next set that somebody brings replaces it.
+            Some(Err(error)) => {
+                warn!("vault {}: its guardians cannot be read: {error}", folder.vault().short());
+                Guard::default()
+            }
+            None => Guard::default(),
+        };
+        let (log, guard) = (Arc::new(log), Arc::new(guard));
+        Ok(KnownVault { log, heads, guard, folder, turn: Arc::default() })
     }
 
     /// Says which vault this node belongs to: its devices are known as such whatever other
@@ -196,7 +216,8 @@ impl Vaults {
             let folder = Folder::create(&self.directory, vault)?;
             folder.keep_entries(log.entries())?;
             let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
-            let known = KnownVault { log, heads, folder, turn: Arc::default() };
+            let guard = Arc::default();
+            let known = KnownVault { log, heads, guard, folder, turn: Arc::default() };
             self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();
@@ -282,8 +303,45 @@ impl Vaults {
         Ok(offered)
     }
 
-    /// Whose device (or phrase) `peer` is. The own vault comes first, then the vaults of which it
-    /// is a device, then those whose phrase it has: what a vault says of others' keys must not
+    /// What is kept of a vault's guardians.
+    ///
+    /// # Errors
+    /// [`VaultError::Unknown`].
+    pub fn guard_of(&self, vault: &VaultId) -> Result<Arc<Guard>, VaultError> {
+        let all = self.read();
+        Ok(Arc::clone(&all.get(vault).ok_or(VaultError::Unknown(*vault))?.guard))
+    }
+
+    /// Changes what is kept of a vault's guardians; durable when it returns. `change` says whether it
+    /// has changed anything.
+    ///
+    /// # Errors
+    /// [`VaultError`]; nothing is changed then.
+    pub fn change_guard<T>(
+        &self,
+        vault: VaultId,
+        change: impl FnOnce(&mut Guard, &DeviceLog) -> (bool, T),
+    ) -> Result<T, VaultError> {
+        let turn = self.turn(vault)?;
+        let _one_at_a_time = lock(&turn);
+        let (log, before, folder) = {
+            let all = self.read();
+            let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
+            (Arc::clone(&known.log), Arc::clone(&known.guard), known.folder.clone())
+        };
+        let mut guard = Guard::clone(&before);
+        let (is_changed, result) = change(&mut guard, &log);
+        if is_changed {
+            folder.keep_guard(&guard.encode())?;
+            if let Some(known) = self.write().get_mut(&vault) {
+                known.guard = Arc::new(guard);
+            }
+        }
+        Ok(result)
+    }
+
+    /// Whose device (or phrase, or secret of guardians) `peer` is. The own vault comes first, then the
+    /// vaults of which it is a device, then those whose phrase it has: what a vault says of others' keys must not
     /// take them away from theirs.
     pub fn relation(&self, peer: &DeviceId) -> Option<(VaultId, Relation)> {
         let all = self.read();
@@ -293,9 +351,11 @@ impl Vaults {
         let found = |relation, is: &dyn Fn(&KnownVault) -> bool| {
             vaults().find(|(_, known)| is(known)).map(|(vault, _)| (*vault, relation))
         };
-        found(Relation::Device, &device).or_else(|| {
-            found(Relation::Recovery, &|known| known.log.recovery().access_id() == *peer)
-        })
+        let phrase = |known: &KnownVault| known.log.recovery().access_id() == *peer;
+        let guardians = |known: &KnownVault| known.guard.release_key() == Some(*peer);
+        found(Relation::Device, &device)
+            .or_else(|| found(Relation::Recovery, &phrase))
+            .or_else(|| found(Relation::Guardians, &guardians))
     }
 
     /// The newest entries of a vault's log.

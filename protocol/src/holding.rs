@@ -377,6 +377,8 @@ impl Holding {
             used_bytes: account.used_bytes.saturating_add(account.reserved_bytes),
             free_bytes: self.room.free_bytes(vault),
             unclaimed_bytes: self.unclaimed_of(vault).1,
+            // No matter of shards: whoever knows fills it in.
+            guarding: None,
         }
     }
 

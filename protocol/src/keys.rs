@@ -13,6 +13,7 @@ pub mod device;
 pub mod epoch;
 pub mod phrase;
 pub mod recovery;
+pub mod sealed;
 pub mod sign;
 pub mod wrap;
 

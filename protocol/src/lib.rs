@@ -23,6 +23,7 @@
 //! | [`watching`] | which holders are there, and which are presumed lost |
 //! | [`discovering`] | which of those who show themselves on the local network are ours |
 //! | [`locating`] | how a phrase alone leads to those who hold its vault |
+//! | [`guarding`] | relatives of whom a few can give the phrase back, after a delay |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -38,6 +39,7 @@ pub mod collecting;
 pub mod discovering;
 pub mod drilling;
 pub mod fetching;
+pub mod guarding;
 pub mod head;
 pub mod holding;
 pub mod ids;

@@ -308,6 +308,27 @@ pub const SEEK_MS_MAX: u64 = 20_000;
 /// Once one has answered, so long others may come as well.
 pub const SEEK_SETTLE_MS: u64 = 1_500;
 
+/// Guardians of one vault.
+pub const GUARDIANS_MAX: usize = 16;
+/// Bytes of a guardian's name in a set, and of the name of a machine in a request.
+pub const GUARDIAN_NAME_BYTES_MAX: usize = 64;
+/// Bytes of a signed set of guardians.
+pub const GUARDIANS_RECORD_BYTES_MAX: usize = 8192;
+/// The longest delay before a holder gives the sealed phrase out: 366 days.
+pub const GUARDIAN_DELAY_S_MAX: u64 = 366 * 24 * 60 * 60;
+/// Bytes of a signed request for the phrase, and of a signed stop.
+pub const RELEASE_RECORD_BYTES_MAX: usize = 512;
+/// Requests for the phrase of one vault that a holder keeps.
+pub const RELEASE_REQUESTS_MAX: usize = 16;
+/// Bytes of all that a node keeps of one vault's guardians.
+pub const GUARD_BYTES_MAX: usize = 32768;
+/// Nodes that a guardian names to whoever asks for help.
+pub const GUARDIAN_HOLDERS_MAX: usize = 32;
+/// Bytes of what a guardian hands over.
+pub const HANDED_BYTES_MAX: usize = 262_144;
+/// Bytes of all that somebody who asks for help has gathered.
+pub const GATHERING_BYTES_MAX: usize = 17 * HANDED_BYTES_MAX;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -42,14 +42,14 @@ pub mod rotation;
 pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};
-pub use entry::LogEntry;
+pub use entry::{Author, LogEntry};
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
 pub use remove::{LastHead, Leaver, Reason};
 pub use rotation::EpochId;
 pub use view::Removed;
 
-use entry::{Act, Addition, Author, Genesis};
+use entry::{Act, Addition, Genesis};
 use past::{Entries, Past};
 use rotation::Rotations;
 use view::{Judgement, View};

@@ -39,7 +39,7 @@ use crate::{
     limits::PAIRING_PEERS_MAX,
     log::{DeviceLog, DraftError, LogError},
     peer::PeerRecord,
-    ticket::Invite,
+    ticket::{Invite, InviteKind},
 };
 use thiserror::Error;
 
@@ -214,11 +214,16 @@ fn are_plausible(peers: &[PeerRecord]) -> bool {
 
 /// Whether an invitation may be used by this device in this way.
 fn check_invite(invite: &Invite, keys: &DeviceKeys, device: bool) -> Result<(), PartsError> {
-    let for_device = invite.kind == crate::ticket::InviteKind::Device;
+    let for_device = invite.kind == InviteKind::Device;
     if invite.inviter == keys.id() {
         return Err(PartsError::OwnInvitation);
     }
-    if for_device == device { Ok(()) } else { Err(PartsError::WrongKind { device: for_device }) }
+    let is_for_pairing = invite.kind != InviteKind::Help;
+    if is_for_pairing && for_device == device {
+        Ok(())
+    } else {
+        Err(PartsError::WrongKind { device: for_device })
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,9 @@ pub enum InviteKind {
     /// Another vault, to keep shards for each other.
     #[n(1)]
     Circle,
+    /// Somebody who recovers asks guardians for help.
+    #[n(2)]
+    Help,
 }
 
 /// An invitation: whoever has it may pair, once, until it expires.

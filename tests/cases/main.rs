@@ -20,6 +20,7 @@ mod decoders;
 mod disk_full;
 mod drill;
 mod folders;
+mod guardians;
 mod harness;
 mod houses;
 mod idle;

@@ -10,6 +10,7 @@ from blake3 import blake3
 import cbor
 import coding
 import device_log
+import guarding
 import head
 import keys
 import locating
@@ -110,6 +111,58 @@ class Locating(unittest.TestCase):
             broken = bytearray(raw(page["record"]))
             broken[at] ^= 1
             self.assertRaises(ValueError, locating.read, locator, bytes(broken))
+
+
+class Guarding(unittest.TestCase):
+    """GUARD-15"""
+
+    def test_splitting(self):
+        for case in vectors("guarding")["splitting"]:
+            shares = [(share["place"], raw(share["bytes"])) for share in case["shares"]]
+            threshold = case["threshold"]
+            for some in (shares, shares[::-1], shares[-threshold:]):
+                self.assertEqual(guarding.join(threshold, some).hex(), case["secret"])
+            self.assertRaises(ValueError, guarding.join, threshold, shares[: threshold - 1])
+            self.assertRaises(ValueError, guarding.join, 2, [shares[0], shares[0]])
+            self.assertRaises(ValueError, guarding.join, 2, [shares[0], (0, bytes(32))])
+
+    def test_phrase(self):
+        page = vectors("guarding")
+        vault, signing = raw(page["vault"]), raw(page["recovery_signing_public"])
+        of = guarding.Set(raw(page["set"]), vault, signing)
+        shares = []
+        for guardian in page["guardians"]:
+            secret = guarding.receiving(raw(guardian["epoch_key_1"]))
+            self.assertEqual(secret.hex(), guardian["receiving_secret"])
+            share = of.share(secret)
+            self.assertEqual((share[0], share[1].hex()), (guardian["place"], guardian["share"]))
+            shares.append(share)
+        self.assertIsNone(of.share(guarding.receiving(bytes(32))))
+        named = {(guardian["vault"], guardian["name"]) for guardian in page["guardians"]}
+        names = of.names(raw(page["epoch_key_1"]))
+        self.assertEqual({(vault.hex(), name) for vault, name in names}, named)
+        for two in (shares[:2], shares[1:], shares[::2]):
+            secret = of.secret(two)
+            self.assertEqual(secret.hex(), page["set_secret"])
+        self.assertEqual(of.release_seed(secret).hex(), page["release_seed"])
+        self.assertEqual(of.release.hex(), page["release_key"])
+        self.assertEqual(of.entropy(secret, raw(page["sealed_phrase"])).hex(), page["phrase_entropy"])
+        self.assertIsNone(guarding.Set(raw(page["dissolved"]), vault, signing).appointed)
+
+    def test_release(self):
+        page = vectors("guarding")
+        of = guarding.Set(raw(page["set"]), raw(page["vault"]), raw(page["recovery_signing_public"]))
+        request = of.request(raw(page["request"]))
+        self.assertEqual(request[5], "new-laptop")
+        of.stop(raw(page["stop"]), request, raw(page["stopped_by"]))
+        kept = cbor.decode(raw(page["guard_file"]))
+        self.assertEqual((kept[1].hex(), kept[2].hex()), (page["set"], page["sealed_phrase"]))
+        self.assertEqual(kept[3][0][0].hex(), page["request"])
+        self.assertEqual(kept[3][0][2].hex(), page["stop"])
+        handed = cbor.decode(raw(page["handed"])[4:])
+        proof = guarding.help_proof(raw(page["invite_secret"]), raw(page["helps"]), raw(page["asks"]))
+        self.assertEqual((handed[1], handed[3].hex(), handed[4].hex()), (proof, page["genesis"], page["set"]))
+        self.assertTrue(of.has(handed[5][0], handed[5][1]))
 
 
 class DeviceLog(unittest.TestCase):

@@ -5,7 +5,7 @@ use std::{mem::take, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
-use super::{folders, init, look, node, pair, restore, revoke, settings, sheet, up};
+use super::{folders, guardians, init, look, node, pair, restore, revoke, settings, sheet, up};
 use crate::command::{Command, Failure, SnapshotName};
 
 /// Keeps your data on the devices that you and your family already own.
@@ -96,6 +96,8 @@ pub(super) enum Verb {
     Connect(pair::ConnectArguments),
     /// Make this fresh home a device of my vault, from the recovery phrase
     Recover(restore::RecoverArguments),
+    /// Appoint relatives who can give the recovery phrase back, help one who asks, stop one who should not
+    Guardians(guardians::GuardiansArguments),
     /// Make a recovery sheet: the page of paper that brings everything back
     Sheet(sheet::SheetArguments),
     /// Show the devices of this vault
@@ -129,6 +131,8 @@ pub(super) enum Step {
     Init(init::InitArguments),
     /// Run the node.
     Up(up::UpArguments),
+    /// Show or change guardians.
+    Guardians(guardians::GuardiansArguments),
     /// Make a recovery sheet.
     Sheet(sheet::SheetArguments),
     /// Ask the engine.
@@ -147,6 +151,7 @@ impl Verb {
         let command = match self {
             Self::Init(arguments) => return Ok(Step::Init(arguments)),
             Self::Up(arguments) => return Ok(Step::Up(arguments)),
+            Self::Guardians(arguments) => return Ok(Step::Guardians(arguments)),
             Self::Sheet(arguments) => return Ok(Step::Sheet(arguments)),
             Self::Demo(arguments) => return Ok(Step::Demo(arguments)),
             Self::Completions(arguments) => return Ok(Step::Completions(arguments.shell)),

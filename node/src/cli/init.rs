@@ -10,11 +10,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{files::write_new, output::Output, session::Session};
+use super::{output::Output, session::Session};
 use crate::{
     command::{ExitKind, Failure, InitOptions, Launch, Outcome},
     control::Client,
-    home::Home,
+    home::{Home, write_new},
 };
 
 #[derive(Debug, Args)]

@@ -76,6 +76,8 @@ impl Output {
                 | Command::Join { .. }
                 | Command::Connect { .. }
                 | Command::Recover { .. }
+                | Command::RecoverByGuardians { .. }
+                | Command::GiveShare { .. }
                 | Command::Revoke { .. }
                 | Command::Forget { dry_run: false, .. }
                 | Command::ConfigSet { .. }

@@ -1,5 +1,6 @@
 //! Outcomes and rows as text for people. Sizes in decimal units, times in the local zone.
 
+mod guardians;
 mod lists;
 mod node;
 mod revoke;
@@ -41,6 +42,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Ticket(done) => line(&mut text, &done.ticket),
         Outcome::Connect(done) => node::connect(&mut text, done),
         Outcome::Recover(done) => work::recover(&mut text, done),
+        Outcome::Waiting(done) => guardians::waiting(&mut text, done),
+        Outcome::Guardians(done) => guardians::guardians(&mut text, done),
+        Outcome::Gave(done) => guardians::gave(&mut text, done),
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),
         Outcome::Revoke(done) => revoke::revoke(&mut text, done),

@@ -57,6 +57,7 @@ Examples:
   larder recover --phrase-file phrase.txt
   larder recover --phrase-file phrase.txt --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org
   larder recover --connect TICKET --connect TICKET --name new-laptop
+  larder recover --guardians --phrase-out words.txt      the phrase is lost as well
   larder restore latest --to ~/restored      what to do next")]
 pub(super) struct RecoverArguments {
     /// File with the 24 words; `-` reads them from stdin
@@ -65,6 +66,15 @@ pub(super) struct RecoverArguments {
     /// Ticket of a node to ask; may be given many times
     #[arg(long, value_name = "TICKET")]
     connect: Vec<String>,
+    /// Without the phrase: guardians give it back, see `larder guardians`. Can be broken off and said again
+    #[arg(long, requires = "phrase_out", conflicts_with = "phrase_file")]
+    guardians: bool,
+    /// New file for the phrase that guardians give back
+    #[arg(long, value_name = "FILE", requires = "guardians")]
+    phrase_out: Option<PathBuf>,
+    /// Forget what guardians have handed over before
+    #[arg(long, requires = "guardians")]
+    anew: bool,
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
@@ -90,6 +100,15 @@ impl RestoreArguments {
 
 impl RecoverArguments {
     pub(super) fn command(self) -> Result<Command, Failure> {
+        if let Some(path) = self.phrase_out {
+            return Ok(Command::RecoverByGuardians {
+                connect: self.connect,
+                name: self.name,
+                site: self.site,
+                phrase_out: absolute(path)?,
+                anew: self.anew,
+            });
+        }
         let phrase = match self.phrase_file.as_deref() {
             Some(path) => phrase_from(path)?,
             None => tidy_phrase(&ask_phrase()?),
@@ -121,7 +140,7 @@ fn read_phrase(from: impl Read, name: &str) -> Result<Zeroizing<String>, Failure
     Ok(text)
 }
 
-fn ask_phrase() -> Result<Zeroizing<String>, Failure> {
+pub(super) fn ask_phrase() -> Result<Zeroizing<String>, Failure> {
     let terminal = io::stdin().is_terminal();
     if terminal {
         let _closed = write!(io::stderr(), "Recovery phrase (24 words, in one line): ");
@@ -139,7 +158,7 @@ fn ask_phrase() -> Result<Zeroizing<String>, Failure> {
 
 /// Words in lower case with one blank between. Numbers before all of them, as `init` prints, give the
 /// order: whoever copies the table of several columns copies it line by line.
-fn tidy_phrase(text: &str) -> Secret {
+pub(super) fn tidy_phrase(text: &str) -> Secret {
     let number = |word: &str| word.trim_end_matches('.').parse::<usize>().ok();
     let mut words: Vec<(Option<usize>, &str)> = Vec::with_capacity(24);
     let mut before = None;

@@ -158,7 +158,10 @@ impl<L: Launch + 'static> Session<L> {
 
     async fn target(&self, command: &Command) -> Result<Target, Failure> {
         let purpose = purpose(command);
-        let makes_home = matches!(command, Command::Recover { .. } | Command::Join { .. });
+        let makes_home = matches!(
+            command,
+            Command::Recover { .. } | Command::RecoverByGuardians { .. } | Command::Join { .. }
+        );
         let needs_node = matches!(command, Command::Invite { .. });
         let started = Instant::now();
         loop {
@@ -249,7 +252,8 @@ const fn purpose(command: &Command) -> &'static str {
     match command {
         Command::Backup { .. } => "backup",
         Command::Restore { .. } => "restore",
-        Command::Recover { .. } => "recover",
+        Command::Recover { .. } | Command::RecoverByGuardians { .. } => "recover",
+        Command::Guardians { .. } | Command::GiveShare { .. } => "guardians",
         Command::Revoke { .. } => "revoke",
         Command::Join { .. } => "join",
         Command::Verify { .. } | Command::Drill => "verify",

@@ -24,11 +24,11 @@ use zeroize::Zeroizing;
 
 use self::content::Sheet;
 use super::{
-    arguments::absolute, files::write_new, output::Output, render::short, restore::phrase_from,
-    session::Session,
+    arguments::absolute, output::Output, render::short, restore::phrase_from, session::Session,
 };
-use crate::command::{
-    Command, ExitKind, Failure, Launch, Outcome, PathField, SheetAside, SheetOutcome,
+use crate::{
+    command::{Command, ExitKind, Failure, Launch, Outcome, PathField, SheetAside, SheetOutcome},
+    home::write_new,
 };
 
 #[derive(Debug, Args)]

@@ -428,8 +428,45 @@ fn about_membership() -> Vec<Outcome> {
     ]
 }
 
+fn about_guardians() -> Vec<Outcome> {
+    let request = PhraseRequest {
+        id: "ab".repeat(16),
+        from: "new-laptop".to_owned(),
+        asked: time(1_700_000_000),
+        due: time(1_700_604_800),
+        stopped_by: Some("desktop".to_owned()),
+    };
+    let other = GuardianOf {
+        vault: id("c"),
+        name: "carol".to_owned(),
+        threshold: 2,
+        guardians: 3,
+        gave: None,
+    };
+    vec![
+        Outcome::Waiting(WaitingOutcome {
+            vault: id("a"),
+            helpers: vec!["anna".to_owned(), "bob".to_owned()],
+            holders: 2,
+            due: time(1_700_604_800),
+        }),
+        Outcome::Guardians(GuardiansOutcome {
+            threshold: Some(2),
+            delay_ms: Some(604_800_000),
+            appointed: Some(time(1_690_000_000)),
+            guardians: vec![GuardianName { vault: id("b"), name: "anna".to_owned() }],
+            requests: vec![request],
+            stopped: 1,
+            told: vec!["anna".to_owned()],
+            not_told: vec!["bob".to_owned()],
+            guardian_of: vec![other],
+        }),
+        Outcome::Gave(GaveOutcome { vault: id("c"), name: "carol".to_owned(), have: 1, needed: 2 }),
+    ]
+}
+
 fn samples() -> Vec<Outcome> {
-    [about_membership(), about_work(), about_nodes(), about_this_node()].concat()
+    [about_membership(), about_guardians(), about_work(), about_nodes(), about_this_node()].concat()
 }
 
 /// Every variant, by the compiler's word: a new one does not compile until it is listed here.
@@ -451,6 +488,9 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Ticket(_) => "ticket",
         Outcome::Connect(_) => "connect",
         Outcome::Recover(_) => "recover",
+        Outcome::Waiting(_) => "waiting",
+        Outcome::Guardians(_) => "guardians",
+        Outcome::Gave(_) => "gave",
         Outcome::Sheet(_) => "sheet",
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",

@@ -17,7 +17,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member, clock::wall, neighbours, on_disk, roster};
+use super::{Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster};
 use crate::state::circle::PeerRow;
 
 /// Greets a holder and brings both sides up to date.
@@ -35,6 +35,7 @@ pub(crate) async fn greet(
     pull_heads(core, holder, member.vault).await?;
     super::sync::head_came(core, member.vault);
     note_met(core, holder, Some(&standing))?;
+    guardians::met(core, member, holder, standing.guarding.as_ref()).await;
     Ok(standing)
 }
 
@@ -343,6 +344,8 @@ pub(crate) fn note_met(
             peer.granted_bytes = standing.granted_bytes;
             peer.used_bytes = standing.used_bytes;
             peer.unclaimed_bytes = standing.unclaimed_bytes;
+            let receiving = standing.guarding.as_ref().and_then(|guarding| guarding.receiving);
+            peer.receiving = receiving.or(peer.receiving);
             peer.acquaintance = peer.acquaintance();
         }
         Some(peer)

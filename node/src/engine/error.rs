@@ -1,6 +1,7 @@
 //! Why the engine could not do something, and how that is told to people.
 
 use larder_protocol::{
+    guarding::set::SetError,
     head::{HeadError, book::CloneError},
     ids::{ChunkId, ShardRoot},
     keys::wrap::WrapError,
@@ -123,6 +124,9 @@ pub enum RecordError {
     /// An epoch key.
     #[error(transparent)]
     Wrap(#[from] WrapError),
+    /// A set of guardians.
+    #[error(transparent)]
+    Guardians(#[from] SetError),
 }
 
 /// The machine under the program.
@@ -143,6 +147,12 @@ pub enum HostError {
 }
 
 impl EngineError {
+    /// Whether this node's own disk or database is at fault.
+    pub(crate) const fn is_own_fault(&self) -> bool {
+        matches!(self, Self::Vault(error) if error.is_disk())
+            || matches!(self, Self::Host(_) | Self::Stopped)
+    }
+
     /// Whether the other side is there and said no, for whatever reason.
     pub(crate) const fn is_refusal(&self) -> bool {
         self.turns_away() || matches!(self, Self::Refused(_))
@@ -176,6 +186,7 @@ by_way_of!(
     larder_protocol::tree::node::NodeError,
     BuildError,
     WrapError,
+    SetError,
     larder_protocol::log::DraftError,
 );
 

@@ -102,7 +102,7 @@ pub(crate) async fn invite(
     core.invitations.open(invite.clone(), now)?;
     let expires = Time::from(invite.expires);
     let (spoken, spoken_expires) = match spoken::open(core, &invite).await {
-        Ok(opened) => opened.unzip(),
+        Ok(opened) => opened.map(|opened| (opened.text, opened.expires)).unzip(),
         Err(error) => {
             warn!("there is no spoken code: {error}");
             (None, None)
@@ -133,6 +133,10 @@ pub(crate) async fn join(
     let kind = match invite.kind {
         Kind::Device => InviteKind::Device,
         Kind::Circle => InviteKind::Circle,
+        Kind::Help => {
+            return Err(Failure::usage("this code is of somebody who recovers and asks for help")
+                .hint("if you are a guardian, give it to `larder guardians give`"));
+        }
     };
     let join_as = join_as(core, kind, &device, name, site)?;
     let start = core.clock.now();
@@ -162,7 +166,11 @@ pub(crate) async fn join(
 }
 
 /// The invitation that a code stands for.
-async fn invitation(core: &Arc<Core>, code: &str, events: &EventSink) -> Result<Invite, Failure> {
+pub(super) async fn invitation(
+    core: &Arc<Core>,
+    code: &str,
+    events: &EventSink,
+) -> Result<Invite, Failure> {
     if sounds_like_a_code(code) {
         let code = code.parse::<SpokenCode>().map_err(|error| {
             Failure::usage(error.to_string())
@@ -430,6 +438,7 @@ pub(crate) async fn keep_peers(
             unclaimed_bytes: known.as_ref().map_or(0, |known| known.unclaimed_bytes),
             is_holder: true,
             acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
+            receiving: known.as_ref().and_then(|known| known.receiving),
             beacon_key: known.and_then(|known| known.beacon_key),
         };
         let Some(row) = change_peer(core, device, |known| Some(row(known))).await? else {

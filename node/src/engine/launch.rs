@@ -126,7 +126,7 @@ pub(super) fn remember_names(home: &Home, label: &Label) -> Result<(), EngineErr
 fn vault_of(vaults: &Vaults, keys: &DeviceKeys) -> Option<VaultId> {
     match vaults.relation(&keys.id()) {
         Some((vault, Relation::Device)) => Some(vault),
-        Some((_, Relation::Recovery)) | None => None,
+        Some((_, Relation::Recovery | Relation::Guardians)) | None => None,
     }
 }
 
@@ -295,8 +295,13 @@ impl Admission for Door {
     fn admit(&self, peer: &DeviceId, protocol: Protocol) -> Entry {
         let is_welcome = match protocol {
             Protocol::Pairing => self.invitations.is_any_open(wall()),
-            Protocol::Control | Protocol::Shards => self.vaults.relation(peer).is_some(),
-            Protocol::Meeting | Protocol::Seeking => false,
+            Protocol::Control => self.vaults.relation(peer).is_some(),
+            // Whoever has the secret of guardians asks for the phrase, and reads nothing before.
+            Protocol::Shards => {
+                let relation = self.vaults.relation(peer).map(|(_, relation)| relation);
+                matches!(relation, Some(Relation::Device | Relation::Recovery))
+            }
+            Protocol::Meeting | Protocol::Helping | Protocol::Seeking => false,
         };
         if is_welcome { Entry::Admitted } else { Entry::Refused }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, expect, forget, join, look, recover, report, restore, revoke,
+    Core, backups, drill, expect, forget, guardians, join, look, recover, report, restore, revoke,
     serve::Server, settings,
 };
 use crate::{
@@ -62,6 +62,13 @@ impl Node {
                 let wish = recover::Wish { phrase, connect, name, site };
                 recover::recover(core, wish, &events).await
             }
+            Command::RecoverByGuardians { connect, name, site, phrase_out, anew } => {
+                let phrase_out = phrase_out.as_path().to_owned();
+                let wish = recover::GuardedWish { connect, name, site, phrase_out, anew };
+                Box::pin(recover::recover_by_guardians(core, wish, &events)).await
+            }
+            Command::Guardians { act } => guardians::act(core, act, &events).await,
+            Command::GiveShare { code, of } => guardians::give(core, &code, of, &events).await,
             Command::Sheet => report::sheet(core, &events).await,
             Command::Devices => report::devices(core).await,
             Command::Revoke { device, reason, undo, phrase } => {

@@ -17,24 +17,24 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
-    keys::{phrase::Phrase, recovery::RecoveryKeys},
+    keys::recovery::RecoveryKeys,
     log::{DeviceLog, Label, add::Newcomer},
     peer::PeerRecord,
     ticket::{AddressTicket, Ticket},
 };
 use tracing::debug;
 
-use super::{Core, EngineError, clock::wall, join, launch, look, names};
-use crate::command::{
-    EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
-};
+use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase};
+use crate::command::{EventSink, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage};
 
 mod access;
 mod gather;
+mod guarded;
 mod search;
 
 pub(super) use access::Access;
 use gather::Witnesses;
+pub(super) use guarded::{Wish as GuardedWish, recover_by_guardians};
 use search::Found;
 
 /// The vault of a holder that called, until a manifest names it: no genesis entry has this hash.
@@ -58,10 +58,7 @@ pub(crate) async fn recover(
         return Err(Failure::usage("this home belongs to a vault already")
             .hint("recover into a fresh home: name one with --home"));
     }
-    let phrase = Phrase::parse(wish.phrase.expose()).map_err(|error| {
-        Failure::new(ExitKind::Key, error.to_string())
-            .hint("check each word against the sheet; 24 words of the English BIP39 list")
-    })?;
+    let phrase = phrase::parse(&wish.phrase)?;
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();

@@ -22,7 +22,7 @@ pub(crate) use doctor::doctor;
 pub(crate) use peers::peers;
 pub(crate) use sheet::sheet;
 pub(crate) use status::{copies_reached, peer_names, status};
-pub(crate) use ticket::{own_addresses, ticket};
+pub(crate) use ticket::{addresses_of, own_addresses, ticket};
 pub(crate) use verify::verify;
 
 #[cfg(test)]

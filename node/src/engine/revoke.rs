@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use larder_protocol::{
     head::SignedHead,
     ids::DeviceId,
-    keys::{phrase::Phrase, recovery::RecoveryKeys},
+    keys::recovery::RecoveryKeys,
     log::{DeviceLog, LastHead, Leaver, LogError, Reason, add::DraftError},
 };
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
-    Core, EngineError, Member, clock::wall, contact, launch, look, recover::Access, roster, sync,
+    Core, EngineError, Member, clock::wall, contact, launch, look, phrase, recover::Access, roster,
+    sync,
 };
 use crate::{
-    command::{ExitKind, Failure, Outcome, RemovalReason, RevokeOutcome, Secret, Time},
+    command::{Failure, Outcome, RemovalReason, RevokeOutcome, Secret, Time},
     state::circle::PeerRow,
 };
 
@@ -36,7 +37,8 @@ pub(crate) struct Wish {
 /// The `revoke` command.
 pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Failure> {
     let member = core.member()?;
-    let recovery = wish.phrase.as_ref().map(|words| recovery(core, &member, words)).transpose()?;
+    let phrase = wish.phrase.as_ref().map(|words| phrase::of_vault(core, &member, words));
+    let recovery = phrase.transpose()?.map(|phrase| phrase.recovery());
     // What it saved last, as far as anybody knows, is what counts of it.
     sync::refresh(core, &member).await;
     let mut log = core.log_of(&member.vault)?;
@@ -77,19 +79,6 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
         told,
         not_told,
     }))
-}
-
-fn recovery(core: &Core, member: &Member, words: &Secret) -> Result<RecoveryKeys, Failure> {
-    let phrase = Phrase::parse(words.expose()).map_err(|error| {
-        Failure::new(ExitKind::Key, error.to_string())
-            .hint("check each word against the sheet; 24 words of the English BIP39 list")
-    })?;
-    let keys = phrase.recovery();
-    if *core.log_of(&member.vault)?.recovery() == keys.public() {
-        return Ok(keys);
-    }
-    Err(Failure::new(ExitKind::Key, "these are not the words of this vault")
-        .hint("check each word against the sheet of this vault"))
 }
 
 /// The device that a person means: by name, or by the beginning of its id.

@@ -27,7 +27,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, clock::wall, join, neighbours, on_disk};
+use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk};
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod claims;
+mod guard;
 
 pub(crate) use claims::told;
 
@@ -130,6 +131,7 @@ pub(crate) fn caller(vaults: &Vaults, peer: DeviceId) -> Caller {
     match vaults.relation(&peer) {
         Some((vault, Relation::Device)) => Caller::Member { device: peer, vault },
         Some((vault, Relation::Recovery)) => Caller::Recovery { key: peer, vault },
+        Some((vault, Relation::Guardians)) => Caller::Guardians { key: peer, vault },
         None => Caller::Stranger { key: peer },
     }
 }
@@ -198,11 +200,20 @@ impl Server {
             Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
                 caller.permit(Action::Read, vault)?;
-                let shown = on_disk(move || {
-                    let show = |challenge| show(&core, vault, challenge);
-                    Ok::<_, EngineError>(challenges.iter().map(show).collect())
-                });
-                Ok(Answer::Shown { shown: shown.await.map_err(|_| Refusal::Internal)? })
+                show_all(core, vault, challenges).await
+            }
+            Request::Guardians { vault, set, sealed } => {
+                caller.permit(Action::Guard, vault)?;
+                guard::guardians(core, vault, set, sealed).await
+            }
+            Request::AskRelease { vault, request } => {
+                caller.permit(Action::AskRelease, vault)?;
+                guard::ask_release(core, vault, request).await
+            }
+            Request::Releases { vault, told } => {
+                let own = core.member().ok().map(|member| member.vault);
+                let is_told = caller.tells_requests(vault, own)?;
+                guard::releases(core, vault, told, is_told).await
             }
             Request::Put { .. } => Err(Refusal::Malformed),
         }
@@ -340,6 +351,18 @@ impl Serve for Server {
     }
 }
 
+async fn show_all(
+    core: Arc<Core>,
+    vault: VaultId,
+    challenges: Vec<Challenge>,
+) -> Result<Answer, Refusal> {
+    let shown = on_disk(move || {
+        let show = |challenge| show(&core, vault, challenge);
+        Ok::<_, EngineError>(challenges.iter().map(show).collect())
+    });
+    Ok(Answer::Shown { shown: shown.await.map_err(|_| Refusal::Internal)? })
+}
+
 /// Shows one chunk, or says why not. Damage that is met is owned up to from then on.
 fn show(core: &Core, vault: VaultId, challenge: &Challenge) -> Shown {
     let root = challenge.shard.root;
@@ -380,7 +403,10 @@ fn hello(
     if !versions.contains(&VERSION) {
         return Err(Refusal::Version);
     }
-    let standing = caller.vault().map(|vault| core.holding.standing(vault));
+    let standing = caller.vault().map(|vault| {
+        let guarding = guardians::standing(core, &vault);
+        Standing { guarding, ..core.holding.standing(vault) }
+    });
     let beacon_key = neighbours::key_for(core, &from);
     Ok(Answer::Welcome { version: VERSION, standing, beacon_key })
 }

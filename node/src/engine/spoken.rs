@@ -22,20 +22,21 @@ use larder_protocol::{
     meeting::{
         Channel, Ending, Failed, Guest, Host, Input, Offer, Output, Party, Search, SpokenCode,
     },
-    ticket::Invite,
+    ticket::{Invite, InviteKind},
     time::Timestamp,
 };
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
 
 use super::{Core, EngineError, clock::wall, on_disk};
 use crate::{
     command::{EventSink, ExitKind, Failure},
-    net::{FrameStream, LookEnd, Net},
+    net::{FrameStream, LookEnd, Net, Protocol},
 };
 
 /// Codes of the last five minutes, used ones among them: each shows itself and listens.
@@ -76,43 +77,53 @@ impl Drop for Place {
     }
 }
 
+/// A code that is open.
+pub(super) struct Opened {
+    /// To be spoken.
+    pub(super) text: String,
+    /// When its time is over.
+    pub(super) expires: Timestamp,
+    /// Cancelled once it was tried, right or wrong.
+    pub(super) tried: CancellationToken,
+}
+
 /// Makes a code for an invitation, and hosts it until its time is over. `None` where nobody could come by
 /// it: no network is near and there is no relay, or too many codes are open.
-pub(super) async fn open(
-    core: &Arc<Core>,
-    invite: &Invite,
-) -> Result<Option<(String, Timestamp)>, EngineError> {
-    let is_near = core.shows_itself && !core.net.lan_addresses().is_empty();
+pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Opened>, EngineError> {
+    let is_shown = core.may_show_itself();
+    let is_near = is_shown && !core.net.lan_addresses().is_empty();
     if !is_near && core.relays.is_empty() {
         return Ok(None);
     }
     let Some(place) = core.codes.take() else { return Ok(None) };
     let code = SpokenCode::random(next_channel(core).await?, random()?);
     let seed = Zeroizing::new(code.channel().seed());
-    let net = core.net.for_meeting(seed, core.relays.clone()).await?;
+    let net = core.net.for_strangers(seed, core.relays.clone(), Protocol::Meeting).await?;
     let now = wall();
     let offer = Offer::new(invite, now);
     let expires = offer.expires();
     let left = Duration::from_secs(expires.0.saturating_sub(now.0));
     let text = code.to_text();
+    let tried = CancellationToken::new();
     let offered = Arc::new(Offered {
         core: Arc::clone(core),
+        tried: tried.clone(),
         code,
         invite: invite.clone(),
         offer: Mutex::new(offer),
     });
-    let (closing, is_shown) = (core.closing.clone(), core.shows_itself);
+    let closing = core.closing.clone();
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
             () = sleep(left) => {}
             () = closing.cancelled() => {}
             () = shown(&net), if is_shown => {}
-            () = net.host(move |stream| Arc::clone(&offered).meet(stream)) => {}
+            () = net.host(Protocol::Meeting, move |stream| Arc::clone(&offered).meet(stream)) => {}
         }
         net.close().await;
     });
-    Ok(Some((text, expires)))
+    Ok(Some(Opened { text, expires, tried }))
 }
 
 /// The channel after the last one: none serves two codes.
@@ -153,6 +164,7 @@ async fn shown(net: &Net) {
 /// A code that is open.
 struct Offered {
     core: Arc<Core>,
+    tried: CancellationToken,
     code: SpokenCode,
     invite: Invite,
     offer: Mutex<Offer>,
@@ -176,7 +188,12 @@ impl Offered {
     }
 
     fn take(&self) -> bool {
-        let open = self.core.invitations.ids();
+        let mut open = self.core.invitations.ids();
+        if self.invite.kind == InviteKind::Help {
+            // Good for several guardians, as long as somebody listens under its key.
+            open.push(self.invite.id());
+        }
+        self.tried.cancel();
         self.offer.lock().unwrap_or_else(PoisonError::into_inner).take(wall(), open)
     }
 }
@@ -190,9 +207,9 @@ pub(super) async fn invitation(
     let search = Search::new(code.channel());
     let own = Beacon::from_bytes(random()?);
     let (seed, guest_seed) = (Zeroizing::new(random()?), random()?);
-    let net = core.net.for_meeting(seed, core.relays.clone()).await.map_err(EngineError::from)?;
-    // What the settings say holds for a command as well.
-    let is_lan = if core.serves { core.shows_itself } else { core.config().lan() };
+    let net = core.net.for_strangers(seed, core.relays.clone(), Protocol::Meeting);
+    let net = net.await.map_err(EngineError::from)?;
+    let is_lan = core.may_show_itself();
     let found = tokio::select! {
         found = timeout(SEARCH, reached(&net, search.host())) => {
             found.map_err(|_| not_found(core, code.channel()))

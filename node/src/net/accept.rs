@@ -168,7 +168,7 @@ async fn connection<S: Serve>(
         Protocol::Pairing => &shared.pairings,
         Protocol::Control | Protocol::Shards => &shared.connections,
         // Never under the key of the node.
-        Protocol::Meeting | Protocol::Seeking => {
+        Protocol::Meeting | Protocol::Helping | Protocol::Seeking => {
             return connection.close(CODE_REFUSED.into(), b"not here");
         }
     };
@@ -232,7 +232,7 @@ async fn stream<S: Serve>(
         }
         Protocol::Shards => shards::answer(shared, from, send, recv).await,
         // Have one stream or none, and are answered where the connection is.
-        Protocol::Pairing | Protocol::Meeting | Protocol::Seeking => {}
+        Protocol::Pairing | Protocol::Meeting | Protocol::Helping | Protocol::Seeking => {}
     }
 }
 

@@ -121,6 +121,15 @@ impl Peer {
         Ok(stream.holding(lease))
     }
 
+    /// Opens the stream on which a share is handed over.
+    ///
+    /// # Errors
+    /// [`NetError`].
+    pub async fn help(&self) -> Result<FrameStream, NetError> {
+        let (stream, lease) = self.open(Protocol::Helping).await?;
+        Ok(stream.holding(lease))
+    }
+
     /// Opens a stream; dials anew, once, when a kept connection turns out to be dead.
     async fn open(&self, protocol: Protocol) -> Result<(FrameStream, Lease), NetError> {
         loop {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use larder_protocol::{
+    ids::DeviceId,
     limits::FRAME_BYTES_MAX,
     wire::frame::{FRAME_PREFIX_BYTES, decode_body, encode_frame, frame_bytes},
 };
@@ -33,6 +34,11 @@ impl FrameStream {
     /// Keeps `lease` as long as the stream.
     pub(super) fn holding(self, lease: Lease) -> Self {
         Self { _lease: Some(lease), ..self }
+    }
+
+    /// Who is at the other end, as the connection has proved.
+    pub fn peer(&self) -> DeviceId {
+        DeviceId::from_bytes(*self.connection.remote_id().as_bytes())
     }
 
     /// Why the stream failed, as far as its connection says.

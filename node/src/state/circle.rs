@@ -8,7 +8,7 @@ use larder_protocol::{
     ids::{DeviceId, VaultId},
     placing::Acquaintance,
 };
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Encode, bytes::ByteArray};
 use redb::{TableDefinition, WriteTransaction};
 
 use super::{State, StateError, record, values, watched};
@@ -58,6 +58,9 @@ pub struct PeerRow {
     /// By what it is recognised on a local network, as it last told.
     #[n(11)]
     pub beacon_key: Option<BeaconKey>,
+    /// To which its vault receives a share as a guardian, as it last told.
+    #[n(12)]
+    pub receiving: Option<ByteArray<32>>,
 }
 
 impl PeerRow {

@@ -257,6 +257,7 @@ fn what_is_learnt_of_a_peer_at_once_is_all_kept() {
         acquaintance: Acquaintance::default(),
         unclaimed_bytes: 0,
         beacon_key: None,
+        receiving: None,
     };
     state.change_peer(&device, |known| known.or(Some(row))).unwrap();
     let count = |change: fn(&mut PeerRow)| {

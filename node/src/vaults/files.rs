@@ -13,7 +13,7 @@ use larder_protocol::{
         past::{Superseded, worth_keeping},
     },
     ids::{DeviceId, VaultId},
-    limits::{HEAD_BYTES_MAX, LOG_ENTRY_BYTES_MAX},
+    limits::{GUARD_BYTES_MAX, HEAD_BYTES_MAX, LOG_ENTRY_BYTES_MAX},
     log::LogEntry,
     time::Timestamp,
 };
@@ -24,10 +24,14 @@ use super::VaultError;
 /// Names that were being written when the program ended.
 const NEW_PREFIX: &str = ".new-";
 
+/// The file of a vault's guardians.
+const GUARD: &str = "guard";
+
 /// `vaults/<vault hex>/`.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     vault: VaultId,
+    own: PathBuf,
     log: PathBuf,
     heads: PathBuf,
     past: PathBuf,
@@ -51,12 +55,13 @@ impl Folder {
     pub(super) fn create(directory: &Path, vault: VaultId) -> Result<Self, VaultError> {
         let own = directory.join(vault.to_string());
         let (log, heads, past) = (own.join("log"), own.join("heads"), own.join("past"));
-        let folder = Self { vault, log, heads, past };
+        let folder = Self { vault, own, log, heads, past };
         for path in [&folder.log, &folder.heads, &folder.past] {
             fs::create_dir_all(path).map_err(|source| disk(path, source))?;
             remove_unfinished(path)?;
         }
-        for path in [&own, directory] {
+        remove_unfinished(&folder.own)?;
+        for path in [folder.own.as_path(), directory] {
             sync_directory(path)?;
         }
         Ok(folder)
@@ -149,6 +154,22 @@ impl Folder {
             }
         }
         Ok(all)
+    }
+
+    /// What is kept of its guardians, if anything is.
+    pub(super) fn guard(&self) -> Result<Option<Vec<u8>>, VaultError> {
+        let path = self.own.join(GUARD);
+        match path.try_exists() {
+            Ok(true) => read_bounded(&path, GUARD_BYTES_MAX),
+            Ok(false) => Ok(None),
+            Err(source) => Err(disk(&path, source)),
+        }
+    }
+
+    /// Makes it durable.
+    pub(super) fn keep_guard(&self, bytes: &[u8]) -> Result<(), VaultError> {
+        write_whole(&self.own, GUARD, bytes)?;
+        sync_directory(&self.own)
     }
 
     pub(super) fn log_entries(&self) -> Result<Vec<Vec<u8>>, VaultError> {

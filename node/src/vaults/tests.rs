@@ -3,10 +3,18 @@
 use std::fs;
 
 use larder_protocol::{
+    guarding::{
+        SealedPhrase,
+        set::{Appointment, Guardian, GuardianSet},
+    },
     head::{Claims, HEAD_VERSION, HeadBody},
     ids::ShardRoot,
     index::ShardRef,
-    keys::{DeviceKeys, phrase::Phrase},
+    keys::{
+        DeviceKeys,
+        epoch::{ContentKey, EpochKey},
+        phrase::Phrase,
+    },
     log::{Founding, Label, Newcomer},
     time::Timestamp,
 };
@@ -188,4 +196,73 @@ fn the_own_vault_comes_first() {
     let vaults = opened(&directory);
     vaults.set_own(other.log.vault());
     assert_eq!(vaults.relation(&shared.id()), Some((other.log.vault(), Relation::Device)));
+}
+
+/// Guardians of the vault of [`founder`], with this number.
+fn guardians(founder: &Founder, number: u64) -> (GuardianSet, SealedPhrase) {
+    let content = ContentKey::derive(&EpochKey::new(1, [6; 32]));
+    let guardian = Guardian {
+        vault: VaultId::from_bytes([8; 32]),
+        name: "anna".to_owned(),
+        receiving: content.receiving().public(),
+    };
+    let phrase = Phrase::from_entropy([3; 32]);
+    let parts = Appointment {
+        vault: founder.log.vault(),
+        number,
+        time: Timestamp(1_700_000_000),
+        phrase: &phrase,
+        content: &content,
+        threshold: 1,
+        delay_s: 60,
+        guardians: vec![guardian],
+    };
+    GuardianSet::appoint(parts, &mut ChaCha20Rng::from_seed([9; 32])).unwrap()
+}
+
+fn take(vaults: &Vaults, founder: &Founder, number: u64) -> Result<bool, VaultError> {
+    let (set, sealed) = guardians(founder, number);
+    vaults.change_guard(founder.log.vault(), |guard, _| {
+        let is_changed = guard.offer(set, Some(sealed));
+        (is_changed, is_changed)
+    })
+}
+
+// GUARD-18
+#[test]
+fn guardians_are_durable_before_anybody_is_answered_and_damage_harms_nothing_else() {
+    let (directory, founder) = (tempfile::tempdir().unwrap(), founder());
+    let vault = founder.log.vault();
+    let vaults = opened(&directory);
+    vaults.add(&founder.log).unwrap();
+    assert!(take(&vaults, &founder, 5).unwrap());
+    let key = vaults.guard_of(&vault).unwrap().release_key().unwrap();
+    assert_eq!(vaults.relation(&key), Some((vault, Relation::Guardians)));
+    drop(vaults);
+    let vaults = opened(&directory);
+    assert_eq!(vaults.guard_of(&vault).unwrap().number(), 5);
+    assert_eq!(vaults.relation(&key), Some((vault, Relation::Guardians)));
+
+    // The disk takes nothing: nobody is told otherwise, and what was there stays.
+    let own = directory.path().join("vaults").join(vault.to_string());
+    fs::create_dir(own.join(".new-guard")).unwrap();
+    assert!(take(&vaults, &founder, 6).unwrap_err().is_disk());
+    assert_eq!(vaults.guard_of(&vault).unwrap().number(), 5);
+    fs::remove_dir(own.join(".new-guard")).unwrap();
+    // A start that was cut short.
+    fs::write(own.join(".new-guard"), b"half").unwrap();
+    let vaults = opened(&directory);
+    assert!(!own.join(".new-guard").exists());
+    assert_eq!(vaults.guard_of(&vault).unwrap().number(), 5);
+
+    for damage in [&b"no record"[..], &[0; 40_000], &[]] {
+        fs::write(own.join("guard"), damage).unwrap();
+        let vaults = opened(&directory);
+        assert_eq!(vaults.guard_of(&vault).unwrap().number(), 0);
+        assert_eq!(fs::read(own.join("guard")).unwrap(), damage, "it is left where it is");
+        assert_eq!(vaults.log_heads(&vault), founder.log.heads(), "and harms nothing else");
+    }
+    let vaults = opened(&directory);
+    assert!(take(&vaults, &founder, 5).unwrap(), "a device of the vault brings it again");
+    assert_eq!(opened(&directory).guard_of(&vault).unwrap().number(), 5);
 }

@@ -23,6 +23,14 @@ pub enum Caller {
         /// Which vault.
         vault: VaultId,
     },
+    /// Somebody who has the secret of the set of guardians of a vault: may ask for its phrase, and
+    /// nothing else.
+    Guardians {
+        /// The key, for counting.
+        key: DeviceId,
+        /// Which vault.
+        vault: VaultId,
+    },
     /// Any other key. Let in only while an invitation is outstanding, and only to pair.
     Stranger {
         /// The key, for counting.
@@ -43,6 +51,11 @@ pub enum Action {
     AddLog,
     /// Add heads.
     AddHead,
+    /// Change who the guardians are, and be told who asks for the phrase: each record carries its own
+    /// signature.
+    Guard,
+    /// Ask for the phrase.
+    AskRelease,
 }
 
 impl Caller {
@@ -50,7 +63,8 @@ impl Caller {
     pub const fn vault(&self) -> Option<VaultId> {
         match self {
             Self::Member { vault, .. } | Self::Recovery { vault, .. } => Some(*vault),
-            Self::Stranger { .. } => None,
+            // Acts for nobody before the phrase was given.
+            Self::Guardians { .. } | Self::Stranger { .. } => None,
         }
     }
 
@@ -59,6 +73,7 @@ impl Caller {
         match self {
             Self::Member { device: key, .. }
             | Self::Recovery { key, .. }
+            | Self::Guardians { key, .. }
             | Self::Stranger { key } => *key,
         }
     }
@@ -73,12 +88,40 @@ impl Caller {
     pub fn permit(&self, action: Action, vault: VaultId) -> Result<(), Refusal> {
         let own = self.vault() == Some(vault);
         let allowed = match (self, action) {
-            (Self::Member { .. }, _)
-            | (Self::Recovery { .. }, Action::Read | Action::ReadRecords | Action::AddLog) => own,
-            (Self::Recovery { .. }, Action::Store | Action::AddHead)
-            | (Self::Stranger { .. }, _) => false,
+            (Self::Guardians { vault: of, .. }, Action::AskRelease) => *of == vault,
+            (
+                Self::Member { .. },
+                Action::Store
+                | Action::Read
+                | Action::ReadRecords
+                | Action::AddLog
+                | Action::AddHead
+                | Action::Guard,
+            )
+            | (
+                Self::Recovery { .. },
+                Action::Read | Action::ReadRecords | Action::AddLog | Action::Guard,
+            ) => own,
+            (Self::Member { .. }, Action::AskRelease)
+            | (Self::Recovery { .. }, Action::Store | Action::AddHead | Action::AskRelease)
+            | (Self::Guardians { .. } | Self::Stranger { .. }, _) => false,
         };
         if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+}
+
+impl Caller {
+    /// Whether this caller may tell a node of vault `own` of requests for the phrase of `vault`, and if
+    /// so, whether it is told of them as well. Each request proves itself; a holder tells the devices
+    /// of the vault, and learns nothing by it.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub fn tells_requests(&self, vault: VaultId, own: Option<VaultId>) -> Result<bool, Refusal> {
+        match self {
+            Self::Member { .. } if own == Some(vault) && self.vault() != own => Ok(false),
+            _ => self.permit(Action::Guard, vault).map(|()| true),
+        }
     }
 }
 

@@ -130,6 +130,35 @@ fn only_devices_of_the_vault_store_and_only_they_and_recovery_read() {
     assert!(member(VAULT).permit(Action::ReadRecords, OTHER).is_err());
 }
 
+// GUARD-16
+#[test]
+fn whoever_has_the_secret_of_guardians_asks_for_the_phrase_and_nothing_else() {
+    let mut holding = holding(1000, 1000, 1000);
+    let kept = store(&mut holding, 1, shard(1, 10)).shard;
+    let asker = Caller::Guardians { key: DeviceId::from_bytes([7; 32]), vault: VAULT };
+    assert_eq!(asker.permit(Action::AskRelease, VAULT), Ok(()));
+    assert_eq!(asker.permit(Action::AskRelease, OTHER), Err(Refusal::Forbidden));
+    let all = [
+        Action::Store,
+        Action::Read,
+        Action::ReadRecords,
+        Action::AddLog,
+        Action::AddHead,
+        Action::Guard,
+    ];
+    assert!(all.iter().all(|action| asker.permit(*action, VAULT).is_err()));
+    assert_eq!(holding.may_read(&asker, kept.root), ReadVerdict::Forbidden);
+    assert_eq!(put(&mut holding, 2, asker, shard(2, 10)), refused(2, Refusal::Forbidden));
+    assert!(asker.tells_requests(VAULT, Some(VAULT)).is_err());
+    // And nobody asks who is known otherwise.
+    assert!(member(VAULT).permit(Action::AskRelease, VAULT).is_err());
+    // Devices exchange what they know; a holder of another vault tells, and is told nothing.
+    assert_eq!(member(VAULT).tells_requests(VAULT, Some(OTHER)), Ok(true));
+    assert_eq!(member(OTHER).tells_requests(VAULT, Some(VAULT)), Ok(false));
+    assert!(member(OTHER).tells_requests(VAULT, Some(OTHER)).is_err());
+    assert!(member(OTHER).tells_requests(VAULT, None).is_err());
+}
+
 // HOLD-5
 #[test]
 fn a_failed_upload_gives_its_room_back() {

@@ -9,6 +9,7 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{ids::ChunkId, index::ChunkKind};
@@ -150,6 +151,12 @@ impl ContentKey {
         digest
     }
 
+    /// With what a vault receives a share of another vault's phrase: every device of it can make it,
+    /// those of later years as well.
+    pub fn receiving(&self) -> ReceivingKey {
+        ReceivingKey(blake3::derive_key("larder 2026 guardian receiving v1", &self.secret))
+    }
+
     /// A key for choosing cuts, by purpose (gear table, bundles, nodes).
     pub fn cut_key(&self, context: &str) -> [u8; 32] {
         blake3::derive_key(context, &self.secret)
@@ -159,6 +166,27 @@ impl ContentKey {
 impl fmt::Debug for ContentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ContentKey(secret)")
+    }
+}
+
+/// The X25519 secret of a vault as a guardian: see specs/guarding.md.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ReceivingKey([u8; 32]);
+
+impl ReceivingKey {
+    /// To which shares are sealed.
+    pub fn public(&self) -> [u8; 32] {
+        PublicKey::from(&StaticSecret::from(self.0)).to_bytes()
+    }
+
+    pub(crate) const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ReceivingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReceivingKey(secret)")
     }
 }
 

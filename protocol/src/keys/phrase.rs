@@ -52,6 +52,11 @@ impl Phrase {
         Self { entropy }
     }
 
+    /// The 256 bits, to be sealed for guardians.
+    pub(crate) const fn entropy(&self) -> &[u8; 32] {
+        &self.entropy
+    }
+
     /// Reads a phrase. Upper case, any white space, commas, and numbers before the words (`1.`,
     /// `2)`) do no harm.
     ///

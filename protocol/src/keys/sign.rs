@@ -19,6 +19,12 @@ pub const LOG_CONSENT: &[u8] = b"larder log consent v1\0";
 /// The genesis of a device log, by the recovery access key that it names: a key that others
 /// admit must not be claimed by somebody who does not have it.
 pub const LOG_ACCESS: &[u8] = b"larder log access v1\0";
+/// A set of guardians, by the phrase.
+pub const GUARDIANS: &[u8] = b"larder guardians v1\0";
+/// A request for the phrase, by the secret of a set of guardians.
+pub const RELEASE_REQUEST: &[u8] = b"larder release request v1\0";
+/// The word against such a request.
+pub const RELEASE_STOP: &[u8] = b"larder release stop v1\0";
 /// What a holder leaves at a relay, by a key made for that.
 pub const LOCATOR_RECORD: &[u8] = b"larder locator record v1\0";
 

@@ -3,27 +3,19 @@
 //! Base mode says nothing about who wrapped; the signed log entry around it does, and the
 //! commitment in the log says whether the key is the right one. Source: specs/keys.md.
 
-use hpke::{
-    Deserializable, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256,
-    kem::X25519HkdfSha256, setup_receiver, setup_sender_with_rng,
-};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize, Zeroizing};
 
-use super::{epoch::EpochKey, sign::is_reduced};
-
-type Kem = X25519HkdfSha256;
-type HpkePublic = <Kem as hpke::Kem>::PublicKey;
-type HpkePrivate = <Kem as hpke::Kem>::PrivateKey;
-type Encapsulated = <Kem as hpke::Kem>::EncappedKey;
+pub use super::sealed::is_usable;
+use super::{
+    epoch::EpochKey,
+    sealed::{self, Purpose, SEALED_BYTES, SealError, SealedSecret},
+};
 
 /// `info` of every wrap.
 const INFO: &[u8] = b"larder epoch wrap v1\0";
-/// A sealed epoch key: 32 bytes and the tag.
-const SEALED_BYTES: usize = 48;
 
 /// One epoch key, readable by one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -84,13 +76,6 @@ impl WrapTerms {
     }
 }
 
-/// Whether these 32 bytes can be somebody's X25519 key: canonical and not of low order.
-pub fn is_usable(public: &[u8; 32]) -> bool {
-    // Any secret shows it: with a low-order point the shared secret is always zero.
-    let probe = StaticSecret::from([0x42; 32]).diffie_hellman(&PublicKey::from(*public));
-    is_reduced(public) && probe.was_contributory()
-}
-
 /// Wraps `epoch` to the X25519 public key `to`, in the vault with this salt.
 ///
 /// # Errors
@@ -101,25 +86,11 @@ pub fn wrap(
     to: &[u8; 32],
     rng: &mut impl CryptoRng,
 ) -> Result<Wrap, WrapError> {
-    if !is_usable(to) {
-        return Err(WrapError::WeakKey);
-    }
-    let recipient = HpkePublic::from_bytes(to).map_err(|_| WrapError::WeakKey)?;
-    let (encapsulated, mut context) = setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
-        &OpModeS::Base,
-        &recipient,
-        INFO,
-        rng,
-    )
-    .map_err(|_| WrapError::WeakKey)?;
     let associated = WrapTerms::of(epoch, *salt).associated(to);
-    let sealed = context.seal(epoch.expose_secret(), &associated);
-    let sealed = sealed.expect("the first message of a context can always be sealed");
-    Ok(Wrap {
-        to: *to,
-        encapsulated: encapsulated.to_bytes().into(),
-        sealed: sealed.try_into().expect("32 bytes and a tag of 16"),
-    })
+    let purpose = Purpose { info: INFO, associated: &associated };
+    let SealedSecret { encapsulated, sealed } =
+        sealed::seal(epoch.expose_secret(), to, purpose, rng)?;
+    Ok(Wrap { to: *to, encapsulated, sealed })
 }
 
 /// Opens a wrap with the recipient's X25519 secret and checks it against the log's commitment.
@@ -131,25 +102,21 @@ pub fn unwrap(wrap: &Wrap, terms: &WrapTerms, secret: &[u8; 32]) -> Result<Epoch
     if own != wrap.to {
         return Err(WrapError::NotForUs);
     }
-    if !is_usable(&wrap.encapsulated) {
-        return Err(WrapError::WeakKey);
-    }
-    let private = HpkePrivate::from_bytes(secret).map_err(|_| WrapError::WeakKey)?;
-    let encapsulated = Encapsulated::from_bytes(&wrap.encapsulated);
-    let encapsulated = encapsulated.map_err(|_| WrapError::WeakKey)?;
-    let mut context = setup_receiver::<ChaCha20Poly1305, HkdfSha256, Kem>(
-        &OpModeR::Base,
-        &private,
-        &encapsulated,
-        INFO,
-    )
-    .map_err(|_| WrapError::Damaged)?;
-    let opened = context.open(&wrap.sealed, &terms.associated(&wrap.to));
-    let opened = Zeroizing::new(opened.map_err(|_| WrapError::Damaged)?);
-    let mut bytes = <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| WrapError::Damaged)?;
-    let key = EpochKey::new(terms.epoch, bytes);
-    bytes.zeroize();
+    let associated = terms.associated(&wrap.to);
+    let purpose = Purpose { info: INFO, associated: &associated };
+    let sealed = SealedSecret { encapsulated: wrap.encapsulated, sealed: wrap.sealed };
+    let opened = sealed::open(&sealed, secret, purpose)?;
+    let key = EpochKey::new(terms.epoch, *opened);
     if key.commitment() == terms.commitment { Ok(key) } else { Err(WrapError::WrongKey) }
+}
+
+impl From<SealError> for WrapError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::WeakKey => Self::WeakKey,
+            SealError::Damaged => Self::Damaged,
+        }
+    }
 }
 
 #[cfg(test)]

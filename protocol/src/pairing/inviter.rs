@@ -216,7 +216,11 @@ impl Inviter {
         let own_vault = vault == Some(self.member.log.vault());
         let refusal = if invite.expires <= self.time {
             Some(Refusal::Expired)
-        } else if invite.kind != kind || brings_vault != vault.is_some() || own_vault {
+        } else if invite.kind != kind
+            || kind == InviteKind::Help
+            || brings_vault != vault.is_some()
+            || own_vault
+        {
             Some(Refusal::WrongKind)
         } else {
             None

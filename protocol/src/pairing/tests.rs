@@ -66,7 +66,7 @@ fn inviter_parts(kind: InviteKind) -> InviterParts {
 
 fn joiner_parts(kind: InviteKind) -> JoinerParts {
     let join_as = match kind {
-        InviteKind::Device => {
+        InviteKind::Device | InviteKind::Help => {
             JoinAs::Device { label: label(2), addresses: vec!["192.0.2.2:4711".into()] }
         }
         InviteKind::Circle => JoinAs::Circle(Box::new(member(2))),

@@ -3,10 +3,17 @@
 
 use std::fmt;
 
-use minicbor::{Decode, Encode, bytes::ByteVec};
+use minicbor::{
+    Decode, Encode,
+    bytes::{ByteArray, ByteVec},
+};
 
 use crate::{
     discovering::BeaconKey,
+    guarding::{
+        SealedPhrase,
+        keeping::{ReleaseState, ToldRequest},
+    },
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     proof::Challenge,
@@ -129,6 +136,39 @@ pub enum Request {
         #[n(1)]
         part: ClaimsPart,
     },
+    /// Who the guardians of a vault are: hands over what the caller has, and asks for what is newer.
+    #[n(10)]
+    Guardians {
+        /// Whose phrase.
+        #[n(0)]
+        vault: VaultId,
+        /// The signed set that the caller has.
+        #[n(1)]
+        set: Option<ByteVec>,
+        /// The phrase sealed for it.
+        #[n(2)]
+        sealed: Option<SealedPhrase>,
+    },
+    /// Whoever has the secret of the set asks for the phrase.
+    #[n(11)]
+    AskRelease {
+        /// Whose phrase.
+        #[n(0)]
+        vault: VaultId,
+        /// The signed request.
+        #[n(1)]
+        request: ByteVec,
+    },
+    /// What the caller knows of such requests, and of words against them; asks for what the callee knows.
+    #[n(12)]
+    Releases {
+        /// Whose phrase.
+        #[n(0)]
+        vault: VaultId,
+        /// At most [`RELEASE_REQUESTS_MAX`](crate::limits::RELEASE_REQUESTS_MAX).
+        #[n(1)]
+        told: Vec<ToldRequest>,
+    },
 }
 
 /// A part of the list of packs that the newest head of a device needs. Parts come in order, one
@@ -239,6 +279,30 @@ pub enum Answer {
     /// To [`Request::Claim`]: the part was taken; with the last one the whole list counts.
     #[n(10)]
     ClaimsTaken,
+    /// To [`Request::Guardians`]: what counts at the callee now.
+    #[n(11)]
+    GuardiansAt {
+        /// The signed set; left off when it is that of the caller, or there is none.
+        #[n(0)]
+        set: Option<ByteVec>,
+        /// The phrase sealed for it, with the set.
+        #[n(1)]
+        sealed: Option<SealedPhrase>,
+    },
+    /// To [`Request::AskRelease`].
+    #[n(12)]
+    Release {
+        /// How it stands.
+        #[n(0)]
+        state: ReleaseState,
+    },
+    /// To [`Request::Releases`]; none to a caller that tells of another vault than its own.
+    #[n(13)]
+    ReleasesAre {
+        /// At most [`RELEASE_REQUESTS_MAX`](crate::limits::RELEASE_REQUESTS_MAX).
+        #[n(0)]
+        told: Vec<ToldRequest>,
+    },
 }
 
 /// What a holder shows for one challenge.
@@ -277,6 +341,24 @@ pub struct Standing {
     /// Bytes of those used that no device of the vault claims any more: they go after a time.
     #[cbor(n(4), skip_if = "is_zero")]
     pub unclaimed_bytes: u64,
+    /// What it says as a node that may be a guardian, and that keeps who the guardians are.
+    #[n(5)]
+    pub guarding: Option<Guarding>,
+}
+
+/// What a node says of guardians.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Guarding {
+    /// Number of the set that it keeps for the vault of the caller; 0 for none.
+    #[n(0)]
+    pub number: u64,
+    /// Requests for the phrase that it was told of and nobody has stopped.
+    #[n(1)]
+    pub open_requests: u64,
+    /// To which its own vault receives a share as a guardian; `None` where it has no vault.
+    #[n(2)]
+    pub receiving: Option<ByteArray<32>>,
 }
 
 /// Left out of a standing while there is nothing to say.

@@ -9,10 +9,12 @@ use thiserror::Error;
 
 use super::message::{Answer, Request, Verdict};
 use crate::{
+    guarding::keeping::ToldRequest,
     index::ShardRef,
     limits::{
-        AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX,
-        LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX, VERSIONS_MAX,
+        AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, GUARDIANS_RECORD_BYTES_MAX,
+        HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX,
+        OFFER_SHARDS_MAX, RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
 };
@@ -99,6 +101,9 @@ impl Request {
                 let ascends = part.roots.is_sorted_by(|one, next| one < next);
                 if ascends { Ok(()) } else { Err(Breach::Order) }
             }
+            Self::Guardians { set, .. } => optional(set.as_ref(), GUARDIANS_RECORD_BYTES_MAX),
+            Self::AskRelease { request, .. } => record(request, RELEASE_RECORD_BYTES_MAX),
+            Self::Releases { told, .. } => requests(told),
         }
     }
 
@@ -107,7 +112,14 @@ impl Request {
     pub const fn answer_bytes_max(&self) -> usize {
         // A receipt is under 250 bytes, see the test below.
         match self {
-            Self::Hello { .. } | Self::Put { .. } | Self::Claim { .. } => 1024,
+            Self::Hello { .. }
+            | Self::Put { .. }
+            | Self::Claim { .. }
+            | Self::AskRelease { .. } => 1024,
+            Self::Guardians { .. } => 1024 + GUARDIANS_RECORD_BYTES_MAX,
+            Self::Releases { .. } => {
+                1024 + 2 * RELEASE_REQUESTS_MAX * (RELEASE_RECORD_BYTES_MAX + 32)
+            }
             Self::PushLog { .. } => 64 * LOG_TIPS_MAX,
             Self::PullLog { .. }
             | Self::PushHead { .. }
@@ -151,6 +163,11 @@ impl Answer {
             (Self::Shown { shown }, Request::Audit { challenges, .. }) => {
                 count(shown.len(), challenges.len(), challenges.len())
             }
+            (Self::GuardiansAt { set, .. }, Request::Guardians { .. }) => {
+                optional(set.as_ref(), GUARDIANS_RECORD_BYTES_MAX)
+            }
+            (Self::Release { .. }, Request::AskRelease { .. }) => Ok(()),
+            (Self::ReleasesAre { told }, Request::Releases { .. }) => requests(told),
             // Also without a Go before: the callee kept the shard already.
             (Self::Stored { receipt }, Request::Put { .. }) => plausible(&receipt.body.shard),
             (
@@ -163,7 +180,10 @@ impl Answer {
                 | Self::Go
                 | Self::Stored { .. }
                 | Self::Shown { .. }
-                | Self::ClaimsTaken,
+                | Self::ClaimsTaken
+                | Self::GuardiansAt { .. }
+                | Self::Release { .. }
+                | Self::ReleasesAre { .. },
                 _,
             ) => Err(Breach::WrongAnswer),
         }
@@ -184,6 +204,18 @@ fn record(bytes: &ByteVec, max: usize) -> Result<(), Breach> {
 fn records(all: &[ByteVec], min: usize, max: usize, bytes_max: usize) -> Result<(), Breach> {
     count(all.len(), min, max)?;
     all.iter().try_for_each(|bytes| record(bytes, bytes_max))
+}
+
+fn optional(bytes: Option<&ByteVec>, max: usize) -> Result<(), Breach> {
+    bytes.map_or(Ok(()), |bytes| record(bytes, max))
+}
+
+fn requests(told: &[ToldRequest]) -> Result<(), Breach> {
+    count(told.len(), 0, RELEASE_REQUESTS_MAX)?;
+    told.iter().try_for_each(|told| {
+        record(&told.request, RELEASE_RECORD_BYTES_MAX)?;
+        optional(told.stop.as_ref(), RELEASE_RECORD_BYTES_MAX)
+    })
 }
 
 const fn plausible(shard: &ShardRef) -> Result<(), Breach> {

@@ -6,10 +6,16 @@ use serde_json::{Value, json};
 
 use super::{
     frame::{FrameError, decode_body, encode_frame},
-    message::{Answer, ClaimsPart, OfferedShard, Refusal, Request, Shown, Standing, Verdict},
+    message::{
+        Answer, ClaimsPart, Guarding, OfferedShard, Refusal, Request, Shown, Standing, Verdict,
+    },
 };
 use crate::{
     discovering::BeaconKey,
+    guarding::{
+        SealedPhrase,
+        keeping::{ReleaseState, ToldRequest},
+    },
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     proof::Challenge,
@@ -19,6 +25,7 @@ use crate::{
 };
 
 const VAULT: VaultId = VaultId::from_bytes([0x11; 32]);
+const SEALED: SealedPhrase = SealedPhrase([0x88; 48]);
 
 const fn shard() -> ShardRef {
     ShardRef { root: ShardRoot::from_bytes([0x22; 32]), bytes: 49_152 }
@@ -70,6 +77,13 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("Claim", Request::Claim { vault, part: claims(7, &[0x22, 0x23]) }),
         ("Claim, nothing", Request::Claim { vault, part: claims(0, &[]) }),
+        ("Guardians, a question", Request::Guardians { vault, set: None, sealed: None }),
+        (
+            "Guardians",
+            Request::Guardians { vault, set: Some(vec![6].into()), sealed: Some(SEALED) },
+        ),
+        ("AskRelease", Request::AskRelease { vault, request: vec![1, 2].into() }),
+        ("Releases", Request::Releases { vault, told: vec![] }),
         ("Claim, refused: not ascending", Request::Claim { vault, part: claims(7, &[0x23, 0x22]) }),
     ]
 }
@@ -81,7 +95,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
         used_bytes: 49_152,
         free_bytes: 1 << 30,
         unclaimed_bytes: 0,
+        guarding: None,
     };
+    let receiving = Some([0x77; 32].into());
+    let guarding = Some(Guarding { number: 5, open_requests: 1, receiving });
+    let guarding = Standing { guarding, ..standing.clone() };
+    let told = vec![
+        ToldRequest { request: vec![1, 2].into(), stop: None, left_s: 604_800 },
+        ToldRequest { request: vec![3, 4].into(), stop: Some(vec![5].into()), left_s: 0 },
+    ];
     let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
     let welcome = |standing, beacon_key| Answer::Welcome { version: 1, standing, beacon_key };
     let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
@@ -97,6 +119,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Welcome", welcome(Some(standing.clone()), None)),
         ("Welcome, some is let go", welcome(Some(letting_go), None)),
         ("Welcome, shown on its network", welcome(Some(standing), beacon_key.clone())),
+        ("Welcome, guardians", welcome(Some(guarding), None)),
         ("Welcome, no vault", welcome(None, None)),
         ("Welcome, no vault, shown on its network", welcome(None, beacon_key)),
         ("LogAt", Answer::LogAt { heads: vec![EntryHash::from_bytes([0x55; 32])] }),
@@ -109,6 +132,13 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Refused", Answer::Refused { reason: Refusal::Internal }),
         ("Shown", Answer::Shown { shown }),
         ("ClaimsTaken", Answer::ClaimsTaken),
+        ("GuardiansAt, the same", Answer::GuardiansAt { set: None, sealed: None }),
+        ("GuardiansAt", Answer::GuardiansAt { set: Some(vec![6].into()), sealed: Some(SEALED) }),
+        ("Release, waiting", Answer::Release { state: ReleaseState::Waiting { left_s: 604_800 } }),
+        ("Release, stopped", Answer::Release { state: ReleaseState::Stopped }),
+        ("Release, open", Answer::Release { state: ReleaseState::Open { phrase: SEALED } }),
+        ("Release, absent", Answer::Release { state: ReleaseState::Absent }),
+        ("ReleasesAre", Answer::ReleasesAre { told }),
     ]
 }
 

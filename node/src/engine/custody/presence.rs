@@ -10,7 +10,7 @@ use larder_protocol::{
 use tracing::{debug, info};
 
 use super::{Custody, Fact, Task, log_failure};
-use crate::engine::{Core, EngineError, clock::wall, contact, on_disk};
+use crate::engine::{Core, EngineError, clock::wall, contact, guardians, on_disk};
 
 /// A fresh machine that knows every holder, and what was learnt of it.
 pub(super) fn prime(core: &Core) -> Result<Watching, EngineError> {
@@ -86,11 +86,13 @@ impl Task {
     }
 
     fn call(&self, order: larder_protocol::order::OrderId, holder: DeviceId) {
-        let (core, _, facts) = self.worker();
+        let (core, member, facts) = self.worker();
         tokio::spawn(async move {
             let answered = match contact::hello(&core, holder).await {
                 Ok(standing) => {
                     log_failure(contact::note_met(&core, holder, standing.as_ref()));
+                    let guarding = standing.as_ref().and_then(|it| it.guarding.as_ref());
+                    guardians::met(&core, &member, holder, guarding).await;
                     // Whoever waited to place something there need not wait any longer.
                     let _ = facts.send(Fact::Input(placing::Input::HolderHeard { holder })).await;
                     true

@@ -29,6 +29,8 @@ pub(super) struct Facts {
     pub(super) folders: Vec<Folder>,
     /// Now, in seconds since 1970.
     pub(super) now_s: i64,
+    /// Who asks for the phrase with the shares of guardians, and from when on holders give it.
+    pub(super) phrase_requests: Vec<(String, Timestamp)>,
     /// Head numbers that two machines used, by device name.
     pub(super) forked: Vec<String>,
     /// Another machine publishes as this very device.
@@ -67,6 +69,7 @@ impl Facts {
     /// Everything wrong, worst first.
     pub(super) fn advice(&self) -> Vec<Advice> {
         let mut all = Vec::new();
+        self.phrase_requests(&mut all);
         self.broken(&mut all);
         if self.has_vault {
             self.unsafe_data(&mut all);
@@ -81,6 +84,27 @@ impl Facts {
         }
         self.surroundings(&mut all);
         all
+    }
+
+    /// Somebody may be about to get everything.
+    fn phrase_requests(&self, all: &mut Vec<Advice>) {
+        for (from, due) in &self.phrase_requests {
+            let now = u64::try_from(self.now_s).unwrap_or(0);
+            let hours = due.0.saturating_sub(now).div_ceil(3600);
+            let when = match hours {
+                0 => "and gets it now".to_owned(),
+                1..=47 => format!("and gets it in {}", count(hours, "hour")),
+                _ => format!("and gets it in {}", count(hours / 24, "day")),
+            };
+            say(
+                all,
+                format!(
+                    "somebody with enough shares of your guardians asks for the recovery phrase, on a \
+                     machine that calls itself {from}, {when}"
+                ),
+                "if that is not you: `larder guardians stop`, then speak with your guardians",
+            );
+        }
     }
 
     /// What endangers data that was safe.
@@ -422,6 +446,19 @@ mod tests {
             if facts.has_vault {
                 assert_eq!(advice.len(), 1, "{advice:?}");
             }
+        }
+    }
+
+    // GUARD-17
+    #[test]
+    fn who_asks_for_the_phrase_comes_first_with_the_time_that_is_left() {
+        let now = u64::try_from(well().now_s).unwrap();
+        for (left, told) in [(6 * 86_400, "in 6 days"), (7000, "in 2 hours"), (0, "now")] {
+            let phrase_requests = vec![("new-laptop".to_owned(), Timestamp(now + left))];
+            let advice = Facts { phrase_requests, cloned: true, ..well() }.advice();
+            let expected = format!("calls itself new-laptop, and gets it {told}");
+            assert!(advice[0].text.ends_with(&expected), "{advice:?}");
+            assert!(advice[0].hint.contains("larder guardians stop"), "{advice:?}");
         }
     }
 

@@ -129,6 +129,7 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
         used_bytes: 0,
         unclaimed_bytes: 0,
         beacon_key: None,
+        receiving: None,
         is_holder,
         acquaintance: Acquaintance::Named,
     }

@@ -237,6 +237,7 @@ mod tests {
             used_bytes: 0,
             unclaimed_bytes: 0,
             beacon_key: None,
+            receiving: None,
             is_holder: true,
             acquaintance: Acquaintance::Named,
         }

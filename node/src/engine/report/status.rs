@@ -18,7 +18,7 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        drill, launch, names, on_disk,
+        drill, guardians, launch, names, on_disk,
         scrubber::{read_age, read_since},
         settings,
     },
@@ -74,6 +74,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         placing,
         now_s: i64::try_from(wall().0).unwrap_or(i64::MAX),
         peers_total: total,
+        phrase_requests: guardians::open_requests(core)?,
         folders,
         ..found
     };

@@ -7,12 +7,17 @@ use larder_protocol::{
 };
 
 use super::super::{Core, EngineError};
-use crate::command::TicketOutcome;
+use crate::{command::TicketOutcome, net::Net};
 
 /// Where others may reach this device: its socket addresses, and the relays that it uses. A ticket is
 /// no secret, so their tokens are not in it.
 pub(crate) fn own_addresses(core: &Core) -> Vec<String> {
-    let mut addresses = core.net.own_addresses();
+    addresses_of(core, &core.net)
+}
+
+/// The same of a network beside that of the node.
+pub(crate) fn addresses_of(core: &Core, net: &Net) -> Vec<String> {
+    let mut addresses = net.own_addresses();
     // Loopback leads nowhere from another machine: it comes last.
     addresses.sort_by_key(|address| (address.ip().is_loopback(), *address));
     addresses.dedup();

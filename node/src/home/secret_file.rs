@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
-use crate::home::sync_directory;
+use super::sync_directory;
 
 /// Writes a file that was not there before and that its owner alone can read; durable when this
 /// returns. What was begun and could not be written to its end is removed.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -1,0 +1,187 @@
+//! What nodes tell each other of guardians: sets to those who keep them, requests to those who can
+//! stop them. Source: specs/guarding.md.
+
+use std::{sync::Arc, time::Duration};
+
+use larder_protocol::{
+    guarding::{SealedPhrase, keeping::ToldRequest, set::GuardianSet},
+    ids::{DeviceId, VaultId},
+    wire::message::{Answer, Guarding, Request},
+};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::engine::{Core, EngineError, Member, clock::wall, contact, on_disk};
+
+/// How long one node is told.
+pub(super) const TELL: Duration = Duration::from_secs(10);
+
+/// What this node says of guardians to a device of `vault`.
+pub(in crate::engine) fn standing(core: &Core, vault: &VaultId) -> Option<Guarding> {
+    let guard = core.vaults.guard_of(vault).ok()?;
+    let log = core.log_of(vault).ok()?;
+    let open = guard.pending(&log).iter().filter(|it| it.stopped.is_none()).count();
+    let receiving = core.member().ok().map(|member| member.content.receiving().public().into());
+    let open_requests = u64::try_from(open).unwrap_or(u64::MAX);
+    Some(Guarding { number: guard.number(), open_requests, receiving })
+}
+
+/// A holder was met: both sides come to keep the same set, and to know the same requests.
+pub(in crate::engine) async fn met(
+    core: &Arc<Core>,
+    member: &Member,
+    holder: DeviceId,
+    guarding: Option<&Guarding>,
+) {
+    let Some(guarding) = guarding else { return };
+    let settled = async {
+        let guard = core.vaults.guard_of(&member.vault)?;
+        if guard.number() != guarding.number {
+            exchange(core, member.vault, holder).await?;
+        }
+        // Also those that were stopped: the word may not have come there.
+        let guard = core.vaults.guard_of(&member.vault)?;
+        if guarding.open_requests > 0 || !guard.told(wall()).is_empty() {
+            tell_requests(core, member.vault, holder).await?;
+        }
+        Ok::<_, EngineError>(())
+    };
+    if let Err(error) = settled.await {
+        debug!("{} was not told of guardians: {error}", holder.short());
+    }
+}
+
+/// Hands over the set that is known here, or takes a newer one.
+pub(super) async fn exchange(
+    core: &Arc<Core>,
+    vault: VaultId,
+    holder: DeviceId,
+) -> Result<(), EngineError> {
+    let guard = core.vaults.guard_of(&vault)?;
+    let set = guard.set().map(|set| set.bytes().to_vec().into());
+    let request = Request::Guardians { vault, set, sealed: guard.sealed() };
+    match core.net.peer(holder).request(&request).await? {
+        Answer::GuardiansAt { set: Some(set), sealed } => {
+            take_set(core, vault, set.to_vec(), sealed).await
+        }
+        Answer::GuardiansAt { set: None, .. } => Ok(()),
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Takes a set that somebody brings, if it counts more than the one here.
+pub(in crate::engine) async fn take_set(
+    core: &Arc<Core>,
+    vault: VaultId,
+    set: Vec<u8>,
+    sealed: Option<SealedPhrase>,
+) -> Result<(), EngineError> {
+    let taking = Arc::clone(core);
+    on_disk(move || {
+        let taken = taking.vaults.change_guard(vault, |guard, log| {
+            match GuardianSet::decode(&set, &vault, log.recovery()) {
+                Ok(set) => (guard.offer(set, sealed), Ok(())),
+                Err(error) => (false, Err(error)),
+            }
+        })?;
+        taken.map_err(EngineError::from)
+    })
+    .await
+}
+
+/// Takes what somebody tells of requests.
+pub(in crate::engine) async fn learn(
+    core: &Arc<Core>,
+    vault: VaultId,
+    told: Vec<ToldRequest>,
+) -> Result<(), EngineError> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let learning = Arc::clone(core);
+    let is_new = on_disk(move || {
+        learning.vaults.change_guard(vault, |guard, log| {
+            let is_new = guard.learn(&told, log, wall());
+            (is_new, is_new)
+        })
+    });
+    if is_new.await? && core.member().is_ok_and(|member| member.vault == vault) {
+        // The other devices of this vault may be out of reach of whoever told it.
+        alarm(core, vault);
+        warn!(
+            "guardians have asked for the recovery phrase of this vault, or somebody has stopped \
+             them: `larder guardians` says more"
+        );
+    }
+    Ok(())
+}
+
+/// Tells a node which requests are known here, and learns which are known there.
+pub(super) async fn tell_requests(
+    core: &Arc<Core>,
+    vault: VaultId,
+    peer: DeviceId,
+) -> Result<(), EngineError> {
+    let told = core.vaults.guard_of(&vault)?.told(wall());
+    match core.net.peer(peer).request(&Request::Releases { vault, told }).await? {
+        Answer::ReleasesAre { told } => learn(core, vault, told).await,
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Calls every device of the vault that is known here: somebody asks for its phrase. Those that are away
+/// are told when they call.
+pub(in crate::engine) fn alarm(core: &Arc<Core>, vault: VaultId) {
+    let Ok(log) = core.log_of(&vault) else { return };
+    let own = core.keys.id();
+    for device in log.devices().map(|device| device.public.id).filter(|device| *device != own) {
+        let core = Arc::clone(core);
+        tokio::spawn(async move {
+            let told = async {
+                contact::hello(&core, device).await?;
+                tell_requests(&core, vault, device).await
+            };
+            match timeout(TELL, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!("{} was not warned: {error}", device.short()),
+                Err(_) => debug!("{} was not warned in time", device.short()),
+            }
+        });
+    }
+}
+
+/// Does something with every node that is known, at once; returns who was reached and who was not, by
+/// name.
+pub(super) async fn with_everybody<F>(
+    core: &Arc<Core>,
+    act: impl Fn(Arc<Core>, DeviceId) -> F,
+) -> Result<(Vec<String>, Vec<String>), EngineError>
+where
+    F: Future<Output = Result<(), EngineError>> + Send + 'static,
+{
+    let mut acts = Vec::new();
+    for peer in core.state.peers()? {
+        let (core, device) = (Arc::clone(core), peer.device);
+        let act = act(Arc::clone(&core), device);
+        let act = async move {
+            contact::hello(&core, device).await?;
+            act.await
+        };
+        acts.push((peer, tokio::spawn(timeout(TELL, act))));
+    }
+    let (mut reached, mut not) = (Vec::new(), Vec::new());
+    for (peer, act) in acts {
+        match act.await {
+            Ok(Ok(Ok(()))) => reached.push(peer.name),
+            Ok(Ok(Err(error))) => {
+                debug!("{} was not reached: {error}", peer.device.short());
+                not.push(peer.name);
+            }
+            Ok(Err(_)) => not.push(peer.name),
+            Err(_) => return Err(EngineError::Stopped),
+        }
+    }
+    Ok((reached, not))
+}
