@@ -11,6 +11,7 @@ mod drill;
 mod engine;
 mod event;
 mod failure;
+mod joined;
 mod outcome;
 mod peer;
 mod removal;
@@ -28,6 +29,7 @@ pub use self::{
     engine::{Engine, InitOptions, Launch, OpenOptions, Reveal},
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
+    joined::JoinOutcome,
     outcome::*,
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},

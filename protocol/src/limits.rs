@@ -50,6 +50,8 @@ pub const TREE_DEPTH_MAX: usize = 4096;
 /// Extents held in the entry itself; a longer list becomes chunks of its own.
 pub const EXTENTS_INLINE_MAX: usize = 8;
 
+/// A caller that says that it stands elsewhere is believed once in this time: all packs are counted anew.
+pub const SITE_CHANGE_MS_MIN: u64 = 60_000;
 /// One frame of the control protocol.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Protocol versions named in one hello.

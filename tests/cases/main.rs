@@ -21,6 +21,7 @@ mod disk_full;
 mod drill;
 mod folders;
 mod harness;
+mod households;
 mod houses;
 mod idle;
 mod killed_restore;

@@ -68,7 +68,8 @@ pub(super) struct RecoverArguments {
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Household in which this device stands [default: the device's name]
+    /// Household in which this device stands: copies in one household count as one. Asked for on a
+    /// terminal [default: that of the vault's other devices]
     #[arg(long)]
     site: Option<String>,
     #[command(flatten)]

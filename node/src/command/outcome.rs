@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, LastDrill, PathField,
+    ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, JoinOutcome, LastDrill, PathField,
     PeersOutcome, Removal, RevokeOutcome, SheetOutcome, Time, Wait,
 };
 
@@ -395,21 +395,6 @@ pub struct InviteOutcome {
     pub spoken_expires: Option<Time>,
 }
 
-/// See [`Outcome::Join`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinOutcome {
-    /// What was joined: the vault, or its circle.
-    pub kind: InviteKind,
-    /// Id of the inviting vault.
-    pub vault: String,
-    /// Id of the inviting device.
-    pub device: String,
-    /// Name of the inviting device.
-    pub name: String,
-    /// Words that both screens show.
-    pub words: Option<String>,
-}
-
 /// See [`Outcome::Ticket`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketOutcome {
@@ -446,6 +431,8 @@ pub struct RecoverOutcome {
     pub device: String,
     /// Name of this device.
     pub name: String,
+    /// Household of this device.
+    pub site: String,
     /// Holders that answered: witnesses of the newest heads.
     pub witnesses_answered: u32,
     /// Holders that are known.

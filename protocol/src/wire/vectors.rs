@@ -41,6 +41,10 @@ fn receipt() -> Receipt {
     Receipt { body, signature: [0x44; 64] }
 }
 
+fn site() -> Option<String> {
+    Some("home-maple-orbit".to_owned())
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let vault = VAULT;
     let device = DeviceId::from_bytes([0x33; 32]);
@@ -51,8 +55,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         .map(|class| OfferedShard { shard: shard(), class })
         .to_vec();
     vec![
-        ("Hello", Request::Hello { versions: vec![1], beacon_key: None }),
-        ("Hello, shown on its network", Request::Hello { versions: vec![1], beacon_key }),
+        ("Hello", Request::Hello { versions: vec![1], beacon_key: None, site: None }),
+        (
+            "Hello, shown on its network",
+            Request::Hello { versions: vec![1], beacon_key, site: None },
+        ),
         ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
         ("PullLog", Request::PullLog { vault, have }),
         ("PushHead", Request::PushHead { vault, head: entry }),
@@ -71,6 +78,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("Claim", Request::Claim { vault, part: claims(7, &[0x22, 0x23]) }),
         ("Claim, nothing", Request::Claim { vault, part: claims(0, &[]) }),
         ("Claim, refused: not ascending", Request::Claim { vault, part: claims(7, &[0x23, 0x22]) }),
+        (
+            "Hello, with its site",
+            Request::Hello { versions: vec![1], beacon_key: None, site: site() },
+        ),
     ]
 }
 
@@ -83,7 +94,13 @@ fn answers() -> Vec<(&'static str, Answer)> {
         unclaimed_bytes: 0,
     };
     let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
-    let welcome = |standing, beacon_key| Answer::Welcome { version: 1, standing, beacon_key };
+    let welcome = |standing, beacon_key| {
+        let site = None;
+        Answer::Welcome { version: 1, standing, beacon_key, site }
+    };
+    let (beacon, site) = (None, site());
+    let with_site =
+        Answer::Welcome { version: 1, standing: Some(standing.clone()), beacon_key: beacon, site };
     let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
@@ -109,6 +126,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Refused", Answer::Refused { reason: Refusal::Internal }),
         ("Shown", Answer::Shown { shown }),
         ("ClaimsTaken", Answer::ClaimsTaken),
+        ("Welcome, with its site", with_site),
     ]
 }
 

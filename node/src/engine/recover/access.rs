@@ -78,7 +78,7 @@ impl Access {
 
     async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
         // Under the key of the phrase, which is nobody on any network.
-        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
+        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None, site: None };
         match self.net.peer(holder).request(&hello).await? {
             Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
             Answer::Refused { reason } => Err(EngineError::Refused(reason)),
