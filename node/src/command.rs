@@ -19,6 +19,7 @@ mod row;
 mod sheet;
 mod size;
 mod text;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,7 @@ pub use self::{
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},
+    trial::{TrialHolder, TrialLack, TrialOutcome, TrialSnapshot},
 };
 
 /// One request to a node. Paths are absolute when they name something on this machine, and
@@ -159,6 +161,15 @@ pub enum Command {
         name: Option<String>,
         /// Household of this device.
         site: Option<String>,
+    },
+    /// Shows that the phrase would bring the vault back, and changes nothing.
+    Trial {
+        /// The 24 words.
+        phrase: Secret,
+        /// Tickets of nodes to ask.
+        connect: Vec<String>,
+        /// Relays to look at beside those of the settings, with their tokens.
+        relays: Vec<Secret>,
     },
     /// Gathers what a recovery sheet says.
     Sheet,

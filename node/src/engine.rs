@@ -49,6 +49,7 @@ mod look;
 mod names;
 mod neighbours;
 mod node;
+mod opening;
 mod recover;
 mod report;
 mod restore;

@@ -33,6 +33,7 @@ mod older_head;
 mod ordinary_user;
 mod own_disk;
 mod phrase_alone;
+mod phrase_trial;
 mod proofs;
 mod reader;
 mod real_trees;

@@ -3,6 +3,7 @@
 mod lists;
 mod node;
 mod revoke;
+mod trial;
 mod work;
 
 use std::fmt::Write;
@@ -40,6 +41,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Join(done) => node::join(&mut text, done),
         Outcome::Ticket(done) => line(&mut text, &done.ticket),
         Outcome::Connect(done) => node::connect(&mut text, done),
+        Outcome::Trial(done) => trial::trial(&mut text, done),
         Outcome::Recover(done) => work::recover(&mut text, done),
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),

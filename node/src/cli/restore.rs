@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use larder_protocol::relaying::RelayAddress;
 use zeroize::Zeroizing;
 
 use super::{
@@ -57,6 +58,7 @@ Examples:
   larder recover --phrase-file phrase.txt
   larder recover --phrase-file phrase.txt --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org
   larder recover --connect TICKET --connect TICKET --name new-laptop
+  larder recover --dry-run --phrase-file phrase.txt      does the phrase in the drawer work? once a year
   larder restore latest --to ~/restored      what to do next")]
 pub(super) struct RecoverArguments {
     /// File with the 24 words; `-` reads them from stdin
@@ -65,6 +67,10 @@ pub(super) struct RecoverArguments {
     /// Ticket of a node to ask; may be given many times
     #[arg(long, value_name = "TICKET")]
     connect: Vec<String>,
+    /// Only show that the phrase works: find holders, take the log, open the keys, read what they saved
+    /// last; nothing is changed here or there. On a home that has a vault as well
+    #[arg(long, conflicts_with_all = ["name", "site"])]
+    dry_run: bool,
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
@@ -90,12 +96,23 @@ impl RestoreArguments {
 }
 
 impl RecoverArguments {
+    /// Whether nothing is to be changed: not even relays are kept then.
+    pub(super) const fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
     pub(super) fn command(self) -> Result<Command, Failure> {
         let phrase = match self.phrase_file.as_deref() {
             Some(path) => phrase_from(path)?,
             None => tidy_phrase(&ask_phrase()?),
         };
-        Ok(Command::Recover { phrase, connect: self.connect, name: self.name, site: self.site })
+        let connect = self.connect;
+        if self.dry_run {
+            let secret = |relay: RelayAddress| Secret::new(relay.to_secret_text());
+            let relays = self.relays.relay.into_iter().map(secret).collect();
+            return Ok(Command::Trial { phrase, connect, relays });
+        }
+        Ok(Command::Recover { phrase, connect, name: self.name, site: self.site })
     }
 }
 

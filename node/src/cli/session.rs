@@ -147,7 +147,9 @@ impl<L: Launch + 'static> Session<L> {
             }
             _ => {}
         }
-        let engine = Arc::new(self.launch.open(home, OpenOptions::default()).await?);
+        let rests = matches!(command, Command::Trial { .. });
+        let options = OpenOptions { rests, ..OpenOptions::default() };
+        let engine = Arc::new(self.launch.open(home, options).await?);
         let (sink, events) = EventSink::channel(cancel.clone());
         let worker = Arc::clone(&engine);
         let work = tokio::spawn(async move { worker.run(command, sink).await });
@@ -158,7 +160,10 @@ impl<L: Launch + 'static> Session<L> {
 
     async fn target(&self, command: &Command) -> Result<Target, Failure> {
         let purpose = purpose(command);
-        let makes_home = matches!(command, Command::Recover { .. } | Command::Join { .. });
+        let makes_home = matches!(
+            command,
+            Command::Recover { .. } | Command::Trial { .. } | Command::Join { .. }
+        );
         let needs_node = matches!(command, Command::Invite { .. });
         let started = Instant::now();
         loop {
@@ -249,7 +254,7 @@ const fn purpose(command: &Command) -> &'static str {
     match command {
         Command::Backup { .. } => "backup",
         Command::Restore { .. } => "restore",
-        Command::Recover { .. } => "recover",
+        Command::Recover { .. } | Command::Trial { .. } => "recover",
         Command::Revoke { .. } => "revoke",
         Command::Join { .. } => "join",
         Command::Verify { .. } | Command::Drill => "verify",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DrillOutcome, ExitKind, ExpectOutcome, InviteKind, JoinOutcome, LastDrill, PathField,
-    PeersOutcome, Removal, RevokeOutcome, SheetOutcome, Time, Wait,
+    PeersOutcome, Removal, RevokeOutcome, SheetOutcome, Time, TrialOutcome, Wait,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -47,6 +47,8 @@ pub enum Outcome {
     Connect(ConnectOutcome),
     /// Of `recover`.
     Recover(RecoverOutcome),
+    /// Of `recover --dry-run`.
+    Trial(TrialOutcome),
     /// Of `sheet`.
     Sheet(SheetOutcome),
     /// Of `devices`.
@@ -94,6 +96,7 @@ impl Outcome {
             Self::Drill(done) => done.exit_kind(),
             Self::Connect(done) if !done.reached => ExitKind::Holders,
             Self::Doctor(done) => done.exit_kind(),
+            Self::Trial(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }
     }
@@ -507,6 +510,9 @@ pub struct StatusOutcome {
     /// The last restore drill, `null` when there was none.
     #[serde(default)]
     pub last_drill: Option<LastDrill>,
+    /// When the phrase was last proved to work, `null` when it never was.
+    #[serde(default)]
+    pub phrase_proved: Option<Time>,
     /// Peers that answered lately.
     pub peers_online: u32,
     /// Peers that are known.

@@ -351,6 +351,7 @@ fn about_nodes() -> Vec<Outcome> {
                 bytes: 200_000_000,
                 failed: 1,
             }),
+            phrase_proved: Some(time(1_690_000_000)),
             peers_online: 1,
             peers_total: 2,
             peers_relayed: 1,
@@ -428,7 +429,39 @@ fn about_membership() -> Vec<Outcome> {
             witnesses_known: 3,
             snapshots: vec![snapshot()],
         }),
+        Outcome::Trial(trial()),
     ]
+}
+
+fn trial() -> TrialOutcome {
+    let holder = |of: &str, name: &str, answered| TrialHolder {
+        device: id(of),
+        name: name.to_owned(),
+        answered,
+    };
+    TrialOutcome {
+        vault: id("a"),
+        own: true,
+        proved: Some(time(1_700_000_000)),
+        witnesses_answered: 1,
+        witnesses_known: 2,
+        holders: vec![holder("e", "desktop", true), holder("b", "nas", false)],
+        snapshots: vec![TrialSnapshot {
+            snapshot: id("c"),
+            time: time(1_699_000_000),
+            device: id("f"),
+            device_name: "laptop".to_owned(),
+            path: PathField::new(b"/home/anna/caf\xe9"),
+            files: 7,
+            bytes: 1_000_000,
+            complete: true,
+        }],
+        unread: vec![TrialLack {
+            device: id("f"),
+            device_name: "laptop".to_owned(),
+            what: "its state 9 is known to be, and nobody that answered has it".to_owned(),
+        }],
+    }
 }
 
 fn samples() -> Vec<Outcome> {
@@ -454,6 +487,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Ticket(_) => "ticket",
         Outcome::Connect(_) => "connect",
         Outcome::Recover(_) => "recover",
+        Outcome::Trial(_) => "trial",
         Outcome::Sheet(_) => "sheet",
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",

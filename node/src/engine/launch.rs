@@ -194,13 +194,20 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         member: RwLock::new(None),
     });
     learn_addresses(&core)?;
-    if let Some(member) = member_of(&core)? {
+    if !options.rests
+        && let Some(member) = member_of(&core)?
+    {
         enter(&core, member)?;
     }
     if core.serves {
         scrubber::start(&core, scrubs);
     }
     Ok(Node::new(core))
+}
+
+/// The vault of this home, also while its work rests.
+pub(super) fn own_vault(core: &Core) -> Result<Option<VaultId>, EngineError> {
+    Ok(core.state.own_vault()?.or_else(|| vault_of(&core.vaults, &core.keys)))
 }
 
 /// This home as a device of its vault, as far as it is one.

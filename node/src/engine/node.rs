@@ -62,6 +62,9 @@ impl Node {
                 let wish = recover::Wish { phrase, connect, name, site };
                 recover::recover(core, wish, &events).await
             }
+            Command::Trial { phrase, connect, relays } => {
+                recover::trial(core, (phrase, connect, relays), &events).await
+            }
             Command::Sheet => report::sheet(core, &events).await,
             Command::Devices => report::devices(core).await,
             Command::Revoke { device, reason, undo, phrase } => {

@@ -32,10 +32,12 @@ use crate::command::{
 mod access;
 mod gather;
 mod search;
+mod trial;
 
 pub(super) use access::Access;
 use gather::Witnesses;
 use search::Found;
+pub(crate) use trial::{Proof, proof, run as trial};
 
 /// The vault of a holder that called, until a manifest names it: no genesis entry has this hash.
 const NOT_KNOWN: VaultId = VaultId::from_bytes([0; 32]);
@@ -58,18 +60,16 @@ pub(crate) async fn recover(
         return Err(Failure::usage("this home belongs to a vault already")
             .hint("recover into a fresh home: name one with --home"));
     }
-    let phrase = Phrase::parse(wish.phrase.expose()).map_err(|error| {
-        Failure::new(ExitKind::Key, error.to_string())
-            .hint("check each word against the sheet; 24 words of the English BIP39 list")
-    })?;
+    let phrase = phrase_of(&wish.phrase)?;
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
-    let access = Arc::new(Access::open(core, &recovery).await?);
+    let access = Arc::new(Access::open(core, &recovery, core.relays.clone()).await?);
     let names = (wish.name, wish.site);
     let witnesses = recovered(core, &access, &recovery, (names, &tickets), events).await;
     access.close().await;
     let witnesses = witnesses?;
+    trial::note(core)?;
     let member = core.member()?;
     let shelf = look::Shelf::of(core).await?;
     let live = names::live_snapshots(core)?;
@@ -86,6 +86,13 @@ pub(crate) async fn recover(
         witnesses_known: witnesses.known,
         snapshots,
     }))
+}
+
+fn phrase_of(words: &Secret) -> Result<Phrase, Failure> {
+    Phrase::parse(words.expose()).map_err(|error| {
+        Failure::new(ExitKind::Key, error.to_string())
+            .hint("check each word against the sheet; 24 words of the English BIP39 list")
+    })
 }
 
 fn tickets(texts: &[String]) -> Result<Vec<AddressTicket>, Failure> {

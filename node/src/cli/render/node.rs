@@ -156,6 +156,9 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
         };
         line(text, &format!("drill    last restore drill {at}: {outcome}"));
     }
+    if let Some(at) = done.phrase_proved {
+        line(text, &format!("phrase   last proved {}", when(at)));
+    }
     let relayed = match done.peers_relayed {
         0 => String::new(),
         number => format!(", {number} of them through a relay"),
