@@ -8,6 +8,7 @@ mod arguments;
 mod escape;
 mod folders;
 mod guardians;
+mod household;
 mod init;
 mod look;
 mod node;
@@ -120,7 +121,8 @@ fn in_runtime<L: Launch + 'static>(
             Step::Guardians(options) => guardians::run(&session, options, output).await,
             Step::Sheet(options) => sheet::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
-            Step::AskBehind(relays, command) => {
+            Step::AskBehind(relays, mut command) => {
+                household::complete(&mut command, session.directory(), output)?;
                 session.keep_relays(&relays, &command).await?;
                 session.ask(command, output).await
             }

@@ -13,6 +13,7 @@ mod engine;
 mod event;
 mod failure;
 mod guardians;
+mod joined;
 mod outcome;
 mod peer;
 mod removal;
@@ -20,6 +21,7 @@ mod row;
 mod sheet;
 mod size;
 mod text;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,7 @@ pub use self::{
         GaveOutcome, GuardianName, GuardianOf, GuardiansAct, GuardiansOutcome, PhraseRequest,
         WaitingOutcome,
     },
+    joined::JoinOutcome,
     outcome::*,
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
@@ -42,6 +45,7 @@ pub use self::{
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
     text::{PathField, RawPath, Secret, TargetField, Time},
+    trial::{TrialHolder, TrialLack, TrialOutcome, TrialSnapshot},
 };
 
 /// One request to a node. Paths are absolute when they name something on this machine, and
@@ -190,6 +194,15 @@ pub enum Command {
         code: String,
         /// Whose share: name of a device or beginning of an id; may be left out where there is one.
         of: Option<String>,
+    },
+    /// Shows that the phrase would bring the vault back, and changes nothing.
+    Trial {
+        /// The 24 words.
+        phrase: Secret,
+        /// Tickets of nodes to ask.
+        connect: Vec<String>,
+        /// Relays to look at beside those of the settings, with their tokens.
+        relays: Vec<Secret>,
     },
     /// Gathers what a recovery sheet says.
     Sheet,

@@ -14,6 +14,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot, VaultId},
     keys::{device::DeviceKeys, epoch::ContentKey},
     log::DeviceLog,
+    placing::Moves,
     relaying::RelayAddress,
 };
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,7 @@ mod look;
 mod names;
 mod neighbours;
 mod node;
+mod opening;
 mod phrase;
 mod recover;
 mod report;
@@ -58,6 +60,7 @@ mod roster;
 mod scrubber;
 mod serve;
 mod settings;
+mod sites;
 mod source;
 mod spoken;
 mod sync;
@@ -68,6 +71,7 @@ mod waiting;
 pub use error::EngineError;
 pub use launch::Launcher;
 pub use node::Node;
+pub(crate) use sites::generated as generated_site;
 
 use clock::Clock;
 use keyring::Keyring;
@@ -118,6 +122,8 @@ pub(crate) struct Core {
     /// What the user sets; written back to `config.toml` when it changes.
     pub(crate) config: RwLock<Config>,
     blames: Mutex<Vec<Blamed>>,
+    /// When callers last said that they stand elsewhere.
+    moves: Mutex<Moves>,
     member: RwLock<Option<Arc<Member>>>,
     // Last, for fields are dropped in order: the lock of the home outlives the files that it guards.
     pub(crate) home: Home,
@@ -185,7 +191,14 @@ impl Core {
 
     /// Where this device stands: the household that its owner named.
     pub(crate) fn own_site(&self) -> String {
-        self.config().site().map_or_else(|| self.own_name(), str::to_owned)
+        let said = self.config().site().map(str::to_owned);
+        said.or_else(|| sites::at_first(self)).unwrap_or_else(|| self.own_name())
+    }
+
+    /// Whether a caller that names another site than before is believed now.
+    fn may_move(&self, caller: DeviceId) -> bool {
+        let mut moves = self.moves.lock().expect("no code panics while holding this lock");
+        moves.may_move(self.clock.now(), caller)
     }
 
     /// Whether something may be shown on the local networks for a command: what the settings say holds

@@ -50,6 +50,8 @@ pub const TREE_DEPTH_MAX: usize = 4096;
 /// Extents held in the entry itself; a longer list becomes chunks of its own.
 pub const EXTENTS_INLINE_MAX: usize = 8;
 
+/// A caller that says that it stands elsewhere is believed once in this time: all packs are counted anew.
+pub const SITE_CHANGE_MS_MIN: u64 = 60_000;
 /// One frame of the control protocol.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Protocol versions named in one hello.
@@ -162,6 +164,8 @@ pub const DRILL_PARTS_BY_FILE: usize = 16;
 pub const DRILL_PART_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// After so many days without a restore drill a word is due.
 pub const DRILL_ADVISED_DAYS: u64 = 90;
+/// After more days without a proof that the phrase works a word is due.
+pub const PHRASE_ADVISED_DAYS: u64 = 365;
 /// A holder is called so often to see whether it is there, unless it is heard of otherwise. Eight calls
 /// a day and holder: what a machine without anything else to do sends.
 pub const WATCH_EVERY_MS: u64 = 10_800_000;

@@ -39,6 +39,7 @@ pub mod label;
 mod past;
 pub mod remove;
 pub mod rotation;
+pub mod site;
 pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};

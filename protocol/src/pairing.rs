@@ -113,6 +113,8 @@ pub enum Store {
         log: DeviceLog,
         /// Everybody whom the inviter knows.
         peers: Vec<PeerRecord>,
+        /// Where this device stands, as its entry says.
+        site: String,
     },
     /// Both: another vault is in the circle.
     Befriended {

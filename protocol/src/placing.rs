@@ -49,6 +49,7 @@ mod bringing;
 mod dropping;
 mod heads;
 mod holder;
+mod moving;
 mod pack;
 mod policy;
 mod scheduling;
@@ -56,6 +57,7 @@ mod sites;
 mod status;
 
 pub use holder::{Acquaintance, Condition, Site};
+pub use moving::Moves;
 pub use pack::KnownPack;
 pub use policy::{Copies, Policy, spread, turns};
 pub use status::{Blocked, HolderStatus, Status};

@@ -38,9 +38,11 @@ use crate::{
 
 mod found;
 mod seeking;
+mod trial;
 
 pub use found::{Finding, Found, FoundHead};
 pub use seeking::{Lead, SeekAnswer, SeekEnd, SeekInput, SeekOutput, Seeking};
+pub use trial::unproved_days;
 
 /// Between attempts to ask one holder.
 const BACKOFF: Backoff = Backoff { first_ms: 500, most_ms: 15_000 };

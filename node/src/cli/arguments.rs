@@ -174,6 +174,7 @@ impl Verb {
             }
             Self::Ticket(_) => Command::Ticket,
             Self::Connect(arguments) => arguments.command(),
+            Self::Recover(arguments) if arguments.is_dry() => arguments.command()?,
             Self::Recover(mut arguments) => {
                 let relays = take(&mut arguments.relays.relay);
                 return Ok(Step::AskBehind(relays, arguments.command()?));

@@ -10,10 +10,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{output::Output, session::Session};
+use super::{household, output::Output, session::Session};
 use crate::{
     command::{ExitKind, Failure, InitOptions, Launch, Outcome},
     control::Client,
+    engine::generated_site,
     home::{Home, write_new},
 };
 
@@ -31,7 +32,8 @@ pub(super) struct InitArguments {
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Household in which this device stands [default: the device's name]
+    /// Household in which this device stands: copies in one household count as one. Asked for on a
+    /// terminal [default: a new name, such as home-maple-orbit]
     #[arg(long)]
     site: Option<String>,
     /// Write the phrase to a new file that only you can read, and do not show it
@@ -45,7 +47,15 @@ pub(super) async fn run<L: Launch + 'static>(
     output: &mut Output,
 ) -> Result<ExitKind, Failure> {
     let name = arguments.name.unwrap_or_else(host_name);
-    let site = arguments.site.unwrap_or_else(|| name.clone());
+    let site = match arguments.site {
+        Some(site) => site,
+        None => {
+            let generated = generated_site()?;
+            let is_fresh = !household::has_vault(session.directory());
+            let asked = if is_fresh { household::asked(output, &generated)? } else { None };
+            asked.unwrap_or(generated)
+        }
+    };
     let mut config = crate::home::Config::default();
     config.set("device.name", Some(&name))?;
     config.set("device.site", Some(&site))?;

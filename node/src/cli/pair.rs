@@ -43,7 +43,8 @@ pub(super) struct InviteArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "On a home without a vault this takes a code of `larder invite --device` \
-    and makes the home a device of that vault.
+    and makes the home a device of that vault. `larder config set device.site NAME` says later that it \
+    stands elsewhere.
 
 Examples:
   larder join 7-maple-orbit-candy
@@ -54,7 +55,8 @@ pub(super) struct JoinArguments {
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Household in which this device stands [default: the device's name]
+    /// Household in which this device stands: copies in one household count as one. Asked for on a
+    /// terminal where this home becomes a device of a vault [default: that of the device that invited it]
     #[arg(long)]
     site: Option<String>,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod guardians;
 mod lists;
 mod node;
 mod revoke;
+mod trial;
 mod work;
 
 use std::fmt::Write;
@@ -41,6 +42,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Join(done) => node::join(&mut text, done),
         Outcome::Ticket(done) => line(&mut text, &done.ticket),
         Outcome::Connect(done) => node::connect(&mut text, done),
+        Outcome::Trial(done) => trial::trial(&mut text, done),
         Outcome::Recover(done) => work::recover(&mut text, done),
         Outcome::Waiting(done) => guardians::waiting(&mut text, done),
         Outcome::Guardians(done) => guardians::guardians(&mut text, done),

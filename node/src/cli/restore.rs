@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use larder_protocol::relaying::RelayAddress;
 use zeroize::Zeroizing;
 
 use super::{
@@ -58,6 +59,7 @@ Examples:
   larder recover --phrase-file phrase.txt --relay https://abcdefghijklmnopqrstuvwxy4@relay.example.org
   larder recover --connect TICKET --connect TICKET --name new-laptop
   larder recover --guardians --phrase-out words.txt      the phrase is lost as well
+  larder recover --dry-run --phrase-file phrase.txt      does the phrase in the drawer work? once a year
   larder restore latest --to ~/restored      what to do next")]
 pub(super) struct RecoverArguments {
     /// File with the 24 words; `-` reads them from stdin
@@ -75,10 +77,15 @@ pub(super) struct RecoverArguments {
     /// Forget what guardians have handed over before
     #[arg(long, requires = "guardians")]
     anew: bool,
+    /// Only show that the phrase works: find holders, take the log, open the keys, read what they saved
+    /// last; nothing is changed here or there. On a home that has a vault as well
+    #[arg(long, conflicts_with_all = ["name", "site"])]
+    dry_run: bool,
     /// Name of this device [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Household in which this device stands [default: the device's name]
+    /// Household in which this device stands: copies in one household count as one. Asked for on a
+    /// terminal [default: that of the vault's other devices]
     #[arg(long)]
     site: Option<String>,
     #[command(flatten)]
@@ -99,6 +106,11 @@ impl RestoreArguments {
 }
 
 impl RecoverArguments {
+    /// Whether nothing is to be changed: not even relays are kept then.
+    pub(super) const fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
     pub(super) fn command(self) -> Result<Command, Failure> {
         if let Some(path) = self.phrase_out {
             return Ok(Command::RecoverByGuardians {
@@ -113,7 +125,13 @@ impl RecoverArguments {
             Some(path) => phrase_from(path)?,
             None => tidy_phrase(&ask_phrase()?),
         };
-        Ok(Command::Recover { phrase, connect: self.connect, name: self.name, site: self.site })
+        let connect = self.connect;
+        if self.dry_run {
+            let secret = |relay: RelayAddress| Secret::new(relay.to_secret_text());
+            let relays = self.relays.relay.into_iter().map(secret).collect();
+            return Ok(Command::Trial { phrase, connect, relays });
+        }
+        Ok(Command::Recover { phrase, connect, name: self.name, site: self.site })
     }
 }
 

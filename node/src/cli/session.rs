@@ -147,7 +147,9 @@ impl<L: Launch + 'static> Session<L> {
             }
             _ => {}
         }
-        let engine = Arc::new(self.launch.open(home, OpenOptions::default()).await?);
+        let rests = matches!(command, Command::Trial { .. });
+        let options = OpenOptions { rests, ..OpenOptions::default() };
+        let engine = Arc::new(self.launch.open(home, options).await?);
         let (sink, events) = EventSink::channel(cancel.clone());
         let worker = Arc::clone(&engine);
         let work = tokio::spawn(async move { worker.run(command, sink).await });
@@ -160,7 +162,10 @@ impl<L: Launch + 'static> Session<L> {
         let purpose = purpose(command);
         let makes_home = matches!(
             command,
-            Command::Recover { .. } | Command::RecoverByGuardians { .. } | Command::Join { .. }
+            Command::Recover { .. }
+                | Command::RecoverByGuardians { .. }
+                | Command::Trial { .. }
+                | Command::Join { .. }
         );
         let needs_node = matches!(command, Command::Invite { .. });
         let started = Instant::now();
@@ -252,7 +257,9 @@ const fn purpose(command: &Command) -> &'static str {
     match command {
         Command::Backup { .. } => "backup",
         Command::Restore { .. } => "restore",
-        Command::Recover { .. } | Command::RecoverByGuardians { .. } => "recover",
+        Command::Recover { .. } | Command::RecoverByGuardians { .. } | Command::Trial { .. } => {
+            "recover"
+        }
         Command::Guardians { .. } | Command::GiveShare { .. } => "guardians",
         Command::Revoke { .. } => "revoke",
         Command::Join { .. } => "join",

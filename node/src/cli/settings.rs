@@ -9,6 +9,7 @@ use crate::command::Command;
   larder config list
   larder config get policy.copies
   larder config set depot.spool_max 20GiB
+  larder config set device.site parents     it stands in another household now
   larder config unset depot.spool_max")]
 pub(super) struct ConfigArguments {
     #[command(subcommand)]

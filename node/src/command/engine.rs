@@ -62,6 +62,8 @@ pub struct OpenOptions {
     /// Whether to find others on the local network, from the command line; else the configuration's
     /// `net.lan`. Only with `serve`.
     pub lan: Option<bool>,
+    /// Whether the work of the vault rests: nothing is placed and nobody greeted.
+    pub rests: bool,
     /// Relays to use, from the command line; else the configuration's `net.relays`.
     pub relays: Vec<RelayAddress>,
 }

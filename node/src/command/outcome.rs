@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GaveOutcome, GuardiansOutcome,
-    InviteKind, LastDrill, PathField, PeersOutcome, Removal, RevokeOutcome, SheetOutcome, Time,
-    Wait, WaitingOutcome,
+    InviteKind, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal, RevokeOutcome,
+    SheetOutcome, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -54,6 +54,8 @@ pub enum Outcome {
     Guardians(GuardiansOutcome),
     /// Of `guardians give`.
     Gave(GaveOutcome),
+    /// Of `recover --dry-run`.
+    Trial(TrialOutcome),
     /// Of `sheet`.
     Sheet(SheetOutcome),
     /// Of `devices`.
@@ -101,6 +103,7 @@ impl Outcome {
             Self::Drill(done) => done.exit_kind(),
             Self::Connect(done) if !done.reached => ExitKind::Holders,
             Self::Doctor(done) => done.exit_kind(),
+            Self::Trial(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }
     }
@@ -402,21 +405,6 @@ pub struct InviteOutcome {
     pub spoken_expires: Option<Time>,
 }
 
-/// See [`Outcome::Join`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinOutcome {
-    /// What was joined: the vault, or its circle.
-    pub kind: InviteKind,
-    /// Id of the inviting vault.
-    pub vault: String,
-    /// Id of the inviting device.
-    pub device: String,
-    /// Name of the inviting device.
-    pub name: String,
-    /// Words that both screens show.
-    pub words: Option<String>,
-}
-
 /// See [`Outcome::Ticket`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketOutcome {
@@ -453,6 +441,8 @@ pub struct RecoverOutcome {
     pub device: String,
     /// Name of this device.
     pub name: String,
+    /// Household of this device.
+    pub site: String,
     /// Holders that answered: witnesses of the newest heads.
     pub witnesses_answered: u32,
     /// Holders that are known.
@@ -527,6 +517,9 @@ pub struct StatusOutcome {
     /// The last restore drill, `null` when there was none.
     #[serde(default)]
     pub last_drill: Option<LastDrill>,
+    /// When the phrase was last proved to work, `null` when it never was.
+    #[serde(default)]
+    pub phrase_proved: Option<Time>,
     /// Peers that answered lately.
     pub peers_online: u32,
     /// Peers that are known.

@@ -351,6 +351,7 @@ fn about_nodes() -> Vec<Outcome> {
                 bytes: 200_000_000,
                 failed: 1,
             }),
+            phrase_proved: Some(time(1_690_000_000)),
             peers_online: 1,
             peers_total: 2,
             peers_relayed: 1,
@@ -416,15 +417,19 @@ fn about_membership() -> Vec<Outcome> {
             device: id("e"),
             name: "desktop".to_owned(),
             words: None,
+            site: "home-maple-orbit".to_owned(),
+            same_site: true,
         }),
         Outcome::Recover(RecoverOutcome {
             vault: id("a"),
             device: id("f"),
             name: "new".to_owned(),
+            site: "home-maple-orbit".to_owned(),
             witnesses_answered: 2,
             witnesses_known: 3,
             snapshots: vec![snapshot()],
         }),
+        Outcome::Trial(trial()),
     ]
 }
 
@@ -465,6 +470,37 @@ fn about_guardians() -> Vec<Outcome> {
     ]
 }
 
+fn trial() -> TrialOutcome {
+    let holder = |of: &str, name: &str, answered| TrialHolder {
+        device: id(of),
+        name: name.to_owned(),
+        answered,
+    };
+    TrialOutcome {
+        vault: id("a"),
+        own: true,
+        proved: Some(time(1_700_000_000)),
+        witnesses_answered: 1,
+        witnesses_known: 2,
+        holders: vec![holder("e", "desktop", true), holder("b", "nas", false)],
+        snapshots: vec![TrialSnapshot {
+            snapshot: id("c"),
+            time: time(1_699_000_000),
+            device: id("f"),
+            device_name: "laptop".to_owned(),
+            path: PathField::new(b"/home/anna/caf\xe9"),
+            files: 7,
+            bytes: 1_000_000,
+            complete: true,
+        }],
+        unread: vec![TrialLack {
+            device: id("f"),
+            device_name: "laptop".to_owned(),
+            what: "its state 9 is known to be, and nobody that answered has it".to_owned(),
+        }],
+    }
+}
+
 fn samples() -> Vec<Outcome> {
     [about_membership(), about_guardians(), about_work(), about_nodes(), about_this_node()].concat()
 }
@@ -491,6 +527,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Waiting(_) => "waiting",
         Outcome::Guardians(_) => "guardians",
         Outcome::Gave(_) => "gave",
+        Outcome::Trial(_) => "trial",
         Outcome::Sheet(_) => "sheet",
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",

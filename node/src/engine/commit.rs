@@ -273,7 +273,7 @@ pub(crate) fn manifest_of(
     commit: ShardRef,
 ) -> Result<Manifest, EngineError> {
     let bytes = core.depot.read_range(&commit.root, 0..commit.bytes)?;
-    Ok(super::sync::open_manifest(member, commit, &bytes)?.0)
+    Ok(member.opening().manifest(commit, &bytes)?.0)
 }
 
 /// Puts a home in order in which packs were marked as listed by a commit that was cut off: earlier

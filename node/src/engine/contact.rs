@@ -17,7 +17,9 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster};
+use super::{
+    Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster, sites,
+};
 use crate::state::circle::PeerRow;
 
 /// Greets a holder and brings both sides up to date.
@@ -39,17 +41,19 @@ pub(crate) async fn greet(
     Ok(standing)
 }
 
-/// The first request of a connection: versions, what the other side is to us, and by what each is
-/// recognised on a local network.
+/// The first request of a connection: versions, what the other side is to us, where each stands, and by
+/// what it is recognised on a local network.
 pub(crate) async fn hello(
     core: &std::sync::Arc<Core>,
     peer: DeviceId,
 ) -> Result<Option<Standing>, EngineError> {
     let beacon_key = neighbours::key_for(core, &peer);
-    let hello = Request::Hello { versions: vec![VERSION], beacon_key };
+    let site = sites::told_to(core, &peer);
+    let hello = Request::Hello { versions: vec![VERSION], beacon_key, site };
     match core.net.peer(peer).request(&hello).await? {
-        Answer::Welcome { version: VERSION, standing, beacon_key } => {
+        Answer::Welcome { version: VERSION, standing, beacon_key, site } => {
             neighbours::learn_key(core, peer, beacon_key).await;
+            sites::answered(core, peer, site).await;
             Ok(standing)
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),

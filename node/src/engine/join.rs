@@ -21,7 +21,9 @@ use larder_protocol::{
 };
 use tracing::{info, warn};
 
-use super::{Core, EngineError, clock::wall, contact, launch, on_disk, report, roster, spoken};
+use super::{
+    Core, EngineError, clock::wall, contact, launch, on_disk, report, roster, sites, spoken,
+};
 use crate::{
     command::{
         EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
@@ -138,7 +140,11 @@ pub(crate) async fn join(
                 .hint("if you are a guardian, give it to `larder guardians give`"));
         }
     };
+    let is_said = site.is_some();
     let join_as = join_as(core, kind, &device, name, site)?;
+    if is_said {
+        sites::moved(core).await?;
+    }
     let start = core.clock.now();
     let keys = launch::device_keys(&core.home)?;
     let addresses = launch::socket_addresses(&invite.addresses);
@@ -160,8 +166,10 @@ pub(crate) async fn join(
         kind,
         vault: vault.map(|vault| vault.to_string()).unwrap_or_default(),
         device: device.to_string(),
-        name: peer.map(|peer| peer.name).unwrap_or_default(),
+        name: peer.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(),
         words: None,
+        same_site: peer.is_some_and(|peer| peer.site == core.own_site()),
+        site: core.own_site(),
     }))
 }
 
@@ -211,18 +219,20 @@ fn join_as(
             let config = core.config();
             let name = name.or_else(|| config.name().map(str::to_owned));
             let name = name.unwrap_or_else(|| core.own_name());
+            // One that is in stays where it is; any other stands with its inviter.
+            let is_in = core.member().is_ok();
             let site = site.or_else(|| config.site().map(str::to_owned));
-            let label = Label { site: site.unwrap_or_else(|| name.clone()), name };
-            launch::remember_names(&core.home, &label)?;
+            let site = site.or_else(|| is_in.then(|| core.own_site()));
+            launch::remember_names(&core.home, &name, site.as_deref())?;
             core.reload_config()?;
-            Ok(JoinAs::Device { label, addresses: report::own_addresses(core) })
+            Ok(JoinAs::Device { name, site, addresses: report::own_addresses(core) })
         }
         (InviteKind::Circle, Ok(_)) => {
             // The others learn what is told to them now.
             if name.is_some() || site.is_some() {
                 let site = site.unwrap_or_else(|| core.own_site());
-                let label = Label { name: name.unwrap_or_else(|| core.own_name()), site };
-                launch::remember_names(&core.home, &label)?;
+                let name = name.unwrap_or_else(|| core.own_name());
+                launch::remember_names(&core.home, &name, Some(&site))?;
                 core.reload_config()?;
             }
             Ok(JoinAs::Circle(Box::new(brought_along(core)?)))
@@ -363,7 +373,9 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             contact::spread_log(core, vault);
             Ok(())
         }
-        Store::Joined { log, peers } => {
+        Store::Joined { log, peers, site } => {
+            launch::remember_names(&core.home, &core.own_name(), Some(&site))?;
+            core.reload_config()?;
             // Before the note that makes this home a member: a member that knows nobody could
             // not even ask again.
             keep_peers(core, peers).await?;

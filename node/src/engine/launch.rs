@@ -83,7 +83,7 @@ impl Launch for Launcher {
             .map_err(|error| Failure::usage(error.to_string()))?;
         // A vault whose phrase nobody has seen must not exist.
         reveal(&phrase.words().text())?;
-        remember_names(home, &label)?;
+        remember_names(home, &label.name, Some(&label.site))?;
         keep_vault(home, &founded.log)?;
         Ok(InitOutcome {
             vault: founded.log.vault().to_string(),
@@ -110,14 +110,20 @@ pub(super) fn device_keys(home: &Home) -> Result<DeviceKeys, EngineError> {
     Ok(DeviceKeys::from_seeds(*secrets.sign, *secrets.open))
 }
 
-/// Name and site of this device, in the settings.
-pub(super) fn remember_names(home: &Home, label: &Label) -> Result<(), EngineError> {
+/// Name and site of this device, in the settings; without a site what is there stays.
+pub(super) fn remember_names(
+    home: &Home,
+    name: &str,
+    site: Option<&str>,
+) -> Result<(), EngineError> {
     let mut config = home.config()?;
     let set = |config: &mut Config, key, value: &str| {
         config.set(key, Some(value)).map_err(crate::home::HomeError::from)
     };
-    set(&mut config, "device.name", &label.name)?;
-    set(&mut config, "device.site", &label.site)?;
+    set(&mut config, "device.name", name)?;
+    if let Some(site) = site {
+        set(&mut config, "device.site", site)?;
+    }
     config.store(&home.config_file()).map_err(crate::home::HomeError::from)?;
     Ok(())
 }
@@ -184,16 +190,24 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         following: tokio::sync::Mutex::new(()),
         config: RwLock::new(config),
         blames: Mutex::default(),
+        moves: Mutex::default(),
         member: RwLock::new(None),
     });
     learn_addresses(&core)?;
-    if let Some(member) = member_of(&core)? {
+    if !options.rests
+        && let Some(member) = member_of(&core)?
+    {
         enter(&core, member)?;
     }
     if core.serves {
         scrubber::start(&core, scrubs);
     }
     Ok(Node::new(core))
+}
+
+/// The vault of this home, also while its work rests.
+pub(super) fn own_vault(core: &Core) -> Result<Option<VaultId>, EngineError> {
+    Ok(core.state.own_vault()?.or_else(|| vault_of(&core.vaults, &core.keys)))
 }
 
 /// This home as a device of its vault, as far as it is one.

@@ -29,25 +29,27 @@ pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, Engine
 
 /// All snapshots that are not forgotten, of all devices, oldest first.
 pub(crate) fn live_snapshots(core: &Core) -> Result<Vec<SnapshotSummary>, EngineError> {
-    Ok(in_order(&manifests(core)?, &core.keys.id(), wall()))
+    Ok(in_order(&manifests(core)?, Some(&core.keys.id()), wall()))
 }
 
 /// The live snapshots of these manifests, oldest first. Of each device in the order of its
 /// manifest; among devices by the time at which they were begun. A time that has not come yet says
-/// nothing: such a snapshot counts as begun with the one before it.
-fn in_order(
+/// nothing: such a snapshot counts as begun with the one before it. `own` is this device, if it is one of
+/// the vault.
+pub(super) fn in_order(
     manifests: &[(DeviceId, Manifest)],
-    own: &DeviceId,
+    own: Option<&DeviceId>,
     now: Timestamp,
 ) -> Vec<SnapshotSummary> {
     let starts = |manifest: &Manifest| manifest.snapshots.iter().map(|one| one.started).max();
     // A clock that stands before what this device has done itself is of no use.
-    let done = manifests.iter().find(|(device, _)| device == own).and_then(|(_, own)| starts(own));
+    let done =
+        manifests.iter().find(|(device, _)| Some(device) == own).and_then(|(_, own)| starts(own));
     let now = done.map_or(now, |done| now.max(done)).after_days(CLOCK_DAYS_OFF_MAX);
     let mut seen: BTreeSet<ChunkId> = BTreeSet::new();
     let mut all: Vec<(Timestamp, &SnapshotSummary)> = Vec::new();
     // What this device lists itself is believed first.
-    let (mine, others): (Vec<_>, Vec<_>) = manifests.iter().partition(|(id, _)| id == own);
+    let (mine, others): (Vec<_>, Vec<_>) = manifests.iter().partition(|(id, _)| Some(id) == own);
     for (device, manifest) in mine.into_iter().chain(others) {
         let mut begun = Timestamp(0);
         // Nobody lists another device's snapshots (MANIFEST-5).
@@ -173,7 +175,7 @@ mod tests {
 
     fn order(manifests: &[(DeviceId, Manifest)], now: u64) -> Vec<u8> {
         let own = DeviceId::from_bytes([1; 32]);
-        let all = in_order(manifests, &own, Timestamp(now));
+        let all = in_order(manifests, Some(&own), Timestamp(now));
         all.iter().map(|one| one.id.as_bytes()[0]).collect()
     }
 
@@ -206,7 +208,7 @@ mod tests {
         other.snapshots.extend(own.1.snapshots.clone());
         other.snapshots[2].root_path = b"/elsewhere".to_vec().into();
         let all = [(device, other), own.clone()];
-        let listed = in_order(&all, &own.0, Timestamp(100));
+        let listed = in_order(&all, Some(&own.0), Timestamp(100));
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0], own.1.snapshots[0], "as the own manifest says");
     }

@@ -69,6 +69,9 @@ impl Node {
             }
             Command::Guardians { act } => guardians::act(core, act, &events).await,
             Command::GiveShare { code, of } => guardians::give(core, &code, of, &events).await,
+            Command::Trial { phrase, connect, relays } => {
+                recover::trial(core, (phrase, connect, relays), &events).await
+            }
             Command::Sheet => report::sheet(core, &events).await,
             Command::Devices => report::devices(core).await,
             Command::Revoke { device, reason, undo, phrase } => {

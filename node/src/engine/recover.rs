@@ -24,18 +24,20 @@ use larder_protocol::{
 };
 use tracing::debug;
 
-use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase};
+use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase, sites};
 use crate::command::{EventSink, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage};
 
 mod access;
 mod gather;
 mod guarded;
 mod search;
+mod trial;
 
 pub(super) use access::Access;
 use gather::Witnesses;
 pub(super) use guarded::{Wish as GuardedWish, recover_by_guardians};
 use search::Found;
+pub(crate) use trial::{Proof, proof, run as trial};
 
 /// The vault of a holder that called, until a manifest names it: no genesis entry has this hash.
 const NOT_KNOWN: VaultId = VaultId::from_bytes([0; 32]);
@@ -62,11 +64,12 @@ pub(crate) async fn recover(
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
-    let access = Arc::new(Access::open(core, &recovery).await?);
-    let label = label(core, wish.name, wish.site);
-    let witnesses = recovered(core, &access, &recovery, (&label, &tickets), events).await;
+    let access = Arc::new(Access::open(core, &recovery, core.relays.clone()).await?);
+    let names = (wish.name, wish.site);
+    let witnesses = recovered(core, &access, &recovery, (names, &tickets), events).await;
     access.close().await;
     let witnesses = witnesses?;
+    trial::note(core)?;
     let member = core.member()?;
     let shelf = look::Shelf::of(core).await?;
     let live = names::live_snapshots(core)?;
@@ -77,7 +80,8 @@ pub(crate) async fn recover(
     Ok(Outcome::Recover(RecoverOutcome {
         vault: member.vault.to_string(),
         device: core.keys.id().to_string(),
-        name: label.name,
+        name: core.own_name(),
+        site: core.own_site(),
         witnesses_answered: witnesses.answered,
         witnesses_known: witnesses.known,
         snapshots,
@@ -107,14 +111,16 @@ async fn recovered(
     core: &Arc<Core>,
     access: &Arc<Access>,
     recovery: &RecoveryKeys,
-    (label, tickets): (&Label, &[AddressTicket]),
+    ((name, site), tickets): ((Option<String>, Option<String>), &[AddressTicket]),
     events: &EventSink,
 ) -> Result<Witnesses, Failure> {
     let Found { holders, mut log } =
         search::search(core, access, recovery, tickets, events).await?;
-    enrol(core, recovery, &mut log, label)?;
+    let name = name.unwrap_or_else(|| core.own_name());
+    let label = Label { name, site: site_of(core, recovery, &log, site)? };
+    enrol(core, recovery, &mut log, &label)?;
     introduce(access, &holders, &log).await?;
-    launch::remember_names(&core.home, label)?;
+    launch::remember_names(&core.home, &label.name, Some(&label.site))?;
     core.reload_config()?;
     let named = tickets.iter().map(|ticket| ticket.device);
     let witnesses: BTreeSet<DeviceId> = holders.into_iter().chain(named).collect();
@@ -155,12 +161,20 @@ async fn introduce(
 fn provisional(access: &Access, device: DeviceId, vault: VaultId) -> PeerRecord {
     let short = device.short();
     let addresses = access.net.addresses(&device).iter().map(ToString::to_string).collect();
-    PeerRecord { device, vault, name: short.clone(), addresses, site: short }
+    PeerRecord { device, vault, name: short, addresses, site: sites::NOT_KNOWN.to_owned() }
 }
 
-fn label(core: &Core, name: Option<String>, site: Option<String>) -> Label {
-    let name = name.unwrap_or_else(|| core.own_name());
-    Label { site: site.unwrap_or_else(|| name.clone()), name }
+/// Where this device stands: as is said; else with the device of the vault that was taken in last, so that
+/// one household never counts as two.
+fn site_of(
+    core: &Core,
+    recovery: &RecoveryKeys,
+    log: &DeviceLog,
+    said: Option<String>,
+) -> Result<String, EngineError> {
+    let said = said.or_else(|| core.config().site().map(str::to_owned));
+    let usual = || log.usual_site(&log.epoch_keys(recovery).unwrap_or_default());
+    said.or_else(usual).map_or_else(sites::generated, Ok)
 }
 
 /// Adds this device's entry to the log, unless an earlier try has done so already.

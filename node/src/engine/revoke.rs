@@ -151,7 +151,7 @@ async fn tell(
     news: News<'_>,
 ) -> Result<(Vec<String>, Vec<String>), Failure> {
     let access = match news.recovery {
-        Some(recovery) => Some(Arc::new(Access::open(core, recovery).await?)),
+        Some(recovery) => Some(Arc::new(Access::open(core, recovery, core.relays.clone()).await?)),
         None => None,
     };
     let log = Arc::new(core.log_of(&member.vault)?);

@@ -27,7 +27,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk};
+use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk, sites};
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
@@ -155,10 +155,11 @@ impl Server {
         let core = self.core()?;
         let caller = caller(&core.vaults, from);
         match request {
-            Request::Hello { versions, beacon_key } => {
+            Request::Hello { versions, beacon_key, site } => {
                 let welcome = hello(&core, (from, &caller), &versions);
                 if let Caller::Member { device, .. } = caller {
                     neighbours::learn_key(&core, device, beacon_key).await;
+                    sites::called(&core, device, site).await;
                 }
                 if let Ok(member) = core.member() {
                     member.hint(placing::Input::HolderHeard { holder: from });
@@ -408,7 +409,8 @@ fn hello(
         Standing { guarding, ..core.holding.standing(vault) }
     });
     let beacon_key = neighbours::key_for(core, &from);
-    Ok(Answer::Welcome { version: VERSION, standing, beacon_key })
+    let site = sites::told_to(core, &from);
+    Ok(Answer::Welcome { version: VERSION, standing, beacon_key, site })
 }
 
 async fn push_log(

@@ -10,7 +10,7 @@ use std::{
 
 use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
 
-use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber};
+use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites};
 use crate::{
     command::{
         ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome, PathField,
@@ -197,6 +197,8 @@ pub(crate) async fn config_get(core: &Arc<Core>, key: Option<String>) -> Result<
 
 /// The setting that says what is kept for others.
 const OFFER: &str = "depot.offer";
+/// The setting that says where this device stands.
+const SITE: &str = "device.site";
 
 /// Changes a setting and lets it take effect at once, as far as it can.
 pub(crate) async fn config_set(
@@ -204,7 +206,7 @@ pub(crate) async fn config_set(
     key: String,
     value: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let (changing, is_offer) = (Arc::clone(core), key == OFFER);
+    let (changing, is_offer, is_site) = (Arc::clone(core), key == OFFER, key == SITE);
     let work = move || -> Result<Outcome, Failure> {
         // The lock is held over file and memory, so that two changes cannot cross.
         let mut config = changing.config.write().expect("no code panics while holding this lock");
@@ -221,6 +223,9 @@ pub(crate) async fn config_set(
             // Who was refused for want of room hears that there may be some.
             super::sync::meet_everybody(core, &member);
         }
+    }
+    if is_site {
+        sites::moved(core).await?;
     }
     let period_ms = scrubber::period_ms(&core.config());
     core.scrubber.tell(scrubbing::Input::PeriodChanged { period_ms }).await;

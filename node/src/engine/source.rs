@@ -8,7 +8,6 @@ use std::sync::Arc;
 use larder_protocol::{
     ids::ChunkId,
     index::{ChunkKind, Location, PackClass, PackRecord, ShardRef},
-    pack::reader::{PackReader, open_chunk, open_header},
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +95,7 @@ impl ChunkSource {
     pub(crate) fn record_of(&self, shard: ShardRef) -> Result<Option<PackRecord>, EngineError> {
         let read = self.core.depot.read_range(&shard.root, 0..shard.bytes);
         let Ok(bytes) = read else { return Ok(None) };
-        let record = record_in(&self.member, shard, &bytes)?;
+        let record = self.member.opening().record(shard, &bytes)?;
         self.core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
         Ok(Some(record))
     }
@@ -119,7 +118,7 @@ impl ChunkSource {
                 () = self.stop.cancelled() => Err(EngineError::Interrupted),
             }
         })?;
-        let plain = open(&self.member, location, &partial.read(needed)?)?;
+        let plain = self.member.opening().chunk(location, &partial.read(needed)?)?;
         if is_kept {
             let stored = wall();
             let adopted = self.core.depot.adopt(
@@ -141,17 +140,6 @@ impl ChunkSource {
     }
 }
 
-/// What a pack holds by its own footer.
-pub(crate) fn record_in(
-    member: &Member,
-    shard: ShardRef,
-    bytes: &[u8],
-) -> Result<PackRecord, EngineError> {
-    let number = open_header(bytes)?.epoch;
-    let read = |epoch: &_| PackReader::read_record(bytes, shard, epoch, member.vault);
-    member.keyring().open(number, read)
-}
-
 /// The plaintext of a chunk whose pack is in this device's depot.
 pub(crate) fn chunk_here(
     core: &Core,
@@ -164,17 +152,7 @@ pub(crate) fn chunk_here(
         return Err(EngineError::Lost(root));
     }
     let sealed = core.depot.read_range(&root, range_of(location))?;
-    open(member, location, &sealed)
-}
-
-/// Opens a sealed chunk: seal, length and name are checked.
-pub(crate) fn open(
-    member: &Member,
-    location: &Location,
-    sealed: &[u8],
-) -> Result<Vec<u8>, EngineError> {
-    let open = |epoch: &_| open_chunk(location, sealed, epoch, member.vault, &member.content);
-    member.keyring().open(location.epoch, open)
+    member.opening().chunk(location, &sealed)
 }
 
 /// The bytes of the sealed chunk within its pack.

@@ -12,7 +12,7 @@ use std::{
 use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, VaultId},
-    index::{ChunkKind, PackRecord, Segment, ShardRef},
+    index::{PackRecord, Segment},
     manifest::Manifest,
     placing::{Input, KnownPack},
 };
@@ -230,28 +230,8 @@ async fn fetch_manifest(
             bytes
         }
     };
-    let (manifest, record) = open_manifest(member, shard, &bytes)?;
+    let (manifest, record) = member.opening().manifest(shard, &bytes)?;
     manifest.check_author(head.body().device, head.body().seq)?;
     core.state.add_packs(std::slice::from_ref(&record), Standing::Known)?;
     Ok((manifest, record))
-}
-
-/// The manifest in the bytes of a commit pack, and what else the pack holds.
-pub(super) fn open_manifest(
-    member: &Member,
-    shard: ShardRef,
-    bytes: &[u8],
-) -> Result<(Manifest, PackRecord), EngineError> {
-    let record = super::source::record_in(member, shard, bytes)?;
-    // The manifest comes first; whatever else the pack holds is none.
-    let location = record
-        .location(0)
-        .filter(|location| location.record.kind == ChunkKind::Manifest)
-        .ok_or(EngineError::Lost(shard.root))?;
-    let range = super::source::range_of(&location);
-    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-    let sealed = bytes.get(start..end).ok_or(EngineError::Lost(shard.root))?;
-    let plain = super::source::open(member, &location, sealed)?;
-    Ok((Manifest::decode(&plain)?, record))
 }

@@ -193,8 +193,8 @@ static KEYS: [Key; 11] = [
         parse_name,
         String::clone,
         "a name of at most 64 bytes",
-        "the device's name",
-        "the household in which this device stands: copies go to different ones"
+        "as it was at first",
+        "the household in which this device stands: copies go to different ones; others hear of a change"
     ),
     key!(
         "net.lan",

@@ -47,6 +47,9 @@ pub(super) enum Frame {
         vault: VaultId,
         #[cbor(n(1), with = "minicbor::bytes")]
         proof: [u8; 32],
+        /// Where the inviter stands; told to a new device only.
+        #[n(2)]
+        site: Option<String>,
     },
     /// A part of the sender's device log, parents first; `last` ends it.
     #[n(2)]

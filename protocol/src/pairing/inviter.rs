@@ -237,7 +237,9 @@ impl Inviter {
         let pair = Pair { inviter: self.keys.id(), joiner: self.peer };
         let vault = self.member.log.vault();
         let proof = *invite.inviter_proof(pair, joiner_vault, vault).as_bytes();
-        self.exchange.send(&Frame::Welcome { vault, proof });
+        let own = self.member.peers.iter().find(|peer| peer.device == self.keys.id());
+        let site = own.filter(|_| joiner_vault.is_none()).map(|own| own.site.clone());
+        self.exchange.send(&Frame::Welcome { vault, proof, site });
         match joiner_vault {
             None => State::Meeting,
             Some(theirs) => {

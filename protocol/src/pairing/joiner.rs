@@ -19,6 +19,7 @@ use crate::{
     keys::DeviceKeys,
     log::{AddDraft, DeviceLog, Label},
     peer::{PeerRecord, are_addresses},
+    text::is_plain,
     ticket::Invite,
     time::Instant,
 };
@@ -28,8 +29,11 @@ use crate::{
 pub enum JoinAs {
     /// A new device of the inviter's vault.
     Device {
-        /// Its name and site.
-        label: Label,
+        /// Its name.
+        name: String,
+        /// Its site; `None` for that of the inviter: the two usually stand in one household, and where
+        /// that is not so, one too few is counted and none too many.
+        site: Option<String>,
         /// Where it listens.
         addresses: Vec<String>,
     },
@@ -85,8 +89,9 @@ impl Joiner {
     pub fn new(parts: JoinerParts) -> Result<Self, PartsError> {
         let JoinerParts { keys, invite, join_as, start } = parts;
         let (device, own) = match &join_as {
-            JoinAs::Device { label, addresses } => {
-                (true, label.is_plain() && are_addresses(addresses))
+            JoinAs::Device { name, site, addresses } => {
+                let is_plain = is_plain(name) && site.as_deref().is_none_or(is_plain);
+                (true, is_plain && are_addresses(addresses))
             }
             JoinAs::Circle(member) => (false, member.log.is_device(&keys.id())),
         };
@@ -162,7 +167,9 @@ impl Joiner {
                 self.exchange.end(Ending::Refused(reason));
                 Ok(State::Over)
             }
-            (State::Greeting, Frame::Welcome { vault, proof }) => self.welcomed(vault, proof),
+            (State::Greeting, Frame::Welcome { vault, proof, site }) => {
+                self.welcomed(vault, proof, site)
+            }
             (State::Learning(arriving), Frame::Log { entries, last }) => {
                 Ok(State::Learning(arriving.take(&entries, last)?))
             }
@@ -181,15 +188,24 @@ impl Joiner {
         }
     }
 
-    fn welcomed(&mut self, vault: VaultId, proof: [u8; 32]) -> Result<State, Fault> {
+    fn welcomed(
+        &mut self,
+        vault: VaultId,
+        proof: [u8; 32],
+        of_inviter: Option<String>,
+    ) -> Result<State, Fault> {
         let own = self.own_vault();
         let expected = self.invite.inviter_proof(self.pair(), own, vault);
         if expected != blake3::Hash::from_bytes(proof) {
             return Err(Fault::Proof);
         }
-        if let JoinAs::Device { label, addresses } = &self.join_as {
+        if let JoinAs::Device { name, site, addresses } = &mut self.join_as {
             let device = self.keys.public();
-            let (label, addresses) = (label.clone(), addresses.clone());
+            let stands_at = site.take().or(of_inviter).filter(|site| is_plain(site));
+            let stands_at = stands_at.ok_or(Fault::Implausible)?;
+            *site = Some(stands_at.clone());
+            let (label, addresses) =
+                (Label { name: name.clone(), site: stands_at }, addresses.clone());
             self.exchange.send(&Frame::Joining { device, label, addresses });
         }
         Ok(State::Learning(Arriving::of(vault)))
@@ -198,9 +214,10 @@ impl Joiner {
     /// The inviter's log is complete; what it wants with it.
     fn learnt(&mut self, log: DeviceLog, frame: Frame) -> Result<State, Fault> {
         match (&self.join_as, frame) {
-            (JoinAs::Device { label, .. }, Frame::Draft { body }) => {
+            (JoinAs::Device { name, site: Some(site), .. }, Frame::Draft { body }) => {
+                let label = Label { name: name.clone(), site: site.clone() };
                 let draft = AddDraft::decode(&body).map_err(Fault::Log)?;
-                let signature = draft.consent(&log, &self.keys, label).map_err(Fault::Draft)?;
+                let signature = draft.consent(&log, &self.keys, &label).map_err(Fault::Draft)?;
                 self.exchange.send(&Frame::Consent { signature });
                 Ok(State::Consented(Box::new(log)))
             }
@@ -235,7 +252,10 @@ impl Joiner {
         if !are_plausible(&peers) {
             return Err(Fault::Implausible);
         }
-        self.exchange.store(Store::Joined { log, peers });
+        let JoinAs::Device { site: Some(site), .. } = &self.join_as else {
+            return Err(Fault::OutOfTurn);
+        };
+        self.exchange.store(Store::Joined { log, peers, site: site.clone() });
         Ok(State::Storing)
     }
 }

@@ -67,7 +67,8 @@ fn inviter_parts(kind: InviteKind) -> InviterParts {
 fn joiner_parts(kind: InviteKind) -> JoinerParts {
     let join_as = match kind {
         InviteKind::Device | InviteKind::Help => {
-            JoinAs::Device { label: label(2), addresses: vec!["192.0.2.2:4711".into()] }
+            let (Label { name, site }, addresses) = (label(2), vec!["192.0.2.2:4711".into()]);
+            JoinAs::Device { name, site: Some(site), addresses }
         }
         InviteKind::Circle => JoinAs::Circle(Box::new(member(2))),
     };
@@ -189,14 +190,52 @@ fn a_new_device_is_taken_in_and_reads_the_vault() {
     assert_eq!((inviter.ending, joiner.ending), (Some(Ending::Done), Some(Ending::Done)));
     assert_eq!(inviter.stored[0], Store::Spent(invite(InviteKind::Device).id()));
     let Some(Store::Added { entry, peer }) = inviter.result() else { panic!("no device") };
-    let Some(Store::Joined { log, peers }) = joiner.result() else { panic!("not in") };
+    let Some(Store::Joined { log, peers, site }) = joiner.result() else { panic!("not in") };
     let mut ours = member(1).log;
     ours.merge(entry).unwrap();
     assert_eq!(ours, *log);
     assert_eq!(*peer, record(2, log.vault()));
     assert_eq!(*peers, member(1).peers);
+    assert_eq!(*site, label(2).site);
     let keys = log.epoch_keys(&device(2)).unwrap();
     assert_eq!(log.label(&device(2).id(), &keys), Some(label(2)));
+}
+
+// PAIR-14
+#[test]
+fn a_new_device_that_names_no_site_stands_with_its_inviter() {
+    let kind = InviteKind::Device;
+    let mut parts = joiner_parts(kind);
+    let JoinAs::Device { site, .. } = &mut parts.join_as else { panic!() };
+    *site = None;
+    let (inviter, joiner) = run(inviter_parts(kind), parts);
+    let Some(Store::Joined { log, site, .. }) = joiner.result() else { panic!("not in") };
+    assert_eq!(*site, label(1).site);
+    let keys = log.epoch_keys(&device(2)).unwrap();
+    assert_eq!(log.label(&device(2).id(), &keys).unwrap().site, label(1).site);
+    assert_eq!(log.usual_site(&keys), Some(label(1).site));
+    let Some(Store::Added { peer, .. }) = inviter.result() else { panic!("no device") };
+    assert_eq!(peer.site, label(1).site);
+}
+
+// PAIR-14: nor is a text believed that could not be shown.
+#[test]
+fn an_inviter_that_says_nothing_of_its_site_or_nonsense_is_at_fault() {
+    for said in [None, Some("a\u{1b}[2J".to_owned())] {
+        let kind = InviteKind::Device;
+        let mut parts = joiner_parts(kind);
+        let JoinAs::Device { site, .. } = &mut parts.join_as else { panic!() };
+        *site = None;
+        let change = |number, body: Vec<u8>| match (number, Frame::decode(&body)) {
+            (2, Ok(Frame::Welcome { vault, proof, .. })) => {
+                crate::cbor::encode(&Frame::Welcome { vault, proof, site: said.clone() })
+            }
+            _ => body,
+        };
+        let (_, joiner) = Run::new(inviter_parts(kind), parts).finish(change);
+        assert_eq!(joiner.ending, Some(Ending::Fault(Fault::Implausible)));
+        assert!(joiner.stored.is_empty());
+    }
 }
 
 // PAIR-4
@@ -252,7 +291,8 @@ fn an_inviter_without_the_secret_is_found_out() {
         if number != 2 {
             return body;
         }
-        crate::cbor::encode(&Frame::Welcome { vault: member(1).log.vault(), proof: [0; 32] })
+        let (vault, proof) = (member(1).log.vault(), [0; 32]);
+        crate::cbor::encode(&Frame::Welcome { vault, proof, site: None })
     };
     let (_, joiner) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(forge);
     assert_eq!(joiner.ending, Some(Ending::Fault(Fault::Proof)));

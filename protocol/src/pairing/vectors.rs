@@ -62,7 +62,11 @@ fn proofs(kind: InviteKind) -> Value {
         vault: joiner_vault,
         proof: *joiner.as_bytes(),
     };
-    let welcome = Frame::Welcome { vault: inviter_vault, proof: *inviter.as_bytes() };
+    let proof = *inviter.as_bytes();
+    let welcome = Frame::Welcome { vault: inviter_vault, proof, site: None };
+    let site = (kind == InviteKind::Device).then(|| "home-maple-orbit".to_owned());
+    let with_site =
+        site.map(|site| Frame::Welcome { vault: inviter_vault, proof, site: Some(site) });
     json!({
         "secret": hex(&invite.secret.0),
         "id": hex(invite.id().0),
@@ -74,6 +78,7 @@ fn proofs(kind: InviteKind) -> Value {
         "inviter_proof": hex(inviter.as_bytes()),
         "hello": hex(cbor::encode(&hello)),
         "welcome": hex(cbor::encode(&welcome)),
+        "welcome_with_site": with_site.map(|frame| hex(cbor::encode(&frame))),
     })
 }
 

@@ -36,6 +36,9 @@ pub enum Request {
         /// By which the caller is recognised on a local network, as far as it shows itself there.
         #[n(1)]
         beacon_key: Option<BeaconKey>,
+        /// Where the caller stands now.
+        #[n(2)]
+        site: Option<String>,
     },
     /// Entries of `vault`'s device log that the callee may lack, parents before children.
     #[n(1)]
@@ -219,6 +222,9 @@ pub enum Answer {
         /// By which the callee is recognised on a local network, as far as it shows itself there.
         #[n(2)]
         beacon_key: Option<BeaconKey>,
+        /// Where the callee stands now; told to devices only.
+        #[n(3)]
+        site: Option<String>,
     },
     /// To [`Request::PushLog`]: the newest entries that the callee now has.
     #[n(1)]

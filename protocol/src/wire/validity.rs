@@ -17,6 +17,7 @@ use crate::{
         OFFER_SHARDS_MAX, RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
+    text::is_plain,
 };
 
 /// A limit that a well-formed message broke. Always the sender's fault.
@@ -58,6 +59,9 @@ pub enum Breach {
     /// A list of claims that is not ascending, or a part that goes on with nothing.
     #[error("a list of claims out of order")]
     Order,
+    /// The name of a site that cannot be shown to people.
+    #[error("a site with a name that cannot be shown")]
+    Name,
     /// The answer does not belong to the question.
     #[error("an answer to another question")]
     WrongAnswer,
@@ -70,7 +74,10 @@ impl Request {
     /// [`Breach`]: answer with [`Refusal::Malformed`](super::message::Refusal::Malformed).
     pub fn check(&self) -> Result<(), Breach> {
         match self {
-            Self::Hello { versions, .. } => count(versions.len(), 1, VERSIONS_MAX),
+            Self::Hello { versions, site, .. } => {
+                count(versions.len(), 1, VERSIONS_MAX)?;
+                named(site.as_deref())
+            }
             Self::PushLog { entries, .. } => {
                 records(entries, 1, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
             }
@@ -139,10 +146,10 @@ impl Answer {
     pub fn check(&self, request: &Request) -> Result<(), Breach> {
         match (self, request) {
             (Self::Refused { .. }, _)
-            | (Self::Welcome { .. }, Request::Hello { .. })
             | (Self::HeadTaken, Request::PushHead { .. })
             | (Self::ClaimsTaken, Request::Claim { .. })
             | (Self::Go, Request::Put { .. }) => Ok(()),
+            (Self::Welcome { site, .. }, Request::Hello { .. }) => named(site.as_deref()),
             (Self::LogAt { heads }, Request::PushLog { .. }) => count(heads.len(), 0, LOG_TIPS_MAX),
             (Self::Log { entries }, Request::PullLog { .. }) => {
                 records(entries, 0, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
@@ -218,6 +225,11 @@ fn requests(told: &[ToldRequest]) -> Result<(), Breach> {
     })
 }
 
+/// What people are shown.
+fn named(site: Option<&str>) -> Result<(), Breach> {
+    if site.is_none_or(is_plain) { Ok(()) } else { Err(Breach::Name) }
+}
+
 const fn plausible(shard: &ShardRef) -> Result<(), Breach> {
     if shard.is_plausible() { Ok(()) } else { Err(Breach::ShardBytes { bytes: shard.bytes }) }
 }
@@ -277,10 +289,23 @@ mod tests {
         assert!(Request::PushHead { vault: VAULT, head: Vec::new().into() }.check().is_err());
         assert!(Request::PushLog { vault: VAULT, entries: vec![] }.check().is_err());
         assert!(
-            Request::Hello { versions: vec![1; VERSIONS_MAX + 1], beacon_key: None }
+            Request::Hello { versions: vec![1; VERSIONS_MAX + 1], beacon_key: None, site: None }
                 .check()
                 .is_err()
         );
+    }
+
+    // CTRL-4, PLACE-26
+    #[test]
+    fn a_site_that_cannot_be_shown_is_refused_in_both_directions() {
+        for (site, is_sound) in [(None, true), (Some("home"), true), (Some("a\u{1b}[2J"), false)] {
+            let site = site.map(str::to_owned);
+            let hello = Request::Hello { versions: vec![1], beacon_key: None, site: site.clone() };
+            assert_eq!(hello.check().is_ok(), is_sound);
+            let welcome = Answer::Welcome { version: 1, standing: None, beacon_key: None, site };
+            let question = Request::Hello { versions: vec![1], beacon_key: None, site: None };
+            assert_eq!(welcome.check(&question).is_ok(), is_sound);
+        }
     }
 
     // CTRL-4

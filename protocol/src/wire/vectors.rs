@@ -48,6 +48,10 @@ fn receipt() -> Receipt {
     Receipt { body, signature: [0x44; 64] }
 }
 
+fn site() -> Option<String> {
+    Some("home-maple-orbit".to_owned())
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let vault = VAULT;
     let device = DeviceId::from_bytes([0x33; 32]);
@@ -58,8 +62,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         .map(|class| OfferedShard { shard: shard(), class })
         .to_vec();
     vec![
-        ("Hello", Request::Hello { versions: vec![1], beacon_key: None }),
-        ("Hello, shown on its network", Request::Hello { versions: vec![1], beacon_key }),
+        ("Hello", Request::Hello { versions: vec![1], beacon_key: None, site: None }),
+        (
+            "Hello, shown on its network",
+            Request::Hello { versions: vec![1], beacon_key, site: None },
+        ),
         ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
         ("PullLog", Request::PullLog { vault, have }),
         ("PushHead", Request::PushHead { vault, head: entry }),
@@ -85,6 +92,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("AskRelease", Request::AskRelease { vault, request: vec![1, 2].into() }),
         ("Releases", Request::Releases { vault, told: vec![] }),
         ("Claim, refused: not ascending", Request::Claim { vault, part: claims(7, &[0x23, 0x22]) }),
+        (
+            "Hello, with its site",
+            Request::Hello { versions: vec![1], beacon_key: None, site: site() },
+        ),
     ]
 }
 
@@ -105,7 +116,13 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ToldRequest { request: vec![3, 4].into(), stop: Some(vec![5].into()), left_s: 0 },
     ];
     let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
-    let welcome = |standing, beacon_key| Answer::Welcome { version: 1, standing, beacon_key };
+    let welcome = |standing, beacon_key| {
+        let site = None;
+        Answer::Welcome { version: 1, standing, beacon_key, site }
+    };
+    let (beacon, site) = (None, site());
+    let with_site =
+        Answer::Welcome { version: 1, standing: Some(standing.clone()), beacon_key: beacon, site };
     let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
@@ -139,6 +156,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Release, open", Answer::Release { state: ReleaseState::Open { phrase: SEALED } }),
         ("Release, absent", Answer::Release { state: ReleaseState::Absent }),
         ("ReleasesAre", Answer::ReleasesAre { told }),
+        ("Welcome, with its site", with_site),
     ]
 }
 

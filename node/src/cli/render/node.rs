@@ -10,6 +10,7 @@ pub(super) fn init(text: &mut String, done: &InitOutcome) {
     let (name, site) = (plain(&done.name), plain(&done.site));
     let (vault, device) = (short(&done.vault), short(&done.device));
     line(text, &format!("made vault {vault} with device {name} ({device}) at site {site}"));
+    line(text, "copies at one site count as one; elsewhere: larder config set device.site NAME");
     line(text, "next: larder add FOLDER, larder up, larder invite");
 }
 
@@ -61,6 +62,32 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
             }
         },
     );
+    let site = plain(&done.site);
+    match (done.kind, done.same_site) {
+        (InviteKind::Device, true) => {
+            line(
+                text,
+                &format!(
+                    "it stands at site {site}, as {name} does: the two count as one household"
+                ),
+            );
+            line(text, "if that is not so: larder config set device.site NAME");
+        }
+        (InviteKind::Device, false) => line(text, &format!("it stands at site {site}")),
+        (InviteKind::Circle, true) => {
+            line(
+                text,
+                &format!(
+                    "both stand at site {site}, by their names: copies there count as one household's"
+                ),
+            );
+            line(
+                text,
+                "if they do not stand together: larder config set device.site NAME, on one of them",
+            );
+        }
+        (InviteKind::Circle, false) => {}
+    }
     if let Some(words) = &done.words {
         line(text, &format!("both screens show: {}", plain(words)));
     }
@@ -128,6 +155,9 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
             failed => format!("{failed} of {files} did not come back"),
         };
         line(text, &format!("drill    last restore drill {at}: {outcome}"));
+    }
+    if let Some(at) = done.phrase_proved {
+        line(text, &format!("phrase   last proved {}", when(at)));
     }
     let relayed = match done.peers_relayed {
         0 => String::new(),

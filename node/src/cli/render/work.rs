@@ -114,6 +114,8 @@ pub(super) fn recover(text: &mut String, done: &RecoverOutcome) {
         done.witnesses_answered,
         done.witnesses_known,
     );
+    let site = plain(&done.site);
+    line(text, &format!("it stands at site {site}; elsewhere: larder config set device.site NAME"));
     if done.witnesses_answered < done.witnesses_known {
         line(text, "holders that did not answer may know newer snapshots");
     }

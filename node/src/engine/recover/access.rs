@@ -1,9 +1,12 @@
 //! The network as whoever has the phrase, until this device is in the log under its own key.
 
 use larder_protocol::{
-    ids::DeviceId,
+    head::SignedHead,
+    ids::{DeviceId, VaultId},
     keys::recovery::RecoveryKeys,
+    limits::{HEADS_OF_DEVICE_MAX, HEADS_PAST_MAX, LOG_DEVICES_MAX},
     log::{DeviceLog, LogError},
+    relaying::RelayAddress,
     wire::{
         frame::lists_that_fit,
         message::{Answer, Refusal, Request, Standing, VERSION},
@@ -19,20 +22,26 @@ use crate::{
     vaults::VaultError,
 };
 
+/// Heads that a holder can have: of every device of the log, each forked.
+const HEADS_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_MAX;
+
 /// A network under the access key. Nobody is answered there; holders may call. Clones share it.
 #[derive(Clone)]
 pub(in crate::engine) struct Access {
     pub(super) net: Net,
+    /// By way of which others are reached and found.
+    pub(super) relays: Vec<RelayAddress>,
 }
 
 impl Access {
     pub(in crate::engine) async fn open(
         core: &Core,
         recovery: &RecoveryKeys,
+        relays: Vec<RelayAddress>,
     ) -> Result<Self, EngineError> {
         let seed = Zeroizing::new(*recovery.access_seed());
-        let net = core.net.aside(seed, core.relays.clone(), Protocol::Seeking).await?;
-        Ok(Self { net })
+        let net = core.net.aside(seed, relays.clone(), Protocol::Seeking).await?;
+        Ok(Self { net, relays })
     }
 
     /// Whether others may be in the same network.
@@ -62,6 +71,61 @@ impl Access {
         log.filter(|log| log.vault() == standing.vault).ok_or(EngineError::OutOfTurn)
     }
 
+    /// Heads that `holder` serves of the devices of `vault`, not verified.
+    pub(super) async fn heads_of(
+        &self,
+        holder: DeviceId,
+        vault: VaultId,
+    ) -> Result<Vec<SignedHead>, EngineError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let heads = self.heads(holder, &Request::PullHeads { vault, after }).await?;
+            // Ascending, so this ends whatever the holder does.
+            let last = heads.iter().map(|head| head.body().device).max();
+            all.extend(heads);
+            if last.is_none() || last <= after || all.len() > HEADS_MAX {
+                return Ok(all);
+            }
+            after = last;
+        }
+    }
+
+    /// Heads of one device with lower numbers than `below` that others have superseded, not verified.
+    pub(super) async fn past_of(
+        &self,
+        holder: DeviceId,
+        (vault, device): (VaultId, DeviceId),
+        below: u64,
+    ) -> Result<Vec<SignedHead>, EngineError> {
+        let (mut all, mut lowest) = (Vec::new(), below);
+        loop {
+            let request = Request::PullPast { vault, device, below: Some(lowest) };
+            let mut past = self.heads(holder, &request).await?;
+            past.retain(|head| head.body().device == device && head.body().seq < lowest);
+            let Some(next) = past.iter().map(|head| head.body().seq).min() else { return Ok(all) };
+            all.extend(past);
+            if all.len() >= HEADS_PAST_MAX {
+                return Ok(all);
+            }
+            lowest = next;
+        }
+    }
+
+    async fn heads(
+        &self,
+        holder: DeviceId,
+        request: &Request,
+    ) -> Result<Vec<SignedHead>, EngineError> {
+        match self.net.peer(holder).request(request).await? {
+            // What is none is passed over; the shell of a recovery names who served it.
+            Answer::Heads { heads } => {
+                Ok(heads.iter().filter_map(|bytes| SignedHead::decode(bytes).ok()).collect())
+            }
+            Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+            _ => Err(EngineError::OutOfTurn),
+        }
+    }
+
     /// Each side of this home learns from the other where a holder is.
     pub(in crate::engine) fn reach(&self, core: &Core, holder: DeviceId) {
         let mut places = self.net.addresses(&holder);
@@ -78,7 +142,7 @@ impl Access {
 
     async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
         // Under the key of the phrase, which is nobody on any network.
-        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
+        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None, site: None };
         match self.net.peer(holder).request(&hello).await? {
             Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
             Answer::Refused { reason } => Err(EngineError::Refused(reason)),

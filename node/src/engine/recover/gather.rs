@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long holders are waited for before what was found is acted upon.
-const PATIENCE_MS: u64 = 8_000;
+pub(super) const PATIENCE_MS: u64 = 8_000;
 
 /// How many holders answered, of how many that are known.
 pub(super) struct Witnesses {

@@ -419,7 +419,8 @@ async fn answers(net: &Net, gathering: &Gathering, holders: &[PeerRecord]) -> Ve
 }
 
 async fn answer(peer: Peer, ask: Request) -> HolderAnswer {
-    let hello = Request::Hello { versions: vec![VERSION], beacon_key: None };
+    // Under the key of guardians, which stands nowhere.
+    let hello = Request::Hello { versions: vec![VERSION], beacon_key: None, site: None };
     let asked = timeout(PATIENCE, async {
         peer.request(&hello).await?;
         peer.request(&ask).await

@@ -60,7 +60,7 @@ pub(super) async fn search(
 ) -> Result<Found, Failure> {
     let wants_lan = core.config().lan();
     let is_lan = wants_lan && access.is_in_a_network().await;
-    let can_look = is_lan || !core.relays.is_empty();
+    let can_look = is_lan || !access.relays.is_empty();
     if !can_look && tickets.is_empty() {
         let nobody = if wants_lan {
             Failure::new(ExitKind::Holders, "this device is in no network, and no relay is named")
@@ -81,7 +81,7 @@ pub(super) async fn search(
     let (seen, mut sightings) = mpsc::channel(SIGHTINGS);
     let locator = Locator::of(&recovery.public());
     // Shows nothing and asks nobody before it is polled.
-    let mut looking = pin!(look(core, access, &locator, is_lan, (seen, events)));
+    let mut looking = pin!(look(access, &locator, is_lan, (seen, events)));
     let mut is_looking = false;
     search.tell(SeekInput::TimePassed);
     loop {
@@ -94,14 +94,14 @@ pub(super) async fn search(
                         let said = "none of those named answers: others are looked for";
                         events.notice(Level::Warning, said);
                     }
-                    events.notice(Level::Normal, where_it_looks(is_lan, core.relays.len()));
+                    events.notice(Level::Normal, where_it_looks(is_lan, access.relays.len()));
                 }
                 SeekOutput::Ended(end) => return search.result(end),
             }
         }
         tokio::select! {
             never = &mut looking, if is_looking => match never {},
-            Some(input) = sightings.recv() => search.tell(input),
+            Some(input) = sightings.recv() => search.sighted(input),
             Some(answered) = search.asked.join_next() => search.take(answered),
             () = core.clock.reached(search.machine.poll_timeout()) => {
                 search.tell(SeekInput::TimePassed);
@@ -140,6 +140,17 @@ struct Search<'a> {
 impl Search<'_> {
     fn tell(&mut self, input: SeekInput) {
         self.machine.handle_input(self.core.clock.now(), input);
+    }
+
+    /// What this very device keeps says nothing of what others would give.
+    fn sighted(&mut self, input: SeekInput) {
+        let device = match &input {
+            SeekInput::Called { device, .. } | SeekInput::Recorded(Lead { device, .. }) => *device,
+            SeekInput::Answered { .. } | SeekInput::TimePassed => return,
+        };
+        if device != self.core.keys.id() {
+            self.tell(input);
+        }
     }
 
     fn ask(&mut self, Lead { device, addresses }: Lead) {
@@ -199,7 +210,7 @@ impl Search<'_> {
             }
             SeekEnd::Nobody => {
                 let relays =
-                    if self.core.relays.is_empty() { "" } else { ", and none at the relays" };
+                    if self.access.relays.is_empty() { "" } else { ", and none at the relays" };
                 let message = format!("no holder of this vault is in this network{relays}");
                 Failure::new(ExitKind::Holders, message).hint(HOW)
             }
@@ -210,14 +221,13 @@ impl Search<'_> {
 
 /// Looks for holders in this network and at the relays, for ever.
 async fn look(
-    core: &Core,
     access: &Access,
     locator: &Locator,
     is_lan: bool,
     (seen, events): (mpsc::Sender<SeekInput>, &EventSink),
 ) -> Infallible {
     let mut relays = JoinSet::new();
-    for relay in core.relays.iter().cloned() {
+    for relay in access.relays.iter().cloned() {
         relays.spawn(ask_relay(relay, locator.clone(), seen.clone(), events.clone()));
     }
     if is_lan {

@@ -6,10 +6,10 @@ use larder_protocol::{
 };
 
 use super::{
-    super::Blamed,
+    super::{Blamed, recover::Proof},
     blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
 };
-use crate::command::{Advice, ByteSize, Folder, LastDrill, Safety, count};
+use crate::command::{Advice, ByteSize, Folder, LastDrill, Safety, Time, count};
 
 /// A newest snapshot older than this is worth a word, in seconds.
 const STALE_S: i64 = 7 * 86_400;
@@ -53,6 +53,8 @@ pub(super) struct Facts {
     /// The last restore drill, and for how many days there was none, where that is too long.
     pub(super) last_drill: Option<LastDrill>,
     pub(super) undrilled_days: Option<u64>,
+    /// When the phrase was last proved to work.
+    pub(super) phrase: Proof,
     pub(super) disk_free_bytes: u64,
     pub(super) peers_total: u32,
 }
@@ -254,6 +256,18 @@ impl Facts {
                 all,
                 format!("no restore was tried for {days} days"),
                 "run `larder verify --drill`: it reads random files back from your holders",
+            );
+        }
+        if self.phrase.overdue_days.is_some() {
+            let day = |at: Timestamp| Time::from(at).to_string().chars().take(10).collect();
+            let text = match self.phrase.last.map(day) {
+                Some::<String>(day) => format!("the phrase was last proved to work on {day}"),
+                None => "the phrase was never proved to work since the vault was made".to_owned(),
+            };
+            say(
+                all,
+                text,
+                "fetch the 24 words and run `larder recover --dry-run`: it changes nothing",
             );
         }
         if self.disk_free_bytes < DISK_LOW_BYTES {
@@ -460,6 +474,21 @@ mod tests {
             assert!(advice[0].text.ends_with(&expected), "{advice:?}");
             assert!(advice[0].hint.contains("larder guardians stop"), "{advice:?}");
         }
+    }
+
+    // TRIAL-6
+    #[test]
+    fn a_phrase_that_was_not_proved_for_a_year_is_named_with_the_day() {
+        let unproved = |last| Proof { last, overdue_days: Some(400) };
+        let last = Some(Timestamp(1_800_000_000));
+        for (last, text) in [(None, "never proved"), (last, "proved to work on 2027-01-15")] {
+            let advice = Facts { phrase: unproved(last), ..well() }.advice();
+            assert_eq!(advice.len(), 1, "{advice:?}");
+            assert!(advice[0].text.contains(text), "{advice:?}");
+            assert!(advice[0].hint.contains("larder recover --dry-run"), "{advice:?}");
+        }
+        let proved = Proof { last, overdue_days: None };
+        assert!(Facts { phrase: proved, ..well() }.advice().is_empty());
     }
 
     #[test]

@@ -103,7 +103,11 @@ pub(crate) fn all_on_one_site(status: &Status, own_site: &str) -> Option<Advice>
             "all copies are on the site of this device, {site}: a fire or a theft there takes them \
              together with the files"
         );
-        advice(text, hint)
+        let hint = format!(
+            "{hint}; if a holder stands elsewhere in truth, say so there: `larder config set \
+             device.site NAME`"
+        );
+        advice(text, &hint)
     } else {
         let text = format!(
             "all copies are on one site, {site}: a fire or a theft there leaves only the files that \

@@ -13,7 +13,7 @@ use larder_protocol::{
     ticket::{AddressTicket, Ticket},
 };
 
-use super::super::{Core, EngineError, contact, launch::socket_addresses, on_disk};
+use super::super::{Core, EngineError, contact, launch::socket_addresses, on_disk, sites};
 use crate::{
     command::{ConnectOutcome, Failure, Outcome},
     state::circle::PeerRow,
@@ -111,8 +111,8 @@ fn newcomer(core: &Core, ticket: &AddressTicket) -> PeerRow {
     let label = member.as_ref().and_then(|member| {
         core.vaults.read().get(&vault)?.log().label(&device, member.keyring().all())
     });
-    let (name, site) =
-        label.map_or_else(|| (device.short(), device.short()), |label| (label.name, label.site));
+    let unknown = || (device.short(), sites::NOT_KNOWN.to_owned());
+    let (name, site) = label.map_or_else(unknown, |label| (label.name, label.site));
     let is_holder = core
         .vaults
         .read()

@@ -18,7 +18,7 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        drill, guardians, launch, names, on_disk,
+        drill, guardians, launch, names, on_disk, recover,
         scrubber::{read_age, read_since},
         settings,
     },
@@ -104,6 +104,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         offered_bytes: config.offer_bytes(),
         depot_read_since: facts.read_since.map(Into::into),
         last_drill: facts.last_drill,
+        phrase_proved: facts.phrase.last.map(Into::into),
         peers_online: online,
         peers_total: total,
         peers_relayed: relayed(core)?,
@@ -200,6 +201,7 @@ fn gather(core: &Core) -> Result<Facts, EngineError> {
     (facts.damaged_own, facts.damaged_held) = (count(Origin::Own), count(Origin::Held));
     let Ok(member) = core.member() else { return Ok(facts) };
     let own = member.keys.id();
+    facts.phrase = recover::proof(core, &core.log_of(&member.vault)?)?;
     let drilled = drill::last(core)?;
     facts.last_drill = drilled.map(|(_, last)| last);
     facts.undrilled_days = match drilled {

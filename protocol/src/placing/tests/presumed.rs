@@ -285,3 +285,23 @@ fn lean_packs_that_nobody_takes_after_all_do_not_stay() {
     assert_eq!(driven.machine.status().safe_packs, 10);
     assert_eq!(driven.machine.spool_bytes(), 0, "{:?}", driven.said);
 }
+
+// PLACE-26
+#[test]
+fn holders_that_turn_out_to_be_one_household_are_one_copy_and_a_third_gets_what_is_short() {
+    let mut driven = placed(&[(1, "a"), (2, "b")], 10..=12);
+    let status = driven.machine.status();
+    assert_eq!((status.sites, status.copies, status.one_site_only), (2, 2, false));
+    driven.give(named(2, "a"));
+    let status = driven.machine.status();
+    assert_eq!((status.sites, status.copies, status.one_site_only), (1, 1, true));
+    // And the other way round: two families that had one name by chance.
+    driven.give(named(2, "b"));
+    let status = driven.machine.status();
+    assert_eq!((status.sites, status.copies, status.one_site_only), (2, 2, false));
+    driven.give(named(2, "a"));
+    driven.give(named(3, "c"));
+    driven.connect(3);
+    assert_eq!(bring_all(&mut driven), 3);
+    assert_eq!((kept_by(&driven, 3), driven.machine.status().below_policy_packs), (3, 0));
+}

@@ -1,0 +1,24 @@
+//! What `join` comes to.
+
+use serde::{Deserialize, Serialize};
+
+use super::InviteKind;
+
+/// See [`Outcome::Join`](super::Outcome::Join).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinOutcome {
+    /// What was joined: the vault, or its circle.
+    pub kind: InviteKind,
+    /// Id of the inviting vault.
+    pub vault: String,
+    /// Id of the inviting device.
+    pub device: String,
+    /// Name of the inviting device.
+    pub name: String,
+    /// Words that both screens show.
+    pub words: Option<String>,
+    /// Household of this device.
+    pub site: String,
+    /// Whether the inviting device names the same household: copies on both count as one.
+    pub same_site: bool,
+}
