@@ -37,10 +37,12 @@ use self::{
 use crate::{
     command::{ExitKind, Failure, Launch},
     demo::DemoArguments,
+    memory,
 };
 
 /// Runs the `larder` program with the arguments of this process.
 pub fn main<L: Launch + 'static>(launch: L) -> ExitCode {
+    memory::keep_private();
     let code = run(Arc::new(launch), std::env::args_os());
     ExitCode::from(code)
 }

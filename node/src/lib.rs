@@ -13,6 +13,7 @@ pub mod engine;
 pub mod files;
 pub mod home;
 mod lock;
+mod memory;
 pub mod net;
 pub mod state;
 pub mod vaults;

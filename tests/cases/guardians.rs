@@ -5,7 +5,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
+    path::Path,
     process::{Child, Stdio},
     sync::mpsc,
     thread,
@@ -25,13 +25,13 @@ use serde_json::Value;
 const NEWS_LIMIT: Duration = Duration::from_secs(30);
 
 /// `recover --guardians` on a fresh home, which waits for guardians.
-struct Asking {
+pub(super) struct Asking {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Asking {
-    fn new(fresh: &Node, words: &PathBuf, more: &[&str]) -> Self {
+    pub(super) fn new(fresh: &Node, words: &Path, more: &[&str]) -> Self {
         let flags = ["recover", "--guardians", "--name", &fresh.name, "--site", &fresh.site];
         let flags = flags.iter().chain(more).chain(&["--phrase-out"]);
         let mut command = fresh.command(flags, [words]);
@@ -61,14 +61,14 @@ impl Asking {
 
     /// The long text for guardians.
     #[track_caller]
-    fn ticket(&self) -> String {
+    pub(super) fn ticket(&self) -> String {
         let line = self.says("larder guardians give larder-");
         line.rsplit(' ').next().unwrap().to_owned()
     }
 
     /// Waits for its end: exit code and document.
     #[track_caller]
-    fn ended(mut self) -> (Option<i32>, Value) {
+    pub(super) fn ended(mut self) -> (Option<i32>, Value) {
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         let code = self.child.wait().unwrap().code();
@@ -112,7 +112,7 @@ fn give(guardian: &Node, code: &str) -> (Value, Value) {
 
 /// Two guardians have handed over; what came of it.
 #[track_caller]
-fn helped(circle: &Circle, fresh: &Node, words: &PathBuf, by: [usize; 2]) -> (Option<i32>, Value) {
+fn helped(circle: &Circle, fresh: &Node, words: &Path, by: [usize; 2]) -> (Option<i32>, Value) {
     let asking = Asking::new(fresh, words, &[]);
     let ticket = asking.ticket();
     assert_eq!(give(&circle.holders[by[0]], &ticket), (1.into(), 2.into()));
@@ -141,6 +141,13 @@ fn two_of_three_relatives_bring_everything_back() {
     let target = circle.path("restored");
     fresh.cli(["restore", "latest", "--to"], [&target]).ok();
     compare::assert_same_tree(&folder, &compare::below(&target, &folder));
+    // What it asked for itself is no alarm.
+    let mut fresh = fresh;
+    fresh.up();
+    eventually("it has met a holder", NEWS_LIMIT, || fresh.ask(["status"])["peers_online"] != 0);
+    let said = fresh.ask(["status"])["advice"].to_string();
+    assert!(!said.contains("recovery phrase"), "{said}");
+    assert_eq!(fresh.ask(["guardians"])["requests"][0]["stopped_by"], "fresh");
 }
 
 // GUARD-10, GUARD-17, GUARD-20

@@ -19,6 +19,7 @@ mod corruption;
 mod decoders;
 mod disk_full;
 mod drill;
+mod family;
 mod folders;
 mod guardians;
 mod harness;

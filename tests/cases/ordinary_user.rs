@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::Path,
     process::Command,
 };
@@ -71,6 +71,17 @@ fn an_ordinary_user_restores_everything_but_what_only_root_can() {
     assert_eq!(differences, "");
 }
 
+/// KEYS-12: the system gives what shows a process to root when no other process may read its memory.
+fn assert_memory_is_private(process: u32) {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    assert!(status.contains(&format!("Uid:\t{NOBODY}")), "{status}");
+    let shown = fs::metadata(format!("/proc/{process}/environ")).unwrap();
+    assert_eq!(shown.uid(), 0, "its own user could read its memory");
+}
+
 // FILES-11
 #[test]
 fn a_file_that_cannot_be_read_is_said_and_the_rest_is_saved() {
@@ -92,6 +103,7 @@ fn a_file_that_cannot_be_read_is_said_and_the_rest_is_saved() {
     let phrase = user.home().join("phrase");
     user.cli(["init", "--name", "user", "--site", "user", "--phrase-out"], [&phrase]).ok();
     user.up();
+    assert_memory_is_private(user.pid());
     larder_tests::circle::pair(&user, &circle.holders[0], "--circle");
     let output = user.cli(["backup"], [&folder]).expect_code(3);
     let done = output.json();

@@ -9,8 +9,14 @@ use larder_protocol::{
     cbor,
     chunk::codec,
     coding::{CodedPack, ShardNumber, rebuild_shard},
+    guarding::{
+        gathering::Gathering,
+        handing::{Handed, HandedAnswer},
+        keeping::Guard,
+        set::GuardianSet,
+    },
     head::SignedHead,
-    ids::{LocatorSlot, ShardRoot, VaultId},
+    ids::{DeviceId, LocatorSlot, ShardRoot, VaultId},
     index::{Segment, ShardRef},
     keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
     limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
@@ -22,8 +28,8 @@ use larder_protocol::{
     proof::Challenge,
     receipt::Receipt,
     snapshot::Snapshot,
-    ticket::Ticket,
-    time::Instant,
+    ticket::{Invite, InviteKind, InviteSecret, Ticket},
+    time::{Instant, Timestamp},
     tree::node::{DirectoryNode, ExtentNode},
     wire::{
         frame::{FrameDecoder, decode_body},
@@ -62,6 +68,7 @@ pub const TARGETS: &[Target] = &[
     ("locator_record", locator_record),
     ("spoken_code", spoken_code),
     ("meeting", meeting),
+    ("guardians", guardians),
 ];
 
 /// Frames of the control protocol, in pieces as a network would deliver them.
@@ -333,4 +340,39 @@ pub fn meeting(mut bytes: &[u8]) {
     }
     let ended = std::iter::from_fn(|| guest.poll_output());
     assert!(ended.filter(|output| matches!(output, Output::Ended(_))).count() <= 1);
+}
+
+/// What guardians and holders bring, and what is kept of it.
+pub fn guardians(bytes: &[u8]) {
+    let helper = DeviceId::from_bytes([1; 32]);
+    let invite = Invite {
+        kind: InviteKind::Help,
+        inviter: DeviceId::from_bytes([2; 32]),
+        addresses: Vec::new(),
+        secret: InviteSecret([3; 32]),
+        expires: Timestamp(1),
+    };
+    if let Ok(mut handed) = Handed::decode(bytes) {
+        assert_eq!(cbor::encode(&handed), bytes);
+        // As from somebody who was told the code.
+        handed.proof = *invite.help_proof(&helper).as_bytes();
+        let (genesis, set) = (handed.genesis.clone(), handed.set.clone());
+        let mut gathering = Gathering::default();
+        if let Ok(progress) = gathering.take(&invite, (&helper, Timestamp(0)), handed) {
+            assert!(progress.have <= 1 && progress.needed >= 1);
+            let again = Gathering::decode(&gathering.encode()).expect("what is kept can be read");
+            assert_eq!(again.progress(), Some(progress));
+        }
+        if let Ok(log) = DeviceLog::begin(&genesis)
+            && let Ok(set) = GuardianSet::decode(&set, &log.vault(), log.recovery())
+        {
+            let mut guard = Guard::default();
+            guard.offer(set, None);
+            assert_eq!(Guard::decode(&guard.encode(), &log), Ok(guard));
+        }
+    }
+    if let Some(answer) = HandedAnswer::decode(bytes) {
+        assert_eq!(cbor::encode(&answer), bytes);
+    }
+    let _ = Gathering::decode(bytes);
 }

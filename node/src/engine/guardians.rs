@@ -12,7 +12,8 @@ use std::{
 use larder_protocol::{
     guarding::{
         SealedPhrase,
-        keeping::Pending,
+        gathering::Gathering,
+        keeping::{Pending, ToldRequest},
         release::{ReleaseRequest, ReleaseStop},
         set::{AppointError, Appointment, Guardian, GuardianSet},
     },
@@ -166,6 +167,24 @@ async fn stop(core: &Arc<Core>, member: &Arc<Member>) -> Result<GuardiansOutcome
     let (told, not_told) = spread::with_everybody(core, tell).await?;
     let stopped = u32::try_from(stopped.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
     Ok(GuardiansOutcome { stopped, told, not_told, ..GuardiansOutcome::default() })
+}
+
+/// The request of this home was answered, and the vault is here: it is closed, so that nobody takes it for
+/// one of somebody else.
+pub(super) async fn answered(core: &Arc<Core>, gathering: &Gathering) -> Result<(), EngineError> {
+    let member = core.member()?;
+    let (Some(set), Some(request)) = (gathering.set(), gathering.asked()) else { return Ok(()) };
+    let (set, request) = (set.clone(), request.bytes().to_vec().into());
+    let (keeping, vault) = (Arc::clone(core), member.vault);
+    on_disk(move || {
+        keeping.vaults.change_guard(vault, |guard, log| {
+            let is_newer = guard.offer(set, None);
+            let told = ToldRequest { request, stop: None, left_s: 0 };
+            (guard.learn(&[told], log, wall()) || is_newer, ())
+        })
+    })
+    .await?;
+    stop(core, &member).await.map(|_| ())
 }
 
 /// Stops every request that is known here; returns how many were open.

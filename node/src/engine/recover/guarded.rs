@@ -40,7 +40,9 @@ use zeroize::Zeroizing;
 use super::{Wish as PhraseWish, recover, tickets};
 use crate::{
     command::{EventSink, ExitKind, Failure, Level, Outcome, Secret, WaitingOutcome},
-    engine::{Core, EngineError, clock::wall, launch, on_disk, report::addresses_of, spoken},
+    engine::{
+        Core, EngineError, clock::wall, guardians, launch, on_disk, report::addresses_of, spoken,
+    },
     home::write_new,
     net::{FrameStream, Net, NetError, Peer, Protocol},
 };
@@ -118,6 +120,7 @@ pub(in crate::engine) async fn recover_by_guardians(
             "the 24 words are in {path}: `larder recover --phrase-file {path}` goes on from here"
         ));
     })?;
+    guardians::answered(core, &gathering).await?;
     forget(core).await?;
     events.notice(
         Level::Normal,
@@ -167,6 +170,8 @@ struct Desk {
     core: Arc<Core>,
     invite: Invite,
     gathering: Mutex<Gathering>,
+    /// Held while a share is kept: what is written last is what was gathered last.
+    turn: tokio::sync::Mutex<()>,
     /// One message for each share that was kept.
     taken: mpsc::Sender<()>,
 }
@@ -198,6 +203,7 @@ impl Desk {
     /// A share is durable before its guardian is told so.
     async fn take(&self, from: DeviceId, body: &[u8]) -> Result<Gathered, HandRefusal> {
         let handed = Handed::decode(body)?;
+        let _one_at_a_time = self.turn.lock().await;
         let (progress, after) = {
             let mut gathering = self.gathering();
             let progress = gathering.take(&self.invite, (&from, wall()), handed)?;
@@ -255,6 +261,7 @@ async fn gather_on(
             core: Arc::clone(core),
             invite: invite.clone(),
             gathering: Mutex::new(gathering),
+            turn: tokio::sync::Mutex::default(),
             taken,
         });
         let at = Arc::clone(&desk);
