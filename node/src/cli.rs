@@ -14,6 +14,7 @@ mod look;
 mod node;
 mod output;
 mod pair;
+mod phrase_check;
 mod progress;
 mod render;
 mod restore;

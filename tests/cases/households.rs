@@ -73,4 +73,6 @@ fn two_families_are_two_households_and_two_devices_of_one_are_one() {
     let words = ["recover", "--name", "raspberrypi", "--connect", &ticket, "--phrase-file"];
     let recovered = fresh.cli(words, [&phrase]).ok().json();
     assert_eq!(recovered["site"], my_site, "{recovered:#}");
+    // The manifest is older than the move.
+    assert_eq!(site_of_other(&fresh), my_site);
 }

@@ -21,12 +21,17 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 /// # Errors
 /// [`Failure`] when no answer can be taken.
 pub(super) fn asked(output: &Output, usual: &str) -> Result<Option<String>, Failure> {
-    let is_heard = !cfg!(test) && !output.is_json() && !output.is_quiet();
-    if is_heard && io::stdin().is_terminal() && io::stderr().is_terminal() {
+    if is_somebody_there(output) {
         ask(&mut io::stdin().lock(), &mut io::stderr(), usual)
     } else {
         Ok(None)
     }
+}
+
+/// Whether somebody sees what is asked, and can answer.
+pub(super) fn is_somebody_there(output: &Output) -> bool {
+    let is_heard = !cfg!(test) && !output.is_json() && !output.is_quiet();
+    is_heard && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks for what is left open in a command that makes a fresh home a device of a vault.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{household, output::Output, session::Session};
+use super::{household, output::Output, phrase_check, session::Session};
 use crate::{
     command::{ExitKind, Failure, InitOptions, Launch, Outcome},
     control::Client,
@@ -26,7 +26,8 @@ use crate::{
 Examples:
   larder init
   larder init --name laptop --site home
-  larder init --phrase-out /media/usb/phrase.txt"
+  larder init --phrase-out /media/usb/phrase.txt
+  larder init --no-check                  does not ask for three of the words"
 )]
 pub(super) struct InitArguments {
     /// Name of this device [default: the host's name]
@@ -39,6 +40,9 @@ pub(super) struct InitArguments {
     /// Write the phrase to a new file that only you can read, and do not show it
     #[arg(long, value_name = "FILE")]
     phrase_out: Option<PathBuf>,
+    /// Do not ask for three of the words, which a terminal does to see that they are on paper
+    #[arg(long)]
+    no_check: bool,
 }
 
 pub(super) async fn run<L: Launch + 'static>(
@@ -69,6 +73,9 @@ pub(super) async fn run<L: Launch + 'static>(
     }
     let home = session.own_home(|directory| Home::create(directory, "init")).await?;
     let mut extra = Map::new();
+    let is_shown = arguments.phrase_out.is_none() && io::stdout().is_terminal();
+    let checks = is_shown && !arguments.no_check && household::is_somebody_there(output);
+    let mut words = Zeroizing::new(String::with_capacity(SHOWN_BYTES_MAX));
     let outcome = {
         let to = arguments.phrase_out.as_deref();
         let (json, is_quiet) = (output.is_json(), output.is_quiet());
@@ -79,10 +86,19 @@ pub(super) async fn run<L: Launch + 'static>(
                 Ok(())
             }
             None if is_quiet => show(&Zeroizing::new([phrase, "\n"].concat())),
-            None => show_phrase(phrase),
+            None => {
+                if checks {
+                    words.push_str(phrase);
+                }
+                show_phrase(phrase)
+            }
         };
         session.launch().init(&home, InitOptions { name, site }, &mut reveal).await?
     };
+    if checks {
+        // The vault is made by now: whoever goes away here has one, and its words.
+        phrase_check::run(&words, &mut io::stdin().lock(), &mut io::stderr())?;
+    }
     if let Some(path) = &arguments.phrase_out {
         output.say(&format!(
             "The recovery phrase is in {}; keep it off this device.",

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::Access;
 use crate::{
     command::{EventSink, Failure, Level},
-    engine::{Core, EngineError, Member, contact, join, sync},
+    engine::{Core, EngineError, Member, contact, join, sites, sync},
 };
 
 /// How long holders are waited for before what was found is acted upon.
@@ -196,15 +196,19 @@ impl Gathering {
         !named.is_empty()
     }
 
-    /// Where somebody was found just now counts more than where he was when the manifest was written.
+    /// Where somebody was found just now counts more than where he was when the manifest was written, and so
+    /// does the household that he told himself.
     fn where_it_was_found(&self, peer: PeerRecord) -> PeerRecord {
+        let known = self.core.state.peer(&peer.device).ok().flatten();
+        let told = known.filter(|known| known.last_seen > 0 && known.site != sites::NOT_KNOWN);
+        let site = told.map_or(peer.site, |known| known.site);
         let found = self.access.net.addresses(&peer.device);
         let mut addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
         let before = peer.addresses.into_iter().filter(|one| !addresses.contains(one));
         let before: Vec<String> = before.collect();
         addresses.extend(before);
         addresses.truncate(ADDRESSES_MAX);
-        PeerRecord { addresses, ..peer }
+        PeerRecord { addresses, site, ..peer }
     }
 
     fn report(&self, events: &EventSink) -> Witnesses {

@@ -30,7 +30,8 @@ pub(crate) fn why_blocked(status: &Status, names: &Names) -> Option<Advice> {
             advice(
                 format!("the policy asks for copies on {wanted} sites; {known} {are} known"),
                 "invite another household with `larder invite --circle`, or ask for fewer with \
-                 `larder config set policy.copies`",
+                 `larder config set policy.copies`; if holders stand apart that name one site, say \
+                 so there: `larder config set device.site NAME`",
             )
         }
         Blocked::NotConnected => advice(
@@ -93,27 +94,26 @@ pub(crate) fn all_on_one_site(status: &Status, own_site: &str) -> Option<Advice>
         return None;
     }
     let keeps = |holder: &&HolderStatus| holder.kept_packs > 0 && !holder.presumed_lost;
-    let sites: BTreeSet<&Site> =
-        status.holders.values().filter(keeps).map(|holder| &holder.site).collect();
-    let mut sites = sites.into_iter();
+    let keepers = status.holders.values().filter(keeps);
+    let is_one = keepers.clone().count() == 1;
+    let mut sites = keepers.map(|holder| &holder.site).collect::<BTreeSet<&Site>>().into_iter();
     let (site, None) = (sites.next()?, sites.next()) else { return None };
-    let hint = "invite another household: `larder invite --circle`";
+    let invite = "invite another household: `larder invite --circle`";
+    let apart = "if they stand apart in truth, say so there: `larder config set device.site NAME`";
+    let both = format!("{invite}; {apart}");
     Some(if site.0 == own_site {
         let text = format!(
             "all copies are on the site of this device, {site}: a fire or a theft there takes them \
              together with the files"
         );
-        let hint = format!(
-            "{hint}; if a holder stands elsewhere in truth, say so there: `larder config set \
-             device.site NAME`"
-        );
-        advice(text, &hint)
+        advice(text, &both)
     } else {
         let text = format!(
             "all copies are on one site, {site}: a fire or a theft there leaves only the files that \
              are on this device, without what was deleted and without older snapshots"
         );
-        advice(text, hint)
+        // One holder is one household, whatever that is called.
+        advice(text, if is_one { invite } else { &both })
     })
 }
 
@@ -222,6 +222,7 @@ mod tests {
         assert!(why_blocked(&status, &names).unwrap().text.contains("nobody keeps a copy"));
     }
 
+    // CLI-15
     #[test]
     fn one_site_is_told_apart_from_the_site_of_the_files() {
         let (status, _) = status(&[("home", Acquaintance::Granted, None); 2]);
@@ -229,6 +230,13 @@ mod tests {
         assert!(here.text.contains("site of this device, home"), "{here:?}");
         let there = all_on_one_site(&status, "office").unwrap();
         assert!(there.text.contains("leaves only the files that are on this device"), "{there:?}");
+        // How to say that it is not so; one holder is one household whatever that is called.
+        let hints_apart = |advice: &Advice| advice.hint.contains("config set device.site");
+        assert!(hints_apart(&here) && hints_apart(&there), "{here:?} {there:?}");
+        let mut single = status.clone();
+        single.holders.pop_last();
+        assert!(hints_apart(&all_on_one_site(&single, "home").unwrap()));
+        assert!(!hints_apart(&all_on_one_site(&single, "office").unwrap()));
         assert_eq!(all_on_one_site(&Status { one_site_only: false, ..status.clone() }, "x"), None);
         let mut nobody = status;
         nobody.holders.clear();

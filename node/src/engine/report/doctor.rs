@@ -367,9 +367,11 @@ fn holders(status: &Status, answers: &Answers) -> Check {
             "start the holders that are away (`larder up` there), or tell their new addresses with \
              `larder connect TICKET`; nothing new becomes safe until then",
         ),
-        _ if status.one_site_only => {
-            told(Health::Poor, "invite another household: one site keeps all copies")
-        }
+        _ if status.one_site_only => told(
+            Health::Poor,
+            "invite another household: one site keeps all copies; if holders stand apart that \
+                 name it, say so there: `larder config set device.site NAME`",
+        ),
         _ => good(HOLDERS, found),
     }
 }
