@@ -34,8 +34,8 @@ pub use self::{
     event::{Cancelled, Event, EventSink, EventStream, Level, Progress, Stage},
     failure::{ExitKind, Failure},
     guardians::{
-        GaveOutcome, GuardianName, GuardianOf, GuardiansAct, GuardiansOutcome, PhraseRequest,
-        WaitingOutcome,
+        GatheredOutcome, GatheredVault, GaveOutcome, GuardianName, GuardianOf, GuardiansAct,
+        GuardiansOutcome, PhraseRequest, WaitingOutcome,
     },
     joined::JoinOutcome,
     outcome::*,
@@ -180,6 +180,8 @@ pub enum Command {
         site: Option<String>,
         /// New file for the phrase.
         phrase_out: RawPath,
+        /// Beginning of the id of the vault that is meant.
+        vault: Option<String>,
         /// Forget what was gathered before.
         anew: bool,
     },

@@ -167,15 +167,7 @@ impl Vaults {
                 warn!("vault {}: a stored head is not valid: {error}", folder.vault().short());
             }
         }
-        let guard = match folder.guard()?.map(|bytes| Guard::decode(&bytes, &log)) {
-            Some(Ok(guard)) => guard,
-            // Left where it is: the next set that somebody brings replaces it.
-            Some(Err(error)) => {
-                warn!("vault {}: its guardians cannot be read: {error}", folder.vault().short());
-                Guard::default()
-            }
-            None => Guard::default(),
-        };
+        let guard = guard_in(&folder, &log);
         let (log, guard) = (Arc::new(log), Arc::new(guard));
         Ok(KnownVault { log, heads, guard, folder, turn: Arc::default() })
     }
@@ -379,6 +371,20 @@ impl Vaults {
     pub fn heads_of(&self, vault: &VaultId) -> Option<Vec<Vec<u8>>> {
         let all = self.read();
         Some(all.get(vault)?.heads.heads().map(|head| head.bytes().to_vec()).collect())
+    }
+}
+
+/// What is kept of the guardians of a vault. What cannot be read is left where it is, harms nothing else, and
+/// is replaced by the next set that somebody brings.
+fn guard_in(folder: &Folder, log: &DeviceLog) -> Guard {
+    let unread = |error: &dyn std::error::Error| {
+        warn!("vault {}: its guardians cannot be read: {error}", folder.vault().short());
+        Guard::default()
+    };
+    match folder.guard() {
+        Ok(Some(bytes)) => Guard::decode(&bytes, log).unwrap_or_else(|error| unread(&error)),
+        Ok(None) => Guard::default(),
+        Err(error) => unread(&error),
     }
 }
 

@@ -320,6 +320,10 @@ pub const GUARDIAN_NAME_BYTES_MAX: usize = 64;
 pub const GUARDIANS_RECORD_BYTES_MAX: usize = 8192;
 /// The longest delay before a holder gives the sealed phrase out: 366 days.
 pub const GUARDIAN_DELAY_S_MAX: u64 = 366 * 24 * 60 * 60;
+/// Days after which a device that has appointed guardians lets go of the sealed phrase, if a holder has it.
+pub const GUARDIAN_HANDING_DAYS: u64 = 7;
+/// Sets of guardians of which somebody who asks for help takes shares.
+pub const GATHERED_SETS_MAX: usize = 4;
 /// Bytes of a signed request for the phrase, and of a signed stop.
 pub const RELEASE_RECORD_BYTES_MAX: usize = 512;
 /// Requests for the phrase of one vault that a holder keeps.

@@ -122,7 +122,8 @@ impl Family {
         gone(house.tablet);
         let mut bob = Node::new(self.place(), "bob-again");
         let ticket = self.carol.ticket();
-        bob.cli(["recover", "--connect", &ticket, "--phrase-file"], [&house.words]).ok();
+        let words = ["recover", "--name", "bob-again", "--connect", &ticket, "--phrase-file"];
+        bob.cli(words, [&house.words]).ok();
         survived(&bob, &house.letters, &self.place().join("bob.restored"));
         bob.up();
         pair(&self.anna, &bob, "--circle");
@@ -141,6 +142,7 @@ impl Family {
         recovered_by(&self.anna, &[bob, &self.dora], &self.words);
         survived(&self.anna, &self.photos, &self.place().join("anna.restored"));
         self.anna.up();
+        pair(&self.anna, bob, "--circle");
         self.told("Anna's burns, with her words in it: she is back by two of her guardians");
         self
     }

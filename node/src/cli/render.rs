@@ -44,6 +44,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Connect(done) => node::connect(&mut text, done),
         Outcome::Trial(done) => trial::trial(&mut text, done),
         Outcome::Recover(done) => work::recover(&mut text, done),
+        Outcome::Gathered(done) => guardians::gathered(&mut text, done),
         Outcome::Waiting(done) => guardians::waiting(&mut text, done),
         Outcome::Guardians(done) => guardians::guardians(&mut text, done),
         Outcome::Gave(done) => guardians::gave(&mut text, done),

@@ -69,11 +69,14 @@ pub(super) struct RecoverArguments {
     #[arg(long, value_name = "TICKET")]
     connect: Vec<String>,
     /// Without the phrase: guardians give it back, see `larder guardians`. Can be broken off and said again
-    #[arg(long, requires = "phrase_out", conflicts_with = "phrase_file")]
+    #[arg(long, requires = "phrase_out", conflicts_with_all = ["phrase_file", "dry_run"])]
     guardians: bool,
     /// New file for the phrase that guardians give back
     #[arg(long, value_name = "FILE", requires = "guardians")]
     phrase_out: Option<PathBuf>,
+    /// The vault that is meant: the first digits of its id, as guardians and a recovery sheet tell it
+    #[arg(long, value_name = "ID", requires = "guardians")]
+    vault: Option<String>,
     /// Forget what guardians have handed over before
     #[arg(long, requires = "guardians")]
     anew: bool,
@@ -118,6 +121,7 @@ impl RecoverArguments {
                 name: self.name,
                 site: self.site,
                 phrase_out: absolute(path)?,
+                vault: self.vault,
                 anew: self.anew,
             });
         }

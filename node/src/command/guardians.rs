@@ -105,6 +105,32 @@ pub struct GaveOutcome {
     pub needed: u8,
 }
 
+/// See [`Outcome::Gathered`](super::Outcome::Gathered).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatheredOutcome {
+    /// Vaults of which there are shares, those with enough of them first. One is the right one.
+    pub vaults: Vec<GatheredVault>,
+}
+
+/// A vault of which shares were brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatheredVault {
+    /// Its id.
+    pub vault: String,
+    /// When it was made.
+    pub founded: Time,
+    /// Shares that are here.
+    pub have: u8,
+    /// Shares that are enough.
+    pub needed: u8,
+    /// How many guardians it has.
+    pub guardians: u32,
+    /// How long its holders wait.
+    pub delay_ms: u64,
+    /// Names of the devices that have brought them.
+    pub helpers: Vec<String>,
+}
+
 /// See [`Outcome::Waiting`](super::Outcome::Waiting).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingOutcome {

@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GaveOutcome, GuardiansOutcome,
-    InviteKind, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal, RevokeOutcome,
-    SheetOutcome, Time, TrialOutcome, Wait, WaitingOutcome,
+    ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
+    GuardiansOutcome, InviteKind, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal,
+    RevokeOutcome, SheetOutcome, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -48,6 +48,8 @@ pub enum Outcome {
     Connect(ConnectOutcome),
     /// Of `recover`.
     Recover(RecoverOutcome),
+    /// Of `recover --guardians` with shares enough, until somebody says which vault is meant.
+    Gathered(GatheredOutcome),
     /// Of `recover --guardians` while the delay runs.
     Waiting(WaitingOutcome),
     /// Of `guardians`, whatever was done about them: how it is now.

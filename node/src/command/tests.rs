@@ -448,7 +448,17 @@ fn about_guardians() -> Vec<Outcome> {
         guardians: 3,
         gave: None,
     };
+    let gathered = GatheredVault {
+        vault: id("a"),
+        founded: time(1_600_000_000),
+        have: 2,
+        needed: 2,
+        guardians: 3,
+        delay_ms: 604_800_000,
+        helpers: vec!["anna".to_owned(), "bob".to_owned()],
+    };
     vec![
+        Outcome::Gathered(GatheredOutcome { vaults: vec![gathered] }),
         Outcome::Waiting(WaitingOutcome {
             vault: id("a"),
             helpers: vec!["anna".to_owned(), "bob".to_owned()],
@@ -524,6 +534,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Ticket(_) => "ticket",
         Outcome::Connect(_) => "connect",
         Outcome::Recover(_) => "recover",
+        Outcome::Gathered(_) => "gathered",
         Outcome::Waiting(_) => "waiting",
         Outcome::Guardians(_) => "guardians",
         Outcome::Gave(_) => "gave",

@@ -35,7 +35,7 @@ mod give;
 mod spread;
 
 pub(super) use give::{give, is_named};
-pub(super) use spread::{alarm, learn, met, standing, take_set};
+pub(super) use spread::{alarm, learn, log_grew, met, standing, take_set};
 
 /// A delay shorter than this is hardly seen by anybody.
 const SHORT_DELAY_S: u64 = 86_400;
@@ -140,6 +140,9 @@ async fn put_in_force(
         let (told, not_told) = spread::with_everybody(core, exchange).await?;
         let after = core.vaults.guard_of(&vault).map_err(EngineError::from)?;
         if after.set() == Some(&set) {
+            if not_told.is_empty() {
+                spread::let_go(core, vault, true).await?;
+            }
             return Ok(GuardiansOutcome { told, not_told, ..GuardiansOutcome::default() });
         }
         // Another device of the vault had appointed others meanwhile, by a later clock: above that one then.
@@ -154,6 +157,9 @@ async fn stop(core: &Arc<Core>, member: &Arc<Member>) -> Result<GuardiansOutcome
     let tell = move |core: Arc<Core>, peer| {
         let (by, count) = (Arc::clone(&by), Arc::clone(&count));
         async move {
+            // A word of a device that it has not heard of, or on a set that it does not keep, is lost there.
+            contact::push_log(&core, peer, by.vault).await?;
+            spread::exchange(&core, by.vault, peer).await?;
             spread::tell_requests(&core, by.vault, peer).await?;
             // It may have known of requests that were not heard of here.
             let more = stop_here(&core, &by).await?;
@@ -173,7 +179,9 @@ async fn stop(core: &Arc<Core>, member: &Arc<Member>) -> Result<GuardiansOutcome
 /// one of somebody else.
 pub(super) async fn answered(core: &Arc<Core>, gathering: &Gathering) -> Result<(), EngineError> {
     let member = core.member()?;
-    let (Some(set), Some(request)) = (gathering.set(), gathering.asked()) else { return Ok(()) };
+    let is_of = gathering.chosen() == Some(member.vault);
+    let asked = gathering.set().zip(gathering.asked()).filter(|_| is_of);
+    let Some((set, request)) = asked else { return Ok(()) };
     let (set, request) = (set.clone(), request.bytes().to_vec().into());
     let (keeping, vault) = (Arc::clone(core), member.vault);
     on_disk(move || {
@@ -185,6 +193,24 @@ pub(super) async fn answered(core: &Arc<Core>, gathering: &Gathering) -> Result<
     })
     .await?;
     stop(core, &member).await.map(|_| ())
+}
+
+/// What a device that is about to leave has stopped is stopped by this one as well.
+pub(super) async fn say_again_for(
+    core: &Arc<Core>,
+    by: &Arc<Member>,
+    leaver: DeviceId,
+) -> Result<(), EngineError> {
+    let (core, by) = (Arc::clone(core), Arc::clone(by));
+    on_disk(move || {
+        core.vaults.change_guard(by.vault, |guard, _| {
+            let stop = |asked: &ReleaseRequest| {
+                ReleaseStop::sign(Principal::Device(&by.keys), asked.body(), wall())
+            };
+            (guard.say_again_for(leaver, stop), ())
+        })
+    })
+    .await
 }
 
 /// Stops every request that is known here; returns how many were open.

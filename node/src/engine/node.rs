@@ -62,9 +62,9 @@ impl Node {
                 let wish = recover::Wish { phrase, connect, name, site };
                 recover::recover(core, wish, &events).await
             }
-            Command::RecoverByGuardians { connect, name, site, phrase_out, anew } => {
+            Command::RecoverByGuardians { connect, name, site, phrase_out, vault, anew } => {
                 let phrase_out = phrase_out.as_path().to_owned();
-                let wish = recover::GuardedWish { connect, name, site, phrase_out, anew };
+                let wish = recover::GuardedWish { connect, name, site, phrase_out, vault, anew };
                 Box::pin(recover::recover_by_guardians(core, wish, &events)).await
             }
             Command::Guardians { act } => guardians::act(core, act, &events).await,

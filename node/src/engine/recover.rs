@@ -69,6 +69,7 @@ pub(crate) async fn recover(
     let witnesses = recovered(core, &access, &recovery, (names, &tickets), events).await;
     access.close().await;
     let witnesses = witnesses?;
+    guarded::over(core, events).await;
     trial::note(core)?;
     let member = core.member()?;
     let shelf = look::Shelf::of(core).await?;

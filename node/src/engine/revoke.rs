@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
-    Core, EngineError, Member, clock::wall, contact, launch, look, phrase, recover::Access, roster,
-    sync,
+    Core, EngineError, Member, clock::wall, contact, guardians, launch, look, phrase,
+    recover::Access, roster, sync,
 };
 use crate::{
     command::{Failure, Outcome, RemovalReason, RevokeOutcome, Secret, Time},
@@ -53,6 +53,10 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
         time: wall(),
     };
     let rng = &mut launch::rng()?;
+    // A thief's word is to be void; that of one that is replaced was right.
+    if wish.reason != RemovalReason::Stolen {
+        guardians::say_again_for(core, &member, device).await?;
+    }
     let entry = match &recovery {
         Some(recovery) => log.remove(recovery, &leaver, rng),
         None => log.remove(&member.keys, &leaver, rng),

@@ -50,6 +50,7 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
             on_disk(move || forgetting.state.forget_commit(&device)).await?;
         }
     }
+    super::guardians::log_grew(core, vault).await?;
     bring_back(core).await
 }
 

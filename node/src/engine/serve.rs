@@ -208,6 +208,7 @@ impl Server {
                 guard::guardians(core, vault, set, sealed).await
             }
             Request::AskRelease { vault, request } => {
+                let caller = guard::asker(&core, from, vault).unwrap_or(caller);
                 caller.permit(Action::AskRelease, vault)?;
                 guard::ask_release(core, vault, request).await
             }

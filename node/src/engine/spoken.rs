@@ -316,4 +316,5 @@ fn failure(failed: Failed) -> Failure {
     Failure::new(kind, message.to_owned()).hint(ANEW)
 }
 
-const ANEW: &str = "each code can be tried once: ask for a new one with `larder invite`";
+const ANEW: &str = "each code can be tried once: ask for a new one, which `larder invite` or `larder \
+     recover --guardians` shows there";

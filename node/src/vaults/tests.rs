@@ -262,6 +262,11 @@ fn guardians_are_durable_before_anybody_is_answered_and_damage_harms_nothing_els
         assert_eq!(fs::read(own.join("guard")).unwrap(), damage, "it is left where it is");
         assert_eq!(vaults.log_heads(&vault), founder.log.heads(), "and harms nothing else");
     }
+    // Not even one that cannot be read at all.
+    fs::remove_file(own.join("guard")).unwrap();
+    fs::create_dir(own.join("guard")).unwrap();
+    assert_eq!(opened(&directory).log_heads(&vault), founder.log.heads());
+    fs::remove_dir(own.join("guard")).unwrap();
     let vaults = opened(&directory);
     assert!(take(&vaults, &founder, 5).unwrap(), "a device of the vault brings it again");
     assert_eq!(opened(&directory).guard_of(&vault).unwrap().number(), 5);

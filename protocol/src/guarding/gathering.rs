@@ -1,26 +1,29 @@
 //! The side that has lost everything: gathers shares, asks holders, waits.
 //!
-//! All of it is one record that is kept on the fresh home, so that days may lie between two steps.
-//! Source: specs/guarding.md.
+//! Whoever was given the code may bring something, also of a vault of his own: shares are gathered for each
+//! set by itself, and a person says which vault is meant before anybody is asked. All of it is one record
+//! that is kept on the fresh home, so that days may lie between two steps. Source: specs/guarding.md.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use minicbor::{Decode, Encode, bytes::ByteVec};
+use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::{
     SetSecret,
     handing::{HandRefusal, Handed},
     keeping::ReleaseState,
     release::{ReleaseRequest, RequestId},
-    set::GuardianSet,
+    set::{GuardianSet, VERSION},
     sharing::Share,
 };
 use crate::{
     cbor,
     ids::{DeviceId, VaultId},
     keys::phrase::Phrase,
-    limits::{GATHERING_BYTES_MAX, GUARDIANS_MAX},
-    log::DeviceLog,
+    limits::{ADDRESSES_MAX, GATHERED_SETS_MAX, GATHERING_BYTES_MAX},
+    log::{DeviceLog, LogEntry},
     peer::PeerRecord,
     ticket::Invite,
     time::Timestamp,
@@ -29,25 +32,57 @@ use crate::{
 /// What was gathered so far.
 #[derive(Clone, Default)]
 pub struct Gathering {
-    vault: Option<Of>,
-    handed: Vec<Handed>,
+    sets: Vec<Gathered>,
+    chosen: Option<VaultId>,
     request: Option<ReleaseRequest>,
 }
 
-/// The vault, and the newest set of it that a guardian has brought.
+/// A set, and what was brought of it.
 #[derive(Clone)]
-struct Of {
+struct Gathered {
     log: DeviceLog,
     set: GuardianSet,
+    handed: Vec<Handed>,
 }
 
 /// How many shares are there, and how many are enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Shares of the newest set.
+    /// Shares of the set.
     pub have: u8,
     /// Its threshold.
     pub needed: u8,
+}
+
+/// What a person has to know of a vault to say whether it is the one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The vault.
+    pub vault: VaultId,
+    /// When it was made, as its first entry says.
+    pub founded: Timestamp,
+    /// How many shares are there.
+    pub progress: Progress,
+    /// How many guardians it has.
+    pub guardians: usize,
+    /// How long holders wait, in seconds.
+    pub delay_s: u64,
+    /// Names of the devices that have brought shares.
+    pub helpers: Vec<String>,
+}
+
+/// Why what was kept cannot be gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum GatheringError {
+    /// No such record.
+    #[error("what guardians had handed over is damaged")]
+    Damaged,
+    /// From a newer Larder.
+    #[error("what guardians had handed over was kept by a newer Larder, of version {version}")]
+    Newer {
+        /// Version met.
+        version: u16,
+    },
 }
 
 /// What one holder answered.
@@ -55,7 +90,7 @@ pub struct Progress {
 pub enum HolderAnswer {
     /// How it stands there.
     State(ReleaseState),
-    /// It does not know the set: it keeps another one, or none.
+    /// It does not know the set: it keeps another one, or none, or nothing of that vault.
     Unknown,
     /// Nothing.
     Silent,
@@ -75,7 +110,7 @@ pub enum Verdict {
     },
     /// Somebody who may has said no.
     Stopped,
-    /// Those who answered do not know this set of guardians: it was replaced.
+    /// All have answered, and none knows this set of guardians.
     Unknown,
     /// Nobody answered who has the phrase.
     Nobody,
@@ -90,28 +125,41 @@ struct Stored {
     handed: Vec<Handed>,
     #[n(2)]
     request: Option<ByteVec>,
+    #[n(3)]
+    chosen: Option<VaultId>,
 }
 
 impl Gathering {
-    /// Reads what was kept; `None` if it cannot be read.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = cbor::decode(bytes, GATHERING_BYTES_MAX).ok()?;
+    /// Reads what was kept. A share that does not hold any more is left out.
+    ///
+    /// # Errors
+    /// [`GatheringError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, GatheringError> {
+        match cbor::peek_version(bytes) {
+            Some(version) if version > VERSION => return Err(GatheringError::Newer { version }),
+            _ => {}
+        }
+        let stored: Stored =
+            cbor::decode(bytes, GATHERING_BYTES_MAX).map_err(|_| GatheringError::Damaged)?;
         let mut gathering = Self::default();
         for handed in stored.handed {
-            gathering.keep(handed).ok()?;
+            // It was sound when it was taken: damage of one does not take the others away.
+            let _left_out = gathering.keep(handed);
         }
-        if let (Some(of), Some(request)) = (&gathering.vault, stored.request) {
-            gathering.request = ReleaseRequest::decode(&request, &of.set).ok();
-        }
-        Some(gathering)
+        gathering.chosen = stored.chosen;
+        let request = gathering.best().zip(stored.request);
+        let request = request.and_then(|(of, bytes)| ReleaseRequest::decode(&bytes, &of.set).ok());
+        gathering.request = request;
+        Ok(gathering)
     }
 
     /// The bytes to keep: they hold the shares.
-    pub fn encode(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        zeroize::Zeroizing::new(cbor::encode(&Stored {
-            version: super::set::VERSION,
-            handed: self.handed.clone(),
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(cbor::encode(&Stored {
+            version: VERSION,
+            handed: self.sets.iter().flat_map(|of| of.handed.iter().cloned()).collect(),
             request: self.request.as_ref().map(|request| request.bytes().to_vec().into()),
+            chosen: self.chosen,
         }))
     }
 
@@ -129,7 +177,13 @@ impl Gathering {
         if now >= invite.expires || invite.help_proof(guardian) != handed.proof {
             return Err(HandRefusal::WrongCode);
         }
-        self.keep(handed)
+        let before = self.clone();
+        let progress = self.keep(handed)?;
+        if self.encode().len() > GATHERING_BYTES_MAX {
+            *self = before;
+            return Err(HandRefusal::OtherVault);
+        }
+        Ok(progress)
     }
 
     fn keep(&mut self, handed: Handed) -> Result<Progress, HandRefusal> {
@@ -139,72 +193,81 @@ impl Gathering {
         if !set.has_share(&handed.share) {
             return Err(HandRefusal::Invalid);
         }
-        match &self.vault {
-            None => self.vault = Some(Of { log, set }),
-            Some(known) if known.log.vault() != log.vault() => return Err(HandRefusal::OtherVault),
-            Some(known) if known.set == set => {}
-            Some(known) if set.replaces(&known.set) => {
-                self.vault = Some(Of { log, set });
-                self.request = None;
+        if self.chosen.is_some_and(|chosen| chosen != log.vault()) {
+            return Err(HandRefusal::OtherVault);
+        }
+        let known = self.sets.iter().position(|of| of.set == set);
+        if known.is_none() {
+            if self.sets.len() >= GATHERED_SETS_MAX {
+                return Err(HandRefusal::OtherVault);
             }
-            Some(_) => return Err(HandRefusal::Replaced),
+            self.sets.push(Gathered { log, set, handed: Vec::new() });
         }
+        let at = known.unwrap_or(self.sets.len() - 1);
+        let of = &mut self.sets[at];
         // A guardian that comes again brings newer addresses.
-        let same =
-            |known: &Handed| known.set == handed.set && known.share.place == handed.share.place;
-        self.handed.retain(|known| !same(known));
-        self.handed.push(handed);
-        if self.handed.len() > GUARDIANS_MAX {
-            self.handed.remove(0);
+        of.handed.retain(|known| known.share.place != handed.share.place);
+        of.handed.push(handed);
+        of.progress().ok_or(HandRefusal::Invalid)
+    }
+
+    /// Every set of which something was brought, the fullest first.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let mut all: Vec<Candidate> = self.sets.iter().filter_map(Gathered::candidate).collect();
+        all.sort_by_key(|it| Reverse((it.progress.have >= it.progress.needed, it.progress.have)));
+        all
+    }
+
+    /// The vault that a person said is meant.
+    pub const fn chosen(&self) -> Option<VaultId> {
+        self.chosen
+    }
+
+    /// A person says which vault is meant. What belongs to others is forgotten.
+    pub fn choose(&mut self, vault: VaultId) {
+        self.sets.retain(|of| of.log.vault() == vault);
+        if self.chosen.replace(vault) != Some(vault) {
+            self.request = None;
         }
-        Ok(self.progress().expect("a set is known now"))
     }
 
-    /// How far it is; `None` while nobody has brought anything.
-    pub fn progress(&self) -> Option<Progress> {
-        let appointed = self.vault.as_ref()?.set.appointed()?;
-        let have = u8::try_from(self.shares().len()).unwrap_or(u8::MAX);
-        Some(Progress { have, needed: appointed.threshold })
+    /// Whether there are shares enough of some set: of the chosen vault, if one was chosen.
+    pub fn is_enough(&self) -> bool {
+        self.sets.iter().any(|of| of.secret().is_some())
     }
 
-    fn shares(&self) -> Vec<Share> {
-        let set = self.vault.as_ref().map(|of| of.set.bytes());
-        let of_set = self.handed.iter().filter(|handed| set == Some(&handed.set[..]));
-        of_set.map(|handed| handed.share.clone()).collect()
+    /// Of the chosen vault the newest set that is complete, else the newest.
+    fn best(&self) -> Option<&Gathered> {
+        let of_vault = self.sets.iter().filter(|of| Some(of.log.vault()) == self.chosen);
+        of_vault.max_by_key(|of| (of.secret().is_some(), of.set.body().number))
     }
 
-    /// The vault, once a guardian has brought something.
-    pub fn vault(&self) -> Option<VaultId> {
-        self.vault.as_ref().map(|of| of.log.vault())
-    }
-
-    /// The set, once a guardian has brought something.
+    /// The set that is asked for.
     pub fn set(&self) -> Option<&GuardianSet> {
-        self.vault.as_ref().map(|of| &of.set)
+        self.best().map(|of| &of.set)
     }
 
-    /// Who has brought a share of the newest set.
-    pub fn helpers(&self) -> Vec<&str> {
-        let set = self.vault.as_ref().map(|of| of.set.bytes());
-        let of_set = self.handed.iter().filter(|handed| set == Some(&handed.set[..]));
-        of_set.map(|handed| handed.name.as_str()).collect()
+    /// Who has brought a share of it.
+    pub fn helpers(&self) -> Vec<String> {
+        self.best().map(Gathered::helpers).unwrap_or_default()
     }
 
-    /// The secret, once there are shares enough.
+    /// Its secret, once there are shares enough.
     pub fn secret(&self) -> Option<SetSecret> {
-        self.vault.as_ref()?.set.secret(&self.shares())
+        self.best()?.secret()
     }
 
     /// Who may hold, as the guardians say; each node once.
     pub fn holders(&self) -> Vec<PeerRecord> {
         let mut holders: Vec<PeerRecord> = Vec::new();
-        for record in self.handed.iter().rev().flat_map(|handed| &handed.holders) {
+        let handed = self.sets.iter().flat_map(|of| of.handed.iter().rev());
+        for record in handed.flat_map(|handed| &handed.holders) {
             match holders.iter_mut().find(|known| known.device == record.device) {
                 Some(known) => {
                     let new = record.addresses.iter().filter(|one| !known.addresses.contains(one));
                     let new: Vec<String> = new.cloned().collect();
                     known.addresses.extend(new);
-                    known.addresses.truncate(crate::limits::ADDRESSES_MAX);
+                    known.addresses.truncate(ADDRESSES_MAX);
                 }
                 None => holders.push(record.clone()),
             }
@@ -212,17 +275,19 @@ impl Gathering {
         holders
     }
 
-    /// The request of this home: made once there are shares enough, the same ever after.
+    /// The request of this home: made once there are shares enough, the same ever after, unless a newer
+    /// set has become complete.
     pub fn request(
         &mut self,
         id: RequestId,
         time: Timestamp,
         from: &str,
     ) -> Option<&ReleaseRequest> {
-        let secret = self.secret()?;
-        let vault = self.vault()?;
-        let make = || ReleaseRequest::sign(&secret, (vault, id), time, from);
-        Some(self.request.get_or_insert_with(make))
+        let (secret, vault) = (self.secret()?, self.chosen?);
+        if self.request.as_ref().is_none_or(|asked| asked.body().set != secret.set()) {
+            self.request = Some(ReleaseRequest::sign(&secret, (vault, id), time, from));
+        }
+        self.request.as_ref()
     }
 
     /// The request, once it was made.
@@ -230,14 +295,19 @@ impl Gathering {
         self.request.as_ref()
     }
 
+    /// After a stop: the next request is another one, by the same shares.
+    pub fn ask_again(&mut self) {
+        self.request = None;
+    }
+
     /// What the answers of all holders come to.
     pub fn verdict(&self, answers: &[HolderAnswer]) -> Verdict {
         let (mut waiting, mut holders) = (None, 0);
-        let (mut is_stopped, mut is_unknown) = (false, false);
+        let has = |wanted: HolderAnswer| answers.contains(&wanted);
         for answer in answers {
             match answer {
                 HolderAnswer::State(ReleaseState::Open { phrase }) => {
-                    let opened = self.secret().zip(self.vault());
+                    let opened = self.secret().zip(self.chosen);
                     let opened =
                         opened.and_then(|(secret, vault)| secret.open_phrase(&vault, phrase));
                     // A holder that gives something else has nothing.
@@ -249,26 +319,53 @@ impl Gathering {
                     waiting = Some(waiting.map_or(*left_s, |least: u64| least.min(*left_s)));
                     holders += 1;
                 }
-                HolderAnswer::State(ReleaseState::Stopped) => is_stopped = true,
-                HolderAnswer::Unknown => is_unknown = true,
-                HolderAnswer::State(ReleaseState::Absent) | HolderAnswer::Silent => {}
+                _ => {}
             }
         }
         match waiting {
             Some(left_s) => Verdict::Waiting { left_s, holders },
-            None if is_stopped => Verdict::Stopped,
-            None if is_unknown => Verdict::Unknown,
+            None if has(HolderAnswer::State(ReleaseState::Stopped)) => Verdict::Stopped,
+            // While somebody is silent it is not known.
+            None if has(HolderAnswer::Unknown) && !has(HolderAnswer::Silent) => Verdict::Unknown,
             None => Verdict::Nobody,
         }
     }
 
     fn is_phrase(&self, phrase: &Phrase) -> bool {
-        self.vault.as_ref().is_some_and(|of| *of.log.recovery() == phrase.recovery().public())
+        self.best().is_some_and(|of| *of.log.recovery() == phrase.recovery().public())
+    }
+}
+
+impl Gathered {
+    fn progress(&self) -> Option<Progress> {
+        let have = u8::try_from(self.handed.len()).ok()?;
+        Some(Progress { have, needed: self.set.appointed()?.threshold })
+    }
+
+    fn secret(&self) -> Option<SetSecret> {
+        let shares: Vec<Share> = self.handed.iter().map(|handed| handed.share.clone()).collect();
+        self.set.secret(&shares)
+    }
+
+    fn helpers(&self) -> Vec<String> {
+        self.handed.iter().map(|handed| handed.name.clone()).collect()
+    }
+
+    fn candidate(&self) -> Option<Candidate> {
+        let (appointed, genesis) = (self.set.appointed()?, self.log.entries().next()?);
+        Some(Candidate {
+            vault: self.log.vault(),
+            founded: LogEntry::decode(genesis).ok()?.body().time,
+            progress: self.progress()?,
+            guardians: appointed.shares.len(),
+            delay_s: appointed.delay_s,
+            helpers: self.helpers(),
+        })
     }
 }
 
 impl fmt::Debug for Gathering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gathering({} brought, secret)", self.handed.len())
+        write!(f, "Gathering({} sets, secret)", self.sets.len())
     }
 }

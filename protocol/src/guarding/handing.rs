@@ -89,17 +89,13 @@ pub enum HandRefusal {
     #[error("the share does not fit its set")]
     #[n(2)]
     Invalid,
-    /// Shares of one vault were brought before, and this is another one.
-    #[error("others have brought shares of another vault")]
+    /// It is another vault that is to be recovered, or there are shares of too many already.
+    #[error("it is another vault that is to be recovered there")]
     #[n(3)]
     OtherVault,
-    /// Of a set that another one has replaced.
-    #[error("the share is of a set of guardians that was replaced")]
-    #[n(4)]
-    Replaced,
     /// Its disk failed.
     #[error("it could not keep the share")]
-    #[n(5)]
+    #[n(4)]
     Internal,
 }
 

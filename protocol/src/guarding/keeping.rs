@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cbor,
     ids::DeviceId,
-    limits::{GUARD_BYTES_MAX, RELEASE_REQUESTS_MAX},
+    limits::{GUARD_BYTES_MAX, GUARDIAN_HANDING_DAYS, RELEASE_REQUESTS_MAX},
     log::DeviceLog,
     time::Timestamp,
 };
@@ -26,6 +26,7 @@ pub struct Guard {
     set: Option<GuardianSet>,
     sealed: Option<SealedPhrase>,
     requests: Vec<KeptRequest>,
+    is_handed_on: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,8 @@ struct Stored {
     sealed: Option<SealedPhrase>,
     #[n(3)]
     requests: Vec<StoredRequest>,
+    #[n(4)]
+    is_handed_on: bool,
 }
 
 #[derive(Encode, Decode)]
@@ -142,7 +145,8 @@ impl Guard {
             Some(KeptRequest { request, asked: stored.asked, stop })
         };
         let requests = stored.requests.into_iter().filter_map(kept).collect();
-        Ok(Self { set: Some(set), sealed, requests })
+        let is_handed_on = stored.is_handed_on;
+        Ok(Self { set: Some(set), sealed, requests, is_handed_on })
     }
 
     /// The bytes to keep.
@@ -157,6 +161,7 @@ impl Guard {
             set: self.set.as_ref().map(|set| set.bytes().to_vec().into()),
             sealed: self.sealed,
             requests: self.requests.iter().map(stored).collect(),
+            is_handed_on: self.is_handed_on,
         })
     }
 
@@ -165,7 +170,7 @@ impl Guard {
         self.set.as_ref()
     }
 
-    /// The phrase, sealed, as the devices of the vault hand it on.
+    /// The phrase, sealed, as the device that has appointed the guardians hands it on.
     pub const fn sealed(&self) -> Option<SealedPhrase> {
         self.sealed
     }
@@ -173,6 +178,30 @@ impl Guard {
     /// Its number, 0 while there is none.
     pub fn number(&self) -> u64 {
         self.set.as_ref().map_or(0, |set| set.body().number)
+    }
+
+    /// The number of the set that a holder has with all that belongs to it; 0 while something is missing.
+    pub fn complete_number(&self) -> u64 {
+        let is_bare = self.release_key().is_some() && self.sealed.is_none();
+        if is_bare { 0 } else { self.number() }
+    }
+
+    /// A holder has taken the sealed phrase; returns whether that is the first one.
+    pub const fn handed_on(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_handed_on, true)
+    }
+
+    /// Lets go of the sealed phrase on a device of the vault: who steals the device, and talks guardians
+    /// into helping, is to wait for the delay like everybody else. Only once a holder has it, and when all
+    /// have it, or [`GUARDIAN_HANDING_DAYS`] are over. Returns whether it went.
+    pub fn let_go(&mut self, all_have_it: bool, now: Timestamp) -> bool {
+        let Some(set) = self.set.as_ref().filter(|_| self.sealed.is_some()) else { return false };
+        let is_over = now >= set.body().time.after_days(GUARDIAN_HANDING_DAYS);
+        let goes = self.is_handed_on && (all_have_it || is_over);
+        if goes {
+            self.sealed = None;
+        }
+        goes
     }
 
     /// The key under which somebody with the secret comes; `None` while there are no guardians.
@@ -185,7 +214,7 @@ impl Guard {
     pub fn offer(&mut self, set: GuardianSet, sealed: Option<SealedPhrase>) -> bool {
         let sealed = sealed.filter(|sealed| set.is_for(sealed));
         if self.set.as_ref().is_none_or(|known| set.replaces(known)) {
-            *self = Self { set: Some(set), sealed, requests: Vec::new() };
+            *self = Self { set: Some(set), sealed, ..Self::default() };
             return true;
         }
         let adds = self.set.as_ref() == Some(&set) && self.sealed.is_none() && sealed.is_some();
@@ -199,17 +228,51 @@ impl Guard {
     ///
     /// # Errors
     /// [`AskError`].
-    pub fn ask(&mut self, request: ReleaseRequest, now: Timestamp) -> Result<bool, AskError> {
+    pub fn ask(
+        &mut self,
+        request: ReleaseRequest,
+        log: &DeviceLog,
+        now: Timestamp,
+    ) -> Result<bool, AskError> {
+        let is_news = self.settle(log, now);
         if self.find(request.body().id).is_some() {
-            return Ok(false);
+            return Ok(is_news);
         }
         if self.requests.len() >= RELEASE_REQUESTS_MAX {
             // What was stopped first makes room: asked again it waits from the beginning.
-            let stopped = self.requests.iter().position(|kept| kept.stop.is_some());
+            let stopped = self.requests.iter().position(|kept| kept.is_stopped(log));
             self.requests.remove(stopped.ok_or(AskError::Full)?);
         }
-        self.requests.push(KeptRequest { request, asked: now, stop: None });
+        let asked = self.no_earlier(now);
+        self.requests.push(KeptRequest { request, asked, stop: None });
         Ok(true)
+    }
+
+    /// A clock that stands before the set was made is wrong, and may be put right at any moment: it must
+    /// not make the delay a short one.
+    fn no_earlier(&self, now: Timestamp) -> Timestamp {
+        self.set.as_ref().map_or(now, |set| now.max(set.body().time))
+    }
+
+    /// After the log of the vault has grown: the word of who is gone is void, and the delay of what he had
+    /// stopped begins anew. Returns whether there was any.
+    pub fn settle(&mut self, log: &DeviceLog, now: Timestamp) -> bool {
+        let asked = self.no_earlier(now);
+        let is_void = |kept: &&mut KeptRequest| kept.stop.is_some() && !kept.is_stopped(log);
+        let void = self.requests.iter_mut().filter(is_void);
+        void.map(|kept| (kept.stop, kept.asked) = (None, asked)).count() > 0
+    }
+
+    /// Says again, by the words that `stop` makes, what `device` has said: it is about to leave, and was
+    /// right. Returns whether there was anything.
+    pub fn say_again_for(
+        &mut self,
+        device: DeviceId,
+        stop: impl Fn(&ReleaseRequest) -> ReleaseStop,
+    ) -> bool {
+        let by = |kept: &KeptRequest| kept.stop.as_ref().and_then(ReleaseStop::device);
+        let its = self.requests.iter_mut().filter(|kept| by(kept) == Some(device));
+        its.map(|kept| kept.stop = Some(stop(&kept.request))).count() > 0
     }
 
     /// How it stands with a request that was taken.
@@ -220,6 +283,10 @@ impl Guard {
         if kept.is_stopped(log) {
             return ReleaseState::Stopped;
         }
+        if kept.stop.is_some() {
+            // Void, and not settled yet: nobody has been warned anew.
+            return ReleaseState::Waiting { left_s: self.delay_s() };
+        }
         match self.due(kept).0.saturating_sub(now.0) {
             0 => ReleaseState::Open { phrase },
             left_s => ReleaseState::Waiting { left_s },
@@ -229,14 +296,14 @@ impl Guard {
     /// Takes what another node tells of requests and of words against them; returns whether anything is
     /// new. A request that was not known here waits from now on.
     pub fn learn(&mut self, told: &[ToldRequest], log: &DeviceLog, now: Timestamp) -> bool {
-        let mut is_new = false;
+        let mut is_new = self.settle(log, now);
         for told in told {
             let Some(set) = &self.set else { return is_new };
             let Ok(request) = ReleaseRequest::decode(&told.request, set) else { continue };
             let stop = told.stop.as_ref();
             let stop = stop.and_then(|stop| ReleaseStop::decode(stop, &request, log).ok());
             let id = request.body().id;
-            is_new |= self.ask(request, now).unwrap_or(false);
+            is_new |= self.ask(request, log, now).unwrap_or(false);
             let Some(stop) = stop.filter(|stop| stop.counts(log)) else { continue };
             let open = self.requests.iter_mut().find(|kept| kept.request.body().id == id);
             if let Some(kept) = open.filter(|kept| !kept.is_stopped(log)) {
@@ -284,9 +351,12 @@ impl Guard {
     }
 
     fn due(&self, kept: &KeptRequest) -> Timestamp {
+        Timestamp(kept.asked.0.saturating_add(self.delay_s()))
+    }
+
+    fn delay_s(&self) -> u64 {
         let appointed = self.set.as_ref().and_then(GuardianSet::appointed);
-        let delay = appointed.map_or(u64::MAX, |appointed| appointed.delay_s);
-        Timestamp(kept.asked.0.saturating_add(delay))
+        appointed.map_or(u64::MAX, |appointed| appointed.delay_s)
     }
 }
 

@@ -118,6 +118,7 @@ fn handed(owner: &Owner, set: &GuardianSet, by: u8) -> Handed {
 
 fn gathered(owner: &Owner, set: &GuardianSet, by: &[u8]) -> Gathering {
     let mut gathering = Gathering::default();
+    gathering.choose(owner.log.vault());
     for one in by {
         let brought = handed(owner, set, *one);
         gathering.take(&invite(), (&helper(*one), NOW), brought).unwrap();
@@ -220,14 +221,10 @@ fn a_wrong_share_is_known_by_itself() {
     let mut mixed = handed(&owner, &set, 12);
     mixed.share = earlier.share_for(&content(12).receiving()).unwrap();
     assert_eq!(take(&mut gathering, mixed).unwrap_err(), HandRefusal::Invalid);
-    assert_eq!(
-        take(&mut gathering, handed(&owner, &earlier, 12)).unwrap_err(),
-        HandRefusal::Replaced
-    );
     let mut stranger = Owner::new(2);
     let (other, _) = stranger.appoint(9, 1, &[12]);
     let refused = take(&mut gathering, handed(&stranger, &other, 12)).unwrap_err();
-    assert_eq!(refused, HandRefusal::OtherVault);
+    assert_eq!(refused, HandRefusal::OtherVault, "another vault was chosen");
     assert_eq!(*gathering.encode(), *before, "nothing was changed");
     // The same share twice is one.
     let again = handed(&owner, &set, 11);
@@ -260,7 +257,7 @@ fn a_later_set_voids_the_shares_of_the_one_before() {
     let mut guard = Guard::default();
     assert!(guard.offer(old.clone(), Some(old_sealed)));
     let mut gathering = gathered(&owner, &old, &[11, 12]);
-    guard.ask(request(&mut gathering, 1), NOW).unwrap();
+    guard.ask(request(&mut gathering, 1), &owner.log, NOW).unwrap();
     assert!(guard.offer(new.clone(), Some(new_sealed)));
     assert_eq!(guard.number(), 6);
     assert!(guard.pending(&owner.log).is_empty(), "requests went with their set");
@@ -290,8 +287,11 @@ fn a_holder_gives_the_phrase_after_the_delay_and_not_before() {
     let id = asked.body().id;
     let mut guard = Guard::default();
     guard.offer(set.clone(), Some(sealed));
-    assert!(guard.ask(asked.clone(), NOW).unwrap());
-    assert!(!guard.ask(asked, Timestamp(NOW.0 + DAY)).unwrap(), "asking again begins nothing anew");
+    assert!(guard.ask(asked.clone(), &owner.log, NOW).unwrap());
+    assert!(
+        !guard.ask(asked, &owner.log, Timestamp(NOW.0 + DAY)).unwrap(),
+        "asking again begins nothing anew"
+    );
     let at = |guard: &Guard, day: u64| guard.state(id, &owner.log, Timestamp(NOW.0 + day * DAY));
     assert_eq!(at(&guard, 0), ReleaseState::Waiting { left_s: 7 * DAY });
     assert_eq!(at(&guard, 6), ReleaseState::Waiting { left_s: DAY });
@@ -323,7 +323,7 @@ fn what_no_request_asked_for_is_not_given() {
     let mut bare = Guard::default();
     bare.offer(set.clone(), None);
     let mut gathering = gathered(&owner, &set, &[11, 12]);
-    bare.ask(request(&mut gathering, 1), NOW).unwrap();
+    bare.ask(request(&mut gathering, 1), &owner.log, NOW).unwrap();
     assert_eq!(bare.state(RequestId([1; 16]), &owner.log, far), ReleaseState::Absent);
     // It takes the phrase later, but not another one.
     assert!(!bare.offer(set.clone(), Some(SealedPhrase([0; 48]))));
@@ -345,7 +345,7 @@ fn any_device_of_the_vault_stops_a_request_and_nobody_else_does() {
     };
     let mut guard = Guard::default();
     guard.offer(set, Some(sealed));
-    guard.ask(asked.clone(), NOW).unwrap();
+    guard.ask(asked.clone(), &owner.log, NOW).unwrap();
     let stranger = DeviceKeys::from_seeds([9; 32], [8; 32]);
     let other = Owner::new(2);
     for by in [Principal::Device(&stranger), Principal::Recovery(&other.phrase.recovery())] {
@@ -365,14 +365,15 @@ fn any_device_of_the_vault_stops_a_request_and_nobody_else_does() {
         let mut other = Guard::default();
         other.offer(guard.set().unwrap().clone(), Some(sealed));
         other.learn(&guard.told(NOW), &owner.log, NOW);
-        assert!(!other.ask(asked.clone(), NOW).unwrap());
+        assert!(!other.ask(asked.clone(), &owner.log, NOW).unwrap());
         assert_eq!(other.state(id, &owner.log, far), ReleaseState::Stopped);
     }
 }
 
-// GUARD-11: a thief's word is void once his device is removed, and a living device may say it again.
+// GUARD-11: a thief's word is void once his device is removed; what he had stopped waits anew, and a living
+// device may say it again.
 #[test]
-fn the_word_of_a_removed_device_is_void() {
+fn the_word_of_a_removed_device_is_void_and_the_delay_begins_anew() {
     let mut owner = Owner::new(1);
     let (set, sealed) = owner.appoint(5, 2, &[11, 12]);
     let thief = DeviceKeys::from_seeds([0x71; 32], [0x72; 32]);
@@ -381,13 +382,16 @@ fn the_word_of_a_removed_device_is_void() {
     owner.log.enrol(&owner.phrase.recovery(), &thief, &newcomer, &mut owner.rng).unwrap();
     let mut gathering = gathered(&owner, &set, &[11, 12]);
     let asked = request(&mut gathering, 1);
+    let id = asked.body().id;
     let mut guard = Guard::default();
     guard.offer(set, Some(sealed));
-    guard.ask(asked.clone(), NOW).unwrap();
+    guard.ask(asked.clone(), &owner.log, NOW).unwrap();
     let by = |keys: &DeviceKeys| ReleaseStop::sign(Principal::Device(keys), asked.body(), NOW);
     assert_eq!(guard.stop_all(&owner.log, |_| by(&thief)), 1);
-    let far = Timestamp(NOW.0 + 100 * DAY);
-    assert_eq!(guard.state(asked.body().id, &owner.log, far), ReleaseState::Stopped);
+    let at = |days: u64| Timestamp(NOW.0 + days * DAY);
+    assert_eq!(guard.state(id, &owner.log, at(400)), ReleaseState::Stopped);
+    let mut said_again = guard.clone();
+    assert!(said_again.say_again_for(thief.id(), |_| by(&owner.device)));
     let leaver = Leaver {
         device: thief.id(),
         reason: Reason::Stolen,
@@ -396,10 +400,95 @@ fn the_word_of_a_removed_device_is_void() {
         time: NOW,
     };
     owner.log.remove(&owner.device, &leaver, &mut owner.rng).unwrap();
-    assert!(matches!(guard.state(asked.body().id, &owner.log, far), ReleaseState::Open { .. }));
+    assert_eq!(said_again.state(id, &owner.log, at(400)), ReleaseState::Stopped);
+    assert!(!said_again.settle(&owner.log, at(400)), "it stands by the other's word");
+    // A year has passed: nobody gets the phrase because a device was removed.
+    let anew = ReleaseState::Waiting { left_s: 7 * DAY };
+    assert_eq!(guard.state(id, &owner.log, at(400)), anew);
+    assert!(guard.settle(&owner.log, at(400)), "which is news for everybody");
+    assert_eq!(guard.state(id, &owner.log, at(400)), anew);
     assert_eq!(guard.pending(&owner.log)[0].stopped, None);
+    assert!(matches!(guard.state(id, &owner.log, at(407)), ReleaseState::Open { .. }));
     assert_eq!(guard.stop_all(&owner.log, |_| by(&owner.device)), 1);
-    assert_eq!(guard.state(asked.body().id, &owner.log, far), ReleaseState::Stopped);
+    assert_eq!(guard.state(id, &owner.log, at(407)), ReleaseState::Stopped);
+}
+
+// GUARD-9: power comes back, and the clock is put right a minute later.
+#[test]
+fn a_clock_that_stands_before_the_set_was_made_makes_no_delay_short() {
+    let mut owner = Owner::new(1);
+    let (set, sealed) = owner.appoint(5, 2, &[11, 12]);
+    let mut gathering = gathered(&owner, &set, &[11, 12]);
+    let asked = request(&mut gathering, 1);
+    let mut guard = Guard::default();
+    guard.offer(set, Some(sealed));
+    guard.ask(asked.clone(), &owner.log, Timestamp(0)).unwrap();
+    let state = guard.state(asked.body().id, &owner.log, Timestamp(NOW.0 + 60));
+    assert_eq!(state, ReleaseState::Waiting { left_s: 7 * DAY - 60 });
+}
+
+// GUARD-22
+#[test]
+fn a_device_of_the_vault_lets_go_of_the_sealed_phrase_once_holders_have_it() {
+    let mut owner = Owner::new(1);
+    let (set, sealed) = owner.appoint(5, 2, &[11, 12]);
+    let mut guard = Guard::default();
+    guard.offer(set.clone(), Some(sealed));
+    let week = Timestamp(NOW.0 + 7 * DAY);
+    assert!(!guard.let_go(true, week), "nobody has it: it would be gone for good");
+    assert!(guard.handed_on() && !guard.handed_on());
+    let mut guard = Guard::decode(&guard.encode(), &owner.log).unwrap();
+    assert!(!guard.let_go(false, Timestamp(week.0 - 1)), "some were away");
+    assert_eq!((guard.complete_number(), guard.sealed()), (5, Some(sealed)));
+    let mut by_time = guard.clone();
+    assert!(by_time.let_go(false, week) && guard.let_go(true, NOW));
+    for gone in [by_time, guard] {
+        assert_eq!((gone.number(), gone.complete_number(), gone.sealed()), (5, 0, None));
+    }
+    // A holder that was given the record alone says that something is missing.
+    let mut bare = Guard::default();
+    bare.offer(set.clone(), None);
+    assert_eq!(bare.complete_number(), 0);
+    assert!(bare.offer(set, Some(sealed)));
+    assert_eq!(bare.complete_number(), 5);
+}
+
+// GUARD-23
+#[test]
+fn shares_of_somebody_elses_vault_are_gathered_apart_and_a_person_says_which_is_meant() {
+    let (mut owner, mut mallory) = (Owner::new(1), Owner::new(2));
+    let (old, _) = owner.appoint(4, 2, &[11, 12, 13]);
+    let (set, sealed) = owner.appoint(5, 2, &[11, 12, 13]);
+    let (trap, _) = mallory.appoint(9, 1, &[14]);
+    let mut gathering = Gathering::default();
+    let bring = |gathering: &mut Gathering, owner: &Owner, set: &GuardianSet, by: u8| {
+        gathering.take(&invite(), (&helper(by), NOW), handed(owner, set, by))
+    };
+    assert_eq!(bring(&mut gathering, &mallory, &trap, 14).unwrap().have, 1);
+    assert!(gathering.is_enough(), "of a vault that nobody asked for");
+    assert!(
+        gathering.secret().is_none() && gathering.request(RequestId([1; 16]), NOW, "x").is_none()
+    );
+    assert_eq!(bring(&mut gathering, &owner, &old, 11).unwrap().have, 1);
+    assert_eq!(bring(&mut gathering, &owner, &set, 12).unwrap().have, 1);
+    assert_eq!(bring(&mut gathering, &owner, &set, 13).unwrap().have, 2);
+    let shown = gathering.candidates();
+    assert_eq!(shown.len(), 3);
+    assert!(shown.iter().take(2).all(|it| it.progress.have >= it.progress.needed));
+    let own = shown.iter().find(|it| it.vault == owner.log.vault()).unwrap();
+    assert_eq!((own.founded, own.guardians, own.delay_s), (NOW, 3, 7 * DAY));
+    gathering.choose(owner.log.vault());
+    let refused = bring(&mut gathering, &mallory, &trap, 14).unwrap_err();
+    assert_eq!(refused, HandRefusal::OtherVault);
+    let kept = Gathering::decode(&gathering.encode()).unwrap();
+    assert_eq!((kept.chosen(), kept.set()), (Some(owner.log.vault()), Some(&set)));
+    let phrase = kept.secret().unwrap().open_phrase(&owner.log.vault(), &sealed).unwrap();
+    assert_eq!(phrase.recovery().public(), owner.phrase.recovery().public());
+    // After a stop the same shares ask again, by another request.
+    let first = request(&mut gathering, 1);
+    assert_eq!(request(&mut gathering, 2), first);
+    gathering.ask_again();
+    assert_ne!(request(&mut gathering, 2).body().id, first.body().id);
 }
 
 // GUARD-12
@@ -415,14 +504,14 @@ fn requests_are_few_and_a_stopped_one_makes_room() {
     guard.offer(set, Some(sealed));
     let most = u8::try_from(RELEASE_REQUESTS_MAX).unwrap();
     for id in 0..most {
-        assert!(guard.ask(ask(id), NOW).unwrap());
+        assert!(guard.ask(ask(id), &owner.log, NOW).unwrap());
     }
-    assert_eq!(guard.ask(ask(most), NOW).unwrap_err(), AskError::Full);
+    assert_eq!(guard.ask(ask(most), &owner.log, NOW).unwrap_err(), AskError::Full);
     let device = &owner.device;
     let stop =
         |asked: &ReleaseRequest| ReleaseStop::sign(Principal::Device(device), asked.body(), NOW);
     guard.stop_all(&owner.log, stop);
-    assert!(guard.ask(ask(most), NOW).unwrap());
+    assert!(guard.ask(ask(most), &owner.log, NOW).unwrap());
     assert!(guard.encode().len() <= crate::limits::GUARD_BYTES_MAX, "{}", guard.encode().len());
     assert_eq!(Guard::decode(&guard.encode(), &owner.log).unwrap(), guard);
 }
@@ -452,6 +541,12 @@ fn forged_and_damaged_records_are_refused() {
         damaged[at] ^= 1;
         assert!(ReleaseRequest::decode(&damaged, &set).is_err(), "byte {at}");
     }
+    let stop = ReleaseStop::sign(Principal::Device(&owner.device), asked.body(), NOW);
+    for at in 0..stop.bytes().len() {
+        let mut damaged = stop.bytes().to_vec();
+        damaged[at] ^= 1;
+        assert!(ReleaseStop::decode(&damaged, &asked, &owner.log).is_err(), "byte {at}");
+    }
     // What a hostile machine calls itself does not reach a terminal as it is.
     let named = ReleaseRequest::sign(&secret, of, NOW, "\u{1b}[2J");
     assert_eq!(named.body().from, "unknown");
@@ -469,6 +564,8 @@ fn a_holder_that_gives_something_else_is_passed_over() {
     assert!(matches!(gathering.verdict(&[wrong]), Verdict::Nobody));
     assert!(matches!(gathering.verdict(&[]), Verdict::Nobody));
     assert!(matches!(gathering.verdict(&[HolderAnswer::Unknown]), Verdict::Unknown));
+    let quick = [HolderAnswer::Unknown, HolderAnswer::Silent];
+    assert!(matches!(gathering.verdict(&quick), Verdict::Nobody), "not all have answered");
     assert!(matches!(gathering.verdict(&[stopped, HolderAnswer::Unknown]), Verdict::Stopped));
     let mixed = gathering.verdict(&[waits(9), stopped, waits(3), wrong]);
     assert!(matches!(mixed, Verdict::Waiting { left_s: 3, holders: 2 }), "{mixed:?}");
@@ -490,6 +587,12 @@ mod bytes {
             let _ = Guard::decode(&bytes, &owner.log);
             let _ = Handed::decode(&bytes);
             let _ = Gathering::decode(&bytes);
+            let mut owner = owner;
+            let (set, _) = owner.appoint(1, 1, &[11]);
+            let mut gathering = gathered(&owner, &set, &[11]);
+            let asked = request(&mut gathering, 1);
+            prop_assert!(ReleaseRequest::decode(&bytes, &set).is_err());
+            prop_assert!(ReleaseStop::decode(&bytes, &asked, &owner.log).is_err());
         }
     }
 }

@@ -58,7 +58,7 @@ fn page() -> Value {
     let none = GuardianSet::dissolve((vault, 6, TIME), &owner.phrase);
     let mut guard = Guard::default();
     guard.offer(set.clone(), Some(sealed));
-    guard.ask(asked.clone(), TIME).unwrap();
+    guard.ask(asked.clone(), &owner.log, TIME).unwrap();
     let told = ToldRequest {
         request: asked.bytes().to_vec().into(),
         stop: Some(stop.bytes().to_vec().into()),

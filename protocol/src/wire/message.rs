@@ -291,9 +291,6 @@ pub enum Answer {
         /// The signed set; left off when it is that of the caller, or there is none.
         #[n(0)]
         set: Option<ByteVec>,
-        /// The phrase sealed for it, with the set.
-        #[n(1)]
-        sealed: Option<SealedPhrase>,
     },
     /// To [`Request::AskRelease`].
     #[n(12)]

@@ -170,7 +170,7 @@ impl Answer {
             (Self::Shown { shown }, Request::Audit { challenges, .. }) => {
                 count(shown.len(), challenges.len(), challenges.len())
             }
-            (Self::GuardiansAt { set, .. }, Request::Guardians { .. }) => {
+            (Self::GuardiansAt { set }, Request::Guardians { .. }) => {
                 optional(set.as_ref(), GUARDIANS_RECORD_BYTES_MAX)
             }
             (Self::Release { .. }, Request::AskRelease { .. }) => Ok(()),

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use larder_tests::{compare, node::Node};
 
-use crate::guardians::Asking;
+use crate::guardians::{Asking, vault_of};
 
 /// Longest until something that is said has gone round.
 pub(super) const SETTLE: Duration = Duration::from_secs(60);
@@ -41,7 +41,8 @@ pub(super) fn survived(node: &Node, folder: &Path, target: &Path) {
 /// A fresh home gets its vault back by these guardians.
 #[track_caller]
 pub(super) fn recovered_by(fresh: &Node, guardians: &[&Node], words: &Path) {
-    let asking = Asking::new(fresh, words, &[]);
+    let vault = vault_of(guardians[0]);
+    let asking = Asking::new(fresh, words, &["--vault", &vault]);
     let ticket = asking.ticket();
     for guardian in guardians {
         guardian.ask(["guardians", "give", &ticket, "--yes"]);

@@ -2,7 +2,8 @@
 
 use super::{line, plain, short, when};
 use crate::command::{
-    GaveOutcome, GuardianOf, GuardiansOutcome, PhraseRequest, WaitingOutcome, count,
+    GatheredOutcome, GaveOutcome, GuardianOf, GuardiansOutcome, PhraseRequest, WaitingOutcome,
+    count,
 };
 
 pub(super) fn guardians(text: &mut String, known: &GuardiansOutcome) {
@@ -25,6 +26,10 @@ pub(super) fn guardians(text: &mut String, known: &GuardiansOutcome) {
     }
     if known.stopped > 0 {
         line(text, &format!("{} stopped.", count(u64::from(known.stopped), "request")));
+        line(
+            text,
+            "Their shares are out: speak with your guardians, then appoint them anew (larder guardians set).",
+        );
     }
     for request in &known.requests {
         line(text, &asked(request));
@@ -77,11 +82,39 @@ pub(super) fn gave(text: &mut String, done: &GaveOutcome) {
     line(
         text,
         &format!(
-            "The share of {} is handed over: {} of {} are there.",
+            "The share of {} (vault {}) is handed over: {} of {} are there.",
             plain(&done.name),
+            short(&done.vault),
             done.have,
             done.needed
         ),
+    );
+}
+
+pub(super) fn gathered(text: &mut String, known: &GatheredOutcome) {
+    line(
+        text,
+        "Shares enough are here. Is this your vault? Anybody who had the code can bring shares of his:",
+    );
+    for vault in &known.vaults {
+        let names: Vec<String> = vault.helpers.iter().map(|name| plain(name)).collect();
+        line(
+            text,
+            &format!(
+                "  {}  made {}, {} of {} shares, of {}, from {}; its holders wait {}",
+                short(&vault.vault),
+                when(vault.founded),
+                vault.have,
+                vault.needed,
+                count(u64::from(vault.guardians), "guardian"),
+                names.join(", "),
+                span(vault.delay_ms / 1000)
+            ),
+        );
+    }
+    line(
+        text,
+        "Ask your guardians whether they see the same number, then say the same again with --vault NUMBER.",
     );
 }
 

@@ -23,7 +23,7 @@ pub(in crate::engine) fn standing(core: &Core, vault: &VaultId) -> Option<Guardi
     let open = guard.pending(&log).iter().filter(|it| it.stopped.is_none()).count();
     let receiving = core.member().ok().map(|member| member.content.receiving().public().into());
     let open_requests = u64::try_from(open).unwrap_or(u64::MAX);
-    Some(Guarding { number: guard.number(), open_requests, receiving })
+    Some(Guarding { number: guard.complete_number(), open_requests, receiving })
 }
 
 /// A holder was met: both sides come to keep the same set, and to know the same requests.
@@ -61,13 +61,56 @@ pub(super) async fn exchange(
     let set = guard.set().map(|set| set.bytes().to_vec().into());
     let request = Request::Guardians { vault, set, sealed: guard.sealed() };
     match core.net.peer(holder).request(&request).await? {
-        Answer::GuardiansAt { set: Some(set), sealed } => {
-            take_set(core, vault, set.to_vec(), sealed).await
+        Answer::GuardiansAt { set: Some(set) } => take_set(core, vault, set.to_vec(), None).await,
+        Answer::GuardiansAt { set: None } => {
+            // Devices of the vault do not keep it.
+            let is_holder = core.vaults.relation(&holder).is_some_and(|(of, _)| of != vault);
+            if is_holder && guard.sealed().is_some() {
+                note_handed_on(core, vault).await?;
+            }
+            Ok(())
         }
-        Answer::GuardiansAt { set: None, .. } => Ok(()),
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
         _ => Err(EngineError::OutOfTurn),
     }
+}
+
+/// A holder has the sealed phrase now.
+async fn note_handed_on(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
+    let noting = Arc::clone(core);
+    on_disk(move || noting.vaults.change_guard(vault, |guard, _| (guard.handed_on(), ()))).await?;
+    let_go(core, vault, false).await
+}
+
+/// Lets go of the sealed phrase where it is not needed any more.
+pub(super) async fn let_go(
+    core: &Arc<Core>,
+    vault: VaultId,
+    all_have_it: bool,
+) -> Result<(), EngineError> {
+    let letting_go = Arc::clone(core);
+    on_disk(move || {
+        letting_go.vaults.change_guard(vault, |guard, _| (guard.let_go(all_have_it, wall()), ()))
+    })
+    .await
+}
+
+/// The log of a vault has grown: what somebody had stopped who is gone now waits anew, and all are warned.
+pub(in crate::engine) async fn log_grew(
+    core: &Arc<Core>,
+    vault: VaultId,
+) -> Result<(), EngineError> {
+    let settling = Arc::clone(core);
+    let is_news = on_disk(move || {
+        settling.vaults.change_guard(vault, |guard, log| {
+            let is_news = guard.settle(log, wall());
+            (is_news, is_news)
+        })
+    });
+    if is_news.await? {
+        alarm(core, vault);
+    }
+    Ok(())
 }
 
 /// Takes a set that somebody brings, if it counts more than the one here.
