@@ -34,6 +34,7 @@ mod names;
 pub mod release;
 pub mod set;
 pub mod sharing;
+mod signed;
 
 #[cfg(test)]
 mod tests;

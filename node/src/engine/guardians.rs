@@ -160,14 +160,14 @@ async fn stop(core: &Arc<Core>, member: &Arc<Member>) -> Result<GuardiansOutcome
             // A word of a device that it has not heard of, or on a set that it does not keep, is lost there.
             contact::push_log(&core, peer, by.vault).await?;
             spread::exchange(&core, by.vault, peer).await?;
-            spread::tell_requests(&core, by.vault, peer).await?;
+            let mut is_quiet = spread::tell_requests(&core, by.vault, peer).await?;
             // It may have known of requests that were not heard of here.
             let more = stop_here(&core, &by).await?;
             if more > 0 {
                 count.fetch_add(more, Ordering::Relaxed);
-                spread::tell_requests(&core, by.vault, peer).await?;
+                is_quiet = spread::tell_requests(&core, by.vault, peer).await?;
             }
-            Ok(())
+            if is_quiet { Ok(()) } else { Err(EngineError::OutOfTurn) }
         }
     };
     let (told, not_told) = spread::with_everybody(core, tell).await?;

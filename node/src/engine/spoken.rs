@@ -144,7 +144,7 @@ async fn next_channel(core: &Arc<Core>) -> Result<Channel, EngineError> {
     .await
 }
 
-fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| EngineError::Randomness)?;
     Ok(bytes)

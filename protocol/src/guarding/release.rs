@@ -1,11 +1,12 @@
 //! Asking holders for the phrase, and stopping whoever asks. Source: specs/guarding.md.
 
-use minicbor::{Decode, Encode, bytes::ByteVec};
+use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use super::{
     SetId, SetSecret,
     set::{GuardianSet, VERSION},
+    signed::Signed,
 };
 use crate::{
     cbor,
@@ -70,14 +71,6 @@ pub struct StopBody {
     pub time: Timestamp,
 }
 
-#[derive(Encode, Decode)]
-struct Signed {
-    #[n(0)]
-    body: ByteVec,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    signature: [u8; 64],
-}
-
 /// Why a request or a stop is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReleaseError {
@@ -121,7 +114,7 @@ impl ReleaseRequest {
         let body = RequestBody { version: VERSION, vault, set: secret.set(), id, time, from };
         let encoded = cbor::encode(&body);
         let signature = sign::sign(&secret.signing_key(), sign::RELEASE_REQUEST, &encoded);
-        let bytes = cbor::encode(&Signed { body: encoded.into(), signature });
+        let bytes = Signed::record(encoded, signature);
         Self { bytes, body }
     }
 
@@ -130,8 +123,7 @@ impl ReleaseRequest {
     /// # Errors
     /// [`ReleaseError`].
     pub fn decode(bytes: &[u8], set: &GuardianSet) -> Result<Self, ReleaseError> {
-        let signed: Signed = cbor::decode(bytes, RELEASE_RECORD_BYTES_MAX)?;
-        check_version(&signed.body)?;
+        let signed = read(bytes)?;
         let body: RequestBody = cbor::decode(&signed.body, RELEASE_RECORD_BYTES_MAX)?;
         if body.version != VERSION || !text::is_plain_within(&body.from, GUARDIAN_NAME_BYTES_MAX) {
             return Err(ReleaseError::Shape);
@@ -174,7 +166,7 @@ impl ReleaseStop {
         let body = StopBody { version: VERSION, vault, set, request: id, author, time };
         let encoded = cbor::encode(&body);
         let signature = by.sign(sign::RELEASE_STOP, &encoded);
-        let bytes = cbor::encode(&Signed { body: encoded.into(), signature });
+        let bytes = Signed::record(encoded, signature);
         Self { bytes, body }
     }
 
@@ -188,8 +180,7 @@ impl ReleaseStop {
         request: &ReleaseRequest,
         log: &DeviceLog,
     ) -> Result<Self, ReleaseError> {
-        let signed: Signed = cbor::decode(bytes, RELEASE_RECORD_BYTES_MAX)?;
-        check_version(&signed.body)?;
+        let signed = read(bytes)?;
         let body: StopBody = cbor::decode(&signed.body, RELEASE_RECORD_BYTES_MAX)?;
         let RequestBody { vault, set, id, .. } = request.body;
         if body.version != VERSION {
@@ -235,9 +226,7 @@ impl ReleaseStop {
     }
 }
 
-fn check_version(body: &[u8]) -> Result<(), ReleaseError> {
-    match cbor::peek_version(body) {
-        Some(version) if version > VERSION => Err(ReleaseError::Newer { version }),
-        _ => Ok(()),
-    }
+fn read(bytes: &[u8]) -> Result<Signed, ReleaseError> {
+    let signed = Signed::decode(bytes, RELEASE_RECORD_BYTES_MAX)?;
+    signed.newer().map_or(Ok(signed), |version| Err(ReleaseError::Newer { version }))
 }

@@ -14,6 +14,7 @@ use super::{
     SealedPhrase, SetId, SetSecret,
     names::{self, SEALED_NAMES_BYTES},
     sharing::{self, Share},
+    signed::Signed,
 };
 use crate::{
     cbor,
@@ -95,15 +96,6 @@ pub struct SealedShare {
     /// Its 32 bytes, to the receiving key of the guardian's vault.
     #[n(2)]
     pub sealed: SealedSecret,
-}
-
-#[derive(Encode, Decode)]
-struct Signed {
-    #[n(0)]
-    body: ByteVec,
-    /// By recovery signing, domain [`sign::GUARDIANS`].
-    #[cbor(n(1), with = "minicbor::bytes")]
-    signature: [u8; 64],
 }
 
 /// A signed set with the bytes it came from.
@@ -260,7 +252,7 @@ impl GuardianSet {
         let body = SetBody { version: VERSION, vault, number, time, appointed };
         let encoded = cbor::encode(&body);
         let signature = phrase.recovery().sign(sign::GUARDIANS, &encoded);
-        let bytes = cbor::encode(&Signed { body: encoded.into(), signature });
+        let bytes = Signed::record(encoded, signature);
         Self { bytes, body }
     }
 
@@ -273,10 +265,9 @@ impl GuardianSet {
         vault: &VaultId,
         phrase: &RecoveryPublic,
     ) -> Result<Self, SetError> {
-        let signed: Signed = cbor::decode(bytes, GUARDIANS_RECORD_BYTES_MAX)?;
-        match cbor::peek_version(&signed.body) {
-            Some(version) if version > VERSION => return Err(SetError::Newer { version }),
-            _ => {}
+        let signed = Signed::decode(bytes, GUARDIANS_RECORD_BYTES_MAX)?;
+        if let Some(version) = signed.newer() {
+            return Err(SetError::Newer { version });
         }
         let body: SetBody = cbor::decode(&signed.body, GUARDIANS_RECORD_BYTES_MAX)?;
         if body.version != VERSION || !body.appointed.as_ref().is_none_or(Appointed::is_sound) {

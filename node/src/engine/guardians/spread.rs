@@ -160,15 +160,19 @@ pub(in crate::engine) async fn learn(
     Ok(())
 }
 
-/// Tells a node which requests are known here, and learns which are known there.
+/// Tells a node which requests are known here, and learns which are known there. Returns whether none of
+/// them is open there any more.
 pub(super) async fn tell_requests(
     core: &Arc<Core>,
     vault: VaultId,
     peer: DeviceId,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let told = core.vaults.guard_of(&vault)?.told(wall());
     match core.net.peer(peer).request(&Request::Releases { vault, told }).await? {
-        Answer::ReleasesAre { told } => learn(core, vault, told).await,
+        Answer::ReleasesAre { told } => {
+            let is_quiet = told.iter().all(|it| it.stop.is_some());
+            learn(core, vault, told).await.map(|()| is_quiet)
+        }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),
         _ => Err(EngineError::OutOfTurn),
     }
@@ -187,7 +191,7 @@ pub(in crate::engine) fn alarm(core: &Arc<Core>, vault: VaultId) {
                 tell_requests(&core, vault, device).await
             };
             match timeout(TELL, told).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(_)) => {}
                 Ok(Err(error)) => debug!("{} was not warned: {error}", device.short()),
                 Err(_) => debug!("{} was not warned in time", device.short()),
             }

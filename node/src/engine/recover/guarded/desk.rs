@@ -25,7 +25,12 @@ use zeroize::Zeroizing;
 use super::{is_enough, keep, tell_progress};
 use crate::{
     command::{EventSink, Failure, Level},
-    engine::{Core, EngineError, clock::wall, report::addresses_of, spoken},
+    engine::{
+        Core, EngineError,
+        clock::wall,
+        report::addresses_of,
+        spoken::{self, random},
+    },
     net::{FrameStream, Net, Protocol},
 };
 
@@ -206,10 +211,4 @@ async fn codes(core: &Arc<Core>, net: &Net, invite: &Invite, events: &EventSink)
             }
         }
     }
-}
-
-fn random<const N: usize>() -> Result<[u8; N], EngineError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| EngineError::Randomness)?;
-    Ok(bytes)
 }
