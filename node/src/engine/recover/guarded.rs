@@ -66,6 +66,12 @@ pub(in crate::engine) async fn recover_by_guardians(
     let named = tickets(&wish.connect)?;
     let known = if wish.anew { None } else { kept(core)? };
     let mut gathering = known.unwrap_or_default();
+    if let (Some(chosen), Some(vault)) = (gathering.chosen(), &wish.vault)
+        && !chosen.to_string().starts_with(&vault.to_ascii_lowercase())
+    {
+        return Err(Failure::usage(format!("vault {} was chosen here before", chosen.short()))
+            .hint("leave --vault out to go on with it, or begin again with --anew"));
+    }
     if !is_enough(&gathering, wish.vault.as_deref()) {
         gathering = gather(core, gathering, wish.vault.as_deref(), events).await?;
     }
