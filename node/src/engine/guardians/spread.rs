@@ -152,10 +152,12 @@ pub(in crate::engine) async fn learn(
     if is_new.await? && core.member().is_ok_and(|member| member.vault == vault) {
         // The other devices of this vault may be out of reach of whoever told it.
         alarm(core, vault);
-        warn!(
-            "guardians have asked for the recovery phrase of this vault, or somebody has stopped \
-             them: `larder guardians` says more"
-        );
+        if core.serves {
+            warn!(
+                "guardians have asked for the recovery phrase of this vault, or somebody has \
+                 stopped them: `larder guardians` says more"
+            );
+        }
     }
     Ok(())
 }

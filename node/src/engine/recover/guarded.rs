@@ -164,7 +164,7 @@ fn shown(gathering: &Gathering) -> GatheredOutcome {
 fn tell_progress(gathering: &Gathering, events: &EventSink) {
     for it in gathering.candidates() {
         let said = format!(
-            "vault {}: {} of {} shares are here, from {}",
+            "vault {}: {} of {} are here, from {}",
             it.vault.short(),
             it.progress.have,
             count(u64::from(it.progress.needed), "share"),

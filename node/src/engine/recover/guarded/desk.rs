@@ -40,6 +40,8 @@ const HELP_S: u64 = 3600;
 const LOOK: Duration = Duration::from_secs(20);
 /// How long a guardian may take to send its frame.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A guardian who has used a code comes by so soon.
+const ARRIVES: Duration = Duration::from_secs(2);
 /// Where no code can be spoken, it is looked for a network again after this.
 const NO_CODE: Duration = Duration::from_secs(30);
 
@@ -203,6 +205,8 @@ async fn codes(core: &Arc<Core>, net: &Net, invite: &Invite, events: &EventSink)
                 events.notice(Level::Normal, said);
                 let left = Duration::from_secs(opened.expires.0.saturating_sub(wall().0));
                 let _over = timeout(left, opened.tried.cancelled()).await;
+                // Whoever has the invitation now brings his share: it may be the last one.
+                sleep(ARRIVES).await;
             }
             Ok(None) => sleep(NO_CODE).await,
             Err(error) => {
