@@ -56,10 +56,7 @@ pub(crate) async fn recover(
     wish: Wish,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    if core.member().is_ok() {
-        return Err(Failure::usage("this home belongs to a vault already")
-            .hint("recover into a fresh home: name one with --home"));
-    }
+    check_fresh(core)?;
     let phrase = phrase::parse(&wish.phrase)?;
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
@@ -87,6 +84,15 @@ pub(crate) async fn recover(
         witnesses_known: witnesses.known,
         snapshots,
     }))
+}
+
+/// No home is two vaults' device.
+fn check_fresh(core: &Core) -> Result<(), Failure> {
+    if core.member().is_err() {
+        return Ok(());
+    }
+    Err(Failure::usage("this home belongs to a vault already")
+        .hint("recover into a fresh home: name one with --home"))
 }
 
 fn tickets(texts: &[String]) -> Result<Vec<AddressTicket>, Failure> {

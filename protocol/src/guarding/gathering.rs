@@ -23,7 +23,7 @@ use crate::{
     ids::{DeviceId, VaultId},
     keys::phrase::Phrase,
     limits::{ADDRESSES_MAX, GATHERED_SETS_MAX, GATHERING_BYTES_MAX},
-    log::{DeviceLog, LogEntry},
+    log::DeviceLog,
     peer::PeerRecord,
     ticket::Invite,
     time::Timestamp,
@@ -352,10 +352,10 @@ impl Gathered {
     }
 
     fn candidate(&self) -> Option<Candidate> {
-        let (appointed, genesis) = (self.set.appointed()?, self.log.entries().next()?);
+        let appointed = self.set.appointed()?;
         Some(Candidate {
             vault: self.log.vault(),
-            founded: LogEntry::decode(genesis).ok()?.body().time,
+            founded: self.log.founded(),
             progress: self.progress()?,
             guardians: appointed.shares.len(),
             delay_s: appointed.delay_s,

@@ -18,10 +18,12 @@ pub(super) const TELL: Duration = Duration::from_secs(10);
 
 /// What this node says of guardians to a device of `vault`.
 pub(in crate::engine) fn standing(core: &Core, vault: &VaultId) -> Option<Guarding> {
-    let guard = core.vaults.guard_of(vault).ok()?;
-    let log = core.log_of(vault).ok()?;
-    let open = guard.pending(&log).iter().filter(|it| it.stopped.is_none()).count();
     let receiving = core.member().ok().map(|member| member.content.receiving().public().into());
+    // Asked for at every greeting: a log can be long, and is looked at where it is.
+    let vaults = core.vaults.read();
+    let known = vaults.get(vault)?;
+    let guard = known.guard();
+    let open = guard.pending(known.log()).iter().filter(|it| it.stopped.is_none()).count();
     let open_requests = u64::try_from(open).unwrap_or(u64::MAX);
     Some(Guarding { number: guard.complete_number(), open_requests, receiving })
 }

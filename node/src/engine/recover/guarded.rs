@@ -23,7 +23,7 @@ use larder_protocol::{
 };
 use zeroize::Zeroizing;
 
-use super::{Wish as PhraseWish, recover, tickets};
+use super::{Wish as PhraseWish, check_fresh, recover, tickets};
 use crate::{
     command::{EventSink, Failure, GatheredOutcome, GatheredVault, Level, Outcome, Secret, count},
     engine::{Core, EngineError, clock::wall, guardians, on_disk},
@@ -58,10 +58,7 @@ pub(in crate::engine) async fn recover_by_guardians(
     wish: Wish,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    if core.member().is_ok() {
-        return Err(Failure::usage("this home belongs to a vault already")
-            .hint("recover into a fresh home: name one with --home"));
-    }
+    check_fresh(core)?;
     check_file(&wish.phrase_out)?;
     let named = tickets(&wish.connect)?;
     let known = if wish.anew { None } else { kept(core)? };
