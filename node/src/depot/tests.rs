@@ -7,7 +7,7 @@
     reason = "small numbers, lists of one range"
 )]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use larder_protocol::{ids::VaultId, index::PackClass, time::Timestamp};
 
@@ -40,6 +40,16 @@ pub(crate) fn tenure(vault: u8, origin: Origin) -> Tenure {
         stored: Timestamp(1_000),
         keep_until: Timestamp(5_000),
     }
+}
+
+/// Runs an ignored test where no other test uses memory, opens files or starts processes.
+fn in_a_process_of_its_own(test: &str) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }
 
 fn open(dir: &Path) -> Depot {

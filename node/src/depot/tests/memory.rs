@@ -1,8 +1,8 @@
 //! How much memory large shards take, measured in a process of its own.
 
-use std::{fs, io, process::Command};
+use std::{fs, io};
 
-use super::{bytes, open, tenure};
+use super::{bytes, in_a_process_of_its_own, open, tenure};
 use crate::depot::{Origin, group_ranges};
 
 /// Above what a fresh test process takes: the row cache, one group, and pieces.
@@ -17,18 +17,12 @@ fn peak_kib() -> u64 {
 /// DEPOT-15
 #[test]
 fn shards_of_64_mib_pass_through_little_memory() {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "depot::tests::memory::in_a_process_of_its_own"])
-        .args(["--ignored", "--test-threads=1"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    in_a_process_of_its_own("depot::tests::memory::shards_pass_and_are_measured");
 }
 
 #[test]
 #[ignore = "measures its whole process; run by another test"]
-fn in_a_process_of_its_own() {
+fn shards_pass_and_are_measured() {
     let home = tempfile::tempdir().unwrap();
     let depot = open(home.path());
     let piece = bytes(1, 128 * 1024);
