@@ -64,6 +64,7 @@ mod sites;
 mod source;
 mod spoken;
 mod sync;
+mod tending;
 #[cfg(test)]
 mod testing;
 mod waiting;
@@ -112,6 +113,8 @@ pub(crate) struct Core {
     drilling: tokio::sync::Mutex<()>,
     /// What this device decides as a holder.
     pub(crate) holding: serve::Holder,
+    /// Looks after vaults of which no device is heard of.
+    pub(crate) tending: tending::Tender,
     /// Held during a commit: heads are numbered one after the other.
     pub(crate) committing: Mutex<()>,
     /// Shared by whoever relies on what is in packs: backups and restores. Had alone while packs leave

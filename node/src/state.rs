@@ -25,6 +25,7 @@ pub mod folders;
 pub mod index;
 pub mod receipts;
 pub mod scan_cache;
+mod vigils;
 mod watched;
 
 /// Bytes of page cache for `state.redb`. redb's own default is a gigabyte.
@@ -124,6 +125,7 @@ impl State {
             folders::create(tx)?;
             commits::create(tx)?;
             claims::create(tx)?;
+            vigils::create(tx)?;
             watched::create(tx)
         })
     }

@@ -7,6 +7,8 @@
 //!                                              more than one only if the device is forked
 //! vaults/<vault hex>/past/<device hex>-<arrived, 16 hex>-<head hash hex>
 //!                                              a superseded head, see larder_protocol::head::past
+//! vaults/<vault hex>/introductions             who holds for it, and
+//! vaults/<vault hex>/claims/<device hex>       what it needs, see larder_protocol::tending
 //! vaults/<vault hex>/guard                     its guardians, see larder_protocol::guarding::keeping
 //! ```
 //! Plain files, so that a holder's disk and the phrase are enough to restore, with any program.
@@ -30,11 +32,13 @@ use larder_protocol::{
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     log::{DeviceLog, LogError, Merged},
+    tending::introduction::Introductions,
 };
 use thiserror::Error;
 use tracing::warn;
 
 mod files;
+mod tended;
 
 use files::Folder;
 
@@ -104,6 +108,7 @@ pub struct KnownVault {
     log: Arc<DeviceLog>,
     heads: HeadBook,
     guard: Arc<Guard>,
+    introductions: Arc<Introductions>,
     folder: Folder,
     /// Held by whoever changes this vault.
     turn: Arc<Mutex<()>>,
@@ -168,8 +173,9 @@ impl Vaults {
             }
         }
         let guard = guard_in(&folder, &log);
+        let introductions = Arc::new(tended::introductions_in(&folder, &log));
         let (log, guard) = (Arc::new(log), Arc::new(guard));
-        Ok(KnownVault { log, heads, guard, folder, turn: Arc::default() })
+        Ok(KnownVault { log, heads, guard, introductions, folder, turn: Arc::default() })
     }
 
     /// Says which vault this node belongs to: its devices are known as such whatever other
@@ -208,8 +214,8 @@ impl Vaults {
             let folder = Folder::create(&self.directory, vault)?;
             folder.keep_entries(log.entries())?;
             let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
-            let guard = Arc::default();
-            let known = KnownVault { log, heads, guard, folder, turn: Arc::default() };
+            let (guard, introductions, turn) = (Arc::default(), Arc::default(), Arc::default());
+            let known = KnownVault { log, heads, guard, introductions, folder, turn };
             self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();

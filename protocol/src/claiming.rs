@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  our newest head is published, holder has it ──due──> Tell ──told──> again in a day
+//!                                        │            in an hour, if the list is short and news
 //!                                        └── failed: again later, or when it is met
 //! ```
 //! Told is the whole list that the newest head signs for, to each holder and to the holder that this
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     ids::DeviceId,
-    limits::{CLAIM_EVERY_MS, CLAIM_MS_MAX},
+    limits::{CLAIM_EVERY_MS, CLAIM_MS_MAX, CLAIM_SOON_MS, CLAIMS_SOON_MAX},
     order::{Backoff, OrderId, OrderNumbers},
     time::Instant,
 };
@@ -68,6 +69,8 @@ pub enum Input {
     Told {
         /// Which order.
         order: OrderId,
+        /// How many packs the list names.
+        packs: u64,
     },
     /// Answer to [`Output::Tell`]: it was not, or it could not be told now.
     NotTold {
@@ -98,7 +101,11 @@ pub enum Output {
 struct Holder {
     /// The newest head of ours that it has.
     head_seq: u64,
+    /// The head whose list it was told last.
+    told_seq: u64,
     due: Instant,
+    /// When it may be told of a newer head already.
+    soon: Option<Instant>,
     /// When it was last met.
     met: Option<Instant>,
     /// When it was last not told, and how often in a row.
@@ -110,6 +117,7 @@ struct Holder {
 struct Telling {
     order: OrderId,
     holder: DeviceId,
+    seq: u64,
     begun: Instant,
     deadline: Instant,
 }
@@ -161,12 +169,12 @@ impl Claiming {
                 let holder = self.holders.entry(holder).or_default();
                 holder.head_seq = holder.head_seq.max(seq);
             }
-            Input::Told { order } => self.ended(order, true),
-            Input::NotTold { order } => self.ended(order, false),
+            Input::Told { order, packs } => self.ended(order, Some(packs)),
+            Input::NotTold { order } => self.ended(order, None),
             Input::TimePassed => {}
         }
         if let Some(overdue) = self.telling.filter(|telling| telling.deadline <= self.now) {
-            self.ended(overdue.order, false);
+            self.ended(overdue.order, None);
         }
         self.tell_one();
     }
@@ -180,7 +188,7 @@ impl Claiming {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.telling {
             Some(telling) => Some(telling.deadline),
-            None => self.candidates().map(|(_, holder)| holder.due).min(),
+            None => self.candidates().map(|(_, holder)| self.due(holder)).min(),
         }
     }
 
@@ -197,29 +205,43 @@ impl Claiming {
         self.holders.iter().filter(move |(_, holder)| is_published && has_it(holder))
     }
 
+    /// A short list is told sooner when there is news: should this device be lost, holders look after what
+    /// the last list names (see [`tending`](crate::tending)).
+    fn due(&self, holder: &Holder) -> Instant {
+        let soon = holder.soon.filter(|_| self.newest_seq > holder.told_seq);
+        soon.map_or(holder.due, |soon| soon.min(holder.due))
+    }
+
     /// One after the other, the one that waits longest first.
     fn tell_one(&mut self) {
-        let due = self.candidates().filter(|(_, holder)| holder.due <= self.now);
-        let Some(holder) = due.min_by_key(|(_, holder)| holder.due).map(|(id, _)| *id) else {
-            return;
-        };
+        let due = self.candidates().filter(|(_, holder)| self.due(holder) <= self.now);
+        let next = due.min_by_key(|(_, holder)| self.due(holder)).map(|(id, _)| *id);
+        let Some(holder) = next else { return };
         if self.telling.is_some() {
             return;
         }
         let order = self.numbers.take();
         let deadline = self.now.after_ms(CLAIM_MS_MAX);
-        self.telling = Some(Telling { order, holder, begun: self.now, deadline });
-        self.outputs.push_back(Output::Tell { order, holder, seq: self.newest_seq });
+        let seq = self.newest_seq;
+        self.telling = Some(Telling { order, holder, seq, begun: self.now, deadline });
+        self.outputs.push_back(Output::Tell { order, holder, seq });
     }
 
-    fn ended(&mut self, order: OrderId, was_told: bool) {
+    /// With the packs of the list if it was told.
+    fn ended(&mut self, order: OrderId, told: Option<u64>) {
         let telling = self.telling.filter(|it| it.order == order);
-        let Some(Telling { holder: id, begun, .. }) = telling else { return };
+        let Some(Telling { holder: id, seq, begun, .. }) = telling else { return };
         self.telling = None;
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if was_told {
+        // What was said of a list that failed is void.
+        holder.soon = None;
+        if let Some(packs) = told {
             holder.failures = 0;
+            holder.told_seq = seq;
             holder.due = self.now.after_ms(CLAIM_EVERY_MS);
+            if packs <= CLAIMS_SOON_MAX {
+                holder.soon = Some(self.now.after_ms(CLAIM_SOON_MS));
+            }
         } else {
             holder.failed = self.now;
             holder.failures = holder.failures.saturating_add(1);

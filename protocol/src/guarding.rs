@@ -34,7 +34,6 @@ mod names;
 pub mod release;
 pub mod set;
 pub mod sharing;
-mod signed;
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    ids::{ShardRoot, VaultId},
+    ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     limits::{PUTS_PER_CALLER_MAX, PUTS_TOTAL_MAX, RETENTION_DAYS_MIN},
     order::OrderId,
@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod caller;
+mod listing;
 mod room;
 mod unclaimed;
 mod uploads;
@@ -253,6 +254,16 @@ pub enum Output {
         /// The row.
         row: Row,
     },
+    /// A device has told the whole list that its newest head signs for: to be kept with that head, so that
+    /// it can be shown to fellows.
+    KeepClaimed {
+        /// Of which vault.
+        vault: VaultId,
+        /// Which device.
+        device: DeviceId,
+        /// The list, ascending.
+        roots: Vec<ShardRoot>,
+    },
     /// Note durably in the row that its bytes are lost. No answer: until it is written a restart
     /// finds out again.
     MarkLost {
@@ -377,15 +388,19 @@ impl Holding {
             used_bytes: account.used_bytes.saturating_add(account.reserved_bytes),
             free_bytes: self.room.free_bytes(vault),
             unclaimed_bytes: self.unclaimed_of(vault).1,
-            // No matter of shards: whoever knows fills it in.
+            // No matters of shards: whoever knows fills them in.
             guarding: None,
+            introduced: 0,
         }
     }
 
     /// Whether a caller may read a shard. A pure question, asked for every read.
     pub fn may_read(&self, caller: &Caller, root: ShardRoot) -> ReadVerdict {
         let Some(vault) = caller.vault() else { return ReadVerdict::Forbidden };
+        let is_fellow = matches!(caller, Caller::Fellow { .. });
         match self.kept.get(&(root, vault)) {
+            // What goes soon is not worth another copy: only devices of the vault bring it back.
+            Some(Keeping::Kept(row)) if is_fellow && row.unclaimed.is_some() => ReadVerdict::Absent,
             Some(Keeping::Kept(row)) if !row.lost => ReadVerdict::Allowed(row.shard),
             Some(Keeping::Kept(_) | Keeping::Erasing(_)) | None => ReadVerdict::Absent,
         }

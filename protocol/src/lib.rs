@@ -24,6 +24,7 @@
 //! | [`discovering`] | which of those who show themselves on the local network are ours |
 //! | [`locating`] | how a phrase alone leads to those who hold its vault |
 //! | [`guarding`] | relatives of whom a few can give the phrase back, after a delay |
+//! | [`tending`] | how holders keep up the copies of a vault whose devices are silent |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -61,7 +62,9 @@ pub mod recovering;
 pub mod relaying;
 pub mod retention;
 pub mod scrubbing;
+mod signed;
 pub mod snapshot;
+pub mod tending;
 pub mod text;
 pub mod ticket;
 pub mod time;

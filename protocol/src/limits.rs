@@ -126,6 +126,10 @@ pub const CLAIMS_PART_MAX: usize = 16_384;
 pub const CLAIMS_MAX: u64 = 4_194_304;
 /// From one time that a device tells a holder what it claims to the next.
 pub const CLAIM_EVERY_MS: u64 = 86_400_000;
+/// How often a holder is told of a newer head while the list is short.
+pub const CLAIM_SOON_MS: u64 = 3_600_000;
+/// Packs of a short list.
+pub const CLAIMS_SOON_MAX: u64 = 4_096;
 /// An answer to all parts of a list of claims, and bringing both sides up to date before.
 pub const CLAIM_MS_MAX: u64 = 600_000;
 /// So far may the clock of a device be ahead of a holder's that listens to its claims.
@@ -336,6 +340,53 @@ pub const GUARDIAN_HOLDERS_MAX: usize = 32;
 pub const HANDED_BYTES_MAX: usize = 262_144;
 /// Bytes of all that somebody who asks for help has gathered.
 pub const GATHERING_BYTES_MAX: usize = 17 * HANDED_BYTES_MAX;
+
+// Tending: specs/tending.md.
+
+/// Holders that a device introduces to each other.
+pub const FELLOWS_MAX: usize = 32;
+/// Copies of each pack that a device may want.
+pub const COPIES_MAX: u8 = 32;
+/// Bytes of a signed introduction.
+pub const INTRODUCTION_BYTES_MAX: usize = 16_384;
+/// Devices of one vault whose introductions are kept.
+pub const INTRODUCTIONS_MAX: usize = 32;
+/// Bytes of the file that keeps them.
+pub const INTRODUCTIONS_BYTES_MAX: usize = 33 * INTRODUCTION_BYTES_MAX;
+/// Packs in a list of claims that is kept to be shown to fellows.
+pub const CLAIMED_ROOTS_MAX: usize = 262_144;
+/// Bytes of the file that keeps one.
+pub const CLAIMED_BYTES_MAX: usize = 33 * CLAIMED_ROOTS_MAX;
+/// Roots in one answer with claims, and shards in one of what is kept.
+pub const INVENTORY_PART_MAX: usize = 8_192;
+/// How often silence is counted.
+pub const TEND_TICK_MS: u64 = 21_600_000;
+/// Seconds that count of the time between two such counts, at most.
+pub const TEND_CREDIT_S: u64 = 25_200;
+/// Seconds without a sign of any device after which a vault is unattended.
+pub const TEND_SILENCE_S: u64 = 259_200;
+/// Between two rounds of one vault.
+pub const TEND_EVERY_MS: u64 = 86_400_000;
+/// From the start of a node to the first round.
+pub const TEND_FIRST_MS: u64 = 600_000;
+/// To the next round while there is more to do.
+pub const TEND_AGAIN_MS: u64 = 10_000;
+/// How long all fellows may take to tell what they keep.
+pub const TEND_ANSWER_MS_MAX: u64 = 600_000;
+/// How long one pack may take to come.
+pub const TEND_FETCH_MS_MAX: u64 = 3_600_000;
+/// Packs that are fetched at once.
+pub const TEND_FETCHES_MAX: usize = 2;
+/// Packs that are fetched in one round.
+pub const TEND_BATCH_MAX: usize = 1_024;
+/// Shards of which a fellow has to show a chunk before it is believed what it keeps.
+pub const TEND_SAMPLE: usize = 16;
+/// Seconds of silence after which nothing is counted on that a fellow keeps.
+pub const TEND_FELLOW_GONE_S: u64 = 1_209_600;
+/// Seconds that count of the time between two silences of a fellow, at most.
+pub const TEND_ABSENCE_S: u64 = 129_600;
+/// Bytes of what is noted of a vault whose devices are silent.
+pub const TEND_VIGIL_BYTES_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {

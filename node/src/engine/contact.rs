@@ -18,9 +18,9 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{
-    Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster, sites,
+    Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster, sites, tending,
 };
-use crate::state::circle::PeerRow;
+use crate::{state::circle::PeerRow, vaults::Relation};
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
@@ -38,6 +38,7 @@ pub(crate) async fn greet(
     super::sync::head_came(core, member.vault);
     note_met(core, holder, Some(&standing))?;
     guardians::met(core, member, holder, standing.guarding.as_ref()).await;
+    tending::met(core, member, holder, &standing).await;
     Ok(standing)
 }
 
@@ -54,6 +55,9 @@ pub(crate) async fn hello(
         Answer::Welcome { version: VERSION, standing, beacon_key, site } => {
             neighbours::learn_key(core, peer, beacon_key).await;
             sites::answered(core, peer, site).await;
+            if let Some((vault, Relation::Device)) = core.vaults.relation(&peer) {
+                core.tending.heard(core, vault);
+            }
             Ok(standing)
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),

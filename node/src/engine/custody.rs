@@ -592,7 +592,7 @@ async fn fetch_back(
     class: PackClass,
 ) -> Result<(), EngineError> {
     let ranges = std::iter::once(0..shard.bytes).collect();
-    let want = Want { shard, ranges, priority: FOR_LATER };
+    let want = Want { shard, ranges, priority: FOR_LATER, from: Vec::new() };
     let partial = member.fetcher.fetch(want).await?;
     let stored = wall();
     let (vault, origin) = (member.vault, Origin::Own);

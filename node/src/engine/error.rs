@@ -7,6 +7,7 @@ use larder_protocol::{
     keys::wrap::WrapError,
     manifest::ManifestError,
     pack::{BuildError, PackError},
+    tending::introduction::IntroductionError,
     wire::message::Refusal,
 };
 use thiserror::Error;
@@ -127,6 +128,9 @@ pub enum RecordError {
     /// A set of guardians.
     #[error(transparent)]
     Guardians(#[from] SetError),
+    /// An introduction of holders.
+    #[error(transparent)]
+    Introduction(#[from] IntroductionError),
 }
 
 /// The machine under the program.
@@ -187,6 +191,7 @@ by_way_of!(
     BuildError,
     WrapError,
     SetError,
+    IntroductionError,
     larder_protocol::log::DraftError,
 );
 

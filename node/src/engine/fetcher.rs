@@ -46,6 +46,8 @@ pub(crate) struct Want {
     pub(crate) ranges: Vec<Range<u64>>,
     /// Lower comes first; 0 for metadata.
     pub(crate) priority: u8,
+    /// Who has it beside those who gave a receipt; where anybody is named, nobody else is called for it.
+    pub(crate) from: Vec<DeviceId>,
 }
 
 enum Message {
@@ -279,7 +281,10 @@ impl Task {
     ) {
         let root = want.shard.root;
         let now = core.clock.now();
-        let peers = core.state.peers().unwrap_or_default();
+        let peers = match want.from.is_empty() {
+            true => core.state.peers().unwrap_or_default().iter().map(|it| it.device).collect(),
+            false => want.from.clone(),
+        };
         if peers.is_empty() {
             // Nobody is known who could come up: there is nothing to wait for.
             let _ = done.send(Err(EngineError::NoHolder(root)));
@@ -289,7 +294,7 @@ impl Task {
         let present = ranges_of(partial.present());
         self.partials.insert(root, partial);
         for peer in &peers {
-            self.machine.handle_input(now, Input::HolderKnown { holder: peer.device });
+            self.machine.handle_input(now, Input::HolderKnown { holder: *peer });
         }
         self.machine.handle_input(
             now,
@@ -304,8 +309,11 @@ impl Task {
             let holder = receipt.body.holder;
             self.machine.handle_input(now, Input::HolderHas { holder, root });
         }
+        for holder in want.from {
+            self.machine.handle_input(now, Input::HolderHas { holder, root });
+        }
         for peer in peers {
-            self.connect(peer.device, Duration::ZERO);
+            self.connect(peer, Duration::ZERO);
         }
     }
 

@@ -29,6 +29,7 @@ use super::{
     roster,
     scrubber::{self, Scrubber},
     serve::Holder,
+    tending::{self, Tender},
 };
 use crate::{
     command::{Failure, InitOptions, InitOutcome, Launch, OpenOptions, Reveal},
@@ -164,6 +165,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let net = Net::start(settings, Arc::new(door)).await?;
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
+    let tending = Tender::new(keys.id());
     let (scrubber, scrubs) = Scrubber::new();
     let core = Arc::new(Core {
         scrubber,
@@ -185,6 +187,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         invitations,
         codes: super::spoken::Codes::default(),
         holding,
+        tending,
         committing: Mutex::new(()),
         relying: tokio::sync::RwLock::new(()),
         following: tokio::sync::Mutex::new(()),
@@ -250,6 +253,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     if core.serves {
         super::sync::meet_everybody(core, &member);
         locating::start(core);
+        tending::start(core, &member)?;
     }
     if core.shows_itself {
         neighbours::start(core, &member);
@@ -307,13 +311,15 @@ struct Door {
 
 impl Admission for Door {
     fn admit(&self, peer: &DeviceId, protocol: Protocol) -> Entry {
+        // What such a node may do is looked at request by request.
+        let is_fellow = || !self.vaults.fellow_of(peer).is_empty();
         let is_welcome = match protocol {
             Protocol::Pairing => self.invitations.is_any_open(wall()),
-            Protocol::Control => self.vaults.relation(peer).is_some(),
+            Protocol::Control => self.vaults.relation(peer).is_some() || is_fellow(),
             // Whoever has the secret of guardians asks for the phrase, and reads nothing before.
             Protocol::Shards => {
                 let relation = self.vaults.relation(peer).map(|(_, relation)| relation);
-                matches!(relation, Some(Relation::Device | Relation::Recovery))
+                matches!(relation, Some(Relation::Device | Relation::Recovery)) || is_fellow()
             }
             Protocol::Meeting | Protocol::Helping | Protocol::Seeking => false,
         };

@@ -51,6 +51,7 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
         }
     }
     super::guardians::log_grew(core, vault).await?;
+    core.tending.log_grew(core, vault);
     bring_back(core).await
 }
 

@@ -21,7 +21,7 @@ use larder_protocol::{
     receipt::{Receipt, ReceiptBody},
     wire::{
         frame::prefix_that_fits,
-        message::{Answer, Refusal, Request, Shown, Standing, VERSION, Verdict},
+        message::{Answer, OfferedShard, Refusal, Request, Shown, Standing, VERSION, Verdict},
     },
 };
 use minicbor::bytes::ByteVec;
@@ -37,6 +37,7 @@ use crate::{
 
 mod claims;
 mod guard;
+mod tend;
 
 pub(crate) use claims::told;
 
@@ -103,6 +104,20 @@ impl Holder {
         self.lock().holding.may_show(vault, shard)
     }
 
+    /// What is kept for a vault, after one root.
+    fn list(&self, vault: VaultId, after: Option<ShardRoot>, most: usize) -> Vec<OfferedShard> {
+        self.lock().holding.kept_after(vault, after).take(most).collect()
+    }
+
+    /// Whether a shard is kept for a vault, whole.
+    pub(crate) fn keeps(&self, vault: VaultId, root: ShardRoot) -> bool {
+        self.lock().holding.keeps(vault, root)
+    }
+
+    fn is_readable(&self, caller: &Caller, root: ShardRoot) -> bool {
+        matches!(self.lock().holding.may_read(caller, root), ReadVerdict::Allowed(_))
+    }
+
     /// The bytes of a kept shard are damaged or gone.
     pub(crate) fn bytes_lost(&self, root: ShardRoot) {
         self.lock().tell(Input::BytesLost { root });
@@ -160,6 +175,7 @@ impl Server {
                 if let Caller::Member { device, .. } = caller {
                     neighbours::learn_key(&core, device, beacon_key).await;
                     sites::called(&core, device, site).await;
+                    caller.vault().inspect(|vault| core.tending.heard(&core, *vault));
                 }
                 if let Ok(member) = core.member() {
                     member.hint(placing::Input::HolderHeard { holder: from });
@@ -171,7 +187,7 @@ impl Server {
                 push_log(core, vault, entries).await
             }
             Request::PullLog { vault, have } => {
-                caller.permit(Action::ReadRecords, vault)?;
+                tend::permitted(&core, caller, Action::ReadRecords, vault)?;
                 let entries = core.vaults.log_beyond(&vault, &have).ok_or(Refusal::Forbidden)?;
                 Ok(Answer::Log { entries: fitting(entries) })
             }
@@ -180,7 +196,7 @@ impl Server {
                 push_head(core, vault, head).await
             }
             Request::PullHeads { vault, after } => {
-                caller.permit(Action::ReadRecords, vault)?;
+                tend::permitted(&core, caller, Action::ReadRecords, vault)?;
                 let is_asked = |device: &DeviceId| after.is_none_or(|after| *device > after);
                 let heads = shown_heads(&core, &vault, is_asked)?;
                 Ok(Answer::Heads { heads: fitting_devices(heads) })
@@ -200,7 +216,7 @@ impl Server {
             }
             Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
-                caller.permit(Action::Read, vault)?;
+                tend::permitted(&core, caller, Action::Read, vault)?;
                 show_all(core, vault, challenges).await
             }
             Request::Guardians { vault, set, sealed } => {
@@ -217,6 +233,18 @@ impl Server {
                 let is_told = caller.tells_requests(vault, own)?;
                 guard::releases(core, vault, told, is_told).await
             }
+            Request::Introduce { vault, introduction } => {
+                caller.permit(Action::Introduce, vault)?;
+                tend::introduced(core, vault, introduction).await
+            }
+            Request::ListKept { vault, after } => {
+                tend::permitted(&core, caller, Action::ReadLists, vault)?;
+                Ok(tend::list_kept(&core, vault, after))
+            }
+            Request::ListClaimed { vault, device, after } => {
+                tend::permitted(&core, caller, Action::ReadLists, vault)?;
+                tend::list_claimed(core, vault, device, after).await
+            }
             Request::Put { .. } => Err(Refusal::Malformed),
         }
     }
@@ -229,63 +257,87 @@ impl Server {
         shard: ShardRef,
         class: PackClass,
     ) -> Result<Reservation, Answer> {
-        let refused = |reason| Answer::Refused { reason };
-        let core = self.core().map_err(refused)?;
-        measure(&core);
+        let core = self.core().map_err(|reason| Answer::Refused { reason })?;
         let caller = caller(&core.vaults, from);
-        let mut machine = core.holding.lock();
-        let request = machine.request();
-        let orders = machine.tell(Input::PutAsked { request, caller, vault, shard, class });
-        drop(machine);
-        for order in orders {
-            match order {
-                Output::Go { request, .. } => {
-                    let stored = wall();
-                    let keep_until = stored.after_days(RETENTION_DAYS_MIN);
-                    let origin = Origin::Held;
-                    let tenure = Tenure { vault, class, origin, stored, keep_until };
-                    return Ok(Reservation { id: request.0, tenure });
-                }
-                Output::Refuse { reason, .. } => return Err(refused(reason)),
-                Output::Acknowledge { row, .. } => {
-                    return Err(Answer::Stored { receipt: receipt(&core.keys, &row) });
-                }
-                other => debug!("an order out of turn: {other:?}"),
-            }
-        }
-        Err(refused(Refusal::Internal))
+        reserve(&core, caller, vault, (shard, class)).map_err(|not| match not {
+            NotReserved::Refused(reason) => Answer::Refused { reason },
+            NotReserved::Kept(row) => Answer::Stored { receipt: receipt(&core.keys, &row) },
+        })
     }
+}
 
-    /// The depot wrote the row together with the file; the machine asks for exactly that row.
-    fn stored(&self, reservation: Reservation) -> Result<Answer, Refusal> {
-        let core = self.core()?;
-        let request = OrderId(reservation.id);
-        let wall = reservation.tenure.stored;
-        let mut machine = core.holding.lock();
-        let mut orders = machine.tell(Input::BytesDurable { request, wall });
-        let written = orders.iter().any(|order| {
-            matches!(order, Output::WriteRow { row, .. }
-            if core.depot.row(&row.shard.root, &row.vault).is_ok_and(|kept| {
-                kept.is_some_and(|kept| kept.keep_until >= row.keep_until)
-            }))
-        });
-        if written {
-            orders = machine.tell(Input::RowDurable { request });
-        } else if orders.iter().any(|order| matches!(order, Output::WriteRow { .. })) {
-            orders = machine.tell(Input::RowFailed { request });
-        }
-        drop(machine);
-        for order in orders {
-            match order {
-                Output::Acknowledge { row, .. } => {
-                    return Ok(Answer::Stored { receipt: receipt(&core.keys, &row) });
-                }
-                Output::Refuse { reason, .. } => return Err(reason),
-                other => debug!("an order out of turn: {other:?}"),
+/// Why nothing was reserved.
+#[derive(Debug)]
+pub(crate) enum NotReserved {
+    /// It is not taken.
+    Refused(Refusal),
+    /// It is here already.
+    Kept(Row),
+}
+
+/// Reserves room for a shard that is to come.
+pub(crate) fn reserve(
+    core: &Core,
+    caller: Caller,
+    vault: VaultId,
+    (shard, class): (ShardRef, PackClass),
+) -> Result<Reservation, NotReserved> {
+    measure(core);
+    let mut machine = core.holding.lock();
+    let request = machine.request();
+    let orders = machine.tell(Input::PutAsked { request, caller, vault, shard, class });
+    drop(machine);
+    for order in orders {
+        match order {
+            Output::Go { request, .. } => {
+                let stored = wall();
+                let keep_until = stored.after_days(RETENTION_DAYS_MIN);
+                let origin = Origin::Held;
+                let tenure = Tenure { vault, class, origin, stored, keep_until };
+                return Ok(Reservation { id: request.0, tenure });
             }
+            Output::Refuse { reason, .. } => return Err(NotReserved::Refused(reason)),
+            Output::Acknowledge { row, .. } => return Err(NotReserved::Kept(row)),
+            other => debug!("an order out of turn: {other:?}"),
         }
-        Err(Refusal::Internal)
     }
+    Err(NotReserved::Refused(Refusal::Internal))
+}
+
+/// What was reserved has come. The depot wrote the row together with the file; the machine asks for
+/// exactly that row.
+pub(crate) fn stored(core: &Core, reservation: &Reservation) -> Result<Row, Refusal> {
+    let request = OrderId(reservation.id);
+    let wall = reservation.tenure.stored;
+    let mut machine = core.holding.lock();
+    let mut orders = machine.tell(Input::BytesDurable { request, wall });
+    let written = orders.iter().any(|order| {
+        matches!(order, Output::WriteRow { row, .. }
+        if core.depot.row(&row.shard.root, &row.vault).is_ok_and(|kept| {
+            kept.is_some_and(|kept| kept.keep_until >= row.keep_until)
+        }))
+    });
+    if written {
+        orders = machine.tell(Input::RowDurable { request });
+    } else if orders.iter().any(|order| matches!(order, Output::WriteRow { .. })) {
+        orders = machine.tell(Input::RowFailed { request });
+    }
+    drop(machine);
+    for order in orders {
+        match order {
+            Output::Acknowledge { row, .. } => return Ok(row),
+            Output::Refuse { reason, .. } => return Err(reason),
+            other => debug!("an order out of turn: {other:?}"),
+        }
+    }
+    Err(Refusal::Internal)
+}
+
+/// What was reserved does not come.
+pub(crate) fn aborted(core: &Core, reservation: &Reservation) {
+    let request = OrderId(reservation.id);
+    let failure = PutFailure::Aborted;
+    core.holding.lock().tell(Input::PutFailed { request, failure });
 }
 
 impl Serve for Server {
@@ -305,14 +357,16 @@ impl Serve for Server {
     }
 
     async fn put_stored(&self, _: DeviceId, reservation: Reservation, _: ShardRef) -> Answer {
-        self.stored(reservation).unwrap_or_else(|reason| Answer::Refused { reason })
+        let Ok(core) = self.core() else { return Answer::Refused { reason: Refusal::Internal } };
+        match stored(&core, &reservation) {
+            Ok(row) => Answer::Stored { receipt: receipt(&core.keys, &row) },
+            Err(reason) => Answer::Refused { reason },
+        }
     }
 
     fn put_aborted(&self, _: DeviceId, reservation: Reservation) {
         if let Ok(core) = self.core() {
-            let request = OrderId(reservation.id);
-            let failure = PutFailure::Aborted;
-            core.holding.lock().tell(Input::PutFailed { request, failure });
+            aborted(&core, &reservation);
         }
     }
 
@@ -332,8 +386,10 @@ impl Serve for Server {
                 }
                 true
             }
-            ReadVerdict::Forbidden => false,
-            ReadVerdict::Absent => may_read_own(&core, &caller, root),
+            ReadVerdict::Forbidden => tend::may_read(&core, from, root),
+            ReadVerdict::Absent => {
+                may_read_own(&core, &caller, root) || tend::may_read(&core, from, root)
+            }
         }
     }
 
@@ -407,7 +463,11 @@ fn hello(
     }
     let standing = caller.vault().map(|vault| {
         let guarding = guardians::standing(core, &vault);
-        Standing { guarding, ..core.holding.standing(vault) }
+        let introduced = {
+            let vaults = core.vaults.read();
+            vaults.get(&vault).map_or(0, |known| known.introductions().number_of(&from))
+        };
+        Standing { guarding, introduced, ..core.holding.standing(vault) }
     });
     let beacon_key = neighbours::key_for(core, &from);
     let site = sites::told_to(core, &from);

@@ -111,6 +111,7 @@ impl ChunkSource {
             shard,
             ranges: std::iter::once(wanted).collect(),
             priority: u8::from(!is_metadata),
+            from: Vec::new(),
         };
         let partial = self.runtime.block_on(async {
             tokio::select! {

@@ -221,7 +221,7 @@ async fn fetch_manifest(
         Ok(bytes) => bytes,
         Err(_) => {
             let whole = 0..shard.bytes;
-            let want = Want { shard, ranges: vec![whole.clone()], priority: 0 };
+            let want = Want { shard, ranges: vec![whole.clone()], priority: 0, from: Vec::new() };
             let partial = member.fetcher.fetch(want).await?;
             let bytes = partial.read(whole)?;
             drop(partial);

@@ -52,6 +52,7 @@ pub struct Config {
     copies: Option<Copies>,
     keep_own: Option<KeepOwn>,
     scrub_days: Option<u32>,
+    tend: Option<bool>,
     spool_max: Option<ByteSize>,
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
@@ -132,7 +133,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-static KEYS: [Key; 11] = [
+static KEYS: [Key; 12] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -177,6 +178,15 @@ static KEYS: [Key; 11] = [
         "a size such as 10GB",
         "8GiB",
         "own bytes waiting for holders at most; a backup waits for room beyond"
+    ),
+    key!(
+        "depot.tend",
+        tend,
+        parse_switch,
+        show_switch,
+        "on or off",
+        "on",
+        "whether `up` looks after the copies of a circle's vault whose devices are all silent"
     ),
     key!(
         "device.name",
@@ -276,6 +286,11 @@ impl Config {
     }
 
     /// Whether to find devices of the circle in the same network.
+    pub fn tends(&self) -> bool {
+        self.tend.unwrap_or(true)
+    }
+
+    /// Whether `up` shows itself on its local networks.
     pub fn lan(&self) -> bool {
         self.lan.unwrap_or(true)
     }
@@ -534,6 +549,7 @@ mod tests {
         ("depot.spool_max", "12345"),
         ("device.name", "Anna's \"laptop\""),
         ("device.site", "home"),
+        ("depot.tend", "off"),
         ("net.lan", "off"),
         ("net.listen", "0.0.0.0:4242"),
         ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
@@ -559,6 +575,7 @@ mod tests {
         assert_eq!(config.copies(), Copies::Count(3));
         assert_eq!(config.offer_bytes(), 10_000_000_000);
         assert_eq!((config.lan(), Config::default().lan()), (false, true));
+        assert_eq!((config.tends(), Config::default().tends()), (false, true));
         assert_eq!((config.scrub_days(), Config::default().scrub_days()), (None, Some(90)));
         config.set("policy.copies", None).unwrap();
         assert_eq!(config.copies(), Copies::Auto);

@@ -13,7 +13,10 @@ use larder_protocol::{
         past::{Superseded, worth_keeping},
     },
     ids::{DeviceId, VaultId},
-    limits::{GUARD_BYTES_MAX, HEAD_BYTES_MAX, LOG_ENTRY_BYTES_MAX},
+    limits::{
+        CLAIMED_BYTES_MAX, GUARD_BYTES_MAX, HEAD_BYTES_MAX, INTRODUCTIONS_BYTES_MAX,
+        LOG_ENTRY_BYTES_MAX,
+    },
     log::LogEntry,
     time::Timestamp,
 };
@@ -26,6 +29,8 @@ const NEW_PREFIX: &str = ".new-";
 
 /// The file of a vault's guardians.
 const GUARD: &str = "guard";
+/// The file of who holds for a vault.
+const INTRODUCTIONS: &str = "introductions";
 
 /// `vaults/<vault hex>/`.
 #[derive(Debug, Clone)]
@@ -35,6 +40,7 @@ pub(super) struct Folder {
     log: PathBuf,
     heads: PathBuf,
     past: PathBuf,
+    claims: PathBuf,
 }
 
 /// The folders of all vaults below `directory`.
@@ -55,8 +61,9 @@ impl Folder {
     pub(super) fn create(directory: &Path, vault: VaultId) -> Result<Self, VaultError> {
         let own = directory.join(vault.to_string());
         let (log, heads, past) = (own.join("log"), own.join("heads"), own.join("past"));
-        let folder = Self { vault, own, log, heads, past };
-        for path in [&folder.log, &folder.heads, &folder.past] {
+        let claims = own.join("claims");
+        let folder = Self { vault, own, log, heads, past, claims };
+        for path in [&folder.log, &folder.heads, &folder.past, &folder.claims] {
             fs::create_dir_all(path).map_err(|source| disk(path, source))?;
             remove_unfinished(path)?;
         }
@@ -158,18 +165,40 @@ impl Folder {
 
     /// What is kept of its guardians, if anything is.
     pub(super) fn guard(&self) -> Result<Option<Vec<u8>>, VaultError> {
-        let path = self.own.join(GUARD);
-        match path.try_exists() {
-            Ok(true) => read_bounded(&path, GUARD_BYTES_MAX),
-            Ok(false) => Ok(None),
-            Err(source) => Err(disk(&path, source)),
-        }
+        read_if_there(&self.own.join(GUARD), GUARD_BYTES_MAX)
     }
 
     /// Makes it durable.
     pub(super) fn keep_guard(&self, bytes: &[u8]) -> Result<(), VaultError> {
         write_whole(&self.own, GUARD, bytes)?;
         sync_directory(&self.own)
+    }
+
+    /// Who holds for it, if anybody has said so.
+    pub(super) fn introductions(&self) -> Result<Option<Vec<u8>>, VaultError> {
+        read_if_there(&self.own.join(INTRODUCTIONS), INTRODUCTIONS_BYTES_MAX)
+    }
+
+    /// Makes it durable.
+    pub(super) fn keep_introductions(&self, bytes: &[u8]) -> Result<(), VaultError> {
+        write_whole(&self.own, INTRODUCTIONS, bytes)?;
+        sync_directory(&self.own)
+    }
+
+    /// Devices whose list of claims is kept.
+    pub(super) fn claiming_devices(&self) -> Result<Vec<DeviceId>, VaultError> {
+        Ok(names(&self.claims)?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// What a device needs, if it has told.
+    pub(super) fn claimed(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, VaultError> {
+        read_if_there(&self.claims.join(device.to_string()), CLAIMED_BYTES_MAX)
+    }
+
+    /// Makes it durable.
+    pub(super) fn keep_claimed(&self, device: &DeviceId, bytes: &[u8]) -> Result<(), VaultError> {
+        write_whole(&self.claims, &device.to_string(), bytes)?;
+        sync_directory(&self.claims)
     }
 
     pub(super) fn log_entries(&self) -> Result<Vec<Vec<u8>>, VaultError> {
@@ -204,6 +233,15 @@ fn read_all(directory: &Path, bytes_max: usize) -> Result<Vec<Vec<u8>>, VaultErr
         all.extend(read_bounded(&directory.join(&name), bytes_max)?);
     }
     Ok(all)
+}
+
+/// The same of a file that need not be there.
+fn read_if_there(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, VaultError> {
+    match path.try_exists() {
+        Ok(true) => read_bounded(path, bytes_max),
+        Ok(false) => Ok(None),
+        Err(source) => Err(disk(path, source)),
+    }
 }
 
 /// The bytes of a file, unless it is too long for what it should be.

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of a list that is told once a day.
+const MANY: u64 = CLAIMS_SOON_MAX + 1;
+
 const fn holder(number: u8) -> DeviceId {
     DeviceId::from_bytes([number; 32])
 }
@@ -31,7 +34,7 @@ fn a_holder_hears_the_claims_of_the_newest_head_once_it_has_it_and_then_once_a_d
     let told = orders(&mut machine);
     let [(order, whom, 3)] = told[..] else { panic!("{told:?}") };
     assert_eq!((whom, machine.is_telling()), (one, true));
-    machine.handle_input(at(3), Input::Told { order });
+    machine.handle_input(at(3), Input::Told { order, packs: MANY });
     assert!(!machine.is_telling());
     assert_eq!(machine.poll_timeout(), Some(at(3 + CLAIM_EVERY_MS)));
     machine.handle_input(at(CLAIM_EVERY_MS), Input::HolderConnected { holder: one });
@@ -60,8 +63,8 @@ fn one_list_is_under_way_and_a_failed_one_is_told_later_or_when_its_holder_is_me
     machine.handle_input(at(5), Input::NotTold { order: first[0].0 });
     let second = orders(&mut machine);
     assert_eq!(second[0].1, holder(2));
-    machine.handle_input(at(6), Input::Told { order: first[0].0 });
-    machine.handle_input(at(6), Input::Told { order: second[0].0 });
+    machine.handle_input(at(6), Input::Told { order: first[0].0, packs: MANY });
+    machine.handle_input(at(6), Input::Told { order: second[0].0, packs: MANY });
     assert_eq!(orders(&mut machine), [], "the first one waits");
     // One failure may be an accident.
     let again = 5 + SOON_MS;
@@ -126,7 +129,32 @@ fn who_was_not_told_because_of_a_backup_is_told_when_it_has_ended() {
     assert_eq!(orders(&mut machine), []);
     machine.handle_input(at(2), Input::Freed);
     let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
-    machine.handle_input(at(3), Input::Told { order });
+    machine.handle_input(at(3), Input::Told { order, packs: MANY });
     machine.handle_input(at(4), Input::Freed);
     assert_eq!(orders(&mut machine), [], "it was told a moment ago");
+}
+
+// DEL-11
+#[test]
+fn a_short_list_is_told_again_in_an_hour_when_there_is_a_newer_head() {
+    let mut machine = Claiming::new();
+    let one = holder(1);
+    machine.handle_input(at(0), Input::HolderKnown { holder: one });
+    let [(order, ..)] = orders(&mut machine)[..] else { panic!() };
+    machine.handle_input(at(1), Input::Told { order, packs: 5 });
+    assert_eq!(machine.poll_timeout(), Some(at(1 + CLAIM_EVERY_MS)), "there is no news");
+    let publish = |machine: &mut Claiming, ms, seq| {
+        machine.handle_input(at(ms), Input::HeadCommitted { seq });
+        machine.handle_input(at(ms), Input::HeadPublished { seq });
+        machine.handle_input(at(ms), Input::HeadHeld { holder: one, seq });
+    };
+    publish(&mut machine, 60_000, 1);
+    assert_eq!(orders(&mut machine), []);
+    assert_eq!(machine.poll_timeout(), Some(at(1 + CLAIM_SOON_MS)));
+    machine.handle_input(at(1 + CLAIM_SOON_MS), Input::TimePassed);
+    let [(order, _, 1)] = orders(&mut machine)[..] else { panic!() };
+    // A long one is not.
+    machine.handle_input(at(2 + CLAIM_SOON_MS), Input::Told { order, packs: MANY });
+    publish(&mut machine, 3 + CLAIM_SOON_MS, 2);
+    assert_eq!(machine.poll_timeout(), Some(at(2 + CLAIM_SOON_MS + CLAIM_EVERY_MS)));
 }

@@ -6,7 +6,6 @@ use thiserror::Error;
 use super::{
     SetId, SetSecret,
     set::{GuardianSet, VERSION},
-    signed::Signed,
 };
 use crate::{
     cbor,
@@ -14,6 +13,7 @@ use crate::{
     keys::{Principal, sign, verify},
     limits::{GUARDIAN_NAME_BYTES_MAX, RELEASE_RECORD_BYTES_MAX},
     log::{Author, DeviceLog},
+    signed::Signed,
     text,
     time::Timestamp,
 };
@@ -228,5 +228,5 @@ impl ReleaseStop {
 
 fn read(bytes: &[u8]) -> Result<Signed, ReleaseError> {
     let signed = Signed::decode(bytes, RELEASE_RECORD_BYTES_MAX)?;
-    signed.newer().map_or(Ok(signed), |version| Err(ReleaseError::Newer { version }))
+    signed.newer(VERSION).map_or(Ok(signed), |version| Err(ReleaseError::Newer { version }))
 }

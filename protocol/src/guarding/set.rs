@@ -14,7 +14,6 @@ use super::{
     SealedPhrase, SetId, SetSecret,
     names::{self, SEALED_NAMES_BYTES},
     sharing::{self, Share},
-    signed::Signed,
 };
 use crate::{
     cbor,
@@ -27,6 +26,7 @@ use crate::{
         sign, verify,
     },
     limits::{GUARDIAN_DELAY_S_MAX, GUARDIANS_MAX, GUARDIANS_RECORD_BYTES_MAX},
+    signed::Signed,
     time::Timestamp,
 };
 
@@ -266,7 +266,7 @@ impl GuardianSet {
         phrase: &RecoveryPublic,
     ) -> Result<Self, SetError> {
         let signed = Signed::decode(bytes, GUARDIANS_RECORD_BYTES_MAX)?;
-        if let Some(version) = signed.newer() {
+        if let Some(version) = signed.newer(VERSION) {
             return Err(SetError::Newer { version });
         }
         let body: SetBody = cbor::decode(&signed.body, GUARDIANS_RECORD_BYTES_MAX)?;

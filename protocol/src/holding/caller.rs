@@ -31,6 +31,20 @@ pub enum Caller {
         /// Which vault.
         vault: VaultId,
     },
+    /// A node that holds for a vault of which no device is heard of, as a device of it has introduced it.
+    Fellow {
+        /// Which node.
+        node: DeviceId,
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// This node itself, which fetches something for such a vault.
+    Tender {
+        /// This node.
+        node: DeviceId,
+        /// For which vault.
+        vault: VaultId,
+    },
     /// Any other key. Let in only while an invitation is outstanding, and only to pair.
     Stranger {
         /// The key, for counting.
@@ -56,13 +70,20 @@ pub enum Action {
     Guard,
     /// Ask for the phrase.
     AskRelease,
+    /// Name the other holders: the record carries its own signature.
+    Introduce,
+    /// Read what is kept, and what is claimed.
+    ReadLists,
 }
 
 impl Caller {
     /// The vault on whose behalf the caller acts.
     pub const fn vault(&self) -> Option<VaultId> {
         match self {
-            Self::Member { vault, .. } | Self::Recovery { vault, .. } => Some(*vault),
+            Self::Member { vault, .. }
+            | Self::Recovery { vault, .. }
+            | Self::Fellow { vault, .. }
+            | Self::Tender { vault, .. } => Some(*vault),
             // Acts for nobody before the phrase was given.
             Self::Guardians { .. } | Self::Stranger { .. } => None,
         }
@@ -74,6 +95,8 @@ impl Caller {
             Self::Member { device: key, .. }
             | Self::Recovery { key, .. }
             | Self::Guardians { key, .. }
+            | Self::Fellow { node: key, .. }
+            | Self::Tender { node: key, .. }
             | Self::Stranger { key } => *key,
         }
     }
@@ -96,15 +119,32 @@ impl Caller {
                 | Action::ReadRecords
                 | Action::AddLog
                 | Action::AddHead
-                | Action::Guard,
+                | Action::Guard
+                | Action::Introduce
+                | Action::ReadLists,
             )
             | (
                 Self::Recovery { .. },
-                Action::Read | Action::ReadRecords | Action::AddLog | Action::Guard,
-            ) => own,
+                Action::Read
+                | Action::ReadRecords
+                | Action::AddLog
+                | Action::Guard
+                | Action::ReadLists,
+            )
+            | (Self::Fellow { .. }, Action::Read | Action::ReadRecords | Action::ReadLists)
+            | (Self::Tender { .. }, Action::Store) => own,
             (Self::Member { .. }, Action::AskRelease)
-            | (Self::Recovery { .. }, Action::Store | Action::AddHead | Action::AskRelease)
-            | (Self::Guardians { .. } | Self::Stranger { .. }, _) => false,
+            | (
+                Self::Recovery { .. },
+                Action::Store | Action::AddHead | Action::AskRelease | Action::Introduce,
+            )
+            | (
+                Self::Fellow { .. }
+                | Self::Tender { .. }
+                | Self::Guardians { .. }
+                | Self::Stranger { .. },
+                _,
+            ) => false,
         };
         if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
     }

@@ -22,8 +22,8 @@ use crate::{
     head::{Claims, ClaimsDigest},
     ids::{DeviceId, ShardRoot, VaultId},
     limits::{
-        CLAIMS_MAX, CLOCK_AHEAD_S_MAX, MASS_UNCLAIM_DAYS, MASS_UNCLAIM_FACTOR, MASS_UNCLAIM_PART,
-        RETENTION_DAYS_MIN,
+        CLAIMED_ROOTS_MAX, CLAIMS_MAX, CLOCK_AHEAD_S_MAX, MASS_UNCLAIM_DAYS, MASS_UNCLAIM_FACTOR,
+        MASS_UNCLAIM_PART, RETENTION_DAYS_MIN,
     },
     order::OrderId,
     time::Timestamp,
@@ -53,6 +53,8 @@ struct Listening {
     digest: ClaimsDigest,
     /// Those of them that are kept here.
     claimed: BTreeSet<ShardRoot>,
+    /// All of them, while they are few enough to be kept.
+    all: Option<Vec<ShardRoot>>,
 }
 
 /// Who has told of its claims without one shard, since it was stored, promised, or unclaimed and due.
@@ -121,6 +123,7 @@ impl Holding {
                 next_part: 0,
                 digest: ClaimsDigest::new(),
                 claimed: BTreeSet::new(),
+                all: Some(Vec::new()),
             },
             (_, Some(begun)) if begun.next_part == part.part && begun.seq == part.seq => begun,
             _ => return Err(Refusal::Malformed),
@@ -131,6 +134,10 @@ impl Holding {
                 listening.claimed.insert(*root);
             }
         }
+        if let Some(all) = &mut listening.all {
+            all.extend(&part.roots);
+        }
+        listening.all = listening.all.filter(|all| all.len() <= CLAIMED_ROOTS_MAX);
         if listening.digest.count() > CLAIMS_MAX {
             return Err(Refusal::Malformed);
         }
@@ -148,8 +155,12 @@ impl Holding {
         if !is_newest {
             return Err(Refusal::Invalid);
         }
-        if !now.is_forked {
-            self.heard(vault, device, &listening, now);
+        if now.is_forked {
+            return Ok(());
+        }
+        self.heard(vault, device, &listening, now);
+        if let Some(roots) = listening.all.filter(|_| now.head.is_some()) {
+            self.outputs.push_back(Output::KeepClaimed { vault, device, roots });
         }
         Ok(())
     }

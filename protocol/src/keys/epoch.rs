@@ -157,6 +157,13 @@ impl ContentKey {
         ReceivingKey(blake3::derive_key("larder 2026 guardian receiving v1", &self.secret))
     }
 
+    /// By which devices of the vault tell that two nodes stand at one site, without naming it.
+    pub fn site_hash(&self, name: &str) -> [u8; 32] {
+        let key = blake3::derive_key("larder 2026 site tag v1", &self.secret);
+        let key = Zeroizing::new(key);
+        *blake3::keyed_hash(&key, name.as_bytes()).as_bytes()
+    }
+
     /// A key for choosing cuts, by purpose (gear table, bundles, nodes).
     pub fn cut_key(&self, context: &str) -> [u8; 32] {
         blake3::derive_key(context, &self.secret)

@@ -172,6 +172,41 @@ pub enum Request {
         #[n(1)]
         told: Vec<ToldRequest>,
     },
+    /// A device names the other holders of its vault to one of them.
+    #[n(13)]
+    Introduce {
+        /// Whose holders.
+        #[n(0)]
+        vault: VaultId,
+        /// The signed introduction.
+        #[n(1)]
+        introduction: ByteVec,
+    },
+    /// Asks which shards the callee keeps for a vault. An answer may be cut at the end; an empty one says
+    /// that there are no more.
+    #[n(14)]
+    ListKept {
+        /// For whom.
+        #[n(0)]
+        vault: VaultId,
+        /// The last root of the answer before; `None` to begin.
+        #[n(1)]
+        after: Option<ShardRoot>,
+    },
+    /// Asks for the list of claims that a device told last. An answer may be cut at the end; an empty one
+    /// says that there are no more.
+    #[n(15)]
+    ListClaimed {
+        /// Of which vault.
+        #[n(0)]
+        vault: VaultId,
+        /// Of which device.
+        #[n(1)]
+        device: DeviceId,
+        /// The last root of the answer before; `None` to begin, and to be given the head.
+        #[n(2)]
+        after: Option<ShardRoot>,
+    },
 }
 
 /// A part of the list of packs that the newest head of a device needs. Parts come in order, one
@@ -299,6 +334,27 @@ pub enum Answer {
         #[n(0)]
         state: ReleaseState,
     },
+    /// To [`Request::Introduce`]: taken, or not newer than what was here.
+    #[n(14)]
+    Introduced,
+    /// To [`Request::ListKept`].
+    #[n(15)]
+    Kept {
+        /// Whole ones that some device may claim, ascending by root; at most
+        /// [`INVENTORY_PART_MAX`](crate::limits::INVENTORY_PART_MAX).
+        #[n(0)]
+        shards: Vec<OfferedShard>,
+    },
+    /// To [`Request::ListClaimed`].
+    #[n(16)]
+    Claimed {
+        /// The head that signs for the list, with its first part; `None` where there is no list.
+        #[n(0)]
+        head: Option<ByteVec>,
+        /// Ascending; at most [`INVENTORY_PART_MAX`](crate::limits::INVENTORY_PART_MAX).
+        #[n(1)]
+        roots: Vec<ShardRoot>,
+    },
     /// To [`Request::Releases`]; none to a caller that tells of another vault than its own.
     #[n(13)]
     ReleasesAre {
@@ -347,6 +403,9 @@ pub struct Standing {
     /// What it says as a node that may be a guardian, and that keeps who the guardians are.
     #[n(5)]
     pub guarding: Option<Guarding>,
+    /// Number of the introduction of the calling device that is kept here; 0 for none.
+    #[cbor(n(6), skip_if = "is_zero")]
+    pub introduced: u64,
 }
 
 /// What a node says of guardians.

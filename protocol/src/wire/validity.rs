@@ -10,11 +10,13 @@ use thiserror::Error;
 use super::message::{Answer, Request, Verdict};
 use crate::{
     guarding::keeping::ToldRequest,
+    ids::ShardRoot,
     index::ShardRef,
     limits::{
         AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, GUARDIANS_RECORD_BYTES_MAX,
-        HEAD_BYTES_MAX, HEADS_ANSWER_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX,
-        OFFER_SHARDS_MAX, RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, VERSIONS_MAX,
+        HEAD_BYTES_MAX, HEADS_ANSWER_MAX, INTRODUCTION_BYTES_MAX, INVENTORY_PART_MAX,
+        LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX,
+        RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
     text::is_plain,
@@ -56,8 +58,8 @@ pub enum Breach {
     /// One shard named twice in an offer.
     #[error("a shard named twice in one offer")]
     Twice,
-    /// A list of claims that is not ascending, or a part that goes on with nothing.
-    #[error("a list of claims out of order")]
+    /// A list of roots that is not ascending, or a part that goes on with nothing.
+    #[error("a list of roots out of order")]
     Order,
     /// The name of a site that cannot be shown to people.
     #[error("a site with a name that cannot be shown")]
@@ -111,6 +113,8 @@ impl Request {
             Self::Guardians { set, .. } => optional(set.as_ref(), GUARDIANS_RECORD_BYTES_MAX),
             Self::AskRelease { request, .. } => record(request, RELEASE_RECORD_BYTES_MAX),
             Self::Releases { told, .. } => requests(told),
+            Self::Introduce { introduction, .. } => record(introduction, INTRODUCTION_BYTES_MAX),
+            Self::ListKept { .. } | Self::ListClaimed { .. } => Ok(()),
         }
     }
 
@@ -122,7 +126,8 @@ impl Request {
             Self::Hello { .. }
             | Self::Put { .. }
             | Self::Claim { .. }
-            | Self::AskRelease { .. } => 1024,
+            | Self::AskRelease { .. }
+            | Self::Introduce { .. } => 1024,
             Self::Guardians { .. } => 1024 + GUARDIANS_RECORD_BYTES_MAX,
             Self::Releases { .. } => {
                 1024 + 2 * RELEASE_REQUESTS_MAX * (RELEASE_RECORD_BYTES_MAX + 32)
@@ -131,7 +136,9 @@ impl Request {
             Self::PullLog { .. }
             | Self::PushHead { .. }
             | Self::PullHeads { .. }
-            | Self::PullPast { .. } => FRAME_BYTES_MAX,
+            | Self::PullPast { .. }
+            | Self::ListKept { .. }
+            | Self::ListClaimed { .. } => FRAME_BYTES_MAX,
             Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
             Self::Audit { challenges, .. } => 1024 + (PROOF_BYTES_MAX + 8) * challenges.len(),
         }
@@ -148,6 +155,7 @@ impl Answer {
             (Self::Refused { .. }, _)
             | (Self::HeadTaken, Request::PushHead { .. })
             | (Self::ClaimsTaken, Request::Claim { .. })
+            | (Self::Introduced, Request::Introduce { .. })
             | (Self::Go, Request::Put { .. }) => Ok(()),
             (Self::Welcome { site, .. }, Request::Hello { .. }) => named(site.as_deref()),
             (Self::LogAt { heads }, Request::PushLog { .. }) => count(heads.len(), 0, LOG_TIPS_MAX),
@@ -175,6 +183,16 @@ impl Answer {
             }
             (Self::Release { .. }, Request::AskRelease { .. }) => Ok(()),
             (Self::ReleasesAre { told }, Request::Releases { .. }) => requests(told),
+            (Self::Kept { shards }, Request::ListKept { after, .. }) => {
+                count(shards.len(), 0, INVENTORY_PART_MAX)?;
+                shards.iter().try_for_each(|kept| plausible(&kept.shard))?;
+                ascending(*after, shards.iter().map(|kept| kept.shard.root))
+            }
+            (Self::Claimed { head, roots }, Request::ListClaimed { after, .. }) => {
+                count(roots.len(), 0, INVENTORY_PART_MAX)?;
+                optional(head.as_ref(), HEAD_BYTES_MAX)?;
+                ascending(*after, roots.iter().copied())
+            }
             // Also without a Go before: the callee kept the shard already.
             (Self::Stored { receipt }, Request::Put { .. }) => plausible(&receipt.body.shard),
             (
@@ -190,7 +208,10 @@ impl Answer {
                 | Self::ClaimsTaken
                 | Self::GuardiansAt { .. }
                 | Self::Release { .. }
-                | Self::ReleasesAre { .. },
+                | Self::ReleasesAre { .. }
+                | Self::Introduced
+                | Self::Kept { .. }
+                | Self::Claimed { .. },
                 _,
             ) => Err(Breach::WrongAnswer),
         }
@@ -215,6 +236,20 @@ fn records(all: &[ByteVec], min: usize, max: usize, bytes_max: usize) -> Result<
 
 fn optional(bytes: Option<&ByteVec>, max: usize) -> Result<(), Breach> {
     bytes.map_or(Ok(()), |bytes| record(bytes, max))
+}
+
+/// A list of which each answer goes on where the one before ended, so that asking ends.
+fn ascending(
+    mut after: Option<ShardRoot>,
+    roots: impl Iterator<Item = ShardRoot>,
+) -> Result<(), Breach> {
+    for root in roots {
+        if after.is_some_and(|after| after >= root) {
+            return Err(Breach::Order);
+        }
+        after = Some(root);
+    }
+    Ok(())
 }
 
 fn requests(told: &[ToldRequest]) -> Result<(), Breach> {

@@ -96,6 +96,14 @@ fn requests() -> Vec<(&'static str, Request)> {
             "Hello, with its site",
             Request::Hello { versions: vec![1], beacon_key: None, site: site() },
         ),
+        ("Introduce", Request::Introduce { vault, introduction: vec![6].into() }),
+        ("ListKept, the first part", Request::ListKept { vault, after: None }),
+        ("ListKept", Request::ListKept { vault, after: Some(ShardRoot::from_bytes([0x22; 32])) }),
+        ("ListClaimed, the first part", Request::ListClaimed { vault, device, after: None }),
+        (
+            "ListClaimed",
+            Request::ListClaimed { vault, device, after: Some(ShardRoot::from_bytes([0x22; 32])) },
+        ),
     ]
 }
 
@@ -107,10 +115,14 @@ fn answers() -> Vec<(&'static str, Answer)> {
         free_bytes: 1 << 30,
         unclaimed_bytes: 0,
         guarding: None,
+        introduced: 0,
     };
     let receiving = Some([0x77; 32].into());
     let guarding = Some(Guarding { number: 5, open_requests: 1, receiving });
     let guarding = Standing { guarding, ..standing.clone() };
+    let introduced = Standing { introduced: 1_800_000_000, ..standing.clone() };
+    let offered = vec![OfferedShard { shard: shard(), class: PackClass::Metadata }];
+    let roots = vec![ShardRoot::from_bytes([0x22; 32]), ShardRoot::from_bytes([0x23; 32])];
     let told = vec![
         ToldRequest { request: vec![1, 2].into(), stop: None, left_s: 604_800 },
         ToldRequest { request: vec![3, 4].into(), stop: Some(vec![5].into()), left_s: 0 },
@@ -157,6 +169,12 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Release, absent", Answer::Release { state: ReleaseState::Absent }),
         ("ReleasesAre", Answer::ReleasesAre { told }),
         ("Welcome, with its site", with_site),
+        ("Welcome, introduced", welcome(Some(introduced), None)),
+        ("Introduced", Answer::Introduced),
+        ("Kept, no more", Answer::Kept { shards: vec![] }),
+        ("Kept", Answer::Kept { shards: offered }),
+        ("Claimed", Answer::Claimed { head: Some(vec![4, 5, 6].into()), roots }),
+        ("Claimed, nothing", Answer::Claimed { head: None, roots: vec![] }),
     ]
 }
 

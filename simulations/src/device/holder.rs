@@ -471,6 +471,8 @@ impl Holder {
                 }
                 note_rows(here, &rows);
             }
+            // No fellow asks for it yet.
+            Output::KeepClaimed { .. } => {}
             Output::UnclaimedServed { .. } => here.shared.saw("unclaimed shard served"),
             Output::EraseRow { vault, root } => {
                 here.shared.saw("shard let go");

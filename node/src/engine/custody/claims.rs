@@ -66,7 +66,7 @@ impl Task {
         let (core, member, facts) = self.worker();
         tokio::spawn(async move {
             let input = match tell(&core, &member, holder, seq).await {
-                Ok(()) => Input::Told { order },
+                Ok(packs) => Input::Told { order, packs },
                 Err(error) => {
                     debug!("{} was not told what is needed: {error}", holder.short());
                     Input::NotTold { order }
@@ -82,7 +82,7 @@ async fn tell(
     member: &Arc<Member>,
     holder: DeviceId,
     seq: u64,
-) -> Result<(), EngineError> {
+) -> Result<u64, EngineError> {
     let is_own = holder == core.keys.id();
     if !is_own {
         contact::hello(core, holder).await?;
@@ -114,7 +114,7 @@ async fn tell(
             _ => return Err(EngineError::OutOfTurn),
         }
     }
-    Ok(())
+    Ok(u64::try_from(roots.len()).unwrap_or(u64::MAX))
 }
 
 /// What head `seq` needs, once nothing here relies on what no device claims (DEL-7).

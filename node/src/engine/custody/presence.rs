@@ -10,7 +10,7 @@ use larder_protocol::{
 use tracing::{debug, info};
 
 use super::{Custody, Fact, Task, log_failure};
-use crate::engine::{Core, EngineError, clock::wall, contact, guardians, on_disk};
+use crate::engine::{Core, EngineError, clock::wall, contact, guardians, on_disk, tending};
 
 /// A fresh machine that knows every holder, and what was learnt of it.
 pub(super) fn prime(core: &Core) -> Result<Watching, EngineError> {
@@ -81,6 +81,7 @@ impl Task {
                 let what = if is_lost { "presumed lost" } else { "counted on again" };
                 info!("holder {} is {what}", holder.short());
                 self.take(placing::Input::HolderPresumed { holder, is_lost });
+                self.core.tending.presumed(&self.core, holder, is_lost);
             }
         }
     }
@@ -91,8 +92,10 @@ impl Task {
             let answered = match contact::hello(&core, holder).await {
                 Ok(standing) => {
                     log_failure(contact::note_met(&core, holder, standing.as_ref()));
-                    let guarding = standing.as_ref().and_then(|it| it.guarding.as_ref());
-                    guardians::met(&core, &member, holder, guarding).await;
+                    if let Some(standing) = &standing {
+                        guardians::met(&core, &member, holder, standing.guarding.as_ref()).await;
+                        tending::met(&core, &member, holder, standing).await;
+                    }
                     // Whoever waited to place something there need not wait any longer.
                     let _ = facts.send(Fact::Input(placing::Input::HolderHeard { holder })).await;
                     true

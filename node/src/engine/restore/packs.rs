@@ -95,7 +95,7 @@ impl Pack {
             Some(shard) => Bytes::Here(shard),
             None => {
                 let ranges = joined(&group.wanted, shard.bytes);
-                Bytes::Fetched(run.fetch(Want { shard, ranges, priority: 1 })?)
+                Bytes::Fetched(run.fetch(Want { shard, ranges, priority: 1, from: Vec::new() })?)
             }
         };
         Ok(Self { number, shard, bytes })
@@ -116,7 +116,7 @@ impl Pack {
             run.core.depot.mark(root, ShardState::Corrupt)?;
         }
         let ranges = vec![to_groups(&range, self.shard.bytes)];
-        match run.fetch(Want { shard: self.shard, ranges, priority: 1 }) {
+        match run.fetch(Want { shard: self.shard, ranges, priority: 1, from: Vec::new() }) {
             Ok(fetched) => Ok(fetched.read(range)?),
             Err(EngineError::NoHolder(_)) => Err(damage.into()),
             Err(error) => Err(error),

@@ -28,14 +28,21 @@ pub(crate) async fn told(
     };
     let mut answer = Err(Refusal::Internal);
     let (mut rows, mut erased) = (Vec::new(), Vec::new());
+    let mut claimed = None;
     for order in orders {
         match order {
             Output::AnswerClaims { .. } => answer = Ok(Answer::ClaimsTaken),
             Output::Refuse { reason, .. } => answer = Err(reason),
             Output::NoteRows { rows: noted } => rows.extend(noted),
             Output::EraseRow { vault, root } => erased.push((vault, root)),
+            Output::KeepClaimed { vault, device, roots } => {
+                claimed = Some(((vault, device), roots))
+            }
             other => debug!("an order out of turn: {other:?}"),
         }
+    }
+    if let Some((whose, roots)) = claimed {
+        super::tend::keep_claimed(core, whose, roots).await;
     }
     if rows.is_empty() && erased.is_empty() {
         return answer;

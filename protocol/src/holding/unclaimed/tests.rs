@@ -91,6 +91,11 @@ impl World {
         let mut told = self.tell(device, self.part(0, true, roots), head);
         let answer = told.iter().position(|it| matches!(it, Output::AnswerClaims { .. }));
         told.remove(answer.expect("a sound list is taken"));
+        // TEND-4: the list is kept, to be shown to fellows, unless heads contradict each other.
+        let roots: Vec<ShardRoot> = roots.iter().map(|seed| shard(*seed).root).collect();
+        let kept = Output::KeepClaimed { vault: VAULT, device, roots };
+        assert_eq!(told.contains(&kept), !self.is_forked);
+        told.retain(|it| !matches!(it, Output::KeepClaimed { .. }));
         told
     }
 

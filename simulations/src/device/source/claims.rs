@@ -145,7 +145,9 @@ impl Source {
         if was_told {
             here.shared.saw("claims told");
         }
-        let input = if was_told { Input::Told { order } } else { Input::NotTold { order } };
+        // Lists of a simulated circle are short.
+        let told = Input::Told { order, packs: 0 };
+        let input = if was_told { told } else { Input::NotTold { order } };
         self.claim(here, input);
     }
 

@@ -1,0 +1,107 @@
+//! What fellows ask: nodes that hold for the same vault, while none of its devices is heard of.
+//! Source: specs/tending.md.
+
+use std::sync::Arc;
+
+use larder_protocol::{
+    head::SignedHead,
+    holding::{Action, Caller},
+    ids::{DeviceId, ShardRoot, VaultId},
+    limits::INVENTORY_PART_MAX,
+    tending::claimed::ClaimedList,
+    wire::message::{Answer, Refusal},
+};
+use minicbor::bytes::ByteVec;
+use tracing::{debug, warn};
+
+use crate::engine::{Core, EngineError, on_disk};
+
+/// The caller as one who may do this: a fellow of this very vault, if it may not be done otherwise.
+pub(super) fn permitted(
+    core: &Core,
+    caller: Caller,
+    action: Action,
+    vault: VaultId,
+) -> Result<Caller, Refusal> {
+    if caller.permit(action, vault).is_ok() {
+        return Ok(caller);
+    }
+    let node = caller.key();
+    let is_fellow =
+        core.tending.is_unattended(&vault) && core.vaults.fellow_of(&node).contains(&vault);
+    let caller = if is_fellow { Caller::Fellow { node, vault } } else { caller };
+    caller.permit(action, vault).map(|()| caller)
+}
+
+/// Whether a shard may be read for some vault that is tended by whoever asks.
+pub(super) fn may_read(core: &Core, from: &DeviceId, root: &ShardRoot) -> bool {
+    let tended = core.vaults.fellow_of(from).into_iter();
+    tended.filter(|vault| core.tending.is_unattended(vault)).any(|vault| {
+        let caller = Caller::Fellow { node: *from, vault };
+        core.holding.is_readable(&caller, *root)
+    })
+}
+
+/// A device names the other holders of its vault.
+pub(super) async fn introduced(
+    core: Arc<Core>,
+    vault: VaultId,
+    introduction: ByteVec,
+) -> Result<Answer, Refusal> {
+    let taking = Arc::clone(&core);
+    let taken = on_disk(move || taking.vaults.take_introduction(vault, &introduction)).await;
+    match taken.map_err(|_| Refusal::Internal)? {
+        Ok(is_news) => {
+            if is_news {
+                core.tending.introduced(&core, vault);
+            }
+            Ok(Answer::Introduced)
+        }
+        Err(error) => {
+            debug!("an introduction of vault {} was not taken: {error}", vault.short());
+            Err(Refusal::Invalid)
+        }
+    }
+}
+
+/// What is kept for a vault.
+pub(super) fn list_kept(core: &Core, vault: VaultId, after: Option<ShardRoot>) -> Answer {
+    Answer::Kept { shards: core.holding.list(vault, after, INVENTORY_PART_MAX) }
+}
+
+/// What a device told last that it needs.
+pub(super) async fn list_claimed(
+    core: Arc<Core>,
+    vault: VaultId,
+    device: DeviceId,
+    after: Option<ShardRoot>,
+) -> Result<Answer, Refusal> {
+    let list = on_disk(move || core.vaults.claimed_by(&vault, &device)).await;
+    let Some(list) = list.map_err(|_| Refusal::Internal)? else {
+        return Ok(Answer::Claimed { head: None, roots: Vec::new() });
+    };
+    let head = after.is_none().then(|| list.head().bytes().to_vec().into());
+    let roots = list.after(after.as_ref(), INVENTORY_PART_MAX).to_vec();
+    Ok(Answer::Claimed { head, roots })
+}
+
+/// A device has told all that its newest head needs.
+pub(super) async fn keep_claimed(
+    core: &Arc<Core>,
+    (vault, device): (VaultId, DeviceId),
+    roots: Vec<ShardRoot>,
+) {
+    let keeping = Arc::clone(core);
+    let kept = on_disk(move || {
+        let head = {
+            let vaults = keeping.vaults.read();
+            vaults.get(&vault).and_then(|known| known.heads().highest(&device).cloned())
+        };
+        let log = keeping.log_of(&vault)?;
+        let list = head.and_then(|head: SignedHead| ClaimedList::new(head, roots, &log).ok());
+        list.map_or(Ok(()), |list| Ok::<_, EngineError>(keeping.vaults.keep_claimed(vault, &list)?))
+    });
+    if let Err(error) = kept.await {
+        warn!("what {} claims could not be kept for fellows: {error}", device.short());
+    }
+}
