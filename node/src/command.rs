@@ -20,6 +20,7 @@ mod removal;
 mod row;
 mod sheet;
 mod size;
+mod tending;
 mod text;
 mod trial;
 
@@ -44,6 +45,7 @@ pub use self::{
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
+    tending::TendedVault,
     text::{PathField, RawPath, Secret, TargetField, Time},
     trial::{TrialHolder, TrialLack, TrialOutcome, TrialSnapshot},
 };

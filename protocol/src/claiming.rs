@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  our newest head is published, holder has it ──due──> Tell ──told──> again in a day
-//!                                        │            in an hour, if the list is short and news
+//!                                        │            in a quarter of an hour, if short and news
 //!                                        └── failed: again later, or when it is met
 //! ```
 //! Told is the whole list that the newest head signs for, to each holder and to the holder that this

@@ -127,7 +127,7 @@ pub const CLAIMS_MAX: u64 = 4_194_304;
 /// From one time that a device tells a holder what it claims to the next.
 pub const CLAIM_EVERY_MS: u64 = 86_400_000;
 /// How often a holder is told of a newer head while the list is short.
-pub const CLAIM_SOON_MS: u64 = 3_600_000;
+pub const CLAIM_SOON_MS: u64 = 900_000;
 /// Packs of a short list.
 pub const CLAIMS_SOON_MAX: u64 = 4_096;
 /// An answer to all parts of a list of claims, and bringing both sides up to date before.
@@ -367,6 +367,8 @@ pub const TEND_CREDIT_S: u64 = 25_200;
 pub const TEND_SILENCE_S: u64 = 259_200;
 /// Between two rounds of one vault.
 pub const TEND_EVERY_MS: u64 = 86_400_000;
+/// The same while something is missing that is another node's turn.
+pub const TEND_SHORT_MS: u64 = 21_600_000;
 /// From the start of a node to the first round.
 pub const TEND_FIRST_MS: u64 = 600_000;
 /// To the next round while there is more to do.

@@ -23,7 +23,8 @@ use crate::{
     ids::{DeviceId, ShardRoot, VaultId},
     limits::{
         TEND_AGAIN_MS, TEND_ANSWER_MS_MAX, TEND_CREDIT_S, TEND_EVERY_MS, TEND_FELLOW_GONE_S,
-        TEND_FETCH_MS_MAX, TEND_FETCHES_MAX, TEND_FIRST_MS, TEND_SILENCE_S, TEND_TICK_MS,
+        TEND_FETCH_MS_MAX, TEND_FETCHES_MAX, TEND_FIRST_MS, TEND_SHORT_MS, TEND_SILENCE_S,
+        TEND_TICK_MS,
     },
     order::{OrderId, OrderNumbers},
     time::Instant,
@@ -555,10 +556,12 @@ impl Tending {
             let is_stuck = fetching.outcome.short > 0 && !came_nearer;
             tended.patience = if is_stuck { tended.patience.saturating_add(1) } else { 0 };
             tended.last = Some(fetching.outcome);
-            if fetching.kept > 0 && !fetching.outcome.is_full {
+            wait_ms = match fetching.outcome {
                 // There may be more than one round takes; and what people are told is what a look found.
-                wait_ms = TEND_AGAIN_MS;
-            }
+                Outcome { is_full: false, .. } if fetching.kept > 0 => TEND_AGAIN_MS,
+                Outcome { short: 1.., .. } => TEND_SHORT_MS,
+                _ => TEND_EVERY_MS,
+            };
         }
         tended.due = self.now.after_ms(wait_ms);
     }

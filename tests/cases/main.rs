@@ -45,6 +45,7 @@ mod same_network;
 mod second_snapshot;
 mod sheet;
 mod spoken_code;
+mod tending;
 mod tidy;
 mod two_devices;
 mod wrong_input;

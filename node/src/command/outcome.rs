@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
     GuardiansOutcome, InviteKind, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal,
-    RevokeOutcome, SheetOutcome, Time, TrialOutcome, Wait, WaitingOutcome,
+    RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -532,6 +532,9 @@ pub struct StatusOutcome {
     /// Relays of this node.
     #[serde(default)]
     pub relays: Vec<Relay>,
+    /// Vaults of the circle of which no device is heard of, whose copies this node looks after.
+    #[serde(default)]
+    pub tending: Vec<TendedVault>,
     /// What is wrong, worst first.
     pub advice: Vec<Advice>,
 }

@@ -359,6 +359,17 @@ fn about_nodes() -> Vec<Outcome> {
                 address: "https://relay.example.org:8443".to_owned(),
                 state: RelayState::Connected,
             }],
+            tending: vec![TendedVault {
+                vault: id("b"),
+                devices: vec!["friend".to_owned()],
+                silent_ms: 432_000_000,
+                fellows: 2,
+                present: 1,
+                packs: 120,
+                short: 3,
+                nowhere: 0,
+                is_full: false,
+            }],
             advice: vec![Advice {
                 text: "nas is away".to_owned(),
                 hint: "switch it on".to_owned(),

@@ -12,6 +12,7 @@ mod doctor;
 mod peers;
 mod sheet;
 mod status;
+mod tended;
 mod ticket;
 mod verify;
 

@@ -371,26 +371,7 @@ impl Serve for Server {
     }
 
     fn may_read(&self, from: &DeviceId, root: &ShardRoot) -> bool {
-        let Ok(core) = self.core() else { return false };
-        // AUDIT-8: who has to show a shard does not get it here.
-        if core.examined.has_to_show(from, root) {
-            return false;
-        }
-        let caller = caller(&core.vaults, *from);
-        // The lock is given back before anything else is done.
-        let verdict = core.holding.lock().holding.may_read(&caller, *root);
-        match verdict {
-            ReadVerdict::Allowed(_) => {
-                if let Some(vault) = caller.vault() {
-                    claims::served(&core, vault, *root);
-                }
-                true
-            }
-            ReadVerdict::Forbidden => tend::may_read(&core, from, root),
-            ReadVerdict::Absent => {
-                may_read_own(&core, &caller, root) || tend::may_read(&core, from, root)
-            }
-        }
+        self.core().is_ok_and(|core| may_read(&core, from, root))
     }
 
     fn found_corrupt(&self, root: &ShardRoot) {
@@ -405,6 +386,29 @@ impl Serve for Server {
             && let Err(error) = join::answer_stranger(&core, from, stream).await
         {
             warn!("a pairing did not succeed: {error}");
+        }
+    }
+}
+
+/// Whether somebody may read a shard that is here.
+pub(crate) fn may_read(core: &Arc<Core>, from: &DeviceId, root: &ShardRoot) -> bool {
+    // AUDIT-8: who has to show a shard does not get it here.
+    if core.examined.has_to_show(from, root) {
+        return false;
+    }
+    let caller = caller(&core.vaults, *from);
+    // The lock is given back before anything else is done.
+    let verdict = core.holding.lock().holding.may_read(&caller, *root);
+    match verdict {
+        ReadVerdict::Allowed(_) => {
+            if let Some(vault) = caller.vault() {
+                claims::served(core, vault, *root);
+            }
+            true
+        }
+        ReadVerdict::Forbidden => tend::may_read(core, from, root),
+        ReadVerdict::Absent => {
+            may_read_own(core, &caller, root) || tend::may_read(core, from, root)
         }
     }
 }

@@ -541,7 +541,7 @@ fn show_copies(value: &Copies) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 11] = [
+    const GOOD: [(&str, &str); 12] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),

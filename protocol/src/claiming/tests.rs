@@ -136,7 +136,7 @@ fn who_was_not_told_because_of_a_backup_is_told_when_it_has_ended() {
 
 // DEL-11
 #[test]
-fn a_short_list_is_told_again_in_an_hour_when_there_is_a_newer_head() {
+fn a_short_list_is_told_again_soon_when_there_is_a_newer_head() {
     let mut machine = Claiming::new();
     let one = holder(1);
     machine.handle_input(at(0), Input::HolderKnown { holder: one });

@@ -41,6 +41,8 @@ pub(super) struct Facts {
     pub(super) ailing: Vec<(String, u64)>,
     /// What there is to say of holders that are presumed lost, or silent for longer than usual.
     pub(super) missed: Vec<Advice>,
+    /// What there is to say of vaults whose devices are silent.
+    pub(super) tended: Vec<Advice>,
     /// Holders that have shown nothing for long, and for how many days.
     pub(super) unproven: Vec<(String, u64)>,
     /// Damaged or missing shards of this device's own packs, and of others'.
@@ -159,6 +161,7 @@ impl Facts {
             );
         }
         all.extend(self.missed.iter().cloned());
+        all.extend(self.tended.iter().cloned());
         for (name, days) in &self.unproven {
             say(
                 all,

@@ -26,6 +26,7 @@ use super::{
     advice::{Facts, least_safe},
     blocked::Names,
     peers::{Answered, View, ask_absent, histories, placing_status},
+    tended::{self, tended},
 };
 use crate::{
     command::{Failure, Outcome, PeerState, Relay, RelayState, Safety, StatusOutcome},
@@ -83,6 +84,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         facts.blame(name, &blamed);
     }
     note_proofs(core, &mut facts)?;
+    let tending = tended(core)?;
+    facts.tended = tended::advice(&tending).collect();
     if let Some(placing) = &facts.placing {
         facts.missed = missed(&histories, placing, &facts.names);
     }
@@ -109,6 +112,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         peers_total: total,
         peers_relayed: relayed(core)?,
         relays: core.net.relays().into_iter().map(relay).collect(),
+        tending,
         advice: facts.advice(),
         folders: facts.folders,
     }))
