@@ -384,7 +384,7 @@ impl Tending {
         }
         let attended =
             |round: &Round| !self.vaults.get(&round.vault).is_some_and(Tended::is_unattended);
-        if self.round.as_ref().is_some_and(|round| attended(round)) {
+        if self.round.as_ref().is_some_and(attended) {
             self.round = None;
         }
         let Some(round) = self.round.take_if(|round| round.deadline <= now) else { return };

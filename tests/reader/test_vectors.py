@@ -17,6 +17,7 @@ import locating
 import meeting
 import pack
 import phrase
+import tending
 import tree
 
 VECTORS = Path(os.environ.get("LARDER_VECTORS", Path(__file__).parents[2] / "specs" / "vectors"))
@@ -163,6 +164,28 @@ class Guarding(unittest.TestCase):
         proof = guarding.help_proof(raw(page["invite_secret"]), raw(page["helps"]), raw(page["asks"]))
         self.assertEqual((handed[1], handed[3].hex(), handed[4].hex()), (proof, page["genesis"], page["set"]))
         self.assertTrue(of.has(handed[5][0], handed[5][1]))
+
+
+class Tending(unittest.TestCase):
+    """TEND-13"""
+
+    def test_records(self):
+        page = vectors("tending")
+        log = device_log.Log(raw(page["vault"]), [raw(entry) for entry in page["log"]])
+        for site in page["site_tags"]:
+            self.assertEqual(tending.site_tag(raw(page["epoch_key_1"]), site["name"]).hex(), site["tag"])
+        device, number, copies, holders = tending.introduction(raw(page["introduction"]), log)
+        self.assertEqual((device.hex(), number, copies), (page["device"], 1_800_000_000, 2))
+        self.assertEqual([tag.hex() for _, tag, _ in holders], [site["tag"] for site in page["site_tags"]])
+        kept = cbor.decode(raw(page["introductions_file"]))
+        self.assertEqual([record.hex() for record in kept[1]], [page["introduction"]])
+        of, roots = tending.claimed(raw(page["claimed_file"]), log)
+        self.assertEqual((of.device.hex(), [root.hex() for root in roots]), (page["device"], page["claimed_roots"]))
+        for name, reader in (("introduction", tending.introduction), ("claimed_file", tending.claimed)):
+            broken = bytearray(raw(page[name]))
+            broken[-1] ^= 1
+            self.assertRaises(ValueError, reader, bytes(broken), log)
+        self.assertEqual(cbor.decode(raw(page["vigil"]))[1], 259_200)
 
 
 class DeviceLog(unittest.TestCase):

@@ -4,6 +4,8 @@
 //! it accepts must come out again as it went in. `cargo test` runs them for some seconds on mutated
 //! vectors (`cases/decoders.rs`); `tests/fuzz/` gives the same functions to libFuzzer.
 
+use std::sync::LazyLock;
+
 use larder_node::command::{ByteSize, Command};
 use larder_protocol::{
     cbor,
@@ -19,7 +21,7 @@ use larder_protocol::{
     ids::{DeviceId, LocatorSlot, ShardRoot, VaultId},
     index::{Segment, ShardRef},
     keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
-    limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
+    limits::{CHUNK_BYTES_MAX, FELLOWS_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
     locating::{LocatorRecord, Whereabouts},
     log::{AddDraft, DeviceLog, LogEntry},
     manifest::Manifest,
@@ -28,6 +30,7 @@ use larder_protocol::{
     proof::Challenge,
     receipt::Receipt,
     snapshot::Snapshot,
+    tending::{Introduction, Vigil, claimed::ClaimedList, introduction::Introductions},
     ticket::{Invite, InviteKind, InviteSecret, Ticket},
     time::{Instant, Timestamp},
     tree::node::{DirectoryNode, ExtentNode},
@@ -69,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     ("spoken_code", spoken_code),
     ("meeting", meeting),
     ("guardians", guardians),
+    ("tending", tending),
 ];
 
 /// Frames of the control protocol, in pieces as a network would deliver them.
@@ -340,6 +344,40 @@ pub fn meeting(mut bytes: &[u8]) {
     }
     let ended = std::iter::from_fn(|| guest.poll_output());
     assert!(ended.filter(|output| matches!(output, Output::Ended(_))).count() <= 1);
+}
+
+/// The vault of the vectors: what is made of them is valid there.
+fn tended_log() -> DeviceLog {
+    let page = include_str!("../../specs/vectors/tending.json");
+    let page: serde_json::Value = serde_json::from_str(page).expect("the vectors are JSON");
+    let genesis = page["log"][0].as_str().expect("the vectors have a log").as_bytes();
+    let digits = |pair: &[u8]| {
+        let text = std::str::from_utf8(pair).expect("hexadecimal digits");
+        u8::from_str_radix(text, 16).expect("hexadecimal digits")
+    };
+    let genesis: Vec<u8> = genesis.chunks(2).map(digits).collect();
+    DeviceLog::begin(&genesis).expect("the vault of the vectors")
+}
+
+/// What devices and fellows bring, and what is kept of it.
+pub fn tending(bytes: &[u8]) {
+    static LOG: LazyLock<DeviceLog> = LazyLock::new(tended_log);
+    let log = &*LOG;
+    if let Ok(introduction) = Introduction::decode(bytes, log) {
+        assert_eq!(introduction.bytes(), bytes);
+        let mut all = Introductions::default();
+        assert!(all.offer(introduction, log));
+        assert_eq!(Introductions::decode(&all.encode(), log).as_ref(), Ok(&all));
+    }
+    if let Ok(all) = Introductions::decode(bytes, log) {
+        assert!(all.circle(log).fellows.len() <= FELLOWS_MAX);
+    }
+    if let Ok(list) = ClaimedList::decode(bytes, log) {
+        assert_eq!(list.encode(), bytes);
+    }
+    if let Ok(vigil) = Vigil::decode(bytes) {
+        assert_eq!(vigil.encode(), bytes);
+    }
 }
 
 /// What guardians and holders bring, and what is kept of it.

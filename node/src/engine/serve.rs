@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use larder_protocol::{
+    discovering::BeaconKey,
     head::{Offered, SignedHead},
     holding::{
         Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row,
@@ -171,16 +172,7 @@ impl Server {
         let caller = caller(&core.vaults, from);
         match request {
             Request::Hello { versions, beacon_key, site } => {
-                let welcome = hello(&core, (from, &caller), &versions);
-                if let Caller::Member { device, .. } = caller {
-                    neighbours::learn_key(&core, device, beacon_key).await;
-                    sites::called(&core, device, site).await;
-                    caller.vault().inspect(|vault| core.tending.heard(&core, *vault));
-                }
-                if let Ok(member) = core.member() {
-                    member.hint(placing::Input::HolderHeard { holder: from });
-                }
-                welcome
+                greeted(&core, (from, caller), &versions, (beacon_key, site)).await
             }
             Request::PushLog { vault, entries } => {
                 caller.permit(Action::AddLog, vault)?;
@@ -205,15 +197,7 @@ impl Server {
                 caller.permit(Action::ReadRecords, vault)?;
                 past_heads(core, vault, device, below).await
             }
-            Request::Offer { vault, shards } => {
-                measure(&core);
-                let orders = {
-                    let mut machine = core.holding.lock();
-                    let request = machine.request();
-                    machine.tell(Input::Offered { request, caller, vault, shards })
-                };
-                offer_answer(&core.keys, claims::revive(&core, orders).await)
-            }
+            Request::Offer { vault, shards } => offered(&core, caller, vault, shards).await,
             Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
                 tend::permitted(&core, caller, Action::Read, vault)?;
@@ -476,6 +460,40 @@ fn hello(
     let beacon_key = neighbours::key_for(core, &from);
     let site = sites::told_to(core, &from);
     Ok(Answer::Welcome { version: VERSION, standing, beacon_key, site })
+}
+
+/// Answers a greeting, and learns what it tells of the caller.
+async fn greeted(
+    core: &Arc<Core>,
+    (from, caller): (DeviceId, Caller),
+    versions: &[u16],
+    (beacon_key, site): (Option<BeaconKey>, Option<String>),
+) -> Result<Answer, Refusal> {
+    let welcome = hello(core, (from, &caller), versions);
+    if let Caller::Member { device, vault } = caller {
+        neighbours::learn_key(core, device, beacon_key).await;
+        sites::called(core, device, site).await;
+        core.tending.heard(core, vault);
+    }
+    if let Ok(member) = core.member() {
+        member.hint(placing::Input::HolderHeard { holder: from });
+    }
+    welcome
+}
+
+async fn offered(
+    core: &Arc<Core>,
+    caller: Caller,
+    vault: VaultId,
+    shards: Vec<OfferedShard>,
+) -> Result<Answer, Refusal> {
+    measure(core);
+    let orders = {
+        let mut machine = core.holding.lock();
+        let request = machine.request();
+        machine.tell(Input::Offered { request, caller, vault, shards })
+    };
+    offer_answer(&core.keys, claims::revive(core, orders).await)
 }
 
 async fn push_log(

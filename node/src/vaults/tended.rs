@@ -11,6 +11,7 @@ use larder_protocol::{
         claimed::ClaimedList,
         introduction::{Circle, IntroductionError, Introductions},
     },
+    time::Timestamp,
 };
 use tracing::warn;
 
@@ -24,8 +25,8 @@ impl KnownVault {
 }
 
 impl Vaults {
-    /// Takes an introduction, if it counts more than the one here; durable when it returns. True if it was
-    /// new.
+    /// Takes an introduction that a clock like this one could have made, if it counts more than the one
+    /// here; durable when it returns. True if it was new.
     ///
     /// # Errors
     /// [`VaultError`] of the disk, or [`IntroductionError`] of what is none.
@@ -33,6 +34,7 @@ impl Vaults {
         &self,
         vault: VaultId,
         bytes: &[u8],
+        clock: Timestamp,
     ) -> Result<Result<bool, IntroductionError>, VaultError> {
         let turn = self.turn(vault)?;
         let _one_at_a_time = lock(&turn);
@@ -42,7 +44,9 @@ impl Vaults {
             let introductions = Introductions::clone(&known.introductions);
             (Arc::clone(&known.log), introductions, known.folder.clone())
         };
-        let introduction = match Introduction::decode(bytes, &log) {
+        let decoded = Introduction::decode(bytes, &log);
+        let checked = decoded.and_then(|it| it.check_number(clock).map(|()| it));
+        let introduction = match checked {
             Ok(introduction) => introduction,
             Err(error) => return Ok(Err(error)),
         };

@@ -14,7 +14,8 @@ use crate::{
     ids::{DeviceId, VaultId},
     keys::{DeviceKeys, epoch::ContentKey, sign, verify},
     limits::{
-        COPIES_MAX, FELLOWS_MAX, INTRODUCTION_BYTES_MAX, INTRODUCTIONS_BYTES_MAX, INTRODUCTIONS_MAX,
+        CLOCK_AHEAD_S_MAX, COPIES_MAX, FELLOWS_MAX, INTRODUCTION_BYTES_MAX,
+        INTRODUCTIONS_BYTES_MAX, INTRODUCTIONS_MAX,
     },
     log::DeviceLog,
     peer::are_addresses,
@@ -98,6 +99,9 @@ pub enum IntroductionError {
     /// The signature does not verify.
     #[error("the signature on the introduction is not valid")]
     Signature,
+    /// Its number is of a time to come: nothing that the device says later would count.
+    #[error("the introduction was made by a clock that is far ahead")]
+    Ahead,
 }
 
 /// A signed introduction with the bytes it came from.
@@ -157,6 +161,15 @@ impl Introduction {
             return Err(IntroductionError::Signature);
         }
         Ok(Self { bytes: bytes.to_vec(), body })
+    }
+
+    /// Whether its number is one that a clock like this one could have given.
+    ///
+    /// # Errors
+    /// [`IntroductionError::Ahead`].
+    pub const fn check_number(&self, clock: Timestamp) -> Result<(), IntroductionError> {
+        let most = clock.0.saturating_add(CLOCK_AHEAD_S_MAX);
+        if self.body.number <= most { Ok(()) } else { Err(IntroductionError::Ahead) }
     }
 
     /// The bytes, as received.

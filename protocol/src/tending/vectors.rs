@@ -37,6 +37,7 @@ fn page() -> Value {
         "epoch_key_1": hex([0xcc; 32]),
         "site_tags": sites.map(|(name, tag)| json!({ "name": name, "tag": hex(tag.0) })),
         "log": owner.log.entries().map(hex).collect::<Vec<_>>(),
+        "vault": owner.log.vault().to_string(),
         "device": owner.device.id().to_string(),
         "introduction": hex(introduction.bytes()),
         "introductions_file": hex(kept.encode()),

@@ -29,7 +29,7 @@ use super::{
     tended::{self, tended},
 };
 use crate::{
-    command::{Failure, Outcome, PeerState, Relay, RelayState, Safety, StatusOutcome},
+    command::{Failure, Outcome, PeerState, Relay, RelayState, Safety, StatusOutcome, TendedVault},
     depot::{Origin, ShardState},
     net::{Path, RelayStanding},
     state::circle::PeerRow,
@@ -65,7 +65,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         Copies::Fixed(copies) => usize::from(copies),
         Copies::Auto => placing.as_ref().map_or(1, |status| status.copies),
     };
-    let waiting = placing.as_ref().map_or(0, |status| status.waiting_bytes);
+    let spool_bytes = placing.as_ref().map_or(0, |status| status.waiting_bytes);
     let safety = least_safe(&folders);
     let mut facts = Facts {
         has_vault: is_member,
@@ -79,13 +79,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         folders,
         ..found
     };
-    for blamed in core.blames() {
-        let name = peer_name(core, &blamed.device)?;
-        facts.blame(name, &blamed);
-    }
     note_proofs(core, &mut facts)?;
-    let tending = tended(core)?;
-    facts.tended = tended::advice(&tending).collect();
+    let tending = note_tended(core, &mut facts)?;
     if let Some(placing) = &facts.placing {
         facts.missed = missed(&histories, placing, &facts.names);
     }
@@ -102,7 +97,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
         survives_households: survives.0,
         survives_holders: survives.1,
-        spool_bytes: waiting,
+        spool_bytes,
         kept_bytes: totals.all(Origin::Held).bytes,
         offered_bytes: config.offer_bytes(),
         depot_read_since: facts.read_since.map(Into::into),
@@ -146,8 +141,11 @@ fn peer_name(core: &Core, device: &DeviceId) -> Result<String, EngineError> {
     Ok(core.state.peer(device)?.map_or_else(|| device.short(), |peer| peer.name))
 }
 
-/// Who lost copies and owned up to it, and who has shown nothing for long.
+/// Who broke its word, who lost copies and owned up to it, and who has shown nothing for long.
 fn note_proofs(core: &Core, facts: &mut Facts) -> Result<(), EngineError> {
+    for blamed in core.blames() {
+        facts.blame(peer_name(core, &blamed.device)?, &blamed);
+    }
     let Some(placing) = &facts.placing else { return Ok(()) };
     let blamed: BTreeSet<DeviceId> = core.blames().iter().map(|blamed| blamed.device).collect();
     let (proofs, now) = (core.state.proofs()?, wall());
@@ -162,6 +160,13 @@ fn note_proofs(core: &Core, facts: &mut Facts) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// Vaults whose devices are silent, for the outcome as well.
+fn note_tended(core: &Core, facts: &mut Facts) -> Result<Vec<TendedVault>, EngineError> {
+    let tending = tended(core)?;
+    facts.tended = tended::advice(&tending).collect();
+    Ok(tending)
 }
 
 /// What the nodes that are known are called.

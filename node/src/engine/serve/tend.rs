@@ -8,13 +8,13 @@ use larder_protocol::{
     holding::{Action, Caller},
     ids::{DeviceId, ShardRoot, VaultId},
     limits::INVENTORY_PART_MAX,
-    tending::claimed::ClaimedList,
+    tending::{claimed::ClaimedList, introduction::IntroductionError},
     wire::message::{Answer, Refusal},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use crate::engine::{Core, EngineError, on_disk};
+use crate::engine::{Core, EngineError, clock::wall, on_disk};
 
 /// The caller as one who may do this: a fellow of this very vault, if it may not be done otherwise.
 pub(super) fn permitted(
@@ -49,7 +49,8 @@ pub(super) async fn introduced(
     introduction: ByteVec,
 ) -> Result<Answer, Refusal> {
     let taking = Arc::clone(&core);
-    let taken = on_disk(move || taking.vaults.take_introduction(vault, &introduction)).await;
+    let taken =
+        on_disk(move || taking.vaults.take_introduction(vault, &introduction, wall())).await;
     match taken.map_err(|_| Refusal::Internal)? {
         Ok(is_news) => {
             if is_news {
@@ -57,6 +58,8 @@ pub(super) async fn introduced(
             }
             Ok(Answer::Introduced)
         }
+        // Until then its clock, or this one, may be set right.
+        Err(IntroductionError::Ahead) => Err(Refusal::Busy),
         Err(error) => {
             debug!("an introduction of vault {} was not taken: {error}", vault.short());
             Err(Refusal::Invalid)

@@ -10,6 +10,7 @@ use larder_protocol::{
         Fellow, Introduction, SiteTag,
         introduction::{IntroductionBody, IntroductionError, VERSION, next_number},
     },
+    time::Timestamp,
     wire::message::{Answer, Request, Standing},
 };
 use tracing::debug;
@@ -30,7 +31,7 @@ pub(in crate::engine) async fn met(
     standing: &Standing,
 ) {
     // Devices of the vault itself look after it as such.
-    if !core.vaults.relation(&holder).is_some_and(|(vault, _)| vault != member.vault) {
+    if core.vaults.relation(&holder).is_none_or(|(vault, _)| vault == member.vault) {
         return;
     }
     let introduced = async {
@@ -73,7 +74,9 @@ async fn current(core: &Arc<Core>, member: &Member) -> Result<Introduction, Engi
     let number = next_number(last.map_or(0, |last| last.body().number), wall());
     let made = signed(IntroductionBody { number, ..body }, member)?;
     let (keeping, vault, bytes) = (Arc::clone(core), member.vault, made.bytes().to_vec());
-    on_disk(move || keeping.vaults.take_introduction(vault, &bytes)).await??;
+    // However wrong this device's own clock was before.
+    let clock = Timestamp(number);
+    on_disk(move || keeping.vaults.take_introduction(vault, &bytes, clock)).await??;
     Ok(made)
 }
 

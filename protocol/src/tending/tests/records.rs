@@ -8,7 +8,7 @@ use crate::{
         epoch::{ContentKey, EpochKey},
         phrase::Phrase,
     },
-    limits::{FELLOWS_MAX, INTRODUCTIONS_MAX},
+    limits::FELLOWS_MAX,
     log::{DeviceLog, Label, found::Founding},
     tending::{
         claimed::{ClaimedError, ClaimedList},
@@ -125,9 +125,11 @@ fn the_later_word_counts_and_the_earlier_does_not_come_back() {
     // By the log of another vault nothing of it counts.
     let none = Introductions::decode(&all.encode(), &Owner::new(2).log).unwrap();
     assert_eq!(none, Introductions::default());
+    let far = owner.introduce(u64::MAX, vec![]);
+    assert_eq!(far.check_number(Timestamp(7)).unwrap_err(), IntroductionError::Ahead);
+    assert!(owner.introduce(86_407, vec![]).check_number(Timestamp(7)).is_ok());
     assert_eq!(next_number(7, Timestamp(5)), 8);
     assert_eq!(next_number(7, Timestamp(50)), 50);
-    assert!(INTRODUCTIONS_MAX > 1);
 }
 
 // TEND-11
