@@ -372,7 +372,7 @@ pub const TEND_SHORT_MS: u64 = 21_600_000;
 /// From the start of a node to the first round.
 pub const TEND_FIRST_MS: u64 = 600_000;
 /// To the next round while there is more to do.
-pub const TEND_AGAIN_MS: u64 = 10_000;
+pub const TEND_AGAIN_MS: u64 = 3_000;
 /// How long all fellows may take to tell what they keep.
 pub const TEND_ANSWER_MS_MAX: u64 = 600_000;
 /// How long one pack may take to come.

@@ -138,6 +138,7 @@ fn mutate(dice: &mut Dice, seed: &[u8], other: &[u8]) -> Vec<u8> {
     bytes
 }
 
+// CTRL-7, TEND-18
 #[test]
 fn no_decoder_panics_on_mutated_input() {
     let seconds = number_from_env("LARDER_FUZZ_SECONDS").unwrap_or(8);
