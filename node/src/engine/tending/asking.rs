@@ -14,6 +14,9 @@ use tracing::{debug, warn};
 
 use crate::engine::{Core, EngineError, Member, contact, launch, on_disk};
 
+/// Shards of backups that nobody has told of yet.
+const UNTOLD_MAX: usize = 4_096;
+
 /// What it keeps, and whether it has shown what it was asked to show of that.
 pub(super) async fn ask(
     core: &Arc<Core>,
@@ -44,7 +47,9 @@ async fn ask_all(
     contact::pull_log(core, peer, vault).await?;
     contact::pull_heads(core, peer, vault).await?;
     pull_lists(core, peer, vault).await?;
-    let kept = list_kept(core, peer, vault).await?;
+    let reading = Arc::clone(core);
+    let needed = on_disk(move || reading.vaults.claimed(&vault)).await?.len();
+    let kept = list_kept(core, peer, vault, believable(needed)).await?;
     let is_shown = shows(core, peer, vault, &kept).await?;
     if !is_shown {
         warn!(
@@ -118,10 +123,17 @@ async fn pull_list(
     }
 }
 
+/// How many shards somebody may say that it keeps for a vault that needs so many: what it tells is had in
+/// memory. More than are needed are those of backups that nobody has told of yet.
+fn believable(needed: usize) -> usize {
+    needed.saturating_mul(2).saturating_add(UNTOLD_MAX).min(CLAIMED_ROOTS_MAX)
+}
+
 async fn list_kept(
     core: &Arc<Core>,
     peer: DeviceId,
     vault: VaultId,
+    most: usize,
 ) -> Result<Inventory, EngineError> {
     let (mut kept, mut after) = (Inventory::new(), None);
     loop {
@@ -135,7 +147,7 @@ async fn list_kept(
         let Some(last) = shards.last() else { return Ok(kept) };
         after = Some(last.shard.root);
         kept.extend(shards.iter().map(|it| (it.shard.root, (it.shard.bytes, it.class))));
-        if kept.len() > CLAIMED_ROOTS_MAX {
+        if kept.len() > most {
             return Err(EngineError::OutOfTurn);
         }
     }
