@@ -24,6 +24,7 @@ use crate::{
 mod checks;
 mod phases;
 mod steps;
+mod tending;
 
 /// Events within one phase: a machine that goes round in circles is found.
 const EVENTS_PER_DEVICE_DAY_MAX: u64 = 200_000;

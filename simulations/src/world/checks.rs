@@ -39,10 +39,13 @@ impl World {
                     }
                 }
                 Check::Shown { source, seq } => self.check_shown(source, seq),
-                Check::Dropped { source, root } => self.check_dropped(source, root),
+                Check::Dropped { source, root, receipts } => {
+                    self.check_dropped(source, root, &receipts);
+                }
                 Check::Published { source, seq } => self.check_published(source, seq),
                 Check::PresumedLost { source, holder } => self.check_presumed(source, holder),
                 Check::Erased { holder, root, vault } => self.check_erased(holder, root, vault),
+                Check::Fetched { holder, root, vault } => self.check_fetched(holder, root, vault),
                 Check::Back { holder } => self.check_back(holder),
             }
         }
@@ -130,10 +133,9 @@ impl World {
     }
 
     /// PLACE-1 and PLACE-4: durable receipts here, and the truth elsewhere.
-    fn check_dropped(&mut self, source: usize, root: ShardRoot) {
-        let receipts = self.devices[source].disk.image.receipts.get(&root);
+    fn check_dropped(&mut self, source: usize, root: ShardRoot, receipts: &BTreeSet<usize>) {
         let site = |holder: &usize| self.shared.circle.devices[*holder].site;
-        let sites: BTreeSet<usize> = receipts.into_iter().flatten().map(site).collect();
+        let sites: BTreeSet<usize> = receipts.iter().map(site).collect();
         let (durable, copies) = (sites.len(), self.copies_of(source, root));
         if copies < self.shared.circle.copies {
             self.shared.model.lowered.insert(source);
