@@ -175,6 +175,10 @@ impl Device {
         self.power == Power::Up
     }
 
+    pub(crate) const fn is_hostile(&self) -> bool {
+        self.hostile.is_some()
+    }
+
     pub(crate) fn stalls(&self) -> bool {
         self.hostile == Some(Hostility::Stalls)
     }

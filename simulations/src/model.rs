@@ -192,6 +192,10 @@ pub(crate) struct Model {
     pub(crate) heard_of: BTreeMap<(usize, usize), Instant>,
     /// Sources that were content with fewer copies, because others were presumed lost.
     pub(crate) lowered: BTreeSet<usize>,
+    /// When a holder last found out that it has lost a shard.
+    pub(crate) found_lost: BTreeMap<(usize, ShardRoot), Instant>,
+    /// Packs that were called safe on fewer sites then, by source: a machine keeps to that for them.
+    pub(crate) lean: BTreeMap<usize, BTreeSet<ShardRoot>>,
     /// Devices whose clock was ever wrong.
     pub(crate) clock_wrong: BTreeSet<usize>,
 }

@@ -152,6 +152,8 @@ pub(crate) struct World {
     /// The devices of the circle, then those that recover.
     pub(crate) devices: Vec<Device>,
     pub(crate) images: BTreeMap<usize, crate::disk::Image>,
+    /// Switched off for the silence after healing: no holiday that ends switches them on.
+    silent: Vec<usize>,
     trace: blake3::Hasher,
     pub(crate) events: u64,
     pub(crate) verbose: bool,
@@ -180,6 +182,7 @@ impl World {
             scenario,
             devices,
             images: BTreeMap::new(),
+            silent: Vec::new(),
             trace: blake3::Hasher::new(),
             events: 0,
             verbose,
@@ -370,7 +373,7 @@ impl World {
     }
 
     fn boot(&mut self, device: usize) {
-        if self.devices[device].power == Power::Off {
+        if self.devices[device].power == Power::Off && !self.silent.contains(&device) {
             self.devices[device].boot(&mut self.shared);
             self.shared.check(Check::Back { holder: device });
         }

@@ -491,6 +491,8 @@ impl Holder {
             Output::MarkLost { vault, root } => {
                 let vault = here.shared.circle.vault_of(vault).expect("of the circle");
                 here.shared.saw("held shard found lost");
+                let now = here.shared.now();
+                here.shared.model.found_lost.insert((here.number, root), now);
                 here.disk.mark_lost(root, vault);
             }
             Output::AnswerClaims { request } => {

@@ -125,7 +125,8 @@ impl World {
         if placed.contains(&root) {
             return true;
         }
-        let enough = self.sites_of(source, root) >= self.copies_of(source, root);
+        let lean = self.shared.model.lean.get(&source).is_some_and(|lean| lean.contains(&root));
+        let enough = lean || self.sites_of(source, root) >= self.copies_of(source, root);
         if enough {
             self.shared.model.placed.entry(source).or_default().insert(root);
         }
@@ -171,6 +172,7 @@ impl World {
         promised.extend(kept);
         if !lean.is_empty() {
             model.lowered.insert(source);
+            model.lean.entry(source).or_default().extend(lean);
         }
     }
 

@@ -1,11 +1,34 @@
 //! What holders do for a vault of which no device is heard of, compared with the truth.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use larder_protocol::{ids::ShardRoot, limits::TEND_SILENCE_S};
+use larder_protocol::{
+    ids::{DeviceId, ShardRoot},
+    index::PackClass,
+    limits::{TEND_FELLOW_GONE_S, TEND_SILENCE_S},
+    tending::claimed::ClaimedList,
+};
 
 use super::World;
-use crate::model::Property;
+use crate::{device::Power, dice::Dice, event::Event, model::Property, schedule::Silence};
+
+/// Before the silence everybody is introduced, and hears the lists that were not told yet: whoever watches
+/// calls every three hours, and lists are told once an hour.
+const CALM_MS: u64 = 12 * 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+/// What is found out in one round is mended in the next one, a day later, or in the one after that.
+const LATELY_MS: u64 = 2 * DAY_MS + CALM_MS;
+
+/// Who could have a pack at the end of a silence.
+struct Fellows {
+    /// There, and honest: a disk that was replaced makes nobody dishonest.
+    honest: Vec<usize>,
+    /// Sites at which somebody is whose word is nothing, or who may still be waited for.
+    doubtful: BTreeSet<usize>,
+}
 
 impl World {
     /// SIM-18: nobody of the vault was heard of for long, or all of them are said to be lost; and a head
@@ -30,5 +53,115 @@ impl World {
             let text = format!("device {holder} fetches {root:?}, which vault {vault} needs not");
             self.shared.violation(Property::Tending, text);
         }
+    }
+
+    /// After healing: all devices of one vault are switched off for days, and what it needs comes back.
+    pub(super) fn fall_silent(&mut self) {
+        let Some(silence) = self.scenario.silence.filter(|_| self.ok()) else { return };
+        self.run_until(self.shared.now().after_ms(CALM_MS), |_| false);
+        self.shared.saw("silence");
+        let devices: Vec<usize> = self.shared.circle.of_vault(silence.vault).collect();
+        let up = |device: &&usize| self.devices[**device].power == Power::Up;
+        self.silent = devices.iter().filter(up).copied().collect();
+        for device in self.silent.clone() {
+            self.devices[device].shut_down();
+            self.hang_up_all(device);
+        }
+        if let Some(device) = silence.disk_of.filter(|it| self.devices[*it].power == Power::Up) {
+            let mut dice = Dice::new(self.shared.seed, 0, "disk in silence");
+            self.devices[device].broken = true;
+            self.devices[device].disk.drop_files(&mut dice, 100);
+            self.shared.saw("disk replaced");
+            self.crash(device, 600);
+            self.check_all_kept();
+        }
+        self.run_until(self.shared.now().after_ms(silence.days * DAY_MS), |_| false);
+        if self.ok() {
+            self.check_tended(silence);
+        }
+        for device in std::mem::take(&mut self.silent) {
+            self.shared.queue.after(0, Event::Boot { device });
+        }
+    }
+
+    /// SIM-19: on as many sites as its devices wanted, or as there are; metadata with everybody.
+    fn check_tended(&mut self, silence: Silence) {
+        let vault = silence.vault;
+        let fellows = self.fellows(silence);
+        let site = |device: &usize| self.shared.circle.devices[*device].site;
+        let there: BTreeSet<usize> =
+            fellows.honest.iter().map(site).chain(fellows.doubtful.iter().copied()).collect();
+        let copies = self.copies_introduced(vault, &fellows).min(there.len());
+        let mut short = None;
+        for root in self.claimed_by_lists(vault, &fellows) {
+            let keeps = |device: &&usize| self.devices[**device].disk.keeps(root, vault);
+            let keeping: Vec<usize> = fellows.honest.iter().filter(keeps).copied().collect();
+            let Some(first) = keeping.first() else { continue };
+            let row = self.devices[*first].disk.image.rows.get(&(root, vault));
+            let is_metadata = row.is_some_and(|row| row.class == PackClass::Metadata);
+            // Damage that nobody has met, or not in time for the last rounds, is no lie.
+            let says = |device: &&usize| {
+                let row = self.devices[**device].disk.image.rows.get(&(root, vault));
+                let found = self.shared.model.found_lost.get(&(**device, root));
+                row.is_some_and(|row| !row.lost)
+                    || found.is_some_and(|at| at.after_ms(LATELY_MS) > self.shared.now())
+            };
+            let saying: Vec<usize> = fellows.honest.iter().filter(says).copied().collect();
+            let mut sites: BTreeSet<usize> = saying.iter().map(site).collect();
+            sites.extend(&fellows.doubtful);
+            if sites.len() < copies || is_metadata && saying.len() < fellows.honest.len() {
+                short = Some(format!(
+                    "{root:?} of vault {vault} is with {keeping:?} after {} days of silence, \
+                     wanted on {copies} sites",
+                    silence.days
+                ));
+                break;
+            }
+        }
+        match short {
+            Some(text) => self.shared.violation(Property::Tended, text),
+            None => self.shared.saw("silence: everything is on enough sites"),
+        }
+    }
+
+    fn fellows(&self, silence: Silence) -> Fellows {
+        let circle = &self.shared.circle;
+        let is_long = silence.days * 86_400 > TEND_SILENCE_S + TEND_FELLOW_GONE_S + 4 * 86_400;
+        let mut fellows = Fellows { honest: Vec::new(), doubtful: BTreeSet::new() };
+        for number in circle.outside(silence.vault) {
+            let device = &self.devices[number];
+            let site = circle.devices[number].site;
+            match device.power {
+                Power::Up if device.is_hostile() => _ = fellows.doubtful.insert(site),
+                Power::Up => fellows.honest.push(number),
+                Power::Off | Power::Gone if is_long => {}
+                Power::Off | Power::Gone => _ = fellows.doubtful.insert(site),
+            }
+        }
+        fellows
+    }
+
+    fn copies_introduced(&self, vault: usize, fellows: &Fellows) -> usize {
+        let log = &self.shared.circle.vaults[vault].log;
+        let introduced = |device: &usize| {
+            let known = self.devices[*device].disk.image.introductions.get(&vault);
+            known.map_or(0, |known| usize::from(known.circle(log).copies))
+        };
+        fellows.honest.iter().map(introduced).max().unwrap_or(0)
+    }
+
+    /// What the newest lists name that honest fellows have.
+    fn claimed_by_lists(&self, vault: usize, fellows: &Fellows) -> BTreeSet<ShardRoot> {
+        let mut newest: BTreeMap<DeviceId, Arc<ClaimedList>> = BTreeMap::new();
+        for device in &fellows.honest {
+            let lists = self.devices[*device].disk.image.claimed.get(&vault).into_iter().flatten();
+            for (of, list) in lists {
+                let known = newest.entry(*of).or_insert_with(|| Arc::clone(list));
+                if known.head().body().seq < list.head().body().seq {
+                    *known = Arc::clone(list);
+                }
+            }
+        }
+        newest.values().flat_map(|list| list.roots().iter().copied()).collect()
     }
 }
