@@ -48,6 +48,8 @@ pub enum Bug {
     TakeSilenceForConsent,
     /// A holder does not tell its tending machine that a device of a vault called or answered.
     ForgetHeard,
+    /// A holder believes a fellow that it keeps what it says, whatever it shows.
+    BelieveFellows,
     /// A restorer reports stripes done without verifying them.
     StripeUnverified,
     /// A restorer reports a lost connection as wrong bytes.
@@ -77,6 +79,7 @@ impl Bug {
         Self::ClaimLess,
         Self::TakeSilenceForConsent,
         Self::ForgetHeard,
+        Self::BelieveFellows,
         Self::StripeUnverified,
         Self::LossAsWrongBytes,
     ];

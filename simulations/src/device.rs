@@ -179,6 +179,10 @@ impl Device {
         self.hostile.is_some()
     }
 
+    pub(crate) fn drops(&self) -> bool {
+        self.hostile == Some(Hostility::Drops)
+    }
+
     pub(crate) fn stalls(&self) -> bool {
         self.hostile == Some(Hostility::Stalls)
     }

@@ -123,8 +123,10 @@ pub(crate) enum Check {
     Dropped {
         source: usize,
         root: ShardRoot,
-        /// Holders whose receipts were durable then: the row may leave the index in the same step.
+        /// Holders whose receipts were durable then, and on how many sites it was to be: the row may leave
+        /// the index in the same step.
         receipts: BTreeSet<usize>,
+        sites: u8,
     },
     Published {
         source: usize,

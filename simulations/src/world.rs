@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use larder_protocol::{
@@ -390,14 +390,23 @@ impl World {
     /// Sites at which a pack of `source` is, as far as the truth goes: healthy holders that have
     /// it, and others whose word is durable at the source.
     pub(crate) fn sites_of(&self, source: usize, root: ShardRoot) -> usize {
+        let none = BTreeSet::new();
+        let receipts = self.devices[source].disk.image.receipts.get(&root).unwrap_or(&none);
+        self.sites_by(source, root, receipts)
+    }
+
+    /// The same, where these receipts are what is durable at the source.
+    pub(crate) fn sites_by(
+        &self,
+        source: usize,
+        root: ShardRoot,
+        receipts: &BTreeSet<usize>,
+    ) -> usize {
         let vault = self.shared.circle.devices[source].vault;
-        let mut sites = std::collections::BTreeSet::new();
+        let mut sites = BTreeSet::new();
         for (number, device) in self.devices.iter().enumerate().take(self.scenario.devices) {
-            let word = || {
-                let receipts = self.devices[source].disk.image.receipts.get(&root);
-                receipts.is_some_and(|holders| holders.contains(&number))
-            };
-            let there = if device.broken { word() } else { device.disk.keeps(root, vault) };
+            let word = receipts.contains(&number);
+            let there = if device.broken { word } else { device.disk.keeps(root, vault) };
             if number != source && there {
                 sites.insert(self.shared.circle.devices[number].site);
             }

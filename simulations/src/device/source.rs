@@ -658,7 +658,7 @@ fn drop_local(here: &mut Here<'_>, shard: ShardRef, sites: u8) {
     let Some(row) = here.disk.image.packs.get(&shard.root).copied() else { return };
     here.shared.saw("local copy dropped");
     let receipts = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
-    here.shared.check(Check::Dropped { source: here.number, root: shard.root, receipts });
+    here.shared.check(Check::Dropped { source: here.number, root: shard.root, receipts, sites });
     here.write_now(Write::Pack(PackRow { here: false, promised_sites: sites, ..row }));
     here.disk.remove_file_if_unnamed(shard.root);
 }

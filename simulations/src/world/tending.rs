@@ -132,6 +132,8 @@ impl World {
             let device = &self.devices[number];
             let site = circle.devices[number].site;
             match device.power {
+                // TEND-7: it cannot show half of what it says, so it counts as keeping nothing.
+                Power::Up if self.is_caught(number, silence.vault) => {}
                 Power::Up if device.is_hostile() => _ = fellows.doubtful.insert(site),
                 Power::Up => fellows.honest.push(number),
                 Power::Off | Power::Gone if is_long => {}
@@ -139,6 +141,15 @@ impl World {
             }
         }
         fellows
+    }
+
+    /// Whether a holder that throws files away has lost so much that every sample meets some of it.
+    fn is_caught(&self, number: usize, vault: usize) -> bool {
+        let device = &self.devices[number];
+        let rows = device.disk.image.rows.iter().filter(|((_, of), row)| *of == vault && !row.lost);
+        let roots: Vec<ShardRoot> = rows.map(|((root, _), _)| *root).collect();
+        let missing = roots.iter().filter(|root| !device.disk.keeps(**root, vault)).count();
+        device.drops() && missing > 0 && missing * 2 >= roots.len()
     }
 
     fn copies_introduced(&self, vault: usize, fellows: &Fellows) -> usize {

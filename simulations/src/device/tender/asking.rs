@@ -13,6 +13,7 @@ use larder_protocol::{
 
 use super::{Asking, Here, Holder, Tender, line_to};
 use crate::{
+    bug::Bug,
     disk::Write,
     event::{Line, Question, ToHolder, Told},
 };
@@ -73,7 +74,8 @@ impl Tender {
         let is_right = |(finding, _): &(Finding, bool)| {
             matches!(finding, Finding::Proven | Finding::Unable(_))
         };
-        let is_shown = shown.iter().all(is_right);
+        let believes = here.shared.has(Bug::BelieveFellows);
+        let is_shown = believes || shown.iter().all(is_right);
         if !is_shown {
             here.shared.saw("fellow could not show");
         }
