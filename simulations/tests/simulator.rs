@@ -148,7 +148,7 @@ fn silent(seed: u64, days: u64) -> Option<Scenario> {
     Some(Scenario { silence: Some(silence), ..scenario })
 }
 
-// SIM-18, SIM-19, TEND-1, TEND-2, TEND-4, TEND-5, TEND-8: what is fetched, and what is there in the end, is
+// SIM-18, SIM-19, TEND-1, TEND-2, TEND-4, TEND-5, TEND-7, TEND-8, TEND-16: what is fetched, and what is there in the end, is
 // compared with the truth, see `world/tending.rs`.
 #[test]
 fn what_a_silent_vault_needs_comes_back_among_its_holders() {
@@ -165,6 +165,7 @@ fn what_a_silent_vault_needs_comes_back_among_its_holders() {
     assert!(sum["silence"] >= 8, "{sum:?}");
     assert_eq!(sum["silence"], sum["silence: everything is on enough sites"]);
     assert!(sum["pack fetched by tending"] > 20, "{sum:?}");
+    assert!(sum["silence: restored from those that tended"] >= 4, "{sum:?}");
 }
 
 // TEND-6: longer than it takes until nobody waits for a fellow that is away.

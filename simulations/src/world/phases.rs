@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    fn examine_one(&mut self, source: usize, dice: &mut Dice) {
+    pub(super) fn examine_one(&mut self, source: usize, dice: &mut Dice) {
         let was_up = self.devices[source].power == Power::Up;
         if was_up {
             self.devices[source].shut_down();

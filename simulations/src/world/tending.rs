@@ -13,7 +13,9 @@ use larder_protocol::{
 };
 
 use super::World;
-use crate::{device::Power, dice::Dice, event::Event, model::Property, schedule::Silence};
+use crate::{
+    circle::Device, device::Power, dice::Dice, event::Event, model::Property, schedule::Silence,
+};
 
 /// Before the silence everybody is introduced, and hears the lists that were not told yet: whoever watches
 /// calls every three hours, and lists are told once an hour.
@@ -79,6 +81,9 @@ impl World {
         if self.ok() {
             self.check_tended(silence);
         }
+        if self.ok() {
+            self.restore_in_silence(silence);
+        }
         for device in std::mem::take(&mut self.silent) {
             self.shared.queue.after(0, Event::Boot { device });
         }
@@ -122,6 +127,55 @@ impl World {
             Some(text) => self.shared.violation(Property::Tended, text),
             None => self.shared.saw("silence: everything is on enough sites"),
         }
+    }
+
+    /// TEND-16: with no device of the vault, and none of the holders of one site, the phrase is enough.
+    fn restore_in_silence(&mut self, silence: Silence) {
+        let vault = silence.vault;
+        let fellows = self.fellows(silence);
+        let source = self.shared.circle.of_vault(vault).find(|it| {
+            let model = &self.shared.model;
+            let published = model.published.get(it);
+            published.is_some_and(|seq| self.is_listed(*it, *seq, &fellows))
+                && !model.lowered.contains(it)
+                && !model.set_back.contains(it)
+        });
+        let Some(source) = source else { return };
+        let site = |device: &usize| self.shared.circle.devices[*device].site;
+        let on_two = |root: ShardRoot| {
+            // One whose disk was replaced may be banned: whoever restores has receipts for what it lost.
+            let keeps = |device: &&usize| {
+                let device = &self.devices[**device];
+                !device.broken && device.disk.keeps(root, vault)
+            };
+            let sites = fellows.honest.iter().filter(keeps).map(site).collect::<BTreeSet<_>>();
+            sites.len() > 1
+        };
+        let is_sure = self.claimed_by_lists(vault, &fellows).into_iter().all(on_two);
+        let mut dice = Dice::new(self.shared.seed, 0, "restore in silence");
+        if !is_sure || fellows.honest.is_empty() {
+            return;
+        }
+        let gone = site(&dice.one(&fellows.honest));
+        let there: Vec<usize> = self.shared.circle.at_site(gone).collect();
+        let off: Vec<usize> = there.into_iter().filter(|it| self.devices[*it].is_up()).collect();
+        for device in &off {
+            self.devices[*device].shut_down();
+            self.hang_up_all(*device);
+        }
+        self.shared.saw("silence: restored from those that tended");
+        self.silent.extend(&off);
+        self.examine_one(source, &mut dice);
+    }
+
+    /// Whether every honest fellow has the list of this head of a device, or of a newer one.
+    fn is_listed(&self, device: usize, seq: u64, fellows: &Fellows) -> bool {
+        let Device { id, vault, .. } = &self.shared.circle.devices[device];
+        fellows.honest.iter().all(|fellow| {
+            let lists = self.devices[*fellow].disk.image.claimed.get(vault);
+            let list = lists.and_then(|lists| lists.get(id));
+            list.is_some_and(|list| list.head().body().seq >= seq)
+        })
     }
 
     fn fellows(&self, silence: Silence) -> Fellows {
