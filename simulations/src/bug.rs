@@ -46,6 +46,10 @@ pub enum Bug {
     ClaimLess,
     /// A holder takes a device that says nothing for one that needs nothing.
     TakeSilenceForConsent,
+    /// A holder does not tell its tending machine that a device of a vault called or answered.
+    ForgetHeard,
+    /// A holder believes a fellow that it keeps what it says, whatever it shows.
+    BelieveFellows,
     /// A restorer reports stripes done without verifying them.
     StripeUnverified,
     /// A restorer reports a lost connection as wrong bytes.
@@ -74,6 +78,8 @@ impl Bug {
         Self::PresumeAtOnce,
         Self::ClaimLess,
         Self::TakeSilenceForConsent,
+        Self::ForgetHeard,
+        Self::BelieveFellows,
         Self::StripeUnverified,
         Self::LossAsWrongBytes,
     ];

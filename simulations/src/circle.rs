@@ -2,9 +2,14 @@
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
-    keys::{DeviceKeys, RecoveryKeys, phrase::Phrase},
+    keys::{
+        DeviceKeys, RecoveryKeys,
+        epoch::{ContentKey, EpochKey},
+        phrase::Phrase,
+    },
     log::{DeviceLog, Founding, Label, Newcomer},
     placing::{Copies, Policy},
+    tending::SiteTag,
     time::Timestamp,
 };
 
@@ -88,6 +93,24 @@ impl Circle {
     pub(crate) fn at_site(&self, site: usize) -> impl Iterator<Item = usize> {
         let at = move |(_, device): &(usize, &Device)| device.site == site;
         self.devices.iter().enumerate().filter(at).map(|(number, _)| number)
+    }
+
+    /// What devices of a vault call a site before its holders.
+    pub(crate) fn site_tag(&self, vault: usize, site: usize) -> SiteTag {
+        let secret = *self.vaults[vault].id.as_bytes();
+        let content = ContentKey::derive(&EpochKey::new(1, secret));
+        SiteTag::of(&content, &format!("site {site}"))
+    }
+
+    /// Devices that are none of this vault: its holders that are fellows.
+    pub(crate) fn outside(&self, vault: usize) -> impl Iterator<Item = usize> {
+        let devices = self.devices.iter().enumerate();
+        devices.filter(move |(_, it)| it.vault != vault).map(|(number, _)| number)
+    }
+
+    pub(crate) fn of_vault(&self, vault: usize) -> impl Iterator<Item = usize> {
+        let devices = self.devices.iter().enumerate();
+        devices.filter(move |(_, it)| it.vault == vault).map(|(number, _)| number)
     }
 
     pub(crate) fn device_of(&self, id: DeviceId) -> Option<usize> {

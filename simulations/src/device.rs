@@ -15,6 +15,7 @@ use larder_protocol::{
     limits::{FETCH_BYTES_TOTAL_MAX, PUTS_TOTAL_MAX, UPLOADS_TOTAL_MAX},
     order::OrderId,
     time::Instant,
+    wire::message::Refusal,
 };
 
 use crate::{
@@ -31,11 +32,13 @@ use crate::{
 pub(crate) mod holder;
 pub(crate) mod restorer;
 pub(crate) mod source;
+pub(crate) mod tender;
 mod word;
 
 use holder::Holder;
 use restorer::{Proof, Restorer};
 use source::Source;
+use tender::Tender;
 
 /// Whether it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(crate) enum Power {
 
 #[derive(Debug)]
 enum Role {
-    Member { source: Box<Source>, holder: Box<Holder> },
+    Member { source: Box<Source>, holder: Box<Holder>, tender: Box<Tender> },
     Recovering(Box<Restorer>),
 }
 
@@ -151,7 +154,8 @@ impl Device {
         let vault = circle.devices[number].vault;
         let source = Box::new(Source::new(circle.vaults[vault].id, circle.policy));
         let holder = Box::new(Holder::new(circle.devices[number].grant_bytes));
-        Self::new(seed, number, vault, Role::Member { source, holder })
+        let tender = Box::new(Tender::new(seed, number, circle));
+        Self::new(seed, number, vault, Role::Member { source, holder, tender })
     }
 
     /// A new device that recovers the backup of `of`.
@@ -171,6 +175,14 @@ impl Device {
         self.power == Power::Up
     }
 
+    pub(crate) const fn is_hostile(&self) -> bool {
+        self.hostile.is_some()
+    }
+
+    pub(crate) fn drops(&self) -> bool {
+        self.hostile == Some(Hostility::Drops)
+    }
+
     pub(crate) fn stalls(&self) -> bool {
         self.hostile == Some(Hostility::Stalls)
     }
@@ -184,8 +196,9 @@ impl Device {
         self.disk.clean();
         let mut here = here!(self, shared);
         match &mut self.role {
-            Role::Member { source, holder } => {
+            Role::Member { source, holder, tender } => {
                 holder.start(&mut here);
+                tender.start(&mut here, holder);
                 source.start(&mut here);
             }
             Role::Recovering(restorer) => {
@@ -202,6 +215,10 @@ impl Device {
         self.power = Power::Off;
         self.asleep_until = None;
         self.crash_in = None;
+        let mut here = here!(self, shared);
+        if let Role::Member { tender, .. } = &mut self.role {
+            tender.crashed(&mut here);
+        }
         if self.disk.crash(&mut self.dice) > 0 {
             shared.saw("unsynced write lost");
         }
@@ -240,7 +257,27 @@ impl Device {
             return;
         }
         let mut here = here!(self, shared);
-        if let Role::Member { holder, source } = &mut self.role {
+        if let Role::Member { holder, source, tender } = &mut self.role {
+            let client = line.link.client;
+            match message {
+                ToHolder::Introduce { introduction } => {
+                    tender.introduced(&mut here, holder, client, &introduction);
+                    return self.plan_wake(shared);
+                }
+                ToHolder::Tend { order, vault, question } => {
+                    if tender.permits(&mut here, client, vault) {
+                        return holder.tended(&mut here, line, (order, vault), question);
+                    }
+                    let reason = Refusal::Forbidden;
+                    return here.shared.tell_client(line, ToClient::Refused { order, reason });
+                }
+                ToHolder::Greet => {
+                    tender.heard(&mut here, holder, client);
+                    holder.asked(&mut here, line, message);
+                    return self.plan_wake(shared);
+                }
+                _ => {}
+            }
             if let ToHolder::Read { order, shard, .. } = &message
                 && source.has_to_show(line.link.client, shard.root)
             {
@@ -257,7 +294,15 @@ impl Device {
     pub(crate) fn answered(&mut self, shared: &mut Shared, line: Line, message: ToClient) {
         let mut here = here!(self, shared);
         match &mut self.role {
-            Role::Member { source, .. } => source.answered(&mut here, line, message),
+            Role::Member { tender, holder, .. } if Tender::is_asked(&message) => {
+                tender.answered(&mut here, holder, line, message);
+            }
+            Role::Member { source, tender, holder } => {
+                if matches!(message, ToClient::Welcome { .. }) {
+                    tender.heard(&mut here, holder, line.link.holder);
+                }
+                source.answered(&mut here, line, message);
+            }
             Role::Recovering(restorer) => restorer.answered(&mut here, line, message),
         }
         self.plan_wake(shared);
@@ -266,7 +311,10 @@ impl Device {
     pub(crate) fn connected(&mut self, shared: &mut Shared, line: Line) {
         let mut here = here!(self, shared);
         match &mut self.role {
-            Role::Member { .. } => here.shared.tell_holder(line, ToHolder::Greet),
+            Role::Member { tender, .. } => {
+                here.shared.tell_holder(line, ToHolder::Greet);
+                tender.connected(&mut here, line);
+            }
             Role::Recovering(restorer) => restorer.connected(&mut here, line),
         }
         self.plan_wake(shared);
@@ -279,7 +327,10 @@ impl Device {
         }
         let mut here = here!(self, shared);
         match &mut self.role {
-            Role::Member { source, .. } => source.lost(&mut here, holder),
+            Role::Member { source, holder: own, tender } => {
+                source.lost(&mut here, holder);
+                tender.lost(&mut here, own, holder);
+            }
             Role::Recovering(restorer) => restorer.lost(&mut here, holder),
         }
         self.plan_wake(shared);
@@ -319,6 +370,7 @@ impl Device {
         if let Role::Member { holder, .. } = &mut self.role {
             holder.put_over(&mut here, request);
         }
+        self.plan_wake(shared);
     }
 
     pub(crate) fn synced(&mut self, shared: &mut Shared, boot: u64, ticket: Ticket, what: Synced) {
@@ -326,8 +378,9 @@ impl Device {
             return;
         }
         let mut here = here!(self, shared);
-        if let Role::Member { source, holder } = &mut self.role {
+        if let Role::Member { source, holder, tender } = &mut self.role {
             match what {
+                Synced::Vigil { vault } => tender.synced(&mut here, ticket, vault),
                 Synced::HeldFile { .. } | Synced::HeldRow { .. } | Synced::HeldHead { .. } => {
                     holder.synced(&mut here, ticket, what);
                 }
@@ -351,7 +404,10 @@ impl Device {
         }
         let mut here = here!(self, shared);
         match &mut self.role {
-            Role::Member { source, .. } => source.time_passed(&mut here),
+            Role::Member { source, holder, tender } => {
+                source.time_passed(&mut here);
+                tender.time_passed(&mut here, holder);
+            }
             Role::Recovering(restorer) => restorer.time_passed(&mut here),
         }
         self.plan_wake(shared);
@@ -359,7 +415,9 @@ impl Device {
 
     fn timeout(&self) -> Option<Instant> {
         match &self.role {
-            Role::Member { source, .. } => source.timeout(),
+            Role::Member { source, tender, .. } => {
+                [source.timeout(), tender.timeout()].into_iter().flatten().min()
+            }
             Role::Recovering(restorer) => restorer.timeout(),
         }
     }
@@ -374,14 +432,18 @@ impl Device {
         }
     }
 
-    /// What the source has to tell the holder of the same device.
+    /// What the source and the holder of one device have to tell each other, and its tender.
     fn tell_itself(&mut self, shared: &mut Shared) {
         let mut here = here!(self, shared);
-        let Role::Member { source, holder } = &mut self.role else { return };
+        let Role::Member { source, holder, tender } = &mut self.role else { return };
+        for presumed in source.newly_presumed() {
+            tender.presumed(&mut here, holder, presumed);
+        }
         while let Some((order, part)) = source.own_claims() {
             let was_told = holder.own_claims(&mut here, part);
             source.claims_ended(&mut here, order, was_told);
         }
+        tender.hear_holder(&mut here, holder);
     }
 
     pub(crate) fn forget(&mut self, shared: &mut Shared, dice: &Dice, percent: u64) {
@@ -475,7 +537,7 @@ impl Device {
     /// SIM-9: orders, uploads, bytes in flight.
     pub(crate) fn check_bounds(&self, shared: &mut Shared) {
         let broken = match &self.role {
-            Role::Member { source, holder } => {
+            Role::Member { source, holder, .. } => {
                 let holders = shared.circle.devices.len();
                 source.orders_pending() > UPLOADS_TOTAL_MAX + 3 * holders
                     || holder.puts_pending() > PUTS_TOTAL_MAX
@@ -492,7 +554,9 @@ impl Device {
     pub(crate) fn digest(&self) -> u64 {
         let image = &self.disk.image;
         let machines = match &self.role {
-            Role::Member { source, holder } => source.digest() ^ (holder.digest() << 20),
+            Role::Member { source, holder, tender } => {
+                source.digest() ^ (holder.digest() << 20) ^ tender.digest().rotate_left(40)
+            }
             Role::Recovering(restorer) => restorer.digest(),
         };
         let counts = [

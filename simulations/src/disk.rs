@@ -5,7 +5,10 @@
 //!                     └──crash──> image, or nothing   in any combination, and forgets the rest
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use larder_protocol::{
     fetching::Ranges,
@@ -14,6 +17,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
+    tending::{claimed::ClaimedList, introduction::Introductions},
     watching::History,
 };
 
@@ -71,6 +75,12 @@ pub(crate) struct Image {
     pub(crate) books: BTreeMap<usize, HeadBook>,
     /// Heads that others have superseded, by their device and number: the newest few.
     pub(crate) past: BTreeMap<DeviceId, BTreeMap<u64, SignedHead>>,
+    /// Who holds for a vault, as its devices say; checked when they came.
+    pub(crate) introductions: BTreeMap<usize, Introductions>,
+    /// What a vault needs, by the device that told it; checked when it came.
+    pub(crate) claimed: BTreeMap<usize, BTreeMap<DeviceId, Arc<ClaimedList>>>,
+    /// For how long no device of a vault was heard of.
+    pub(crate) vigils: BTreeMap<usize, Vec<u8>>,
     /// Verified parts of shards that are being restored.
     pub(crate) groups: BTreeMap<ShardRoot, Ranges>,
     /// Parts that were taken without being right.
@@ -88,6 +98,7 @@ pub(crate) enum Write {
     OwnHead(SignedHead, Vec<ShardRoot>, Vec<ShardRoot>),
     Held(usize, u64),
     Head(usize, VerifiedHead),
+    Vigil(usize, Vec<u8>),
 }
 
 /// Number of a write that is not durable yet.
@@ -164,6 +175,9 @@ impl Disk {
             Write::Held(holder, seq) => {
                 let held = self.image.held.entry(holder).or_default();
                 *held = seq.max(*held);
+            }
+            Write::Vigil(vault, vigil) => {
+                self.image.vigils.insert(vault, vigil);
             }
             Write::Head(vault, head) => {
                 let device = head.head().body().device;
@@ -246,11 +260,15 @@ impl Disk {
     }
 
     pub(crate) fn remove_file_if_unnamed(&mut self, root: ShardRoot) {
-        let own = self.image.packs.get(&root).is_some_and(|row| row.here);
-        let held = self.image.rows.range((root, 0)..=(root, usize::MAX)).next().is_some();
-        if !own && !held {
+        if !self.is_named(root) {
             self.remove_file(root);
         }
+    }
+
+    /// Whether its bytes are to be here, as own or for somebody else.
+    pub(crate) fn is_named(&self, root: ShardRoot) -> bool {
+        let own = self.image.packs.get(&root).is_some_and(|row| row.here);
+        own || self.image.rows.range((root, 0)..=(root, usize::MAX)).next().is_some()
     }
 
     pub(crate) fn replace_image(&mut self, image: Image) {

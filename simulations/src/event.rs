@@ -4,10 +4,12 @@ use larder_protocol::{
     auditing::Finding,
     fetching::{ByteRange, StripeFailure},
     head::SignedHead,
+    ids::ShardRoot,
     index::{PackClass, ShardRef},
     order::OrderId,
     proof::Challenge,
     receipt::Receipt,
+    tending::Inventory,
     wire::message::{ClaimsPart, OfferedShard, Refusal, Verdict},
 };
 
@@ -80,6 +82,35 @@ pub(crate) enum ToHolder {
         order: OrderId,
         part: Box<ClaimsPart>,
     },
+    /// Who holds for my vault: a signed introduction.
+    Introduce {
+        introduction: Vec<u8>,
+    },
+    /// From a fellow, about a vault that both hold for.
+    Tend {
+        order: OrderId,
+        vault: usize,
+        question: Question,
+    },
+}
+
+/// What a fellow asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Question {
+    /// What do you know of the vault, and what do you keep for it?
+    Tell,
+    /// Do you have these chunks?
+    Show(Vec<Challenge>),
+    Read(ShardRef, ByteRange),
+}
+
+/// What a holder tells a fellow of a vault.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) heads: Vec<SignedHead>,
+    /// Lists of claims, each with the head that is to sign for it.
+    pub(crate) lists: Vec<(SignedHead, Vec<ShardRoot>)>,
+    pub(crate) kept: Inventory,
 }
 
 /// From whoever was dialled.
@@ -88,6 +119,8 @@ pub(crate) enum ToClient {
     Welcome {
         granted_bytes: u64,
         heads: Vec<SignedHead>,
+        /// Number of the introduction of the caller that is kept here.
+        introduced: u64,
     },
     Verdicts {
         order: OrderId,
@@ -135,6 +168,10 @@ pub(crate) enum ToClient {
     ClaimsTaken {
         order: OrderId,
     },
+    Told {
+        order: OrderId,
+        told: Box<Told>,
+    },
 }
 
 /// What a sync was for.
@@ -146,6 +183,7 @@ pub(crate) enum Synced {
     Pack { shard: ShardRef, class: PackClass },
     OwnHead { seq: u64 },
     Receipt { holder: usize, shard: ShardRef },
+    Vigil { vault: usize },
 }
 
 #[derive(Debug, Clone)]
@@ -284,11 +322,42 @@ impl ToHolder {
             Self::Audit { order, .. } => 10 + (order.0 << 8),
             Self::Claim { order, .. } => 11 + (order.0 << 8),
             Self::PullPast { order, .. } => 12 + (order.0 << 8),
+            Self::Introduce { .. } => 13,
+            Self::Tend { order, question, .. } => question.mark() + (order.0 << 8),
+        }
+    }
+}
+
+impl Question {
+    const fn mark(&self) -> u64 {
+        match self {
+            Self::Tell => 14,
+            Self::Show(_) => 15,
+            Self::Read(..) => 16,
         }
     }
 }
 
 impl ToClient {
+    /// The order that it answers, if it answers one.
+    pub(crate) const fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Welcome { .. } => None,
+            Self::Verdicts { order, .. }
+            | Self::Refused { order, .. }
+            | Self::Go { order }
+            | Self::Stored { order, .. }
+            | Self::HeadTaken { order }
+            | Self::OtherHeads { order, .. }
+            | Self::Heads { order, .. }
+            | Self::Groups { order, .. }
+            | Self::ReadFailed { order, .. }
+            | Self::Shown { order, .. }
+            | Self::ClaimsTaken { order }
+            | Self::Told { order, .. } => Some(*order),
+        }
+    }
+
     const fn mark(&self) -> u64 {
         match self {
             Self::Welcome { granted_bytes, .. } => 1 + (*granted_bytes << 8),
@@ -303,6 +372,7 @@ impl ToClient {
             Self::ReadFailed { order, .. } => 10 + (order.0 << 8),
             Self::Shown { order, .. } => 11 + (order.0 << 8),
             Self::ClaimsTaken { order } => 12 + (order.0 << 8),
+            Self::Told { order, .. } => 13 + (order.0 << 8),
         }
     }
 }

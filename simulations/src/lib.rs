@@ -40,5 +40,5 @@ mod world;
 pub use bug::Bug;
 pub use model::{Property, Violation};
 pub use run::{Outcome, run};
-pub use schedule::{Scenario, ScenarioError};
+pub use schedule::{Scenario, ScenarioError, Silence};
 pub use shrink::shrink;

@@ -40,6 +40,10 @@ pub enum Property {
     Bounds,
     /// What is healthy converges after healing.
     Converges,
+    /// Holders fetch for a vault only while none of its devices is heard of, and only what it claims.
+    Tending,
+    /// What a silent vault needs comes back to as many sites as its devices wanted.
+    Tended,
     /// A restore is complete, right and of the newest head.
     Restore,
 }
@@ -60,6 +64,8 @@ impl Property {
             Self::Bounds => "SIM-9",
             Self::Converges => "SIM-10",
             Self::Restore => "SIM-11",
+            Self::Tending => "SIM-18",
+            Self::Tended => "SIM-19",
         }
     }
 }
@@ -117,6 +123,10 @@ pub(crate) enum Check {
     Dropped {
         source: usize,
         root: ShardRoot,
+        /// Holders whose receipts were durable then, and on how many sites it was to be: the row may leave
+        /// the index in the same step.
+        receipts: BTreeSet<usize>,
+        sites: u8,
     },
     Published {
         source: usize,
@@ -134,6 +144,12 @@ pub(crate) enum Check {
     },
     /// A holder let a shard go.
     Erased {
+        holder: usize,
+        root: ShardRoot,
+        vault: usize,
+    },
+    /// A holder begins to fetch a shard for a vault that it takes to be unattended.
+    Fetched {
         holder: usize,
         root: ShardRoot,
         vault: usize,
@@ -174,8 +190,14 @@ pub(crate) struct Model {
     pub(crate) released: BTreeMap<(usize, ShardRoot), Instant>,
     /// When a source last heard of a holder.
     pub(crate) heard: BTreeMap<(usize, usize), Instant>,
+    /// When a holder last heard of a device of a vault; as far as it can still know.
+    pub(crate) heard_of: BTreeMap<(usize, usize), Instant>,
     /// Sources that were content with fewer copies, because others were presumed lost.
     pub(crate) lowered: BTreeSet<usize>,
+    /// When a holder last found out that it has lost a shard.
+    pub(crate) found_lost: BTreeMap<(usize, ShardRoot), Instant>,
+    /// Packs that were called safe on fewer sites then, by source: a machine keeps to that for them.
+    pub(crate) lean: BTreeMap<usize, BTreeSet<ShardRoot>>,
     /// Devices whose clock was ever wrong.
     pub(crate) clock_wrong: BTreeSet<usize>,
 }

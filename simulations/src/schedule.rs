@@ -18,6 +18,8 @@ pub mod generate;
 pub const DEVICES: std::ops::RangeInclusive<usize> = 3..=20;
 /// Days of one run.
 pub const DAYS: std::ops::RangeInclusive<u64> = 1..=3_650;
+/// Days of the silence after healing.
+pub const SILENT_DAYS: std::ops::RangeInclusive<u64> = 1..=60;
 /// Steps of one run.
 const STEPS_MAX: usize = 200_000;
 
@@ -152,6 +154,19 @@ pub struct Step {
     pub what: What,
 }
 
+/// All devices of one vault are silent, once the world has healed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Silence {
+    /// Which vault, from 0.
+    pub vault: usize,
+    /// For how many days.
+    pub days: u64,
+    /// The disk of this device is replaced by an empty one at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_of: Option<usize>,
+}
+
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +183,9 @@ pub struct Scenario {
     /// The requirement that this run broke when it was written, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broke: Option<String>,
+    /// What comes after healing, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
     /// In order of time.
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -192,12 +210,25 @@ pub enum ScenarioError {
     /// A value that makes no sense.
     #[error("step {index} has a value out of bounds")]
     Value { index: usize },
+    /// A silence of a vault that is not there or has no two holders, or that is too long.
+    #[error("the silence has a value out of bounds")]
+    Silence,
     /// More steps than can be meant.
     #[error("{met} steps, {STEPS_MAX} allowed")]
     Steps { met: usize },
     /// More sites are hit than the copies can bear.
     #[error("the steps destroy at {met} sites, the fault budget of this seed allows {allowed}")]
     Budget { met: usize, allowed: usize },
+}
+
+impl Silence {
+    fn is_sound(&self, circle: &Circle) -> bool {
+        // Of at least two holders one can look after what the other has lost.
+        self.vault < circle.vaults.len()
+            && circle.outside(self.vault).nth(1).is_some()
+            && SILENT_DAYS.contains(&self.days)
+            && self.disk_of.is_none_or(|device| device < circle.devices.len())
+    }
 }
 
 impl Scenario {
@@ -235,9 +266,13 @@ impl Scenario {
             self.check_step(index, step)?;
         }
         let circle = Circle::new(self.seed, self.devices);
+        if self.silence.is_some_and(|silence| !silence.is_sound(&circle)) {
+            return Err(ScenarioError::Silence);
+        }
         let destructive = self.steps.iter().filter(|step| step.what.is_destructive());
-        let sites: BTreeSet<usize> =
-            destructive.map(|step| circle.devices[step.what.device()].site).collect();
+        let destroyed = destructive.map(|step| step.what.device());
+        let destroyed = destroyed.chain(self.silence.and_then(|silence| silence.disk_of));
+        let sites: BTreeSet<usize> = destroyed.map(|device| circle.devices[device].site).collect();
         let allowed = circle.bad_sites_max();
         if sites.len() > allowed {
             return Err(ScenarioError::Budget { met: sites.len(), allowed });

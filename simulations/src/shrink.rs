@@ -6,7 +6,7 @@
 use crate::{
     model::Property,
     run::run,
-    schedule::{DEVICES, Scenario, Step},
+    schedule::{DEVICES, Scenario, Silence, Step},
 };
 
 /// Runs at most: shrinking is for people who wait.
@@ -22,6 +22,7 @@ pub fn shrink(scenario: &Scenario, property: Property) -> Scenario {
     let mut shrinking = Shrinking { property, runs_left: RUNS_MAX };
     let mut least = scenario.clone();
     least.broke = Some(property.id().to_owned());
+    shrinking.without_silence(&mut least);
     shrinking.shorten(&mut least);
     loop {
         let before = (least.steps.len(), least.devices, least.days);
@@ -50,6 +51,15 @@ impl Shrinking {
             *least = tried;
         }
         breaks
+    }
+
+    /// Without what comes after healing, or at least with the disk that was replaced then.
+    fn without_silence(&mut self, least: &mut Scenario) {
+        let Some(silence) = least.silence else { return };
+        if !self.take_if(least, Scenario { silence: None, ..least.clone() }) {
+            let silence = Some(Silence { disk_of: None, ..silence });
+            self.take_if(least, Scenario { silence, ..least.clone() });
+        }
     }
 
     /// Half the days, as often as possible.

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use larder_protocol::{
@@ -24,6 +24,7 @@ use crate::{
 mod checks;
 mod phases;
 mod steps;
+mod tending;
 
 /// Events within one phase: a machine that goes round in circles is found.
 const EVENTS_PER_DEVICE_DAY_MAX: u64 = 200_000;
@@ -151,6 +152,8 @@ pub(crate) struct World {
     /// The devices of the circle, then those that recover.
     pub(crate) devices: Vec<Device>,
     pub(crate) images: BTreeMap<usize, crate::disk::Image>,
+    /// Switched off for the silence after healing: no holiday that ends switches them on.
+    silent: Vec<usize>,
     trace: blake3::Hasher,
     pub(crate) events: u64,
     pub(crate) verbose: bool,
@@ -179,6 +182,7 @@ impl World {
             scenario,
             devices,
             images: BTreeMap::new(),
+            silent: Vec::new(),
             trace: blake3::Hasher::new(),
             events: 0,
             verbose,
@@ -369,7 +373,7 @@ impl World {
     }
 
     fn boot(&mut self, device: usize) {
-        if self.devices[device].power == Power::Off {
+        if self.devices[device].power == Power::Off && !self.silent.contains(&device) {
             self.devices[device].boot(&mut self.shared);
             self.shared.check(Check::Back { holder: device });
         }
@@ -386,14 +390,23 @@ impl World {
     /// Sites at which a pack of `source` is, as far as the truth goes: healthy holders that have
     /// it, and others whose word is durable at the source.
     pub(crate) fn sites_of(&self, source: usize, root: ShardRoot) -> usize {
+        let none = BTreeSet::new();
+        let receipts = self.devices[source].disk.image.receipts.get(&root).unwrap_or(&none);
+        self.sites_by(source, root, receipts)
+    }
+
+    /// The same, where these receipts are what is durable at the source.
+    pub(crate) fn sites_by(
+        &self,
+        source: usize,
+        root: ShardRoot,
+        receipts: &BTreeSet<usize>,
+    ) -> usize {
         let vault = self.shared.circle.devices[source].vault;
-        let mut sites = std::collections::BTreeSet::new();
+        let mut sites = BTreeSet::new();
         for (number, device) in self.devices.iter().enumerate().take(self.scenario.devices) {
-            let word = || {
-                let receipts = self.devices[source].disk.image.receipts.get(&root);
-                receipts.is_some_and(|holders| holders.contains(&number))
-            };
-            let there = if device.broken { word() } else { device.disk.keeps(root, vault) };
+            let word = receipts.contains(&number);
+            let there = if device.broken { word } else { device.disk.keeps(root, vault) };
             if number != source && there {
                 sites.insert(self.shared.circle.devices[number].site);
             }

@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use larder_simulations::{Bug, Outcome, Property, Scenario, ScenarioError, run, shrink};
+use larder_simulations::{
+    Bug, Outcome, Property, Scenario, ScenarioError, Silence, run, schedule, shrink,
+};
 
 /// Small worlds: what goes wrong in a circle of twenty mostly goes wrong in one of six.
 fn small(seed: u64) -> Scenario {
@@ -94,10 +96,15 @@ const SHARES: &[(&str, usize)] = &[
     ("hostile: forges", 2),
     ("hostile: stalls", 3),
     ("blame", 9),
+    ("introduced", 36),
+    ("tending round", 19),
+    ("fellow refused because attended", 19),
+    ("pack fetched by tending", 8),
+    ("silence", 8),
 ];
 
-// SIM-2, SIM-3, SIM-4, SIM-5, SIM-6, SIM-7, SIM-8, SIM-9, SIM-10, SIM-11, SIM-17: each is compared with the
-// truth at every step, see `world/checks.rs`. SIM-12: the faults really happen.
+// SIM-2, SIM-3, SIM-4, SIM-5, SIM-6, SIM-7, SIM-8, SIM-9, SIM-10, SIM-11, SIM-17, SIM-18, SIM-19: each is compared
+// with the truth at every step, see `world/checks.rs`. SIM-12: the faults really happen.
 // INV-1, INV-2, INV-3, INV-4, INV-5, INV-6, INV-7, INV-8, INV-10, INV-13, INV-15, INV-16 follow, and
 // RESTORE-7, RESTORE-8, RESTORE-9.
 #[test]
@@ -134,14 +141,57 @@ fn what_is_forgotten_is_let_go_after_weeks_and_nothing_that_is_needed() {
     assert!(let_go > 0, "nothing came back");
 }
 
+/// The run of a seed, if a vault falls silent in it once the world has healed: for so many days.
+fn silent(seed: u64, days: u64) -> Option<Scenario> {
+    let scenario = Scenario::generate(seed, Some(5), Some(3));
+    let silence = Silence { days, ..scenario.silence? };
+    Some(Scenario { silence: Some(silence), ..scenario })
+}
+
+// SIM-18, SIM-19, TEND-1, TEND-2, TEND-4, TEND-5, TEND-7, TEND-8, TEND-16: what is fetched, and what is there in the end, is
+// compared with the truth, see `world/tending.rs`.
+#[test]
+fn what_a_silent_vault_needs_comes_back_among_its_holders() {
+    let mut sum: BTreeMap<&str, u64> = BTreeMap::new();
+    for scenario in (0..80).filter_map(|seed| silent(seed, 8)) {
+        let outcome = outcome(&scenario);
+        if let Some(violation) = outcome.violation {
+            panic!("{violation}; {}", scenario.write());
+        }
+        for (what, count) in outcome.sometimes {
+            *sum.entry(what).or_default() += count;
+        }
+    }
+    assert!(sum["silence"] >= 8, "{sum:?}");
+    assert_eq!(sum["silence"], sum["silence: everything is on enough sites"]);
+    assert!(sum["pack fetched by tending"] > 20, "{sum:?}");
+    assert!(sum["silence: restored from those that tended"] >= 4, "{sum:?}");
+}
+
+// TEND-6: longer than it takes until nobody waits for a fellow that is away.
+#[test]
+fn after_weeks_nobody_waits_for_a_fellow_that_is_gone() {
+    let gone = |scenario: &Scenario| {
+        scenario.steps.iter().any(|step| matches!(step.what, schedule::What::Lose { .. }))
+    };
+    let scenarios: Vec<Scenario> =
+        (0..200).filter_map(|seed| silent(seed, 22)).filter(gone).take(4).collect();
+    assert_eq!(scenarios.len(), 4);
+    for scenario in scenarios {
+        if let Some(violation) = outcome(&scenario).violation {
+            panic!("{violation}; {}", scenario.write());
+        }
+    }
+}
+
 // SIM-1, PLACE-10
 #[test]
 fn one_scenario_gives_one_trace() {
-    for seed in 100..104 {
-        let scenario = small(seed);
+    for scenario in (100..104).map(small).chain((0..20).filter_map(|seed| silent(seed, 7)).take(2))
+    {
         let first = outcome(&scenario);
         let again = Scenario::read(&scenario.write()).expect("a file says all that there is");
-        assert_eq!(first, outcome(&again), "seed {seed}");
+        assert_eq!(first, outcome(&again), "seed {}", scenario.seed);
     }
     assert_ne!(outcome(&small(100)).trace, outcome(&small(104)).trace);
 }
@@ -226,6 +276,9 @@ fn steps_beyond_the_fault_budget_are_refused() {
     let text = scenario.write().replace("steps = []", "") + &loses.collect::<String>();
     let refused = Scenario::read(&text);
     assert!(matches!(refused, Err(ScenarioError::Budget { .. })), "{refused:?}");
+    let nowhere = Some(Silence { vault: 99, days: 8, disk_of: None });
+    let refused = Scenario { silence: nowhere, ..small(1) }.check();
+    assert!(matches!(refused, Err(ScenarioError::Silence)), "{refused:?}");
     let other = text.replace("device = 1", "device = 99");
     assert!(matches!(Scenario::read(&other), Err(ScenarioError::Device { met: 99, .. })));
 }

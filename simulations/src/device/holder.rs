@@ -1,16 +1,14 @@
 //! The holder: the real `Holding` machine, and a model of its shell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use larder_protocol::{
     auditing::Finding,
-    fetching::{ByteRange, StripeFailure},
     head::{HeadBook, Offered, SignedHead},
     holding::{
-        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, ReadVerdict, Row,
-        ShowVerdict, Terms,
+        Action, Caller, HeldVerdict, Holding, Input, Output, PutFailure, Row, ShowVerdict, Terms,
     },
-    ids::{ShardRoot, VaultId},
+    ids::{DeviceId, ShardRoot, VaultId},
     index::ShardRef,
     limits::{GROUP_BYTES, RETENTION_DAYS_MIN},
     order::OrderId,
@@ -19,9 +17,11 @@ use larder_protocol::{
     wire::message::{Refusal, Verdict},
 };
 
-use super::{Here, rotten_between, word};
+use super::{Here, word};
 
 mod claims;
+mod fellows;
+mod serving;
 
 use crate::{
     bug::Bug,
@@ -31,6 +31,7 @@ use crate::{
     schedule::Hostility,
 };
 use claims::note_rows;
+use serving::Reading;
 
 /// Of a request that is about none.
 const NO_SHARD: ShardRef = ShardRef { root: ShardRoot::from_bytes([0; 32]), bytes: 0 };
@@ -38,11 +39,19 @@ const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// The shell gives up an upload without progress for so long: nothing else would end it.
 const PUT_STALL_MS_MAX: u64 = 600_000;
 
-/// An upload, or an offer, under way.
+/// Who waits for an answer, and by which number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Caller(Line, OrderId),
+    /// The tender of this device.
+    Tender(OrderId),
+}
+
+/// An upload, an offer, or something that this device fetches, under way.
 #[derive(Debug)]
 struct Receiving {
-    line: Line,
-    order: OrderId,
+    whom: Whom,
+    vault: usize,
     shard: ShardRef,
     /// Bytes that have not come yet.
     left: u64,
@@ -57,14 +66,6 @@ struct Receiving {
     recording: bool,
 }
 
-/// A download under way.
-#[derive(Debug)]
-struct Reading {
-    shard: ShardRef,
-    range: ByteRange,
-    next: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct Holder {
     machine: Holding,
@@ -75,6 +76,10 @@ pub(crate) struct Holder {
     granted_bytes: u64,
     /// What a holder that hides heads goes on showing.
     shown: Option<BTreeMap<usize, HeadBook>>,
+    /// Answers for the tender of this device.
+    to_tender: VecDeque<ToClient>,
+    /// Lists of claims that devices have told whole.
+    claimed: VecDeque<(VaultId, DeviceId, Vec<ShardRoot>)>,
 }
 
 impl Holder {
@@ -86,6 +91,8 @@ impl Holder {
             reading: BTreeMap::new(),
             granted_bytes,
             shown: None,
+            to_tender: VecDeque::new(),
+            claimed: VecDeque::new(),
         }
     }
 
@@ -93,6 +100,8 @@ impl Holder {
         self.machine = Holding::new();
         self.receiving.clear();
         self.reading.clear();
+        self.to_tender.clear();
+        self.claimed.clear();
         self.tell_terms(here);
         self.tell_grant(here);
         if !here.shared.has(Bug::ForgetRows) || here.boot == 1 {
@@ -168,12 +177,12 @@ impl Holder {
         here.shared.circle.vault_of(vault).expect("a vault of the circle")
     }
 
-    fn request(&mut self, line: Line, order: OrderId, shard: ShardRef) -> OrderId {
+    fn request(&mut self, whom: Whom, vault: usize, shard: ShardRef) -> OrderId {
         self.requests += 1;
         let request = OrderId(self.requests);
         let receiving = Receiving {
-            line,
-            order,
+            whom,
+            vault,
             shard,
             left: shard.bytes,
             left_then: shard.bytes,
@@ -189,20 +198,17 @@ impl Holder {
     pub(crate) fn asked(&mut self, here: &mut Here<'_>, line: Line, message: ToHolder) {
         let caller = Self::caller(here, line);
         let vault = caller.vault().expect("nobody here is a stranger");
+        let number = Self::vault_of(here, line);
         match message {
-            ToHolder::Greet => {
-                let granted_bytes = self.machine.standing(vault).granted_bytes;
-                let heads = self.heads(here, line);
-                here.shared.tell_client(line, ToClient::Welcome { granted_bytes, heads });
-            }
+            ToHolder::Greet => self.greeted(here, line, vault),
             ToHolder::Offer { order, shards } => {
                 self.tell_terms(here);
-                let request = self.request(line, order, shards[0].shard);
+                let request = self.request(Whom::Caller(line, order), number, shards[0].shard);
                 self.machine.handle_input(Input::Offered { request, caller, vault, shards });
             }
             ToHolder::Put { order, shard, class } => {
                 self.tell_terms(here);
-                let request = self.request(line, order, shard);
+                let request = self.request(Whom::Caller(line, order), number, shard);
                 let asked = Input::PutAsked { request, caller, vault, shard, class };
                 self.machine.handle_input(asked);
             }
@@ -217,7 +223,7 @@ impl Holder {
             ToHolder::PushHead { order, head } => self.head_pushed(here, line, order, *head),
             ToHolder::PullHeads { order } => {
                 if caller.permit(Action::ReadRecords, vault).is_ok() {
-                    let heads = self.heads(here, line);
+                    let heads = self.heads(here, number);
                     here.shared.tell_client(line, ToClient::Heads { order, heads });
                 }
             }
@@ -235,14 +241,14 @@ impl Holder {
                     let own_vault = here.shared.circle.vaults[here.vault].id;
                     caller.permit(Action::Read, own_vault).is_ok()
                 };
-                let next = range.start / GROUP_BYTES;
-                self.read(here, (line, order), Reading { shard, range, next }, own);
+                let reading = Reading::new(caller, shard, range, own);
+                self.read(here, (line, order), reading);
             }
             ToHolder::StopRead { order } => {
                 self.reading.remove(&(line, order));
             }
             ToHolder::Claim { order, part } => {
-                let request = self.request(line, order, NO_SHARD);
+                let request = self.request(Whom::Caller(line, order), number, NO_SHARD);
                 self.claims_told(here, request, (caller, vault), *part);
             }
             ToHolder::Audit { order, challenges } => {
@@ -250,13 +256,25 @@ impl Holder {
                     challenges.iter().map(|challenge| self.show(here, vault, *challenge)).collect();
                 here.shared.tell_client(line, ToClient::Shown { order, shown });
             }
+            // These are for the tender.
+            ToHolder::Introduce { .. } | ToHolder::Tend { .. } => {}
         }
         self.drain(here);
     }
 
-    fn heads(&self, here: &mut Here<'_>, line: Line) -> Vec<SignedHead> {
+    fn greeted(&self, here: &mut Here<'_>, line: Line, vault: VaultId) {
+        let granted_bytes = self.machine.standing(vault).granted_bytes;
+        let number = Self::vault_of(here, line);
+        let heads = self.heads(here, number);
+        let device = here.shared.circle.devices.get(line.link.client);
+        let kept = here.disk.image.introductions.get(&number);
+        let introduced = device.and_then(|it| Some(kept?.number_of(&it.id))).unwrap_or(0);
+        here.shared.tell_client(line, ToClient::Welcome { granted_bytes, heads, introduced });
+    }
+
+    fn heads(&self, here: &mut Here<'_>, vault: usize) -> Vec<SignedHead> {
         let books = self.shown.as_ref().unwrap_or(&here.disk.image.books);
-        let Some(book) = books.get(&Self::vault_of(here, line)) else { return Vec::new() };
+        let Some(book) = books.get(&vault) else { return Vec::new() };
         let own = book.highest(&here.shared.circle.devices[here.number].id);
         // One of the same number that it signed before it was set back was placed then.
         let is_known = |head: &&SignedHead| {
@@ -306,13 +324,19 @@ impl Holder {
     }
 
     fn find(&self, line: Line, order: OrderId) -> Option<OrderId> {
-        let same = |it: &Receiving| it.line == line && it.order == order && it.reserved;
+        let whom = Whom::Caller(line, order);
+        self.of(whom)
+    }
+
+    fn of(&self, whom: Whom) -> Option<OrderId> {
+        let same = |it: &Receiving| it.whom == whom && it.reserved;
         self.receiving.iter().find(|(_, it)| same(it)).map(|(request, _)| *request)
     }
 
     pub(crate) fn caller_lost(&mut self, here: &mut Here<'_>, client: usize) {
         self.reading.retain(|(line, _), _| line.link.client != client);
-        let of = |it: &Receiving| it.line.link.client == client;
+        let of =
+            |it: &Receiving| matches!(it.whom, Whom::Caller(line, _) if line.link.client == client);
         let gone: Vec<OrderId> =
             self.receiving.iter().filter(|(_, it)| of(it)).map(|(request, _)| *request).collect();
         for request in gone {
@@ -336,9 +360,13 @@ impl Holder {
     fn fail(&mut self, here: &mut Here<'_>, request: OrderId, failure: PutFailure) {
         let left = |it: &Receiving| !it.recording && failure == PutFailure::Aborted;
         if self.receiving.get(&request).is_some_and(left) {
-            // Nobody waits for an answer; what was written does not count.
-            if let Some(ticket) = self.receiving.remove(&request).and_then(|it| it.ticket) {
+            // No caller waits for an answer; what was written does not count.
+            let receiving = self.receiving.remove(&request);
+            if let Some(ticket) = receiving.as_ref().and_then(|it| it.ticket) {
                 here.disk.abandon(ticket);
+            }
+            if let Some(Whom::Tender(order)) = receiving.map(|it| it.whom) {
+                self.to_tender.push_back(ToClient::Refused { order, reason: Refusal::Busy });
             }
         }
         self.machine.handle_input(Input::PutFailed { request, failure });
@@ -360,9 +388,14 @@ impl Holder {
         }
         receiving.left = left;
         receiving.sound &= sound;
-        if left > 0 {
-            return;
+        if left == 0 {
+            self.all_came(here, request);
         }
+    }
+
+    /// The last byte came.
+    fn all_came(&mut self, here: &mut Here<'_>, request: OrderId) {
+        let Some(receiving) = self.receiving.get(&request) else { return };
         let (shard, sound) = (receiving.shard, receiving.sound);
         let checks = !here.shared.has(Bug::SkipRootCheck);
         if !sound && checks {
@@ -410,7 +443,10 @@ impl Holder {
                     here.shared.tell_client(line, ToClient::HeadTaken { order });
                 }
             }
-            Synced::Pack { .. } | Synced::OwnHead { .. } | Synced::Receipt { .. } => {}
+            Synced::Pack { .. }
+            | Synced::OwnHead { .. }
+            | Synced::Receipt { .. }
+            | Synced::Vigil { .. } => {}
         }
         self.drain(here);
     }
@@ -455,6 +491,8 @@ impl Holder {
             Output::MarkLost { vault, root } => {
                 let vault = here.shared.circle.vault_of(vault).expect("of the circle");
                 here.shared.saw("held shard found lost");
+                let now = here.shared.now();
+                here.shared.model.found_lost.insert((here.number, root), now);
                 here.disk.mark_lost(root, vault);
             }
             Output::AnswerClaims { request } => {
@@ -471,8 +509,9 @@ impl Holder {
                 }
                 note_rows(here, &rows);
             }
-            // No fellow asks for it yet.
-            Output::KeepClaimed { .. } => {}
+            Output::KeepClaimed { vault, device, roots } => {
+                self.claimed.push_back((vault, device, roots));
+            }
             Output::UnclaimedServed { .. } => here.shared.saw("unclaimed shard served"),
             Output::EraseRow { vault, root } => {
                 here.shared.saw("shard let go");
@@ -490,14 +529,9 @@ impl Holder {
     fn go(&mut self, here: &mut Here<'_>, request: OrderId) {
         let Some(receiving) = self.receiving.get_mut(&request) else { return };
         receiving.reserved = true;
-        let (line, order) = (receiving.line, receiving.order);
-        let vault = Self::vault_of(here, line);
-        let promised: Vec<(usize, u64)> = self
-            .receiving
-            .values()
-            .filter(|it| it.reserved)
-            .map(|it| (Self::vault_of(here, it.line), it.shard.bytes))
-            .collect();
+        let (whom, vault) = (receiving.whom, receiving.vault);
+        let reserved = self.receiving.values().filter(|it| it.reserved);
+        let promised: Vec<(usize, u64)> = reserved.map(|it| (it.vault, it.shard.bytes)).collect();
         let of_vault: u64 = promised.iter().filter(|it| it.0 == vault).map(|it| it.1).sum();
         let of_all: u64 = promised.iter().map(|it| it.1).sum();
         let device = &here.shared.circle.devices[here.number];
@@ -515,7 +549,8 @@ impl Holder {
             );
             here.shared.violation(Property::Quota, text);
         }
-        here.shared.tell_client(line, ToClient::Go { order });
+        let (Whom::Caller(_, order) | Whom::Tender(order)) = whom;
+        self.tell(here, whom, ToClient::Go { order });
         let (device, boot) = (here.number, here.boot);
         here.shared.queue.after(PUT_STALL_MS_MAX, Event::PutOver { device, boot, request });
     }
@@ -527,12 +562,20 @@ impl Holder {
         message: impl FnOnce(OrderId) -> ToClient,
     ) {
         if let Some(receiving) = self.receiving.remove(&request) {
-            let message = message(receiving.order);
+            let (Whom::Caller(_, order) | Whom::Tender(order)) = receiving.whom;
+            let message = message(order);
             if let (ToClient::Refused { .. }, Some(ticket)) = (&message, receiving.ticket) {
                 // A refused upload leaves no file behind.
                 here.disk.abandon(ticket);
             }
-            here.shared.tell_client(receiving.line, message);
+            self.tell(here, receiving.whom, message);
+        }
+    }
+
+    fn tell(&mut self, here: &mut Here<'_>, whom: Whom, message: ToClient) {
+        match whom {
+            Whom::Caller(line, _) => here.shared.tell_client(line, message),
+            Whom::Tender(_) => self.to_tender.push_back(message),
         }
     }
 
@@ -568,79 +611,10 @@ impl Holder {
             _ => (Finding::Proven, true),
         }
     }
-
-    // Downloads.
-
-    fn read(&mut self, here: &mut Here<'_>, key: (Line, OrderId), reading: Reading, own: bool) {
-        let (line, order) = key;
-        let root = reading.shard.root;
-        let fail = |failure| ToClient::ReadFailed { order, failure };
-        match self.machine.may_read(&Self::caller(here, line), root) {
-            ReadVerdict::Forbidden => {
-                here.shared.tell_client(line, fail(StripeFailure::Forbidden));
-            }
-            ReadVerdict::Absent if !own => {
-                here.shared.tell_client(line, fail(StripeFailure::NotFound));
-            }
-            ReadVerdict::Allowed(_) | ReadVerdict::Absent
-                if !here.disk.image.files.contains_key(&root) =>
-            {
-                self.bytes_lost(here, root);
-                here.shared.tell_client(line, fail(StripeFailure::NotFound));
-            }
-            ReadVerdict::Allowed(_) | ReadVerdict::Absent => {
-                if let Some(vault) = Self::caller(here, line).vault() {
-                    self.machine.handle_input(Input::Served { vault, root });
-                }
-                self.reading.insert(key, reading);
-                next_piece(here, line, order);
-            }
-        }
-    }
-
-    pub(crate) fn read_piece(&mut self, here: &mut Here<'_>, line: Line, order: OrderId) {
-        let Some(reading) = self.reading.get_mut(&(line, order)) else { return };
-        let now = here.shared.now();
-        let groups = here.shared.network.piece_bytes(now, line.link) / GROUP_BYTES;
-        let end = reading.range.end.div_ceil(GROUP_BYTES);
-        let (first, root) = (reading.next, reading.shard.root);
-        let last = end.min(first + groups);
-        reading.next = last;
-        let rotten = rotten_between(here.disk, root, (first, last));
-        let gone = !here.disk.image.files.contains_key(&root);
-        let mut wrong = None;
-        if here.hostile == Some(Hostility::Lies) && here.dice.chance(30) {
-            wrong = Some(here.dice.range(first, last - 1));
-        } else if gone || rotten.is_some() {
-            // Verified while it is read: what is right goes out, then the truth.
-            self.reading.remove(&(line, order));
-            if let Some(rotten) = rotten.filter(|rotten| *rotten > first) {
-                let groups = ToClient::Groups { order, first, last: rotten, wrong: None };
-                here.shared.tell_client(line, groups);
-            }
-            here.shared.saw("damage met while serving");
-            let failure = StripeFailure::Damaged;
-            here.shared.tell_client(line, ToClient::ReadFailed { order, failure });
-            return self.bytes_lost(here, root);
-        }
-        here.shared.tell_client(line, ToClient::Groups { order, first, last, wrong });
-        if last < end {
-            next_piece(here, line, order);
-        } else {
-            self.reading.remove(&(line, order));
-        }
-    }
 }
 
 fn receiving_of(receiving: &mut BTreeMap<OrderId, Receiving>, request: OrderId) -> &mut Receiving {
     receiving.get_mut(&request).expect("it was there a moment ago")
-}
-
-fn next_piece(here: &mut Here<'_>, line: Line, order: OrderId) {
-    let now = here.shared.now();
-    let bytes = here.shared.network.piece_bytes(now, line.link);
-    let at = here.shared.network.sent_at(now, line, false, bytes);
-    here.shared.queue.at(at, Event::ReadPiece { line, order });
 }
 
 fn verdict(here: &mut Here<'_>, verdict: &HeldVerdict) -> Verdict {

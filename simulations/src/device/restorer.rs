@@ -220,7 +220,8 @@ impl Restorer {
             | ToClient::HeadTaken { .. }
             | ToClient::OtherHeads { .. }
             | ToClient::Shown { .. }
-            | ToClient::ClaimsTaken { .. } => {}
+            | ToClient::ClaimsTaken { .. }
+            | ToClient::Told { .. } => {}
         }
     }
 

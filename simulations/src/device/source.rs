@@ -20,6 +20,7 @@ use super::{Here, groups_of, rotten_between, word};
 mod audits;
 mod bringing;
 mod claims;
+mod introducing;
 mod presence;
 
 use crate::{
@@ -335,7 +336,10 @@ impl Source {
                 here.commit(ticket);
                 self.receipt_kept(here, holder, shard);
             }
-            Synced::HeldFile { .. } | Synced::HeldRow { .. } | Synced::HeldHead { .. } => {}
+            Synced::HeldFile { .. }
+            | Synced::HeldRow { .. }
+            | Synced::HeldHead { .. }
+            | Synced::Vigil { .. } => {}
         }
     }
 
@@ -360,8 +364,9 @@ impl Source {
 
     pub(crate) fn answered(&mut self, here: &mut Here<'_>, line: Line, message: ToClient) {
         match message {
-            ToClient::Welcome { granted_bytes, heads } => {
+            ToClient::Welcome { granted_bytes, heads, introduced } => {
                 self.take_heads(here, heads);
+                self.introduce(here, line, introduced);
                 self.was_heard(here, line.link.holder);
                 let holder = here.shared.circle.devices[line.link.holder].id;
                 self.give(here, Input::HolderConnected { holder, granted_bytes });
@@ -425,7 +430,7 @@ impl Source {
             }
             ToClient::ReadFailed { order, .. } => self.reading_failed(here, order),
             ToClient::Shown { order, shown } => self.shown(here, order, &shown),
-            ToClient::Heads { .. } => {}
+            ToClient::Heads { .. } | ToClient::Told { .. } => {}
         }
     }
 
@@ -652,7 +657,8 @@ fn tell(here: &mut Here<'_>, holder: usize, message: ToHolder) {
 fn drop_local(here: &mut Here<'_>, shard: ShardRef, sites: u8) {
     let Some(row) = here.disk.image.packs.get(&shard.root).copied() else { return };
     here.shared.saw("local copy dropped");
-    here.shared.check(Check::Dropped { source: here.number, root: shard.root });
+    let receipts = here.disk.image.receipts.get(&shard.root).cloned().unwrap_or_default();
+    here.shared.check(Check::Dropped { source: here.number, root: shard.root, receipts, sites });
     here.write_now(Write::Pack(PackRow { here: false, promised_sites: sites, ..row }));
     here.disk.remove_file_if_unnamed(shard.root);
 }

@@ -3,13 +3,16 @@
 //! Each seed has some kinds of faults and not others ("swarm testing"): a run with everything at
 //! once hides what two things do together. Source: Groce et al., Swarm Testing, ISSTA 2012.
 
-use super::{Hostility, Scenario, Step, What};
+use super::{Hostility, Scenario, Silence, Step, What};
 use crate::{circle::Circle, dice::Dice};
 
 const DAY_S: u64 = 86_400;
 
 /// Days after which a run no longer gets more faults of one kind: long runs are calm runs.
 const FAULT_DAYS_MAX: u64 = 60;
+
+/// Days after which a vault without a sign of a device is surely tended.
+const SILENCE_DAYS_MIN: u64 = 4;
 
 struct Maker {
     seed: u64,
@@ -29,9 +32,10 @@ impl Scenario {
         maker.people();
         maker.network();
         maker.machines();
-        maker.destruction();
+        let bad_sites = maker.destruction();
+        let silence = maker.silence(&bad_sites);
         maker.steps.sort_by_key(|step| step.at_s);
-        Self { seed, devices, days, bug: None, broke: None, steps: maker.steps }
+        Self { seed, devices, days, bug: None, broke: None, silence, steps: maker.steps }
     }
 }
 
@@ -166,12 +170,15 @@ impl Maker {
     }
 
     /// What costs budget: at so many sites as the copies can bear, all chosen before anything else.
-    fn destruction(&mut self) {
+    /// Returns these sites.
+    fn destruction(&mut self) -> Vec<usize> {
         let circle = Circle::new(self.seed, self.devices);
         let mut dice = Dice::new(self.seed, 0, "destruction");
         let mut sites: Vec<usize> = (0..circle.sites).collect();
+        let mut bad_sites = Vec::new();
         for _ in 0..circle.bad_sites_max() {
             let site = sites.remove(dice.pick(sites.len()));
+            bad_sites.push(site);
             let there: Vec<usize> = circle.at_site(site).collect();
             for _ in 0..dice.range(0, 2) {
                 let device = dice.one(&there);
@@ -181,6 +188,63 @@ impl Maker {
                 if matches!(what, What::Lose { .. }) && dice.chance(50) {
                     let later_s = at_s + dice.range(60, DAY_S);
                     self.add(later_s, What::Recover { device, kills: dice.range(0, 3) });
+                }
+            }
+        }
+        bad_sites
+    }
+
+    /// All devices of one vault fall silent: in the midst of everything else, or once it is over.
+    fn silence(&mut self, bad_sites: &[usize]) -> Option<Silence> {
+        let circle = Circle::new(self.seed, self.devices);
+        let mut dice = Dice::new(self.seed, 0, "silence");
+        let vault = dice.pick(circle.vaults.len());
+        // Of at least two holders one can look after what the other has lost.
+        circle.outside(vault).nth(1)?;
+        let at_risk: Vec<usize> = circle
+            .outside(vault)
+            .filter(|device| bad_sites.contains(&circle.devices[*device].site))
+            .collect();
+        let disk_of = (!at_risk.is_empty() && dice.chance(70)).then(|| dice.one(&at_risk));
+        if self.days > SILENCE_DAYS_MIN && dice.chance(30) {
+            self.fall_silent(&circle, &mut dice, (vault, bad_sites), disk_of);
+        }
+        // Longer than it takes until a silent fellow is taken to be gone, now and then.
+        let days = if dice.chance(15) { 22 } else { dice.range(7, 9) };
+        dice.chance(25).then_some(Silence { vault, days, disk_of })
+    }
+
+    fn fall_silent(
+        &mut self,
+        circle: &Circle,
+        dice: &mut Dice,
+        (vault, bad_sites): (usize, &[usize]),
+        disk_of: Option<usize>,
+    ) {
+        let latest_s = (self.days - SILENCE_DAYS_MIN) * DAY_S;
+        let start_s = dice.range(DAY_S / 4, latest_s.max(DAY_S / 4));
+        let days = dice.range(SILENCE_DAYS_MIN, SILENCE_DAYS_MIN + 4);
+        let devices: Vec<usize> = circle.of_vault(vault).collect();
+        let may_go = devices.iter().all(|it| bad_sites.contains(&circle.devices[*it].site));
+        let is_for_good = may_go && dice.chance(50);
+        for device in &devices {
+            let what = if is_for_good {
+                What::Lose { device: *device }
+            } else {
+                What::Holiday { device: *device, days }
+            };
+            self.add(start_s + dice.range(0, DAY_S / 8), what);
+        }
+        if let Some(device) = disk_of {
+            let at_s = start_s + dice.range(0, SILENCE_DAYS_MIN * DAY_S);
+            self.add(at_s, What::ReplaceDisk { device });
+        }
+        // Their users say that these devices are lost: nobody waits for three days.
+        if dice.chance(30) {
+            for device in circle.outside(vault) {
+                for other in &devices {
+                    let at_s = start_s + dice.range(DAY_S / 8, DAY_S);
+                    self.add(at_s, What::SayLost { device, other: *other, back: false });
                 }
             }
         }

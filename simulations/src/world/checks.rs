@@ -39,10 +39,13 @@ impl World {
                     }
                 }
                 Check::Shown { source, seq } => self.check_shown(source, seq),
-                Check::Dropped { source, root } => self.check_dropped(source, root),
+                Check::Dropped { source, root, receipts, sites } => {
+                    self.check_dropped((source, root), &receipts, usize::from(sites));
+                }
                 Check::Published { source, seq } => self.check_published(source, seq),
                 Check::PresumedLost { source, holder } => self.check_presumed(source, holder),
                 Check::Erased { holder, root, vault } => self.check_erased(holder, root, vault),
+                Check::Fetched { holder, root, vault } => self.check_fetched(holder, root, vault),
                 Check::Back { holder } => self.check_back(holder),
             }
         }
@@ -78,7 +81,7 @@ impl World {
         for root in needs {
             let device = &self.devices[holder];
             let has_it = device.broken || device.disk.keeps(root, vault);
-            if !self.check_placed(source, root) {
+            if !self.check_placed(source, root, self.copies_of(source, root)) {
                 if has_it {
                     self.shared.saw("head early");
                     continue;
@@ -117,12 +120,13 @@ impl World {
     }
 
     /// Whether a pack is at enough sites; asked of the disks until it is.
-    fn check_placed(&mut self, source: usize, root: ShardRoot) -> bool {
+    fn check_placed(&mut self, source: usize, root: ShardRoot, copies: usize) -> bool {
         let placed = self.shared.model.placed.entry(source).or_default();
         if placed.contains(&root) {
             return true;
         }
-        let enough = self.sites_of(source, root) >= self.copies_of(source, root);
+        let lean = self.shared.model.lean.get(&source).is_some_and(|lean| lean.contains(&root));
+        let enough = lean || self.sites_of(source, root) >= copies;
         if enough {
             self.shared.model.placed.entry(source).or_default().insert(root);
         }
@@ -130,15 +134,21 @@ impl World {
     }
 
     /// PLACE-1 and PLACE-4: durable receipts here, and the truth elsewhere.
-    fn check_dropped(&mut self, source: usize, root: ShardRoot) {
-        let receipts = self.devices[source].disk.image.receipts.get(&root);
+    fn check_dropped(
+        &mut self,
+        (source, root): (usize, ShardRoot),
+        receipts: &BTreeSet<usize>,
+        promised: usize,
+    ) {
         let site = |holder: &usize| self.shared.circle.devices[*holder].site;
-        let sites: BTreeSet<usize> = receipts.into_iter().flatten().map(site).collect();
-        let (durable, copies) = (sites.len(), self.copies_of(source, root));
+        let sites: BTreeSet<usize> = receipts.iter().map(site).collect();
+        let (durable, copies) = (sites.len(), self.copies_asked(source, promised));
         if copies < self.shared.circle.copies {
             self.shared.model.lowered.insert(source);
         }
-        if durable < copies || !self.check_placed(source, root) {
+        let is_placed = self.check_placed(source, root, copies)
+            || self.sites_by(source, root, receipts) >= copies;
+        if durable < copies || !is_placed {
             let text = format!("device {source} dropped {root:?}, {durable} receipts are durable");
             self.shared.violation(Property::LocalCopy, text);
         }
@@ -169,6 +179,7 @@ impl World {
         promised.extend(kept);
         if !lean.is_empty() {
             model.lowered.insert(source);
+            model.lean.entry(source).or_default().extend(lean);
         }
     }
 
@@ -213,15 +224,17 @@ impl World {
     /// On how many sites a pack of this source has to be: the automatic number goes down to the sites of
     /// those that it counts on, and what met it then is held to no more afterwards.
     fn copies_of(&self, source: usize, root: ShardRoot) -> usize {
+        let row = self.devices[source].disk.image.packs.get(&root);
+        self.copies_asked(source, row.map_or(0, |row| usize::from(row.promised_sites)))
+    }
+
+    /// The same of a pack whose row promises this: 0 for nothing.
+    fn copies_asked(&self, source: usize, promised: usize) -> usize {
         let circle = &self.shared.circle;
         if circle.policy.copies != Copies::Auto {
             return circle.copies;
         }
-        let row = self.devices[source].disk.image.packs.get(&root);
-        let promised = match row.map_or(0, |row| usize::from(row.promised_sites)) {
-            0 => circle.copies,
-            promised => promised,
-        };
+        let promised = if promised == 0 { circle.copies } else { promised };
         let lost = self.devices[source].presumed_lost();
         let others = circle.devices.iter().enumerate();
         let counted = others.filter(|(number, _)| *number != source && !lost.contains(number));

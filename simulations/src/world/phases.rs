@@ -1,9 +1,9 @@
 //! The phases of a run: trouble, healing, and the examination of what is left.
 //!
 //! ```text
-//! trouble ──days──> heal ──everything published──> examine ──every restore complete──> end
-//!   any step of the     no faults, all healthy        each source is switched off in turn and
-//!   schedule            devices on, room enough       restored from the phrase
+//! trouble ──days──> heal ──everything published──> [silence] ──> examine ──every restore complete──> end
+//!   any step of the     no faults, all healthy       of one vault    each source is switched off in turn
+//!   schedule            devices on, room enough                      and restored from the phrase
 //! ```
 
 use larder_protocol::time::Instant;
@@ -28,12 +28,13 @@ impl World {
         self.run_until(end, |_| false);
         self.note_network();
         self.heal();
+        self.fall_silent();
         self.examine();
         self.check_all_kept();
         self.digest_all();
     }
 
-    fn ok(&self) -> bool {
+    pub(super) fn ok(&self) -> bool {
         self.shared.model.violations.is_empty()
     }
 
@@ -157,7 +158,7 @@ impl World {
         }
     }
 
-    fn examine_one(&mut self, source: usize, dice: &mut Dice) {
+    pub(super) fn examine_one(&mut self, source: usize, dice: &mut Dice) {
         let was_up = self.devices[source].power == Power::Up;
         if was_up {
             self.devices[source].shut_down();

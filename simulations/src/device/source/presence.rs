@@ -22,6 +22,8 @@ pub(super) struct Watch {
     machine: Watching,
     calls: BTreeMap<usize, OrderId>,
     presumed_lost: BTreeSet<usize>,
+    /// What the tender of this device has not heard of that yet.
+    untold: Vec<(usize, bool)>,
 }
 
 impl Watch {
@@ -89,7 +91,13 @@ impl Source {
         }
     }
 
+    /// Who is presumed lost since this was asked last, or counted on again.
+    pub(crate) fn newly_presumed(&mut self) -> Vec<(usize, bool)> {
+        std::mem::take(&mut self.presence.untold)
+    }
+
     fn presumed(&mut self, here: &mut Here<'_>, holder: usize, is_lost: bool) {
+        self.presence.untold.push((holder, is_lost));
         if !is_lost {
             here.shared.saw("counted on again");
             self.presence.presumed_lost.remove(&holder);
