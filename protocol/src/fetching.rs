@@ -12,8 +12,8 @@
 //!    └── failed, stalled, holder down or banned ───┘
 //! ```
 //! A holder: up or down as the shell says; resting after failures, longer each time; banned for
-//! good after wrong bytes, or after "not found" for a shard that it has given a receipt for. One
-//! that says that its copy of a shard is damaged is named, and asked for other shards.
+//! good after wrong bytes. One that says that its copy of a shard is damaged, or that it has none though
+//! it has given a receipt for it, is named, and asked for other shards.
 //!
 //! **Only verified bytes are reported as progress**, so nothing wrong ever becomes present; what
 //! came before a failure is kept and never fetched again.

@@ -361,6 +361,13 @@ impl Tending {
         if self.round.as_ref().is_some_and(|round| round.vault == vault) {
             self.round = None;
         }
+        // What was ordered and not yet begun.
+        self.outputs.retain(|output| match output {
+            Output::Ask { vault: of, .. }
+            | Output::Look { vault: of, .. }
+            | Output::Fetch { vault: of, .. } => *of != vault,
+            Output::Note { .. } => true,
+        });
     }
 
     fn presumed(&mut self, vault: VaultId, are_lost: bool) {

@@ -67,16 +67,12 @@ impl Fetching {
             StripeFailure::WrongBytes => self.blame(id, Fault::WrongBytes, root),
             StripeFailure::NotFound => {
                 if self.lacks(id, root).is_some_and(|want| want.receipted.contains(&id)) {
-                    self.blame(id, Fault::LostShard, root);
+                    self.name(id, Fault::LostShard, root);
                 }
             }
             StripeFailure::Damaged => {
                 self.lacks(id, root);
-                self.outputs.push_back(Output::Blame {
-                    holder: id,
-                    fault: Fault::DamagedShard,
-                    root,
-                });
+                self.name(id, Fault::DamagedShard, root);
             }
             StripeFailure::Forbidden | StripeFailure::Lost => {
                 let now = self.now;
@@ -106,11 +102,18 @@ impl Fetching {
         Some(want)
     }
 
+    /// Who has lost one shard may be the only one who has another: its disk was replaced, say, and what it
+    /// keeps came to it since. It is named, and asked for the others.
+    fn name(&mut self, holder: DeviceId, fault: Fault, root: ShardRoot) {
+        self.outputs.push_back(Output::Blame { holder, fault, root });
+    }
+
+    /// Nothing more is believed of who serves wrong bytes.
     fn blame(&mut self, id: DeviceId, fault: Fault, root: ShardRoot) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.ban();
         }
-        self.outputs.push_back(Output::Blame { holder: id, fault, root });
+        self.name(id, fault, root);
         for order in self.orders_where(|stripe| stripe.holder == id) {
             self.cancel(order);
         }

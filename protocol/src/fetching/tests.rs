@@ -125,6 +125,22 @@ fn not_found_is_blamed_only_against_a_receipt() {
 
 // RESTORE-8
 #[test]
+fn who_lost_what_it_had_signed_for_is_named_and_asked_for_what_it_has() {
+    let mut driven = Driven::new(&[1]);
+    let (lost, had) = (shard(9, GROUP_BYTES), shard(8, GROUP_BYTES));
+    driven.want(lost, 0);
+    driven.give(1, Input::HolderHas { holder: holder(1), root: lost.root });
+    let order = driven.of(1)[0];
+    driven.fail(2, order, StripeFailure::NotFound);
+    let root = lost.root;
+    let blame = Output::Blame { holder: holder(1), fault: Fault::LostShard, root };
+    assert_eq!(driven.said, [blame, Output::OutOfHolders { roots: vec![root] }]);
+    driven.want(had, 0);
+    assert_eq!(driven.of(1).len(), 1, "nobody else may have that one");
+}
+
+// RESTORE-8
+#[test]
 fn a_holder_that_owns_up_to_a_damaged_copy_is_named_and_asked_for_other_shards() {
     let mut driven = Driven::new(&[1]);
     let rotten = shard(9, GROUP_BYTES);

@@ -143,11 +143,7 @@ impl World {
         let Some(source) = source else { return };
         let site = |device: &usize| self.shared.circle.devices[*device].site;
         let on_two = |root: ShardRoot| {
-            // One whose disk was replaced may be banned: whoever restores has receipts for what it lost.
-            let keeps = |device: &&usize| {
-                let device = &self.devices[**device];
-                !device.broken && device.disk.keeps(root, vault)
-            };
+            let keeps = |device: &&usize| self.devices[**device].disk.keeps(root, vault);
             let sites = fellows.honest.iter().filter(keeps).map(site).collect::<BTreeSet<_>>();
             sites.len() > 1
         };

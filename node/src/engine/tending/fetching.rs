@@ -6,6 +6,7 @@ use larder_protocol::{
     holding::Caller,
     ids::{ShardRoot, VaultId},
     tending::{Fetched, Wanted},
+    wire::message::Refusal,
 };
 use tracing::{debug, info, warn};
 
@@ -41,8 +42,9 @@ pub(super) async fn fetch(
         Ok(reservation) => reservation,
         Err(serve::NotReserved::Kept(_)) => return Fetched::Kept,
         Err(serve::NotReserved::Refused(reason)) => {
-            info!("no room for {} of vault {}: {reason}", shard.root.short(), vault.short());
-            return Fetched::NoRoom;
+            info!("{} of vault {} is not taken: {reason}", shard.root.short(), vault.short());
+            let is_full = matches!(reason, Refusal::Quota | Refusal::Full);
+            return if is_full { Fetched::NoRoom } else { Fetched::Failed };
         }
     };
     let fetched = async {
