@@ -126,6 +126,11 @@ pub enum Input {
         /// How it ended.
         fetched: Fetched,
     },
+    /// Whether people want this node to look after anything. So it is at first.
+    Switched {
+        /// Whether they do.
+        is_on: bool,
+    },
     /// The time named by [`Tending::poll_timeout`] has come.
     TimePassed,
 }
@@ -226,6 +231,7 @@ struct Fetching {
 #[derive(Debug, Clone)]
 pub struct Tending {
     own: DeviceId,
+    is_on: bool,
     now: Instant,
     vaults: BTreeMap<VaultId, Tended>,
     lost: BTreeSet<DeviceId>,
@@ -263,6 +269,7 @@ impl Tending {
     pub fn new(own: DeviceId) -> Self {
         Self {
             own,
+            is_on: true,
             now: Instant::default(),
             vaults: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -300,6 +307,7 @@ impl Tending {
             Input::Silent { order } => self.answered(order, None, false),
             Input::Looked { order, claimed, here } => self.looked(order, &claimed, &here),
             Input::Fetched { order, fetched } => self.fetched(order, fetched),
+            Input::Switched { is_on } => self.switched(is_on),
             Input::TimePassed => {}
         }
         self.tick();
@@ -313,6 +321,9 @@ impl Tending {
 
     /// When to come back with `TimePassed` at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.is_on {
+            return None;
+        }
         let ticks = self.vaults.values().map(|tended| tended.counted.after_ms(TEND_TICK_MS));
         let next = match &self.round {
             Some(round) => Some(round.deadline),
@@ -323,7 +334,7 @@ impl Tending {
 
     /// Whether no device of a vault has been heard of for long: then fellows are shown what is kept for it.
     pub fn is_unattended(&self, vault: &VaultId) -> bool {
-        self.vaults.get(vault).is_some_and(Tended::is_unattended)
+        self.is_on && self.vaults.get(vault).is_some_and(Tended::is_unattended)
     }
 
     fn known(&mut self, vault: VaultId, vigil: &Vigil) {
@@ -361,13 +372,29 @@ impl Tending {
         if self.round.as_ref().is_some_and(|round| round.vault == vault) {
             self.round = None;
         }
-        // What was ordered and not yet begun.
+        self.withdraw(|of| *of == vault);
+    }
+
+    /// Takes back what was ordered and not yet begun.
+    fn withdraw(&mut self, is_over: impl Fn(&VaultId) -> bool) {
         self.outputs.retain(|output| match output {
-            Output::Ask { vault: of, .. }
-            | Output::Look { vault: of, .. }
-            | Output::Fetch { vault: of, .. } => *of != vault,
+            Output::Ask { vault, .. }
+            | Output::Look { vault, .. }
+            | Output::Fetch { vault, .. } => !is_over(vault),
             Output::Note { .. } => true,
         });
+    }
+
+    /// What passed meanwhile does not count.
+    fn switched(&mut self, is_on: bool) {
+        let now = self.now;
+        self.is_on = is_on;
+        if is_on {
+            self.vaults.values_mut().for_each(|tended| tended.counted = now);
+        } else {
+            self.round = None;
+            self.withdraw(|_| true);
+        }
     }
 
     fn presumed(&mut self, vault: VaultId, are_lost: bool) {
@@ -381,6 +408,9 @@ impl Tending {
 
     /// Counts silences, and ends what takes too long.
     fn tick(&mut self) {
+        if !self.is_on {
+            return;
+        }
         let now = self.now;
         for (vault, tended) in &mut self.vaults {
             if now >= tended.counted.after_ms(TEND_TICK_MS) {
@@ -414,7 +444,7 @@ impl Tending {
 
     /// Begins the next round, or gives the next orders of the one that is under way.
     fn proceed(&mut self) {
-        if self.round.is_none() {
+        if self.round.is_none() && self.is_on {
             let due = self.candidates().filter(|(_, tended)| tended.due <= self.now);
             let next = due.min_by_key(|(_, tended)| tended.due).map(|(vault, _)| *vault);
             if let Some(vault) = next {

@@ -227,7 +227,7 @@ pub(crate) async fn config_set(
     if is_site {
         sites::moved(core).await?;
     }
-    core.tending.switch(core.serves && core.config().tends());
+    core.tending.switch(core, core.serves && core.config().tends());
     let period_ms = scrubber::period_ms(&core.config());
     core.scrubber.tell(scrubbing::Input::PeriodChanged { period_ms }).await;
     Ok(outcome)

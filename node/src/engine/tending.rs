@@ -14,6 +14,7 @@ use std::{
 use larder_protocol::{
     ids::{DeviceId, VaultId},
     tending::{Input, Output, Status, Tending, Vigil},
+    time::Instant,
     watching::{History, Presence},
 };
 use tokio::sync::Notify;
@@ -42,27 +43,26 @@ struct Inside {
     machine: Tending,
     /// Who is presumed lost.
     lost: BTreeSet<DeviceId>,
-    /// Whether the user wants any of this.
-    is_on: bool,
 }
 
 impl Tender {
     /// Knows nothing before [`start`].
     pub(crate) fn new(own: DeviceId) -> Self {
-        let inside = Inside { machine: Tending::new(own), lost: BTreeSet::new(), is_on: false };
+        let mut machine = Tending::new(own);
+        // A process that only carries out a command looks after nothing.
+        machine.handle_input(Instant::default(), Input::Switched { is_on: false });
+        let inside = Inside { machine, lost: BTreeSet::new() };
         Self { inside: Mutex::new(inside), told: Notify::new() }
     }
 
     /// Whether no device of a vault has been heard of for long, and this node is willing.
     pub(crate) fn is_unattended(&self, vault: &VaultId) -> bool {
-        let inside = self.lock();
-        inside.is_on && inside.machine.is_unattended(vault)
+        self.lock().machine.is_unattended(vault)
     }
 
     /// Vaults whose devices are silent.
     pub(crate) fn status(&self) -> Vec<Status> {
-        let inside = self.lock();
-        if inside.is_on { inside.machine.status() } else { Vec::new() }
+        self.lock().machine.status()
     }
 
     /// A device called, or answered.
@@ -102,9 +102,8 @@ impl Tender {
     }
 
     /// The user wants this, or not any more.
-    pub(crate) fn switch(&self, is_on: bool) {
-        self.lock().is_on = is_on;
-        self.told.notify_one();
+    pub(crate) fn switch(&self, core: &Core, is_on: bool) {
+        self.tell(core, Input::Switched { is_on });
     }
 
     /// TEND-3: whether every device of a vault that is watched here is presumed lost.
@@ -147,7 +146,7 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
         core.tending.know(core, vault, vigils.remove(&vault).unwrap_or_default());
         core.tending.log_grew(core, vault);
     }
-    core.tending.switch(core.config().tends());
+    core.tending.switch(core, core.config().tends());
     let (core, member) = (Arc::clone(core), Arc::clone(member));
     tokio::spawn(async move {
         let closing = core.closing.clone();
@@ -159,11 +158,9 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
 async fn tend(core: &Arc<Core>, member: &Arc<Member>) {
     loop {
         let (outputs, timeout) = {
-            let mut inside = core.tending.lock();
-            let is_on = inside.is_on;
-            let machine = &mut inside.machine;
+            let machine = &mut core.tending.lock().machine;
             let outputs: Vec<Output> = std::iter::from_fn(|| machine.poll_output()).collect();
-            (outputs, machine.poll_timeout().filter(|_| is_on))
+            (outputs, machine.poll_timeout())
         };
         for output in outputs {
             carry_out(core, member, output).await;

@@ -29,7 +29,7 @@ pub struct Status {
 impl Tending {
     /// Vaults whose devices are silent, in the order of their ids.
     pub fn status(&self) -> Vec<Status> {
-        let unattended = self.vaults.iter().filter(|(_, tended)| tended.is_unattended());
+        let unattended = self.vaults.iter().filter(|(vault, _)| self.is_unattended(vault));
         unattended.map(|(vault, tended)| self.status_of(vault, tended)).collect()
     }
 

@@ -459,6 +459,26 @@ fn a_thief_who_calls_with_what_is_said_to_be_lost_ends_nothing() {
     assert_eq!(world.sites(1, &sites), 2);
 }
 
+/// People do not want it: nothing is asked, answered or counted.
+#[test]
+fn what_is_switched_off_does_nothing_until_it_is_switched_on() {
+    let sites = [1, 2];
+    let mut world = World::new(&sites, 2);
+    world.put(1, PackClass::Data, &[1]);
+    world.tell(2, Input::Switched { is_on: false });
+    world.pass(30 * DAY_MS);
+    world.tell(2, Input::DevicesPresumed { vault: vault(), are_lost: true });
+    world.pass(DAY_MS);
+    assert_eq!((world.fetched, world.of(2).machine.status().len()), (0, 0));
+    assert!(!world.of(2).machine.is_unattended(&vault()));
+    world.tell(2, Input::DevicesPresumed { vault: vault(), are_lost: false });
+    world.tell(2, Input::Switched { is_on: true });
+    world.pass(2 * DAY_MS);
+    assert_eq!(world.fetched, 0, "the days before do not count");
+    world.pass(3 * DAY_MS);
+    assert_eq!(world.sites(1, &sites), 2);
+}
+
 // TEND-2
 #[test]
 fn a_device_that_comes_back_ends_what_is_under_way() {

@@ -132,7 +132,7 @@ async fn a_fellow_is_told_of_an_unattended_vault_alone_and_changes_nothing() {
     // The source itself asks as ever.
     assert!(matches!(ask(&source, &two, list()).await.unwrap(), Answer::Kept { .. }));
     // The user does not want any of it.
-    two.node.core.tending.switch(false);
+    two.node.core.tending.switch(&two.node.core, false);
     assert_eq!(ask(&one, &two, list()).await.unwrap(), FORBIDDEN);
 }
 
