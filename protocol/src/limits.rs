@@ -360,9 +360,11 @@ pub const CLAIMED_BYTES_MAX: usize = 33 * CLAIMED_ROOTS_MAX;
 /// Roots in one answer with claims, and shards in one of what is kept.
 pub const INVENTORY_PART_MAX: usize = 8_192;
 /// How often silence is counted.
-pub const TEND_TICK_MS: u64 = 21_600_000;
+pub const TEND_TICK_MS: u64 = 3_600_000;
+/// Seconds of silence from which on it is noted: longer than between two greetings.
+pub const TEND_NOTE_S: u64 = 14_400;
 /// Seconds that count of the time between two such counts, at most.
-pub const TEND_CREDIT_S: u64 = 25_200;
+pub const TEND_CREDIT_S: u64 = 7_200;
 /// Seconds without a sign of any device after which a vault is unattended.
 pub const TEND_SILENCE_S: u64 = 259_200;
 /// Between two rounds of one vault.

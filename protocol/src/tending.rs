@@ -23,8 +23,8 @@ use crate::{
     ids::{DeviceId, ShardRoot, VaultId},
     limits::{
         TEND_AGAIN_MS, TEND_ANSWER_MS_MAX, TEND_CREDIT_S, TEND_EVERY_MS, TEND_FELLOW_GONE_S,
-        TEND_FETCH_MS_MAX, TEND_FETCHES_MAX, TEND_FIRST_MS, TEND_SHORT_MS, TEND_SILENCE_S,
-        TEND_TICK_MS,
+        TEND_FETCH_MS_MAX, TEND_FETCHES_MAX, TEND_FIRST_MS, TEND_NOTE_S, TEND_SHORT_MS,
+        TEND_SILENCE_S, TEND_TICK_MS,
     },
     order::{OrderId, OrderNumbers},
     time::Instant,
@@ -76,6 +76,8 @@ pub enum Input {
     Heard {
         /// Which vault.
         vault: VaultId,
+        /// Which device.
+        device: DeviceId,
     },
     /// Whether all devices of a vault are presumed lost here (see [`watching`](crate::watching)).
     DevicesPresumed {
@@ -222,12 +224,14 @@ enum Phase {
 #[derive(Debug, Clone, Default)]
 struct Fetching {
     queue: VecDeque<Wanted>,
-    under_way: BTreeMap<OrderId, Wanted>,
+    /// With the time at which it is given up.
+    under_way: BTreeMap<OrderId, (Wanted, Instant)>,
     outcome: Outcome,
     kept: u64,
 }
 
-/// The machine. Memory: what the fellows of one unattended vault told, about 60 bytes a shard.
+/// The machine. Memory: what the fellows of unattended vaults told of what is claimed, about 60 bytes a
+/// shard and fellow.
 #[derive(Debug, Clone)]
 pub struct Tending {
     own: DeviceId,
@@ -285,14 +289,10 @@ impl Tending {
         self.now = self.now.max(now);
         match input {
             Input::VaultKnown { vault, vigil } => self.known(vault, &vigil),
-            Input::Introduced { vault, circle } => {
-                if let Some(tended) = self.vaults.get_mut(&vault) {
-                    tended.absences.retain(|device, _| circle.fellows.contains_key(device));
-                    tended.told.retain(|device, _| circle.fellows.contains_key(device));
-                    tended.circle = circle;
-                }
-            }
-            Input::Heard { vault } => self.heard(vault),
+            Input::Introduced { vault, circle } => self.introduced(vault, circle),
+            // People say that it is lost: then it is a thief who calls.
+            Input::Heard { device, .. } if self.lost.contains(&device) => {}
+            Input::Heard { vault, .. } => self.heard(vault),
             Input::DevicesPresumed { vault, are_lost } => self.presumed(vault, are_lost),
             Input::FellowPresumed { fellow, is_lost: true } => {
                 self.lost.insert(fellow);
@@ -352,26 +352,36 @@ impl Tending {
         });
     }
 
+    fn introduced(&mut self, vault: VaultId, circle: Circle) {
+        let Some(tended) = self.vaults.get_mut(&vault) else { return };
+        tended.absences.retain(|device, _| circle.fellows.contains_key(device));
+        tended.told.retain(|device, _| circle.fellows.contains_key(device));
+        tended.circle = circle;
+        if !tended.can_be_tended(&self.own) {
+            self.end_round(vault);
+        }
+    }
+
     /// TEND-2: at once, whatever is under way.
     fn heard(&mut self, vault: VaultId) {
         let Some(tended) = self.vaults.get_mut(&vault) else { return };
-        let was_noted = tended.silent_s > 0;
+        let was_noted = tended.silent_s >= TEND_NOTE_S;
         tended.silent_s = 0;
+        tended.are_lost = false;
         tended.counted = self.now;
         if was_noted {
             let vigil = tended.vigil();
             self.outputs.push_back(Output::Note { vault, vigil });
         }
-        // People say that it is lost: then it is a thief who calls.
-        if tended.are_lost {
-            return;
-        }
         tended.told.clear();
         tended.patience = 0;
         tended.last = None;
-        if self.round.as_ref().is_some_and(|round| round.vault == vault) {
-            self.round = None;
-        }
+        self.end_round(vault);
+    }
+
+    /// Ends what is under way for a vault, and takes back what was ordered and not yet begun.
+    fn end_round(&mut self, vault: VaultId) {
+        self.round.take_if(|round| round.vault == vault);
         self.withdraw(|of| *of == vault);
     }
 
@@ -388,7 +398,9 @@ impl Tending {
     /// What passed meanwhile does not count.
     fn switched(&mut self, is_on: bool) {
         let now = self.now;
-        self.is_on = is_on;
+        if std::mem::replace(&mut self.is_on, is_on) == is_on {
+            return;
+        }
         if is_on {
             self.vaults.values_mut().for_each(|tended| tended.counted = now);
         } else {
@@ -399,11 +411,16 @@ impl Tending {
 
     fn presumed(&mut self, vault: VaultId, are_lost: bool) {
         let Some(tended) = self.vaults.get_mut(&vault) else { return };
-        if are_lost && !tended.are_lost {
-            // Said just now, or found out: no reason to wait.
-            tended.due = self.now.after_ms(TEND_AGAIN_MS);
+        match (tended.are_lost, are_lost) {
+            (false, true) => {
+                // Said just now, or found out: no reason to wait.
+                tended.are_lost = true;
+                tended.due = self.now.after_ms(TEND_AGAIN_MS);
+            }
+            // One of them is counted on again: as if it had called.
+            (true, false) => self.heard(vault),
+            (true, true) | (false, false) => {}
         }
-        tended.are_lost = are_lost;
     }
 
     /// Counts silences, and ends what takes too long.
@@ -415,8 +432,11 @@ impl Tending {
         for (vault, tended) in &mut self.vaults {
             if now >= tended.counted.after_ms(TEND_TICK_MS) {
                 tended.count(now);
-                let vigil = tended.vigil();
-                self.outputs.push_back(Output::Note { vault: *vault, vigil });
+                // Between two greetings it is silent as well.
+                if tended.silent_s >= TEND_NOTE_S {
+                    let vigil = tended.vigil();
+                    self.outputs.push_back(Output::Note { vault: *vault, vigil });
+                }
             }
         }
         let attended =
@@ -431,7 +451,12 @@ impl Tending {
                 self.all_asked(round.vault, &silent, any);
             }
             Phase::Looking { .. } => self.ended(round.vault, None),
-            Phase::Fetching(fetching) => self.ended(round.vault, Some(fetching)),
+            Phase::Fetching(mut fetching) => {
+                // Whoever is slow holds up what it gives, and nothing else.
+                fetching.under_way.retain(|_, (_, until)| *until > now);
+                let (vault, phase) = (round.vault, Phase::Fetching(fetching));
+                self.round = Some(Round { vault, phase, deadline: now });
+            }
         }
     }
 
@@ -456,10 +481,12 @@ impl Tending {
                 && let Some(wanted) = fetching.queue.pop_front()
             {
                 let order = self.numbers.take();
-                *deadline = self.now.after_ms(TEND_FETCH_MS_MAX);
-                fetching.under_way.insert(order, wanted.clone());
+                let until = self.now.after_ms(TEND_FETCH_MS_MAX);
+                fetching.under_way.insert(order, (wanted.clone(), until));
                 self.outputs.push_back(Output::Fetch { order, vault: *vault, wanted });
             }
+            let first = fetching.under_way.values().map(|(_, until)| *until).min();
+            *deadline = first.unwrap_or(self.now);
             if fetching.under_way.is_empty() {
                 let (vault, fetching) = (*vault, std::mem::take(fetching));
                 self.round = None;
@@ -493,7 +520,9 @@ impl Tending {
         if !is_there {
             silent.insert(fellow);
         }
-        if let Some(tended) = self.vaults.get_mut(vault) {
+        // One that is named no more is no fellow.
+        let tended = self.vaults.get_mut(vault);
+        if let Some(tended) = tended.filter(|it| it.circle.fellows.contains_key(&fellow)) {
             if is_there {
                 tended.absences.remove(&fellow);
             }
@@ -529,7 +558,10 @@ impl Tending {
             return;
         };
         let vault = *vault;
-        let Some(tended) = self.vaults.get(&vault).filter(|_| *order == of) else { return };
+        let Some(tended) = self.vaults.get_mut(&vault).filter(|_| *order == of) else { return };
+        // Whatever somebody makes up takes no memory beyond the round in which it was told.
+        tended.told.values_mut().for_each(|told| told.kept.retain(|it, _| claimed.contains(it)));
+        let Some(tended) = self.vaults.get(&vault) else { return };
         let Some(own) = tended.circle.fellows.get(&self.own) else {
             return self.ended(vault, None);
         };
@@ -558,7 +590,7 @@ impl Tending {
         let absent_s = tended.absences.get(fellow).map_or(0, |absence| absence.absent_s);
         match tended.told.get(fellow) {
             // Wherever it is: what it said was not so.
-            Some(Told { is_shown: false, .. }) => Known::Gone,
+            Some(Told { kept, is_shown: false, .. }) => Known::Doubted(kept),
             Some(Told { kept, is_new: true, .. }) => Known::Here(kept),
             _ if self.lost.contains(fellow) || absent_s >= TEND_FELLOW_GONE_S => Known::Gone,
             told => Known::Away(told.map(|told| &told.kept)),
@@ -567,7 +599,7 @@ impl Tending {
 
     fn fetched(&mut self, order: OrderId, fetched: Fetched) {
         let Some(Round { phase: Phase::Fetching(fetching), .. }) = &mut self.round else { return };
-        let Some(wanted) = fetching.under_way.remove(&order) else { return };
+        let Some((wanted, _)) = fetching.under_way.remove(&order) else { return };
         match fetched {
             Fetched::Kept => {
                 fetching.kept += 1;
@@ -586,7 +618,8 @@ impl Tending {
     fn ended(&mut self, vault: VaultId, fetching: Option<Fetching>) {
         let Some(tended) = self.vaults.get_mut(&vault) else { return };
         self.round = None;
-        let mut wait_ms = TEND_EVERY_MS;
+        // Without an answer, or a look: this node may have no network yet.
+        let mut wait_ms = TEND_TICK_MS;
         if let Some(fetching) = fetching {
             let before = tended.last.map_or(0, |last| last.short);
             let came_nearer = fetching.kept > 0 || fetching.outcome.short < before;

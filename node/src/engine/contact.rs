@@ -56,7 +56,7 @@ pub(crate) async fn hello(
             neighbours::learn_key(core, peer, beacon_key).await;
             sites::answered(core, peer, site).await;
             if let Some((vault, Relation::Device)) = core.vaults.relation(&peer) {
-                core.tending.heard(core, vault);
+                core.tending.heard(core, vault, peer);
             }
             Ok(standing)
         }

@@ -46,7 +46,7 @@ pub(crate) struct Want {
     pub(crate) ranges: Vec<Range<u64>>,
     /// Lower comes first; 0 for metadata.
     pub(crate) priority: u8,
-    /// Who has it beside those who gave a receipt; where anybody is named, nobody else is called for it.
+    /// Who is called for it; everybody who is known when nobody is named.
     pub(crate) from: Vec<DeviceId>,
 }
 
@@ -307,9 +307,6 @@ impl Task {
         );
         for receipt in core.state.receipts_for(&root).unwrap_or_default() {
             let holder = receipt.body.holder;
-            self.machine.handle_input(now, Input::HolderHas { holder, root });
-        }
-        for holder in want.from {
             self.machine.handle_input(now, Input::HolderHas { holder, root });
         }
         for peer in peers {

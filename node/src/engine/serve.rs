@@ -200,8 +200,8 @@ impl Server {
             Request::Offer { vault, shards } => offered(&core, caller, vault, shards).await,
             Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
-                tend::permitted(&core, caller, Action::Read, vault)?;
-                show_all(core, vault, challenges).await
+                let caller = tend::permitted(&core, caller, Action::Read, vault)?;
+                show_all(core, caller, vault, challenges).await
             }
             Request::Guardians { vault, set, sealed } => {
                 caller.permit(Action::Guard, vault)?;
@@ -219,7 +219,7 @@ impl Server {
             }
             Request::Introduce { vault, introduction } => {
                 caller.permit(Action::Introduce, vault)?;
-                tend::introduced(core, vault, introduction).await
+                tend::introduced(core, from, vault, introduction).await
             }
             Request::ListKept { vault, after } => {
                 tend::permitted(&core, caller, Action::ReadLists, vault)?;
@@ -399,11 +399,15 @@ pub(crate) fn may_read(core: &Arc<Core>, from: &DeviceId, root: &ShardRoot) -> b
 
 async fn show_all(
     core: Arc<Core>,
+    caller: Caller,
     vault: VaultId,
     challenges: Vec<Challenge>,
 ) -> Result<Answer, Refusal> {
     let shown = on_disk(move || {
-        let show = |challenge| show(&core, vault, challenge);
+        let show = |challenge: &Challenge| match tend::may_be_shown(&core, &caller, challenge) {
+            true => show(&core, vault, challenge),
+            false => Shown::Absent,
+        };
         Ok::<_, EngineError>(challenges.iter().map(show).collect())
     });
     Ok(Answer::Shown { shown: shown.await.map_err(|_| Refusal::Internal)? })
@@ -473,7 +477,7 @@ async fn greeted(
     if let Caller::Member { device, vault } = caller {
         neighbours::learn_key(core, device, beacon_key).await;
         sites::called(core, device, site).await;
-        core.tending.heard(core, vault);
+        core.tending.heard(core, vault, device);
     }
     if let Ok(member) = core.member() {
         member.hint(placing::Input::HolderHeard { holder: from });

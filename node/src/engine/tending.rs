@@ -18,7 +18,7 @@ use larder_protocol::{
     watching::{History, Presence},
 };
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{Core, EngineError, Member, on_disk};
 
@@ -28,6 +28,7 @@ mod introducing;
 #[cfg(test)]
 mod tests;
 
+use asking::Told;
 pub(super) use introducing::met;
 
 /// The machine with its lock.
@@ -66,8 +67,13 @@ impl Tender {
     }
 
     /// A device called, or answered.
-    pub(crate) fn heard(&self, core: &Core, vault: VaultId) {
-        self.tell(core, Input::Heard { vault });
+    pub(crate) fn heard(&self, core: &Core, vault: VaultId, device: DeviceId) {
+        self.tell(core, Input::Heard { vault, device });
+    }
+
+    /// Whether a device is presumed lost: then what it says of holders and claims is a thief's word.
+    pub(crate) fn is_lost(&self, device: &DeviceId) -> bool {
+        self.lock().lost.contains(device)
     }
 
     /// Devices of a vault say anew who holds for it.
@@ -147,6 +153,7 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
         core.tending.log_grew(core, vault);
     }
     core.tending.switch(core, core.config().tends());
+    fetching::clear(core);
     let (core, member) = (Arc::clone(core), Arc::clone(member));
     tokio::spawn(async move {
         let closing = core.closing.clone();
@@ -182,27 +189,31 @@ async fn carry_out(core: &Arc<Core>, member: &Arc<Member>, output: Output) {
     }
     let (core, member) = (Arc::clone(core), Arc::clone(member));
     tokio::spawn(async move {
-        let input = match output {
-            Output::Ask { order, vault, fellow } => {
-                match asking::ask(&core, &member, vault, &fellow).await {
-                    Ok((kept, is_shown)) => Input::Answered { order, kept, is_shown },
-                    Err(error) => {
-                        debug!("fellow {}: {error}", fellow.device.short());
-                        let is_there = error.is_refusal() || error.turns_away();
-                        if is_there { Input::Refused { order } } else { Input::Silent { order } }
-                    }
-                }
-            }
-            Output::Look { order, vault } => {
-                let (claimed, here) = fetching::look(&core, vault).await;
-                Input::Looked { order, claimed, here }
-            }
-            Output::Fetch { order, vault, wanted } => {
-                let fetched = fetching::fetch(&core, &member, vault, wanted).await;
-                Input::Fetched { order, fetched }
-            }
-            Output::Note { .. } => return,
-        };
-        core.tending.tell(&core, input);
+        let closing = core.closing.clone();
+        let answer = closing.run_until_cancelled(answer(&core, &member, output)).await;
+        if let Some(Some(input)) = answer {
+            core.tending.tell(&core, input);
+        }
     });
+}
+
+async fn answer(core: &Arc<Core>, member: &Arc<Member>, output: Output) -> Option<Input> {
+    Some(match output {
+        Output::Ask { order, vault, fellow } => {
+            match asking::ask(core, member, vault, &fellow).await {
+                Told::All { kept, is_shown } => Input::Answered { order, kept, is_shown },
+                Told::Nothing => Input::Refused { order },
+                Told::Silence => Input::Silent { order },
+            }
+        }
+        Output::Look { order, vault } => {
+            let (claimed, here) = fetching::look(core, vault).await;
+            Input::Looked { order, claimed, here }
+        }
+        Output::Fetch { order, vault, wanted } => {
+            let fetched = fetching::fetch(core, vault, wanted).await;
+            Input::Fetched { order, fetched }
+        }
+        Output::Note { .. } => return None,
+    })
 }

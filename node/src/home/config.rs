@@ -285,12 +285,12 @@ impl Config {
         self.listen
     }
 
-    /// Whether to find devices of the circle in the same network.
+    /// Whether to look after the copies of vaults whose devices are silent.
     pub fn tends(&self) -> bool {
         self.tend.unwrap_or(true)
     }
 
-    /// Whether `up` shows itself on its local networks.
+    /// Whether to find devices of the circle in the same network.
     pub fn lan(&self) -> bool {
         self.lan.unwrap_or(true)
     }

@@ -29,7 +29,10 @@ pub enum Known<'k> {
     Here(&'k Inventory),
     /// It is away as usual, with what it last told; without that it is taken to keep everything.
     Away(Option<&'k Inventory>),
-    /// It is taken to be lost, or has not shown what it said that it keeps.
+    /// It has not shown what it says that it keeps: its disk may be failing, or it lies. It counts as
+    /// keeping nothing, and what it gives is taken all the same.
+    Doubted(&'k Inventory),
+    /// It is taken to be lost.
     Gone,
 }
 
@@ -38,7 +41,7 @@ impl Known<'_> {
         match self {
             Self::Here(kept) | Self::Away(Some(kept)) => kept.contains_key(root),
             Self::Away(None) => true,
-            Self::Gone => false,
+            Self::Doubted(_) | Self::Gone => false,
         }
     }
 
@@ -117,7 +120,7 @@ pub fn choose(scene: &Scene<'_>) -> Choice {
 fn found(scene: &Scene<'_>, root: &ShardRoot) -> Option<Wanted> {
     let mut told: BTreeMap<(u64, PackClass), Vec<DeviceId>> = BTreeMap::new();
     for (device, _, known) in &scene.fellows {
-        if let Known::Here(kept) = known
+        if let Known::Here(kept) | Known::Doubted(kept) = known
             && let Some(as_told) = kept.get(root)
         {
             told.entry(*as_told).or_default().push(*device);

@@ -243,7 +243,7 @@ impl Introductions {
 
     /// Whether some device that belongs to the vault names this node as a holder.
     pub fn names(&self, node: &DeviceId, log: &DeviceLog) -> bool {
-        self.counting(log).any(|it| it.holders.iter().any(|fellow| fellow.device == *node))
+        self.circle(log).fellows.contains_key(node)
     }
 
     /// What the devices that belong to the vault say together. Where two name one node, the later word

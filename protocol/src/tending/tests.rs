@@ -23,6 +23,11 @@ fn node(number: u8) -> DeviceId {
     DeviceId::from_bytes([number; 32])
 }
 
+/// The device of the vault.
+fn owner() -> DeviceId {
+    DeviceId::from_bytes([0xd0; 32])
+}
+
 fn site(number: u8) -> SiteTag {
     SiteTag([number; 8])
 }
@@ -111,7 +116,7 @@ impl World {
 
     fn everybody_hears(&mut self) {
         for number in 1..=u8::try_from(self.nodes.len()).unwrap() {
-            self.tell(number, Input::Heard { vault: vault() });
+            self.tell(number, Input::Heard { vault: vault(), device: owner() });
         }
     }
 
@@ -355,6 +360,64 @@ fn who_says_more_than_it_can_show_counts_for_nothing() {
     assert!((0..10).all(|number| world.of(3).store.contains_key(&root(number))));
 }
 
+// TEND-7, TEND-1
+#[test]
+fn a_failing_disk_counts_for_nothing_and_what_it_still_gives_is_taken() {
+    let kept: Inventory = (0..9).map(|number| (root(number), (1, PackClass::Data))).collect();
+    let claimed: BTreeSet<ShardRoot> = kept.keys().copied().collect();
+    let none = BTreeSet::new();
+    let fellows = vec![(node(2), site(2), Known::Doubted(&kept))];
+    let own = (node(1), site(1));
+    let choice =
+        choose(&Scene { own, copies: 2, claimed: &claimed, here: &none, fellows, patience: 0 });
+    assert_eq!((choice.wanted.len(), choice.short, choice.nowhere), (9, 9, 9));
+}
+
+// TEND-8
+#[test]
+fn who_is_slow_holds_up_what_it_gives_and_nothing_else() {
+    let mut world = World::new(&[1, 2], 2);
+    for number in 0..6 {
+        world.put(number, PackClass::Metadata, &[1]);
+    }
+    let mut machine = world.of(2).machine.clone();
+    machine.handle_input(Instant(0), Input::DevicesPresumed { vault: vault(), are_lost: true });
+    let (mut now, mut fetches, mut slow) = (Instant(0), 0, 0);
+    for _ in 0..40 {
+        while let Some(output) = machine.poll_output() {
+            let slow_one = matches!(&output, Output::Fetch { .. }) && slow < 2;
+            fetches += usize::from(matches!(&output, Output::Fetch { .. }));
+            if slow_one {
+                slow += 1;
+            } else if let Some(input) = answer(&world, output) {
+                machine.handle_input(now, input);
+            }
+        }
+        let Some(next) = machine.poll_timeout() else { break };
+        now = next.max(now);
+        machine.handle_input(now, Input::TimePassed);
+        if fetches >= 6 {
+            break;
+        }
+    }
+    assert_eq!(fetches, 6, "two that never end, and the four after them");
+}
+
+/// As a fellow that keeps everything would.
+fn answer(world: &World, output: Output) -> Option<Input> {
+    match output {
+        Output::Ask { order, .. } => {
+            let kept = world.nodes[&node(1)].store.clone();
+            Some(Input::Answered { order, kept, is_shown: true })
+        }
+        Output::Look { order, .. } => {
+            Some(Input::Looked { order, claimed: world.claimed.clone(), here: BTreeSet::new() })
+        }
+        Output::Fetch { order, .. } => Some(Input::Fetched { order, fetched: Fetched::Kept }),
+        Output::Note { .. } => None,
+    }
+}
+
 // TEND-8
 #[test]
 fn a_full_node_lets_the_next_one_have_its_turn() {
@@ -417,7 +480,7 @@ fn a_restart_counts_on_and_a_clock_that_jumps_counts_little() {
     // A year at once is one tick.
     machine.handle_input(Instant(0).after_ms(365 * DAY_MS), Input::TimePassed);
     assert!(!machine.is_unattended(&vault()));
-    for tick in 0..4 {
+    for tick in 0..24 {
         let at = Instant(0).after_ms(366 * DAY_MS + tick * TEND_TICK_MS);
         machine.handle_input(at, Input::TimePassed);
     }
@@ -450,10 +513,11 @@ fn a_thief_who_calls_with_what_is_said_to_be_lost_ends_nothing() {
     let mut world = World::new(&sites, 2);
     world.put(1, PackClass::Data, &[1]);
     for number in [1, 2] {
+        world.tell(number, Input::FellowPresumed { fellow: owner(), is_lost: true });
         world.tell(number, Input::DevicesPresumed { vault: vault(), are_lost: true });
     }
     for _ in 0..10 {
-        world.pass(7_000);
+        world.pass(1_000);
         world.everybody_hears();
     }
     assert_eq!(world.sites(1, &sites), 2);
@@ -477,6 +541,46 @@ fn what_is_switched_off_does_nothing_until_it_is_switched_on() {
     assert_eq!(world.fetched, 0, "the days before do not count");
     world.pass(3 * DAY_MS);
     assert_eq!(world.sites(1, &sites), 2);
+    // Another device of the vault is no thief.
+    let device = DeviceId::from_bytes([0xd1; 32]);
+    for number in [1, 2] {
+        assert!(world.of(number).machine.is_unattended(&vault()));
+        world.tell(number, Input::Heard { vault: vault(), device });
+        assert!(!world.of(number).machine.is_unattended(&vault()));
+    }
+}
+
+// TEND-2
+#[test]
+fn what_was_ordered_is_taken_back_when_a_device_is_counted_on_again() {
+    let world = World::new(&[1, 2, 3], 2);
+    let mut machine = world.nodes[&node(3)].machine.clone();
+    let at = Instant(0).after_ms(DAY_MS);
+    machine.handle_input(at, Input::DevicesPresumed { vault: vault(), are_lost: true });
+    machine.handle_input(at.after_ms(TEND_AGAIN_MS), Input::TimePassed);
+    machine.handle_input(at, Input::DevicesPresumed { vault: vault(), are_lost: false });
+    let left: Vec<_> = std::iter::from_fn(|| machine.poll_output()).collect();
+    assert!(left.iter().all(|it| matches!(it, Output::Note { .. })), "{left:?}");
+}
+
+// TEND-9
+#[test]
+fn evenings_add_up() {
+    let mut vigil = Vigil::default();
+    for _ in 0..15 {
+        let mut machine = Tending::new(node(1));
+        machine
+            .handle_input(Instant(0), Input::VaultKnown { vault: vault(), vigil: vigil.clone() });
+        for hour in 1..=5 {
+            machine.handle_input(Instant(0).after_ms(hour * HOUR_MS), Input::TimePassed);
+        }
+        while let Some(output) = machine.poll_output() {
+            if let Output::Note { vigil: noted, .. } = output {
+                vigil = noted;
+            }
+        }
+    }
+    assert_eq!(vigil.silent_s(), 15 * 5 * 3600);
 }
 
 // TEND-2
@@ -495,7 +599,7 @@ fn a_device_that_comes_back_ends_what_is_under_way() {
         })
         .collect();
     assert_eq!(asked.len(), 2);
-    machine.handle_input(due, Input::Heard { vault: vault() });
+    machine.handle_input(due, Input::Heard { vault: vault(), device: owner() });
     for order in asked {
         let kept = world.of(1).store.clone();
         let input = Input::Answered { order, kept, is_shown: true };

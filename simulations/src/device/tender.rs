@@ -130,7 +130,8 @@ impl Tender {
             return;
         }
         let vault = here.shared.circle.vaults[vault].id;
-        self.give(here, holder, Input::Heard { vault });
+        let device = here.shared.circle.devices[device].id;
+        self.give(here, holder, Input::Heard { vault, device });
     }
 
     /// A device of a vault says who holds for it.

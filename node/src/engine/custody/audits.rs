@@ -30,12 +30,12 @@ impl Examined {
         self.lock().get(holder).is_some_and(|roots| roots.contains(root))
     }
 
-    fn begin(&self, holder: DeviceId, challenges: &[Challenge]) {
+    pub(crate) fn begin(&self, holder: DeviceId, challenges: &[Challenge]) {
         let roots = challenges.iter().map(|challenge| challenge.shard.root).collect();
         self.lock().insert(holder, roots);
     }
 
-    fn end(&self, holder: DeviceId) {
+    pub(crate) fn end(&self, holder: DeviceId) {
         self.lock().remove(&holder);
     }
 

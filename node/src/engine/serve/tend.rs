@@ -8,6 +8,7 @@ use larder_protocol::{
     holding::{Action, Caller},
     ids::{DeviceId, ShardRoot, VaultId},
     limits::INVENTORY_PART_MAX,
+    proof::Challenge,
     tending::{claimed::ClaimedList, introduction::IntroductionError},
     wire::message::{Answer, Refusal},
 };
@@ -42,12 +43,24 @@ pub(super) fn may_read(core: &Core, from: &DeviceId, root: &ShardRoot) -> bool {
     })
 }
 
+/// Whether a chunk may be shown to whoever asks: not to a fellow that has to show it here, nor what goes
+/// soon.
+pub(super) fn may_be_shown(core: &Core, caller: &Caller, challenge: &Challenge) -> bool {
+    let Caller::Fellow { node, vault } = caller else { return true };
+    let root = challenge.shard.root;
+    core.holding.keeps(*vault, root) && !core.examined.has_to_show(node, &root)
+}
+
 /// A device names the other holders of its vault.
 pub(super) async fn introduced(
     core: Arc<Core>,
+    from: DeviceId,
     vault: VaultId,
     introduction: ByteVec,
 ) -> Result<Answer, Refusal> {
+    if core.tending.is_lost(&from) {
+        return Err(Refusal::Busy);
+    }
     let taking = Arc::clone(&core);
     let taken =
         on_disk(move || taking.vaults.take_introduction(vault, &introduction, wall())).await;
@@ -94,6 +107,10 @@ pub(super) async fn keep_claimed(
     (vault, device): (VaultId, DeviceId),
     roots: Vec<ShardRoot>,
 ) {
+    // A thief may say that nothing is needed: what was needed before stays known.
+    if core.tending.is_lost(&device) {
+        return;
+    }
     let keeping = Arc::clone(core);
     let kept = on_disk(move || {
         let head = {

@@ -17,33 +17,53 @@ use crate::engine::{Core, EngineError, Member, contact, launch, on_disk};
 /// Shards of backups that nobody has told of yet.
 const UNTOLD_MAX: usize = 4_096;
 
-/// What it keeps, and whether it has shown what it was asked to show of that.
+/// What came of asking.
+pub(super) enum Told {
+    /// What it keeps, and whether it has shown what it was asked to show of that.
+    All { kept: Inventory, is_shown: bool },
+    /// It is there, and did not tell, or not in time.
+    Nothing,
+    /// Nothing came.
+    Silence,
+}
+
+/// Asks a fellow.
 pub(super) async fn ask(
     core: &Arc<Core>,
     member: &Member,
     vault: VaultId,
     fellow: &Fellow,
-) -> Result<(Inventory, bool), EngineError> {
-    // The machine waits no longer.
-    let within = Duration::from_millis(TEND_ANSWER_MS_MAX);
-    let asked = timeout(within, ask_all(core, member, vault, fellow)).await;
-    asked.map_err(|_| EngineError::Busy)?
-}
-
-async fn ask_all(
-    core: &Arc<Core>,
-    member: &Member,
-    vault: VaultId,
-    fellow: &Fellow,
-) -> Result<(Inventory, bool), EngineError> {
+) -> Told {
     let peer = fellow.device;
     // Of a node of the circle it is known better; of others this is all there is.
-    if core.state.peer(&peer)?.is_none() && peer != member.keys.id() {
+    let is_known = core.state.peer(&peer).is_ok_and(|known| known.is_some());
+    if !is_known && peer != member.keys.id() {
         for address in launch::socket_addresses(&fellow.addresses) {
             core.net.hint_address(peer, address);
         }
     }
-    contact::hello(core, peer).await?;
+    if let Err(error) = contact::hello(core, peer).await {
+        debug!("fellow {}: {error}", peer.short());
+        let is_there = error.is_refusal() || error.turns_away();
+        return if is_there { Told::Nothing } else { Told::Silence };
+    }
+    // The machine waits no longer. Whatever goes wrong from here on, it was there.
+    let within = Duration::from_millis(TEND_ANSWER_MS_MAX);
+    match timeout(within, ask_all(core, peer, vault)).await {
+        Ok(Ok((kept, is_shown))) => Told::All { kept, is_shown },
+        Ok(Err(error)) => {
+            debug!("fellow {}: {error}", peer.short());
+            Told::Nothing
+        }
+        Err(_) => Told::Nothing,
+    }
+}
+
+async fn ask_all(
+    core: &Arc<Core>,
+    peer: DeviceId,
+    vault: VaultId,
+) -> Result<(Inventory, bool), EngineError> {
     contact::pull_log(core, peer, vault).await?;
     contact::pull_heads(core, peer, vault).await?;
     pull_lists(core, peer, vault).await?;
@@ -126,7 +146,7 @@ async fn pull_list(
 /// How many shards somebody may say that it keeps for a vault that needs so many: what it tells is had in
 /// memory. More than are needed are those of backups that nobody has told of yet.
 fn believable(needed: usize) -> usize {
-    needed.saturating_mul(2).saturating_add(UNTOLD_MAX).min(CLAIMED_ROOTS_MAX)
+    needed.saturating_mul(2).saturating_add(UNTOLD_MAX)
 }
 
 async fn list_kept(
@@ -165,16 +185,19 @@ async fn shows(
         return Ok(true);
     }
     let request = Request::Audit { vault, challenges: challenges.clone() };
-    let shown = match core.net.peer(peer).request(&request).await? {
+    // It must not get from here what it is to show.
+    core.examined.begin(peer, &challenges);
+    let shown = core.net.peer(peer).request(&request).await;
+    core.examined.end(peer);
+    let shown = match shown? {
         Answer::Shown { shown } => shown,
         Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
         _ => return Err(EngineError::OutOfTurn),
     };
     let is_right = |(challenge, shown): (&larder_protocol::proof::Challenge, &Shown)| match shown {
         Shown::Proof(proof) => challenge.verify(proof).is_ok(),
-        // Its disk failed for a moment: nothing is known.
-        Shown::Unable(_) => true,
-        Shown::Absent | Shown::Damaged => false,
+        // Nor is a disk believed that gives errors.
+        Shown::Absent | Shown::Damaged | Shown::Unable(_) => false,
     };
     Ok(challenges.iter().zip(&shown).all(is_right))
 }

@@ -1,19 +1,25 @@
 //! Fetches a pack for a vault that is tended, and keeps it like one that was uploaded.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use larder_protocol::{
     holding::Caller,
     ids::{ShardRoot, VaultId},
+    limits::TEND_FETCH_MS_MAX,
     tending::{Fetched, Wanted},
     wire::message::Refusal,
 };
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::engine::{Core, EngineError, Member, fetcher::Want, on_disk, serve};
-
-/// After what somebody waits for, and after this device's own repairs.
-const PRIORITY: u8 = 3;
+use crate::{
+    depot::PartialShard,
+    engine::{
+        Core, EngineError,
+        fetcher::{Fetcher, Want},
+        on_disk, serve,
+    },
+};
 
 /// What a vault needs, and what of it is here.
 pub(super) async fn look(
@@ -29,13 +35,17 @@ pub(super) async fn look(
     (claimed, here)
 }
 
+/// Removes what is left of fetches that were cut off.
+pub(super) fn clear(core: &Core) {
+    let _nothing_there = fs::remove_dir_all(directory_of(core));
+}
+
+fn directory_of(core: &Core) -> PathBuf {
+    core.home.fetch_directory().join("tended")
+}
+
 /// Fetches; durable here when it returns that it is kept.
-pub(super) async fn fetch(
-    core: &Arc<Core>,
-    member: &Member,
-    vault: VaultId,
-    wanted: Wanted,
-) -> Fetched {
+pub(super) async fn fetch(core: &Arc<Core>, vault: VaultId, wanted: Wanted) -> Fetched {
     let shard = wanted.shard;
     let caller = Caller::Tender { node: core.keys.id(), vault };
     let reservation = match serve::reserve(core, caller, vault, (shard, wanted.class)) {
@@ -49,12 +59,24 @@ pub(super) async fn fetch(
     };
     let fetched = async {
         let ranges = std::iter::once(0..shard.bytes).collect();
-        let want = Want { shard, ranges, priority: PRIORITY, from: wanted.from };
-        let partial = member.fetcher.fetch(want).await?;
+        let want = Want { shard, ranges, priority: 0, from: wanted.from };
+        // One of its own: whom it learns to distrust, for a length that somebody else made up, say, is not
+        // distrusted by the restores of this device.
+        let fetcher = Fetcher::start(core, directory_of(core));
+        let within = Duration::from_millis(TEND_FETCH_MS_MAX);
+        let partial =
+            timeout(within, fetcher.fetch(want)).await.map_err(|_| EngineError::Busy)??;
         let (adopting, tenure) = (Arc::clone(core), reservation.tenure);
         on_disk(move || Ok::<_, EngineError>(adopting.depot.adopt(&partial, tenure)?)).await
     };
-    match fetched.await {
+    let fetched = fetched.await;
+    // What came of one that failed takes no room that nobody has granted.
+    let directory = directory_of(core);
+    let discarded = on_disk(move || PartialShard::discard(&directory, &shard.root)).await;
+    if let Err(error) = discarded {
+        debug!("{}: {error}", shard.root.short());
+    }
+    match fetched {
         Ok(()) if serve::stored(core, &reservation).is_ok() => {
             info!("shard {} is kept for vault {} as well", shard.root.short(), vault.short());
             Fetched::Kept

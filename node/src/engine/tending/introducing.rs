@@ -1,6 +1,9 @@
 //! Introduces the holders of this device's own vault to each other.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use larder_protocol::{
     ids::DeviceId,
@@ -92,6 +95,12 @@ fn signed(mut body: IntroductionBody, member: &Member) -> Result<Introduction, E
     unreachable!("the last round returns; {INTRODUCTION_BYTES_MAX} bytes are enough without any")
 }
 
+/// A few of them, in an order of their own: so that nothing is news that is none.
+fn some(addresses: &[String]) -> Vec<String> {
+    let sorted: BTreeSet<&String> = addresses.iter().collect();
+    sorted.into_iter().take(ADDRESSES).cloned().collect()
+}
+
 fn body(core: &Core, member: &Member) -> Result<IntroductionBody, EngineError> {
     let is_named = |peer: &PeerRow| {
         let is_granted = peer.is_holder && peer.acquaintance() == Acquaintance::Granted;
@@ -105,7 +114,7 @@ fn body(core: &Core, member: &Member) -> Result<IntroductionBody, EngineError> {
         .map(|peer| Fellow {
             device: peer.device,
             site: SiteTag::of(&member.content, &peer.site),
-            addresses: peer.addresses.clone(),
+            addresses: some(&peer.addresses),
         })
         .collect();
     holders.sort_by_key(|fellow| fellow.device);

@@ -70,10 +70,7 @@ impl Tender {
         shown: &[(Finding, bool)],
     ) {
         let Some(kept) = self.asking.get_mut(&order).and_then(|it| it.told.take()) else { return };
-        // Its disk failed for a moment: nothing is known.
-        let is_right = |(finding, _): &(Finding, bool)| {
-            matches!(finding, Finding::Proven | Finding::Unable(_))
-        };
+        let is_right = |(finding, _): &(Finding, bool)| matches!(finding, Finding::Proven);
         let believes = here.shared.has(Bug::BelieveFellows);
         let is_shown = believes || shown.iter().all(is_right);
         if !is_shown {
