@@ -81,7 +81,6 @@ impl Tender {
         self.know(core, vault, Vigil::default());
         let circle = core.vaults.circle_of(&vault);
         self.tell(core, Input::Introduced { vault, circle });
-        self.look_at_devices(core, vault);
     }
 
     /// The log of a vault has grown: other introductions count, of other devices.
@@ -94,13 +93,10 @@ impl Tender {
 
     /// Somebody is presumed lost, or counted on again.
     pub(crate) fn presumed(&self, core: &Core, holder: DeviceId, is_lost: bool) {
-        let mut inside = self.lock();
-        if is_lost {
-            inside.lost.insert(holder)
-        } else {
-            inside.lost.remove(&holder)
+        match is_lost {
+            true => self.lock().lost.insert(holder),
+            false => self.lock().lost.remove(&holder),
         };
-        drop(inside);
         self.tell(core, Input::FellowPresumed { fellow: holder, is_lost });
         if let Some((vault, _)) = core.vaults.relation(&holder) {
             self.look_at_devices(core, vault);
@@ -151,6 +147,7 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
     for vault in vaults {
         core.tending.know(core, vault, vigils.remove(&vault).unwrap_or_default());
         core.tending.log_grew(core, vault);
+        core.tending.look_at_devices(core, vault);
     }
     core.tending.switch(core, core.config().tends());
     fetching::clear(core);

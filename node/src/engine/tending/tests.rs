@@ -11,7 +11,7 @@ use larder_protocol::{
 use super::*;
 use crate::{
     command::{ByteSize, Command, Engine, Expectation, Outcome, Wait},
-    engine::testing::{PATIENCE, TestNode, pair},
+    engine::testing::{PATIENCE, TestNode, admit, pair},
 };
 
 async fn eventually<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
@@ -180,6 +180,25 @@ async fn what_a_holder_has_lost_comes_back_from_the_other_within_its_grant() {
     let told = status(&one).await;
     let advice = told.advice.iter().find(|it| it.text.contains("not counted on")).unwrap();
     assert!(advice.text.contains("all are on as many sites"), "{}", advice.text);
+}
+
+// TEND-2
+#[tokio::test(flavor = "multi_thread")]
+async fn another_device_that_lives_ends_it_and_what_it_says_opens_nothing() {
+    let (source, one, two) = story().await;
+    let of = vault(&source);
+    let second = TestNode::bare().await;
+    admit(&source, &second, "second").await;
+    say(&two, Expectation::Lost).await;
+    let is_unattended = async || two.node.core.tending.is_unattended(&of);
+    eventually("it is taken to be lost", is_unattended).await;
+    // It is known to the log, and watched by nobody.
+    let Outcome::Ticket(told) = two.ask(Command::Ticket).await else { panic!() };
+    second.ask(Command::Connect { ticket: told.ticket }).await;
+    eventually("a device is heard of", async || !two.node.core.tending.is_unattended(&of)).await;
+    two.node.core.tending.introduced(&two.node.core, of);
+    assert!(!two.node.core.tending.is_unattended(&of));
+    drop(one);
 }
 
 // TEND-9, TEND-15
