@@ -383,6 +383,8 @@ pub const TEND_FETCH_MS_MAX: u64 = 3_600_000;
 pub const TEND_FETCHES_MAX: usize = 2;
 /// Packs that are fetched in one round.
 pub const TEND_BATCH_MAX: usize = 1_024;
+/// Shards that a fellow may say it keeps beyond twice what is needed.
+pub const TEND_UNTOLD_MAX: usize = 4_096;
 /// Shards of which a fellow has to show a chunk before it is believed what it keeps.
 pub const TEND_SAMPLE: usize = 16;
 /// Seconds of silence after which nothing is counted on that a fellow keeps.

@@ -79,17 +79,17 @@ pub enum Input {
         /// Which device.
         device: DeviceId,
     },
-    /// Whether all devices of a vault are presumed lost here (see [`watching`](crate::watching)).
-    DevicesPresumed {
+    /// Devices of a vault that are watched here (see [`watching`](crate::watching)).
+    DevicesWatched {
         /// Which vault.
         vault: VaultId,
-        /// Whether they are.
-        are_lost: bool,
+        /// Which devices.
+        devices: BTreeSet<DeviceId>,
     },
-    /// Whether a node is presumed lost here.
-    FellowPresumed {
-        /// Which node.
-        fellow: DeviceId,
+    /// Whether somebody who is watched here is presumed lost: a device of such a vault, or a fellow.
+    Presumed {
+        /// Who.
+        device: DeviceId,
         /// Whether it is.
         is_lost: bool,
     },
@@ -180,6 +180,7 @@ struct Tended {
     circle: Circle,
     silent_s: u64,
     counted: Instant,
+    watched: BTreeSet<DeviceId>,
     are_lost: bool,
     absences: BTreeMap<DeviceId, Absence>,
     /// What fellows last told, while the vault is unattended.
@@ -203,6 +204,7 @@ struct Told {
 struct Outcome {
     packs: u64,
     short: u64,
+    missing: u64,
     nowhere: u64,
     is_full: bool,
 }
@@ -293,13 +295,14 @@ impl Tending {
             // People say that it is lost: then it is a thief who calls.
             Input::Heard { device, .. } if self.lost.contains(&device) => {}
             Input::Heard { vault, .. } => self.heard(vault),
-            Input::DevicesPresumed { vault, are_lost } => self.presumed(vault, are_lost),
-            Input::FellowPresumed { fellow, is_lost: true } => {
-                self.lost.insert(fellow);
+            Input::DevicesWatched { vault, devices } => {
+                let tended = self.vaults.get_mut(&vault).filter(|it| it.watched != devices);
+                if let Some(tended) = tended {
+                    tended.watched = devices;
+                    self.look_at_devices(vault);
+                }
             }
-            Input::FellowPresumed { fellow, is_lost: false } => {
-                self.lost.remove(&fellow);
-            }
+            Input::Presumed { device, is_lost } => self.presumed(device, is_lost),
             Input::Answered { order, kept, is_shown } => {
                 self.answered(order, Some(Told { kept, is_new: true, is_shown }), true);
             }
@@ -335,6 +338,11 @@ impl Tending {
     /// Whether no device of a vault has been heard of for long: then fellows are shown what is kept for it.
     pub fn is_unattended(&self, vault: &VaultId) -> bool {
         self.is_on && self.vaults.get(vault).is_some_and(Tended::is_unattended)
+    }
+
+    /// Whether a device is presumed lost: then what it says of holders and claims is a thief's word.
+    pub fn is_lost(&self, device: &DeviceId) -> bool {
+        self.lost.contains(device)
     }
 
     fn known(&mut self, vault: VaultId, vigil: &Vigil) {
@@ -409,8 +417,24 @@ impl Tending {
         }
     }
 
-    fn presumed(&mut self, vault: VaultId, are_lost: bool) {
+    fn presumed(&mut self, device: DeviceId, is_lost: bool) {
+        let is_news = match is_lost {
+            true => self.lost.insert(device),
+            false => self.lost.remove(&device),
+        };
+        if !is_news {
+            return;
+        }
+        let watching = |(_, tended): &(&VaultId, &Tended)| tended.watched.contains(&device);
+        let of: Vec<VaultId> = self.vaults.iter().filter(watching).map(|(id, _)| *id).collect();
+        of.into_iter().for_each(|vault| self.look_at_devices(vault));
+    }
+
+    /// TEND-3: whether every device that is watched here is presumed lost. Looked at when that changes: who
+    /// is not watched, and calls, counts until then.
+    fn look_at_devices(&mut self, vault: VaultId) {
         let Some(tended) = self.vaults.get_mut(&vault) else { return };
+        let are_lost = !tended.watched.is_empty() && tended.watched.is_subset(&self.lost);
         match (tended.are_lost, are_lost) {
             (false, true) => {
                 // Said just now, or found out: no reason to wait.
@@ -576,10 +600,10 @@ impl Tending {
             patience: tended.patience,
         });
         let packs = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
-        let (short, nowhere) = (choice.short, choice.nowhere);
+        let (short, missing, nowhere) = (choice.short, choice.missing, choice.nowhere);
         let fetching = Fetching {
             queue: choice.wanted.into(),
-            outcome: Outcome { packs, short, nowhere, is_full: false },
+            outcome: Outcome { packs, short, missing, nowhere, is_full: false },
             ..Fetching::default()
         };
         let deadline = self.now.after_ms(TEND_FETCH_MS_MAX);
@@ -621,15 +645,15 @@ impl Tending {
         // Without an answer, or a look: this node may have no network yet.
         let mut wait_ms = TEND_TICK_MS;
         if let Some(fetching) = fetching {
-            let before = tended.last.map_or(0, |last| last.short);
-            let came_nearer = fetching.kept > 0 || fetching.outcome.short < before;
-            let is_stuck = fetching.outcome.short > 0 && !came_nearer;
+            let before = tended.last.map_or(0, |last| last.missing);
+            let came_nearer = fetching.kept > 0 || fetching.outcome.missing < before;
+            let is_stuck = fetching.outcome.missing > 0 && !came_nearer;
             tended.patience = if is_stuck { tended.patience.saturating_add(1) } else { 0 };
             tended.last = Some(fetching.outcome);
             wait_ms = match fetching.outcome {
                 // There may be more than one round takes; and what people are told is what a look found.
                 Outcome { is_full: false, .. } if fetching.kept > 0 => TEND_AGAIN_MS,
-                Outcome { short: 1.., .. } => TEND_SHORT_MS,
+                Outcome { missing: 1.., .. } => TEND_SHORT_MS,
                 _ => TEND_EVERY_MS,
             };
         }

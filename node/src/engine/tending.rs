@@ -6,10 +6,7 @@
 //! ```
 //! Decides nothing: whose turn it is, and what is missing, is `larder_protocol::tending`.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
@@ -34,16 +31,9 @@ pub(super) use introducing::met;
 /// The machine with its lock.
 #[derive(Debug)]
 pub(crate) struct Tender {
-    inside: Mutex<Inside>,
+    machine: Mutex<Tending>,
     /// There is a new fact.
     told: Notify,
-}
-
-#[derive(Debug)]
-struct Inside {
-    machine: Tending,
-    /// Who is presumed lost.
-    lost: BTreeSet<DeviceId>,
 }
 
 impl Tender {
@@ -52,18 +42,17 @@ impl Tender {
         let mut machine = Tending::new(own);
         // A process that only carries out a command looks after nothing.
         machine.handle_input(Instant::default(), Input::Switched { is_on: false });
-        let inside = Inside { machine, lost: BTreeSet::new() };
-        Self { inside: Mutex::new(inside), told: Notify::new() }
+        Self { machine: Mutex::new(machine), told: Notify::new() }
     }
 
     /// Whether no device of a vault has been heard of for long, and this node is willing.
     pub(crate) fn is_unattended(&self, vault: &VaultId) -> bool {
-        self.lock().machine.is_unattended(vault)
+        self.lock().is_unattended(vault)
     }
 
     /// Vaults whose devices are silent.
     pub(crate) fn status(&self) -> Vec<Status> {
-        self.lock().machine.status()
+        self.lock().status()
     }
 
     /// A device called, or answered.
@@ -73,7 +62,7 @@ impl Tender {
 
     /// Whether a device is presumed lost: then what it says of holders and claims is a thief's word.
     pub(crate) fn is_lost(&self, device: &DeviceId) -> bool {
-        self.lock().lost.contains(device)
+        self.lock().is_lost(device)
     }
 
     /// Devices of a vault say anew who holds for it.
@@ -81,6 +70,10 @@ impl Tender {
         self.know(core, vault, Vigil::default());
         let circle = core.vaults.circle_of(&vault);
         self.tell(core, Input::Introduced { vault, circle });
+        let peers = core.state.peers().unwrap_or_default();
+        let watched = peers.iter().filter(|peer| peer.is_holder && peer.vault == vault);
+        let devices = watched.map(|peer| peer.device).collect();
+        self.tell(core, Input::DevicesWatched { vault, devices });
     }
 
     /// The log of a vault has grown: other introductions count, of other devices.
@@ -92,29 +85,13 @@ impl Tender {
     }
 
     /// Somebody is presumed lost, or counted on again.
-    pub(crate) fn presumed(&self, core: &Core, holder: DeviceId, is_lost: bool) {
-        match is_lost {
-            true => self.lock().lost.insert(holder),
-            false => self.lock().lost.remove(&holder),
-        };
-        self.tell(core, Input::FellowPresumed { fellow: holder, is_lost });
-        if let Some((vault, _)) = core.vaults.relation(&holder) {
-            self.look_at_devices(core, vault);
-        }
+    pub(crate) fn presumed(&self, core: &Core, device: DeviceId, is_lost: bool) {
+        self.tell(core, Input::Presumed { device, is_lost });
     }
 
     /// The user wants this, or not any more.
     pub(crate) fn switch(&self, core: &Core, is_on: bool) {
         self.tell(core, Input::Switched { is_on });
-    }
-
-    /// TEND-3: whether every device of a vault that is watched here is presumed lost.
-    fn look_at_devices(&self, core: &Core, vault: VaultId) {
-        let peers = core.state.peers().unwrap_or_default();
-        let watched = peers.iter().filter(|peer| peer.is_holder && peer.vault == vault);
-        let devices: BTreeSet<DeviceId> = watched.map(|peer| peer.device).collect();
-        let are_lost = !devices.is_empty() && devices.is_subset(&self.lock().lost);
-        self.tell(core, Input::DevicesPresumed { vault, are_lost });
     }
 
     fn know(&self, core: &Core, vault: VaultId, vigil: Vigil) {
@@ -125,12 +102,12 @@ impl Tender {
     }
 
     fn tell(&self, core: &Core, input: Input) {
-        self.lock().machine.handle_input(core.clock.now(), input);
+        self.lock().handle_input(core.clock.now(), input);
         self.told.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().expect("no code panics while holding this lock")
+    fn lock(&self) -> MutexGuard<'_, Tending> {
+        self.machine.lock().expect("no code panics while holding this lock")
     }
 }
 
@@ -139,15 +116,13 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
     let mut vigils = core.state.vigils()?;
     let is_lost = |history: &History| history.presence() == Presence::Lost;
     let histories = core.state.histories()?.into_iter();
-    for (holder, _) in histories.filter(|(_, history)| is_lost(history)) {
-        core.tending.lock().lost.insert(holder);
-        core.tending.tell(core, Input::FellowPresumed { fellow: holder, is_lost: true });
+    for (device, _) in histories.filter(|(_, history)| is_lost(history)) {
+        core.tending.presumed(core, device, true);
     }
     let vaults: Vec<VaultId> = core.vaults.read().keys().copied().collect();
     for vault in vaults {
         core.tending.know(core, vault, vigils.remove(&vault).unwrap_or_default());
         core.tending.log_grew(core, vault);
-        core.tending.look_at_devices(core, vault);
     }
     core.tending.switch(core, core.config().tends());
     fetching::clear(core);
@@ -162,7 +137,7 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engine
 async fn tend(core: &Arc<Core>, member: &Arc<Member>) {
     loop {
         let (outputs, timeout) = {
-            let machine = &mut core.tending.lock().machine;
+            let mut machine = core.tending.lock();
             let outputs: Vec<Output> = std::iter::from_fn(|| machine.poll_output()).collect();
             (outputs, machine.poll_timeout())
         };

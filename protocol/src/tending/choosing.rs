@@ -12,11 +12,13 @@ use rand_core::Rng;
 
 use super::introduction::SiteTag;
 use crate::{
+    auditing::Finding,
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
-    limits::{TEND_BATCH_MAX, TEND_SAMPLE},
+    limits::{TEND_BATCH_MAX, TEND_SAMPLE, TEND_UNTOLD_MAX},
     placing::{spread, turns},
     proof::Challenge,
+    wire::message::Shown,
 };
 
 /// What a node keeps of a vault: length and class of each shard.
@@ -83,8 +85,10 @@ pub struct Wanted {
 pub struct Choice {
     /// To be fetched, the most endangered first; at most [`TEND_BATCH_MAX`].
     pub wanted: Vec<Wanted>,
-    /// Packs that are on fewer sites than wanted, whoever is to fetch them.
+    /// Packs that are on fewer sites than wanted.
     pub short: u64,
+    /// Those of them that could be on one more: there is another site, whoever is to fetch them there.
+    pub missing: u64,
     /// Packs that nobody keeps who counts.
     pub nowhere: u64,
 }
@@ -98,7 +102,8 @@ pub fn choose(scene: &Scene<'_>) -> Choice {
         let is_here = scene.here.contains(root);
         let keeps = sites.keeping(scene, root);
         let missing = scene.copies.min(sites.all.len()).saturating_sub(keeps.len());
-        choice.short += u64::from(missing > 0);
+        choice.short += u64::from(keeps.len() < scene.copies);
+        choice.missing += u64::from(missing > 0);
         choice.nowhere += u64::from(keeps.is_empty());
         if is_here {
             continue;
@@ -152,6 +157,18 @@ pub fn sample(kept: &Inventory, rng: &mut impl Rng) -> Vec<Challenge> {
         Challenge { shard, chunk }
     });
     challenges.collect()
+}
+
+/// Whether a fellow has shown all that it was asked for. A disk that gives errors is not believed either.
+pub fn has_shown(challenges: &[Challenge], shown: &[Shown]) -> bool {
+    let is_proven = |(challenge, shown)| Finding::of(challenge, shown) == Finding::Proven;
+    challenges.len() == shown.len() && challenges.iter().zip(shown).all(is_proven)
+}
+
+/// How many shards a fellow may say that it keeps for a vault that needs so many: what it tells is had in
+/// memory. More than are needed are those of backups that nobody has told of yet.
+pub const fn believable(needed: usize) -> usize {
+    needed.saturating_mul(2).saturating_add(TEND_UNTOLD_MAX)
 }
 
 /// A number below `count`; 0 of none.

@@ -12,6 +12,8 @@ use super::{
 use crate::{
     index::{PackClass, ShardRef},
     limits::{TEND_ABSENCE_S, TEND_SAMPLE},
+    proof::Challenge,
+    wire::message::{Refusal, Shown},
 };
 
 pub(super) mod records;
@@ -78,6 +80,8 @@ impl World {
             machine.handle_input(start, Input::VaultKnown { vault: vault(), vigil });
             let circle = circle.clone();
             machine.handle_input(start, Input::Introduced { vault: vault(), circle });
+            let devices = BTreeSet::from([owner()]);
+            machine.handle_input(start, Input::DevicesWatched { vault: vault(), devices });
             let node_there = Node {
                 machine,
                 store: Inventory::new(),
@@ -260,14 +264,14 @@ fn the_users_word_that_all_devices_are_lost_needs_no_silence() {
     let mut world = World::new(&sites, 2);
     world.put(1, PackClass::Data, &[1]);
     for number in [1, 2] {
-        world.tell(number, Input::DevicesPresumed { vault: vault(), are_lost: true });
+        world.tell(number, Input::Presumed { device: owner(), is_lost: true });
     }
     world.pass(HOUR_MS);
     assert_eq!(world.sites(1, &sites), 2);
     // One that only one side believes in moves nothing: the other has heard of a device.
     let mut world = World::new(&sites, 2);
     world.put(1, PackClass::Data, &[1]);
-    world.tell(2, Input::DevicesPresumed { vault: vault(), are_lost: true });
+    world.tell(2, Input::Presumed { device: owner(), is_lost: true });
     world.pass(2 * DAY_MS);
     assert_eq!((world.sites(1, &sites), world.fetched), (1, 0));
 }
@@ -321,8 +325,8 @@ fn who_sleeps_is_waited_for_and_who_is_gone_is_not() {
     let mut world = World::new(&sites, 2);
     world.put(1, PackClass::Data, &[1, 2]);
     world.of(2).is_up = false;
-    world.tell(3, Input::FellowPresumed { fellow: node(2), is_lost: true });
-    world.tell(1, Input::FellowPresumed { fellow: node(2), is_lost: true });
+    world.tell(3, Input::Presumed { device: node(2), is_lost: true });
+    world.tell(1, Input::Presumed { device: node(2), is_lost: true });
     world.pass(5 * DAY_MS);
     assert_eq!(world.sites(1, &sites), 2);
 }
@@ -373,6 +377,18 @@ fn a_failing_disk_counts_for_nothing_and_what_it_still_gives_is_taken() {
     assert_eq!((choice.wanted.len(), choice.short, choice.nowhere), (9, 9, 9));
 }
 
+// TEND-17
+#[test]
+fn what_is_on_one_site_because_there_is_no_other_is_not_said_to_be_well() {
+    let kept: Inventory = (0..9).map(|number| (root(number), (1, PackClass::Data))).collect();
+    let claimed: BTreeSet<ShardRoot> = kept.keys().copied().collect();
+    let fellows = vec![(node(2), site(2), Known::Gone)];
+    let own = (node(1), site(1));
+    let choice =
+        choose(&Scene { own, copies: 2, claimed: &claimed, here: &claimed, fellows, patience: 0 });
+    assert_eq!((choice.short, choice.missing, choice.nowhere), (9, 0, 0));
+}
+
 // TEND-8
 #[test]
 fn who_is_slow_holds_up_what_it_gives_and_nothing_else() {
@@ -381,7 +397,7 @@ fn who_is_slow_holds_up_what_it_gives_and_nothing_else() {
         world.put(number, PackClass::Metadata, &[1]);
     }
     let mut machine = world.of(2).machine.clone();
-    machine.handle_input(Instant(0), Input::DevicesPresumed { vault: vault(), are_lost: true });
+    machine.handle_input(Instant(0), Input::Presumed { device: owner(), is_lost: true });
     let (mut now, mut fetches, mut slow) = (Instant(0), 0, 0);
     for _ in 0..40 {
         while let Some(output) = machine.poll_output() {
@@ -504,6 +520,24 @@ fn a_sample_is_of_what_is_said_to_be_kept_and_finds_what_is_missing() {
     let few: Inventory = (0..3).map(|number| (root(number), (1, PackClass::Data))).collect();
     assert_eq!(choosing::sample(&few, &mut rng).len(), 3);
     assert!(choosing::sample(&Inventory::new(), &mut rng).is_empty());
+    // Of one group: what is shown is the shard itself.
+    let content = vec![7; 100];
+    let root = ShardRoot::from_bytes(*blake3::hash(&content).as_bytes());
+    let asked = [Challenge { shard: ShardRef { root, bytes: 100 }, chunk: 0 }];
+    let proof = asked[0].prove(&content, &[]).unwrap();
+    assert!(choosing::has_shown(&asked, &[Shown::Proof(proof.clone().into())]));
+    let mut wrong = proof;
+    *wrong.last_mut().unwrap() ^= 1;
+    let refused = [
+        Shown::Proof(wrong.into()),
+        Shown::Absent,
+        Shown::Damaged,
+        Shown::Unable(Refusal::Internal),
+    ];
+    for shown in refused {
+        assert!(!choosing::has_shown(&asked, &[shown]));
+    }
+    assert!(!choosing::has_shown(&asked, &[]), "silence shows nothing");
 }
 
 // TEND-3
@@ -513,8 +547,7 @@ fn a_thief_who_calls_with_what_is_said_to_be_lost_ends_nothing() {
     let mut world = World::new(&sites, 2);
     world.put(1, PackClass::Data, &[1]);
     for number in [1, 2] {
-        world.tell(number, Input::FellowPresumed { fellow: owner(), is_lost: true });
-        world.tell(number, Input::DevicesPresumed { vault: vault(), are_lost: true });
+        world.tell(number, Input::Presumed { device: owner(), is_lost: true });
     }
     for _ in 0..10 {
         world.pass(1_000);
@@ -531,11 +564,11 @@ fn what_is_switched_off_does_nothing_until_it_is_switched_on() {
     world.put(1, PackClass::Data, &[1]);
     world.tell(2, Input::Switched { is_on: false });
     world.pass(30 * DAY_MS);
-    world.tell(2, Input::DevicesPresumed { vault: vault(), are_lost: true });
+    world.tell(2, Input::Presumed { device: owner(), is_lost: true });
     world.pass(DAY_MS);
     assert_eq!((world.fetched, world.of(2).machine.status().len()), (0, 0));
     assert!(!world.of(2).machine.is_unattended(&vault()));
-    world.tell(2, Input::DevicesPresumed { vault: vault(), are_lost: false });
+    world.tell(2, Input::Presumed { device: owner(), is_lost: false });
     world.tell(2, Input::Switched { is_on: true });
     world.pass(2 * DAY_MS);
     assert_eq!(world.fetched, 0, "the days before do not count");
@@ -556,9 +589,9 @@ fn what_was_ordered_is_taken_back_when_a_device_is_counted_on_again() {
     let world = World::new(&[1, 2, 3], 2);
     let mut machine = world.nodes[&node(3)].machine.clone();
     let at = Instant(0).after_ms(DAY_MS);
-    machine.handle_input(at, Input::DevicesPresumed { vault: vault(), are_lost: true });
+    machine.handle_input(at, Input::Presumed { device: owner(), is_lost: true });
     machine.handle_input(at.after_ms(TEND_AGAIN_MS), Input::TimePassed);
-    machine.handle_input(at, Input::DevicesPresumed { vault: vault(), are_lost: false });
+    machine.handle_input(at, Input::Presumed { device: owner(), is_lost: false });
     let left: Vec<_> = std::iter::from_fn(|| machine.poll_output()).collect();
     assert!(left.iter().all(|it| matches!(it, Output::Note { .. })), "{left:?}");
 }

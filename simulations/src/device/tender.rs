@@ -53,8 +53,6 @@ pub(crate) struct Tender {
     fetching: BTreeMap<OrderId, Fetching>,
     /// Vigils that are being written, by vault.
     noting: BTreeMap<usize, Ticket>,
-    /// Who is presumed lost here.
-    lost: BTreeSet<usize>,
     /// Orders are being carried out.
     is_at_work: bool,
 }
@@ -69,7 +67,6 @@ impl Tender {
             asking: BTreeMap::new(),
             fetching: BTreeMap::new(),
             noting: BTreeMap::new(),
-            lost: BTreeSet::new(),
             is_at_work: false,
         }
     }
@@ -80,7 +77,6 @@ impl Tender {
         self.asking.clear();
         self.fetching.clear();
         self.noting.clear();
-        self.lost.clear();
         for number in 0..here.shared.circle.vaults.len() {
             // Its own devices see to a node's own vault.
             if number == here.vault {
@@ -90,6 +86,10 @@ impl Tender {
             let vigil = noted.and_then(|noted| Vigil::decode(noted).ok()).unwrap_or_default();
             let vault = here.shared.circle.vaults[number].id;
             self.give(here, holder, Input::VaultKnown { vault, vigil });
+            let circle = &here.shared.circle;
+            let devices = circle.of_vault(number).map(|device| circle.devices[device].id);
+            let watched = Input::DevicesWatched { vault, devices: devices.collect() };
+            self.give(here, holder, watched);
             self.circle_known(here, holder, number);
         }
     }
@@ -167,21 +167,8 @@ impl Tender {
         holder: &mut Holder,
         (other, is_lost): (usize, bool),
     ) {
-        if is_lost {
-            self.lost.insert(other);
-        } else {
-            self.lost.remove(&other);
-        }
-        let device = &here.shared.circle.devices[other];
-        let (fellow, number) = (device.id, device.vault);
-        self.give(here, holder, Input::FellowPresumed { fellow, is_lost });
-        let are_lost = self.are_lost(&here.shared.circle, number);
-        let vault = here.shared.circle.vaults[number].id;
-        self.give(here, holder, Input::DevicesPresumed { vault, are_lost });
-    }
-
-    fn are_lost(&self, circle: &Circle, vault: usize) -> bool {
-        circle.of_vault(vault).all(|device| self.lost.contains(&device))
+        let device = here.shared.circle.devices[other].id;
+        self.give(here, holder, Input::Presumed { device, is_lost });
     }
 
     /// Whether a device may ask as a fellow: it is named as one, and nobody of the vault is heard of.

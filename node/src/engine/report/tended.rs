@@ -70,8 +70,11 @@ fn state(vault: &TendedVault) -> (String, String) {
             "give it more with `larder offer`, or let another holder do so".to_owned(),
         ),
         (short, false) => (
-            format!("; {short} are on too few sites, and are fetched by whoever has its turn"),
-            "leave the nodes running".to_owned(),
+            format!(
+                "; {short} are on fewer sites than it wanted, and are fetched by whoever has its \
+                 turn, as far as there are sites"
+            ),
+            "leave the nodes running, and start those that are off".to_owned(),
         ),
     }
 }
@@ -105,7 +108,7 @@ mod tests {
         assert!(well.starts_with("laptop is not counted on for 5 days"), "{well}");
         assert!(well.contains("all are on as many sites"), "{well}");
         let short = text(TendedVault { short: 3, ..vault() });
-        assert!(short.contains("3 are on too few sites, and are fetched"), "{short}");
+        assert!(short.contains("3 are on fewer sites than it wanted"), "{short}");
         let full = text(TendedVault { short: 3, is_full: true, ..vault() });
         assert!(full.contains("no room"), "{full}");
         let nowhere = text(TendedVault { short: 3, nowhere: 1, ..vault() });

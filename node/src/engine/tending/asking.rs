@@ -6,16 +6,17 @@ use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, ShardRoot, VaultId},
     limits::{CLAIMED_ROOTS_MAX, TEND_ANSWER_MS_MAX},
-    tending::{Fellow, Inventory, choosing::sample, claimed::ClaimedList},
-    wire::message::{Answer, Request, Shown},
+    tending::{
+        Fellow, Inventory,
+        choosing::{believable, has_shown, sample},
+        claimed::ClaimedList,
+    },
+    wire::message::{Answer, Request},
 };
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::engine::{Core, EngineError, Member, contact, launch, on_disk};
-
-/// Shards of backups that nobody has told of yet.
-const UNTOLD_MAX: usize = 4_096;
 
 /// What came of asking.
 pub(super) enum Told {
@@ -143,12 +144,6 @@ async fn pull_list(
     }
 }
 
-/// How many shards somebody may say that it keeps for a vault that needs so many: what it tells is had in
-/// memory. More than are needed are those of backups that nobody has told of yet.
-fn believable(needed: usize) -> usize {
-    needed.saturating_mul(2).saturating_add(UNTOLD_MAX)
-}
-
 async fn list_kept(
     core: &Arc<Core>,
     peer: DeviceId,
@@ -194,10 +189,5 @@ async fn shows(
         Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
         _ => return Err(EngineError::OutOfTurn),
     };
-    let is_right = |(challenge, shown): (&larder_protocol::proof::Challenge, &Shown)| match shown {
-        Shown::Proof(proof) => challenge.verify(proof).is_ok(),
-        // Nor is a disk believed that gives errors.
-        Shown::Absent | Shown::Damaged | Shown::Unable(_) => false,
-    };
-    Ok(challenges.iter().zip(&shown).all(is_right))
+    Ok(has_shown(&challenges, &shown))
 }

@@ -1,7 +1,7 @@
 //! Real nodes of which one looks after another vault: who is told what, who may ask for what, and what
 //! is kept.
 
-use std::{fs, future::Future, time::Instant};
+use std::{collections::BTreeSet, fs, future::Future, time::Instant};
 
 use larder_protocol::{
     ids::VaultId,
