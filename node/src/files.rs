@@ -19,7 +19,7 @@ mod walk;
 mod xattr;
 
 pub use self::{
-    directory::Directory,
+    directory::{Directory, DirectoryKey},
     exclude::{PatternError, check_patterns},
     names::{NameError, check_name, is_part_name, part_name},
     reader::{FileReader, Finished, Piece, ReadError, Verdict},
@@ -28,5 +28,8 @@ pub use self::{
         Begun, DirHandle, ExistingFile, Lack, Made, PartFile, Placed, Plan, Policy, Shortfall,
         Shortfalls, Special, Target, TargetError, TargetOptions, called,
     },
-    walk::{Event, Found, Options as WalkOptions, Walk, WalkError, What, Why},
+    walk::{
+        Event, Found, Options as WalkOptions, Recollection, Remembered, Remembers, Trace, Walk,
+        WalkError, What, Why,
+    },
 };

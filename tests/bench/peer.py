@@ -19,6 +19,8 @@ class Peer:
     name = ""
     apt = None
     crate = None
+    # What its crate is built with.
+    libraries = ()
 
     def __init__(self, binary, folder):
         self.binary, self.folder = str(binary), Path(folder)
@@ -182,6 +184,7 @@ class Bupstash(Peer):
 
     name = "bupstash"
     crate = "bupstash"
+    libraries = ("libsodium-dev", "pkg-config")
 
     def environment(self):
         own = {
@@ -229,6 +232,8 @@ def find(kind, folder, may_install):
     if kind.apt:
         _run(["apt-get", "install", "--yes", "--no-install-recommends", kind.apt])
         return find(kind, folder, False)
+    if kind.libraries:
+        _run(["apt-get", "install", "--yes", "--no-install-recommends", *kind.libraries])
     _run(["cargo", "install", "--locked", "--root", str(folder), kind.crate])
     return find(kind, folder, False)
 

@@ -52,6 +52,7 @@ class Bench:
         self.log = str(wanted.results / "output.log")
         self.limit = self._build_limit()
         self.peers, self.left_out = self._find_peers()
+        self.restored = 0
 
     def _build_limit(self):
         command = ["cargo", "bench", "--locked", "--package", "larder-protocol", "--bench", "limit", "--no-run"]
@@ -103,6 +104,7 @@ class Bench:
                 for name in names[turn:] + names[:turn]:
                     self.measure(one, name, number)
             shutil.rmtree(one.tree)
+            shutil.rmtree(self.work / "restored", ignore_errors=True)
         text = table.write(self.wanted.results / "measurements.jsonl")
         (self.wanted.results / "results.md").write_text(text, encoding="utf-8")
 
@@ -127,14 +129,13 @@ class Bench:
         """One peer's way through one case."""
         one.first()
         case.rest()
-        out = self.work / "restored"
         tool = peer.PEERS[name](self.peers[name], self.work / name)
         tool.begin()
         version = 0
         try:
             for step in one.steps:
                 if step.startswith("restore"):
-                    self.restore(one, tool, step, out, number == 0 and step == "restore")
+                    self.restore(one, tool, step, number == 0 and step == "restore")
                     continue
                 if step == "changed":
                     version += 1
@@ -147,13 +148,15 @@ class Bench:
         except Failed as error:
             print(f"{name}, {one.name}: {error}", file=sys.stderr)
             self.write(kind="failed", case=one.name, peer=name, why=str(error))
-        shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(tool.folder, ignore_errors=True)
 
-    def restore(self, one, tool, step, out, is_compared):
+    def restore(self, one, tool, step, is_compared):
         """Restores the first or the last snapshot, and looks whether it is the tree."""
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
+        # Not deleted before all rounds are done: where many files were just deleted, ext4 takes
+        # several times as long to make new ones, for minutes.
+        self.restored += 1
+        out = self.work / "restored" / str(self.restored)
+        out.mkdir(parents=True)
         snapshot = tool.snapshots()[0 if step == "restore first" else -1]
         empty_cache()
         taken = timed(tool.restore(snapshot, str(out)), tool.environment(), self.log, out)

@@ -110,6 +110,7 @@ impl From<Cancelled> for Failure {
 pub struct EventSink {
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
+    is_watched: bool,
 }
 
 /// The reader's end. Dropping it cancels the command.
@@ -123,14 +124,22 @@ impl EventSink {
     /// A sink and its stream; `cancel` asks the command to stop.
     pub fn channel(cancel: CancellationToken) -> (Self, EventStream) {
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-        (Self { events: sender, cancel: cancel.clone() }, EventStream { events: receiver, cancel })
+        (
+            Self { events: sender, cancel: cancel.clone(), is_watched: true },
+            EventStream { events: receiver, cancel },
+        )
+    }
+
+    /// Whether anybody sees what is told: work for the display alone can be spared otherwise.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched
     }
 
     /// A sink that swallows everything: for work that nobody asked for.
     pub fn nobody(cancel: CancellationToken) -> Self {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(async move { while receiver.recv().await.is_some() {} });
-        Self { events: sender, cancel }
+        Self { events: sender, cancel, is_watched: false }
     }
 
     /// Says something that must arrive; waits while the reader is slow.

@@ -3,15 +3,21 @@
 use std::{
     fs::{self, File},
     io::Write,
+    num::NonZeroU64,
     path::PathBuf,
 };
 
 use larder_protocol::{index::ShardRef, limits::SHARD_BYTES_MAX};
+use rustix::fs::{Advice, fadvise};
 
 use super::{
     Depot, DepotError, ShardHasher, Tenure, disk,
     steps::{Step, reached},
 };
+
+/// The disk is given what was written after so many bytes: it works while more is hashed, and the
+/// wait at the end is for the rest alone.
+const PIECE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Writes one shard. Dropped before [`ShardWriter::finish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct ShardWriter {
     expected: Option<ShardRef>,
     file: File,
     hasher: ShardHasher,
+    /// Bytes that the disk was given.
+    given: u64,
     temps: Temps,
 }
 
@@ -51,7 +59,7 @@ impl ShardWriter {
         if let Some(expected) = expected {
             disk::set_aside(&file, expected.bytes)?;
         }
-        Ok(Self { depot, expected, file, hasher: ShardHasher::new(), temps })
+        Ok(Self { depot, expected, file, hasher: ShardHasher::new(), given: 0, temps })
     }
 
     /// Bytes taken so far.
@@ -71,9 +79,23 @@ impl ShardWriter {
         if total > most {
             return Err(DepotError::BadLength(total));
         }
-        self.file.write_all(bytes).map_err(DepotError::disk("write a shard"))?;
-        self.hasher.update(bytes);
+        let piece = usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX);
+        for bytes in bytes.chunks(piece) {
+            self.file.write_all(bytes).map_err(DepotError::disk("write a shard"))?;
+            self.hasher.update(bytes);
+            self.give();
+        }
         Ok(())
+    }
+
+    /// Has the kernel begin to write, as this advice does for pages that are not on the disk yet.
+    fn give(&mut self) {
+        let new = self.hasher.bytes() - self.given;
+        if new >= PIECE_BYTES {
+            // Advice: nothing is lost when it is refused; `finish` waits for all of it.
+            let _ = fadvise(&self.file, self.given, NonZeroU64::new(new), Advice::DontNeed);
+            self.given += new;
+        }
     }
 
     /// Makes the shard durable, names and records it. Only when this returns may anybody be told.
@@ -81,7 +103,7 @@ impl ShardWriter {
     /// # Errors
     /// [`DepotError::WrongBytes`] when it is not the promised shard; nothing is kept then.
     pub fn finish(self, tenure: Tenure) -> Result<ShardRef, DepotError> {
-        let Self { depot, expected, file, hasher, temps } = self;
+        let Self { depot, expected, file, hasher, temps, .. } = self;
         let (met, outboard) = hasher.finish();
         if let Some(promised) = expected.filter(|expected| *expected != met) {
             return Err(DepotError::WrongBytes { promised, met });

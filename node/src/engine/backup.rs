@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! scanner ──steps, in order──────────────────────────▶ grower ──nodes──▶ packers ──▶ keeper
-//!    └──jobs──▶ workers (read, cut, compress, seal) ──────chunks──────────▲     (depot, index)
-//!                  └──answers to the grower's waiting steps
+//!    └──jobs──▶ opener ──▶ workers (read, cut, compress, seal) ──chunks────▲     (depot, index)
+//!                             └──answers to the grower's waiting steps
 //! ```
 //! All queues are bounded; memory is that of two chunks a worker, three packs, and the steps
 //! waiting. Any thread that fails ends the run; what is durable by then stays and is not done again.
@@ -31,9 +31,11 @@ use larder_protocol::{
 use super::{Core, Member, clock::wall, commit, custody::Custody};
 use crate::{
     command::{EventSink, Progress, Stage},
-    files::WalkOptions,
+    files::{Walk, WalkOptions},
+    state::scan_cache::FolderKey,
 };
 
+mod buffers;
 mod chunks;
 mod error;
 mod estimate;
@@ -41,6 +43,8 @@ mod grow;
 mod keeper;
 mod known;
 mod ledger;
+mod notes;
+mod opener;
 mod packer;
 mod problems;
 mod read;
@@ -48,11 +52,13 @@ mod scan;
 
 pub(crate) use error::BackupError;
 
+use buffers::Buffers;
 use chunks::{ChunkStore, Tools};
 use grow::{Grower, Grown};
 use keeper::Keeper;
 use known::Known;
 use ledger::{CloseOnPanic, Ledger};
+use notes::Notes;
 use packer::Packer;
 use problems::Problems;
 use read::{Job, Worker};
@@ -60,7 +66,7 @@ use scan::Scanner;
 
 /// Steps between scanner and grower, as long as none are held back for a bundle.
 const STEPS_MAX: usize = 8 * 1024;
-/// Files and bundles between scanner and workers.
+/// Files and bundles between scanner and opener.
 const JOBS_MAX: usize = 256;
 /// Finished packs between packers and keeper: each is 32 MiB of memory, and whoever finished one
 /// waits with it anyway while the keeper is busy.
@@ -120,6 +126,7 @@ struct Run<'a> {
     counters: &'a Counters,
     problems: &'a Problems,
     ledger: &'a Ledger,
+    buffers: &'a Buffers,
     started: Timestamp,
     /// The newest complete snapshot of the folder.
     parent: Option<SnapshotSummary>,
@@ -135,7 +142,7 @@ pub(crate) fn run(
 ) -> Result<Made, BackupError> {
     let counters = Counters::default();
     let problems = Problems::new(&plan.root, events);
-    let ledger = Ledger::default();
+    let (ledger, buffers) = (Ledger::default(), Buffers::default());
     let parent = newest(core, member, &plan.root)?;
     let run = Run {
         core,
@@ -146,6 +153,7 @@ pub(crate) fn run(
         counters: &counters,
         problems: &problems,
         ledger: &ledger,
+        buffers: &buffers,
         started: wall(),
         parent,
     };
@@ -165,7 +173,9 @@ impl Run<'_> {
                 keeper.ledger.close();
                 kept
             });
-            let packer = |class| Packer::new(class, self.member, self.ledger, finished.clone());
+            let packer = |class| {
+                Packer::new(class, self.member, self.ledger, self.buffers, finished.clone())
+            };
             let store = ChunkStore {
                 content: &self.member.content,
                 ledger: self.ledger,
@@ -195,28 +205,35 @@ impl Run<'_> {
     fn scan_and_grow(&self, store: &ChunkStore<'_>) -> Result<Option<Grown>, BackupError> {
         let (steps, steps_in) = bounded(STEPS_MAX / scan::STEPS_TOGETHER);
         let (jobs, jobs_in) = bounded::<Job>(JOBS_MAX);
+        let (opened, opened_in) = bounded::<Job>(opener::AHEAD_MAX);
         let scanner = Scanner {
             core: self.core,
             member: self.member,
             store,
-            cache: self.core.cache.view(),
             counters: self.counters,
             problems: self.problems,
             steps,
             jobs,
         };
-        let options = self.options();
+        let (folder, now) = (FolderKey::of(Walk::key_of(&self.plan.root)?), self.started.0);
+        let memory = self.core.cache.view(folder, now);
+        let walk = Walk::remembering(&self.plan.root, &self.options(), Some(memory))?;
+        let notes = Notes::new(&self.core.cache, folder, now);
         std::thread::scope(|scope| {
-            let scan = || self.part(|| scanner.scan(&self.plan.root, &options));
-            let mut threads = vec![scope.spawn(scan)];
+            let scan = || self.part(|| scanner.scan(walk));
+            let open = move || {
+                opener::open_ahead(&jobs_in, &opened);
+                Ok(())
+            };
+            let mut threads = vec![scope.spawn(scan), scope.spawn(open)];
             for _ in 0..thread_count() {
-                let jobs = jobs_in.clone();
+                let jobs = opened_in.clone();
                 let mut worker = Worker::new(store, self.counters, self.plan.level);
                 let work = move || self.part(|| jobs.iter().try_for_each(|job| worker.work(job)));
                 threads.push(scope.spawn(work));
             }
-            drop(jobs_in);
-            let grown = self.part(|| self.grow(store, &steps_in));
+            drop(opened_in);
+            let grown = self.part(|| self.grow(store, notes, &steps_in));
             // Wakes whoever still wants to hand something on after a failure.
             drop(steps_in);
             let errors = threads.into_iter().filter_map(|thread| join(thread.join()).err());
@@ -242,6 +259,7 @@ impl Run<'_> {
             ledger: self.ledger,
             counters: self.counters,
             events: self.events,
+            buffers: self.buffers,
             spool_bytes_max: self.plan.spool_bytes_max,
         }
     }
@@ -257,10 +275,10 @@ impl Run<'_> {
     fn grow(
         &self,
         store: &ChunkStore<'_>,
+        notes: Notes<'_>,
         steps: &crossbeam_channel::Receiver<Vec<scan::Step>>,
     ) -> Result<Option<Grown>, BackupError> {
-        let grower =
-            Grower::new(store, &self.core.cache, self.counters, self.problems, self.plan.level);
+        let grower = Grower::new(store, notes, self.counters, self.problems, self.plan.level);
         let (mut bytes, mut moment) = (0, Instant::now());
         grower.grow(steps, |grower| {
             self.events.check()?;
@@ -270,7 +288,7 @@ impl Run<'_> {
             if is_due && let Some(grown) = grower.checkpoint()? {
                 (bytes, moment) = (stored, Instant::now());
                 self.commit(store, &grown, false)?;
-                grower.flush_cache()?;
+                grower.flush_cache();
             }
             Ok(())
         })
@@ -391,9 +409,12 @@ impl Run<'_> {
         self.parent.as_ref().map(|parent| parent.id)
     }
 
-    /// Reports until the run is over. A rough total is that of the snapshot before; without one it
+    /// Reports until the run is over, if anybody looks. A rough total is that of the snapshot before; without one it
     /// is counted beside the run itself.
     fn show_progress(&self, is_over: &AtomicBool) {
+        if !self.events.is_watched() {
+            return;
+        }
         let total = match &self.parent {
             Some(parent) => estimate::Estimate::of(parent.files, parent.bytes),
             None => estimate::Estimate::start(&self.plan.root, self.core.home.directory()),

@@ -72,6 +72,9 @@ const GROUPS_MAX: usize = 8;
 const PACKS_MAX: usize = 4;
 /// Runs of chunks between packs and writers.
 const JOBS_MAX: usize = 64;
+/// Files are written out early when there are so many bytes of new ones, looked at this often.
+const FLUSH_BYTES: u64 = 64 * 1024 * 1024;
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
 /// What was asked for.
 pub(crate) struct Wish {
@@ -210,10 +213,15 @@ impl Work {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let showing = scope.spawn(|| show_progress(&run, total, &is_over));
+            let flushing = scope.spawn(|| flush_early(&run, &is_over));
             let written = write_all(&run, snapshot, selection);
             is_over.store(true, Ordering::Relaxed);
+            showing.thread().unpark();
+            flushing.thread().unpark();
             let shown = showing.join().map_err(|_| RestoreError::Panicked);
-            written.and(shown)
+            let flushed = flushing.join().unwrap_or(Err(RestoreError::Panicked));
+            // Whoever failed first made the others stop.
+            RestoreError::first([flushed, written, shown].into_iter().filter_map(Result::err))
         })?;
         let is_all = selection.is_everything();
         let synced = if is_all { run.target.sync() } else { run.target.sync_some() };
@@ -305,9 +313,28 @@ fn writers() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
 }
 
+/// Has the disk write while files are made, so that the wait for it at the end is short. An error
+/// is told here and not once more at the end.
+fn flush_early(run: &Run<'_>, is_over: &AtomicBool) -> Result<(), RestoreError> {
+    let mut flushed = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        std::thread::park_timeout(FLUSH_EVERY);
+        let written = counted(&run.counters.bytes);
+        if written - flushed < FLUSH_BYTES || is_over.load(Ordering::Relaxed) {
+            continue;
+        }
+        flushed = written;
+        if let Err(error) = run.target.write_out() {
+            run.stop.cancel();
+            return Err(run.no_way(error));
+        }
+    }
+    Ok(())
+}
+
 fn show_progress(run: &Run<'_>, total: Total, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
         // That holders are away is told then.
         if run.member.fetcher.looking().is_some() {
             continue;

@@ -4,7 +4,10 @@
 use std::{
     collections::VecDeque,
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -21,12 +24,39 @@ const OPEN_MAX: usize = 192;
 /// Buffer for one `getdents`: a few thousand names a call.
 const LISTING_BUFFER_BYTES: usize = 128 * 1024;
 
+/// Which directory it is, from one walk to the next: the same one also after it was moved, where
+/// its file system keeps birth times; else the one at the same path, of whose entries nothing is
+/// remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DirectoryKey(pub [u8; 16]);
+
+impl DirectoryKey {
+    fn of(parent: Option<Self>, name: &[u8], seen: &Status) -> Self {
+        let mut key = [0; 16];
+        if let Some(born) = &seen.born {
+            let (inode, rest) = key.split_at_mut(8);
+            // First: what was made together is remembered together.
+            inode.copy_from_slice(&seen.inode.to_be_bytes());
+            let (seconds, nanoseconds) = rest.split_at_mut(4);
+            // The low half of the seconds will do for 136 years.
+            seconds.copy_from_slice(&born.seconds.to_be_bytes()[4..]);
+            nanoseconds.copy_from_slice(&born.nanoseconds.to_be_bytes());
+        } else {
+            let mut hasher = blake3::Hasher::new_derive_key("larder 2026 directory key v1");
+            hasher.update(&parent.map_or([0; 16], |parent| parent.0)).update(name);
+            key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        }
+        Self(key)
+    }
+}
+
 /// One directory of a walked tree. Cheap to keep: it may close itself and open again.
 #[derive(Debug)]
 pub struct Directory {
     parent: Option<Arc<Self>>,
     name: Vec<u8>,
     depth: usize,
+    key: DirectoryKey,
     object: (u64, u64),
     open: Mutex<Option<Arc<OwnedFd>>>,
     pool: Arc<OpenPool>,
@@ -41,6 +71,7 @@ impl Directory {
             parent: None,
             name: Vec::new(),
             depth: 0,
+            key: DirectoryKey::of(None, path.as_os_str().as_bytes(), &status),
             object: status.object(),
             open: Mutex::new(Some(Arc::new(fd))),
             pool: Arc::default(),
@@ -72,6 +103,7 @@ impl Directory {
             parent: Some(parent.clone()),
             name: name.to_vec(),
             depth: parent.depth + 1,
+            key: DirectoryKey::of(Some(parent.key), name, seen),
             object: seen.object(),
             open: Mutex::new(None),
             pool: parent.pool.clone(),
@@ -81,6 +113,11 @@ impl Directory {
     /// Last component of its path, empty for the root.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// Which one it is, from one walk to the next.
+    pub fn key(&self) -> DirectoryKey {
+        self.key
     }
 
     /// Directories above it, up to the root of the walk.

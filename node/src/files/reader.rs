@@ -23,14 +23,17 @@ use thiserror::Error;
 use super::{
     directory::Directory,
     status::{Stamp, Status},
-    walk::{Found, What},
-    xattr::Object,
+    walk::{Found, Trace, What},
+    xattr::{Object, Xattrs},
 };
 
 /// Files below this are asked for holes only when they take less room than their length.
 const ALWAYS_SEEK_BYTES: u64 = 64 * 1024;
 /// How often the pages read are given back.
 const DROP_EVERY_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How much of a file is asked for ahead: one chunk of the largest size.
+const ASKED_BYTES: NonZeroU64 = NonZeroU64::new(4 * 1024 * 1024).unwrap();
 
 /// Why a file could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -107,7 +110,7 @@ impl FileReader {
     pub fn open(directory: &Arc<Directory>, name: &[u8]) -> Result<Self, ReadError> {
         let before = SystemTime::now();
         let dir = directory.fd().map_err(ReadError::new)?;
-        let fd = match open_regular(&dir, name) {
+        let (fd, opened) = match open_regular(&dir, name) {
             // Replaced meanwhile; or listed, and not to be opened under any circumstances.
             Err(ReadError::Vanished) if Status::at(&dir, name).is_ok() => open_regular(&dir, name)
                 .map_err(|error| match error {
@@ -116,9 +119,9 @@ impl FileReader {
                 })?,
             opened => opened?,
         };
-        let opened = Status::of(&fd)?;
         let bytes = opened.bytes;
-        let drops = !(is_cached(&fd, 0) && is_cached(&fd, bytes / 2));
+        let is_long = bytes > ALWAYS_SEEK_BYTES;
+        let drops = !is_cached(&fd, 0) || (is_long && !is_cached(&fd, bytes / 2));
         if bytes > ALWAYS_SEEK_BYTES {
             // Advice: nothing is lost when it is refused.
             let _ = fadvise(&fd, 0, None, Advice::Sequential);
@@ -137,11 +140,11 @@ impl FileReader {
         })
     }
 
-    /// Has the kernel begin to read all of the file, unless it is in memory already.
-    pub fn ask_for_all(&self) {
+    /// Has the kernel begin to read the file, up to some megabytes, unless it is in memory already.
+    pub fn ask(&self) {
         if self.drops {
             // Advice: nothing is lost when it is refused.
-            let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);
+            let _ = fadvise(&self.fd, 0, Some(ASKED_BYTES), Advice::WillNeed);
         }
     }
 
@@ -164,9 +167,11 @@ impl FileReader {
         if found.stamp == self.opened.stamp() {
             return Ok(false);
         }
-        let xattrs = Object::of(&self.fd).read()?;
-        found.attributes = self.opened.attributes(found.ordinal, xattrs.read);
+        let Xattrs { read, unread } = Object::of(&self.fd).read()?;
+        found.attributes = self.opened.attributes(found.ordinal, read);
         found.stamp = self.opened.stamp();
+        found.trace = Trace { recalled: None, is_whole: unread.is_empty(), ..found.trace };
+        found.content = None;
         found.what = What::File { bytes: self.opened.bytes };
         Ok(true)
     }
@@ -218,9 +223,11 @@ impl FileReader {
     /// [`ReadError::Io`] when the file cannot even be looked at.
     pub fn finish(mut self) -> Result<Finished, ReadError> {
         self.drop_pages();
-        let now = Status::of(&self.fd)?;
         let there = self.directory.fd().and_then(|dir| Status::at(dir, &self.name));
-        let is_there = there.is_ok_and(|status| status.object() == now.object());
+        let (now, is_there) = match there {
+            Ok(status) if status.object() == self.opened.object() => (status, true),
+            Ok(_) | Err(_) => (Status::of(&self.fd)?, false),
+        };
         let before = self.opened.stamp();
         // Being unlinked changes the change time, and nothing that was read.
         let held_still = now.modified == self.opened.modified && now.bytes == self.opened.bytes;
@@ -232,7 +239,10 @@ impl FileReader {
             Verdict::ChangedWhileRead
         };
         // Settled by then: while it was read, a change may have left the stamp of the one before.
-        let is_cacheable = verdict == Verdict::Unchanged && before.is_settled(self.before);
+        // Without a birth time the other numbers may be made up as well.
+        let is_reliable = self.opened.born.is_some();
+        let is_cacheable =
+            is_reliable && verdict == Verdict::Unchanged && before.is_settled(self.before);
         Ok(Finished { verdict, cacheable: is_cacheable.then_some(before) })
     }
 
@@ -278,13 +288,14 @@ impl ReadError {
     }
 }
 
-/// Opens `name` if it is a regular file: first as a mere path, which touches nothing, then, the
+/// Opens `name` if it is a regular file, and says what it was right before: first as a mere path, which touches nothing, then, the
 /// type being known and fixed, through `/proc`. Without `/proc` a small race remains in which a
 /// device could be opened, though not read.
-fn open_regular(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, ReadError> {
+fn open_regular(dir: impl AsFd, name: &[u8]) -> Result<(OwnedFd, Status), ReadError> {
     let path = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let node = openat(&dir, name, path, Mode::empty()).map_err(ReadError::new)?;
-    if Status::of(&node)?.file_type != FileType::RegularFile {
+    let status = Status::of(&node)?;
+    if status.file_type != FileType::RegularFile {
         return Err(ReadError::NotAFile);
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -298,12 +309,13 @@ fn open_regular(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, ReadError> {
         Err(Errno::NOENT) => {
             let fd = openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty())
                 .map_err(ReadError::new)?;
-            match Status::of(&fd)?.file_type {
-                FileType::RegularFile => Ok(fd),
+            let status = Status::of(&fd)?;
+            match status.file_type {
+                FileType::RegularFile => Ok((fd, status)),
                 _ => Err(ReadError::NotAFile),
             }
         }
-        result => result.map_err(ReadError::Io),
+        result => Ok((result?, status)),
     }
 }
 

@@ -4,9 +4,11 @@
 use std::{
     os::fd::AsFd,
     path::Path,
+    sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use larder_protocol::tree::entry::{Attributes, DeviceNumber, FileTime, Identity, Xattr};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Statx, StatxFlags, StatxTimestamp, statx},
@@ -80,8 +82,11 @@ impl Status {
         if self.born.is_none() && self.links < 2 {
             return None;
         }
+        // Of each entry of a folder: the context is hashed once.
+        static CONTEXT: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("larder 2026 file identity v1"));
         let born = self.born.unwrap_or_default();
-        let mut hasher = blake3::Hasher::new_derive_key("larder 2026 file identity v1");
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT);
         hasher.update(&self.inode.to_le_bytes());
         hasher.update(&born.seconds.to_le_bytes());
         hasher.update(&born.nanoseconds.to_le_bytes());
@@ -132,7 +137,7 @@ fn time(raw: StatxTimestamp) -> FileTime {
 /// modification, length.
 ///
 /// The device number is left out on purpose: it changes between boots (Btrfs, LVM, USB disks),
-/// and every file would be read again. The cache is keyed by identity or path, so that what a
+/// and every file would be read again. The cache is keyed by directory and name, so that what a
 /// device number would tell apart is another file system with the same inode, whose times differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {

@@ -23,6 +23,7 @@ mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -50,6 +51,7 @@ use super::{
     directory::Listing,
     names::{NameError, check_name, is_part_name, part_name},
     status::Status,
+    xattr::Object,
 };
 
 /// Mode of a directory that is being made. The sticky bit tells it from a private one of the user's
@@ -166,6 +168,8 @@ pub struct DirHandle {
     path: Arc<[u8]>,
     /// Whether this restore made it.
     is_new: bool,
+    /// Whether what is made in it has no extended attribute of ours by itself.
+    is_plain: bool,
     /// The mode it had before it was made usable.
     mode_before: Option<u32>,
 }
@@ -211,12 +215,15 @@ impl Target {
         let fail = |source| TargetError::new(b".", source);
         let is_new = match std::fs::metadata(path) {
             Ok(status) if !status.is_dir() => return Err(TargetError::RootNotDirectory),
-            status => status.is_err(),
+            status => status.is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
         };
         std::fs::create_dir_all(path)
             .map_err(|error| fail(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let fd = beneath::open_root(path).map_err(fail)?;
-        let root = DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new, mode_before: None };
+        let status = Status::of(&fd).map_err(fail)?;
+        let is_plain = is_new && hands_nothing_down(&fd, &status);
+        let path = Arc::default();
+        let root = DirHandle { fd: Arc::new(fd), path, is_new, is_plain, mode_before: None };
         let marker = Marker::set(&root.fd)?;
         Ok(Self::with(root, options, resolver, Some(marker)))
     }
@@ -233,8 +240,13 @@ impl Target {
             Err(Errno::NOTDIR) => return Err(TargetError::RootNotDirectory),
             Err(source) => return Err(TargetError::new(b".", source)),
         };
-        let root =
-            DirHandle { fd: Arc::new(fd), path: Arc::default(), is_new: false, mode_before: None };
+        let root = DirHandle {
+            fd: Arc::new(fd),
+            path: Arc::default(),
+            is_new: false,
+            is_plain: false,
+            mode_before: None,
+        };
         Ok(Some(Self::with(root, options, Resolver::Openat2, None)))
     }
 
@@ -282,7 +294,7 @@ impl Target {
             Ok(fd) => fd.map_or(root, Arc::new),
             Err(source) => return Err(TargetError::new(&path, source)),
         };
-        Ok(DirHandle { fd, path: path.into(), is_new: false, mode_before: None })
+        Ok(DirHandle { fd, path: path.into(), is_new: false, is_plain: false, mode_before: None })
     }
 
     /// Opens the directory `name` in `parent`, made for the user alone if it is not there.
@@ -308,8 +320,9 @@ impl Target {
         }
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        self.note_file_system(&fd).map_err(fail)?;
-        Ok(DirHandle { fd, path: path.into(), is_new, mode_before })
+        let status = self.note_file_system(&fd).map_err(fail)?;
+        let is_plain = is_new && hands_nothing_down(&fd, &status);
+        Ok(DirHandle { fd, path: path.into(), is_new, is_plain, mode_before })
     }
 
     /// Opens the directory `name` in `parent` on the way to what is restored: made for this user
@@ -333,17 +346,19 @@ impl Target {
         };
         let fd = self.inner.resolver.open(&parent.fd, &[name]).map_err(fail)?;
         let fd = Arc::new(fd.ok_or_else(|| fail(Errno::NOTDIR))?);
-        self.note_file_system(&fd).map_err(fail)?;
-        Ok(DirHandle { fd, path: path.into(), is_new, mode_before: None })
+        let status = self.note_file_system(&fd).map_err(fail)?;
+        let is_plain = is_new && hands_nothing_down(&fd, &status);
+        Ok(DirHandle { fd, path: path.into(), is_new, is_plain, mode_before: None })
     }
 
-    /// Remembers the file system of a directory for [`Self::sync`].
-    fn note_file_system(&self, fd: &Arc<OwnedFd>) -> Result<(), Errno> {
-        let device = Status::of(fd)?.device;
+    /// Remembers the file system of a directory for [`Self::sync`]; answers its status.
+    fn note_file_system(&self, fd: &Arc<OwnedFd>) -> Result<Status, Errno> {
+        let status = Status::of(fd)?;
+        let device = status.device;
         let all = &self.inner.file_systems;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(device).or_insert_with(|| Arc::clone(fd));
-        Ok(())
+        Ok(status)
     }
 
     /// Takes those rights of group and others from an existing directory that it will not have in
@@ -372,7 +387,7 @@ impl Target {
             return self.finish_new_dir(directory, attributes);
         }
         self.clear_dir(directory);
-        self.apply(&directory.fd, &directory.path, attributes)
+        self.apply(&directory.fd, None, &directory.path, attributes)
     }
 
     /// The same for a directory of which only some entries are restored: one that was there before
@@ -393,7 +408,7 @@ impl Target {
             && status.mode & 0o5777 == UNFINISHED
             && status.uid == geteuid().as_raw();
         if directory.is_new || is_unfinished {
-            return self.apply(&directory.fd, &directory.path, attributes);
+            return self.apply(&directory.fd, None, &directory.path, attributes);
         }
         if let Some(before) = directory.mode_before {
             // As it was found. Should that fail, it stays as usable as this restore made it.
@@ -413,7 +428,7 @@ impl Target {
     /// # Errors
     /// [`TargetError`] when the file system reports that writing failed.
     pub fn sync(&self) -> Result<(), TargetError> {
-        self.sync_data()?;
+        self.write_out()?;
         let root = &self.inner.root.fd;
         let fail = |source| TargetError::new(b".", source);
         if let (Some(marker), true) = (&self.inner.marker, self.parts().is_empty()) {
@@ -432,10 +447,14 @@ impl Target {
     /// As [`Self::sync`].
     pub fn sync_some(&self) -> Result<(), TargetError> {
         let is_after_crash = self.inner.marker.as_ref().is_some_and(|it| it.is_after_crash);
-        if is_after_crash { self.sync_data() } else { self.sync() }
+        if is_after_crash { self.write_out() } else { self.sync() }
     }
 
-    fn sync_data(&self) -> Result<(), TargetError> {
+    /// Makes everything durable that was written so far.
+    ///
+    /// # Errors
+    /// [`TargetError`] when the file system reports that writing failed, which it does once.
+    pub fn write_out(&self) -> Result<(), TargetError> {
         let fail = |source| TargetError::new(b".", source);
         syncfs(&self.inner.root.fd).map_err(fail)?;
         let others = self.inner.file_systems.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -551,11 +570,27 @@ fn take_name(
 ) -> Result<(), Errno> {
     let dir = &directory.fd;
     if !may_replace {
-        match renameat_with(dir, part, dir, name, RenameFlags::NOREPLACE) {
+        match take_free_name(directory, part, name) {
             // Not known to every file system: a small race remains there.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
             result => return result,
         }
     }
     renameat(dir, part, dir, name)
+}
+
+/// Gives a part its name if nothing stands there.
+///
+/// # Errors
+/// `EEXIST`; `EINVAL` and its like from file systems that cannot tell.
+fn take_free_name(directory: &DirHandle, part: &[u8], name: &[u8]) -> Result<(), Errno> {
+    let dir = &directory.fd;
+    renameat_with(dir, part, dir, name, RenameFlags::NOREPLACE)
+}
+
+/// Whether a directory that was just made has no default ACL, which new entries would take over. Not
+/// one of another user, which he may have put in the place of ours before it was opened.
+fn hands_nothing_down(fd: &impl AsRawFd, status: &Status) -> bool {
+    let is_plain = |names: Vec<Vec<u8>>| !names.iter().any(|it| it == b"system.posix_acl_default");
+    status.uid == geteuid().as_raw() && Object::of(fd).names().is_ok_and(is_plain)
 }

@@ -203,7 +203,7 @@ pub(super) fn copy_tree(from: &Path, target: &Target, options: &WalkOptions) -> 
     let mut links: HashMap<Identity, Vec<Vec<u8>>> = HashMap::new();
     for event in Walk::new(from, options).unwrap() {
         match event {
-            Event::Enter { directory, attributes } => {
+            Event::Enter { directory, attributes, .. } => {
                 copied.directories += 1;
                 let entered = match stack.last() {
                     None => Some(target.root()),

@@ -7,6 +7,7 @@
 
 mod ahead;
 mod event;
+mod remembered;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +23,12 @@ use rustix::{fs::FileType, io::Errno};
 use thiserror::Error;
 
 use self::ahead::{Ahead, Listed, Look, Looked, Opened, Seen};
-pub use self::event::{Event, Found, What, Why};
+pub use self::{
+    event::{Event, Found, What, Why},
+    remembered::{Recollection, Remembered, Remembers, Trace},
+};
 use super::{
-    directory::Directory,
+    directory::{Directory, DirectoryKey},
     exclude::{PatternError, Rules},
     xattr::{Object, Xattrs},
 };
@@ -97,11 +101,32 @@ struct Frame {
 }
 
 impl Walk {
+    /// What tells the directory `root` from others, from one walk to the next.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn key_of(root: &Path) -> Result<DirectoryKey, WalkError> {
+        let (directory, _) = Directory::root(root).map_err(WalkError::Root)?;
+        Ok(directory.key())
+    }
+
     /// Begins to walk the directory `root`; a symlink as the root itself is followed.
     ///
     /// # Errors
     /// When `root` cannot be opened, lies in what is never walked, or a pattern is wrong.
     pub fn new(root: &Path, options: &Options) -> Result<Self, WalkError> {
+        Self::remembering(root, options, None)
+    }
+
+    /// The same; what `memory` has of an entry with an equal stamp is not read again.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn remembering(
+        root: &Path,
+        options: &Options,
+        memory: Option<Arc<dyn Remembers>>,
+    ) -> Result<Self, WalkError> {
         let Options { excludes, never, cross_file_systems, threads } = options;
         let rules = Rules::new(excludes, never, *cross_file_systems)?;
         let (directory, status) = Directory::root(root).map_err(WalkError::Root)?;
@@ -109,12 +134,14 @@ impl Walk {
             return Err(WalkError::Home);
         }
         let xattrs = directory.fd().and_then(|fd| Object::of(&fd).read());
+        let trace = Trace::default();
+        let seen = Seen { status, xattrs, target: Vec::new(), content: None, trace };
         Ok(Self {
-            ahead: Ahead::new(rules, (*threads).max(1), directory),
+            ahead: Ahead::new(rules, memory, (*threads).max(1), directory),
             events: VecDeque::new(),
             frames: Vec::new(),
             ordinals: BTreeMap::new(),
-            root: Some(Seen { status, xattrs, target: Vec::new() }),
+            root: Some(seen),
         })
     }
 
@@ -145,7 +172,7 @@ impl Walk {
         let (directory, ordinal) = (frame.listed.directory.clone(), frame.ordinal);
         let Looked { name, look } = looked;
         let seen = match look {
-            Look::Seen(seen) => seen,
+            Look::Seen(seen) => *seen,
             Look::LeftOut(why) => return self.skip(directory.path_of(&name), why),
             Look::Failed(error) => return self.fail(directory.path_of(&name), error),
             Look::Phantom => {
@@ -158,7 +185,7 @@ impl Walk {
             position.push(index);
             return self.enter(position, seen);
         }
-        let Seen { status, xattrs, target } = seen;
+        let Seen { status, xattrs, target, content, trace } = seen;
         let Some(what) = What::new(&status, target) else {
             return self.skip(directory.path_of(&name), Why::UnknownType);
         };
@@ -171,14 +198,17 @@ impl Walk {
             what,
             attributes,
             stamp,
+            trace,
+            content,
             ordinal,
         }));
     }
 
     /// Enters the directory at `position`, which a thread has listed or is about to list.
     fn enter(&mut self, position: Vec<u32>, seen: Seen) {
-        let Seen { status, xattrs, .. } = seen;
-        let Opened { listed, found, left_out, error } = self.ahead.opened(&position);
+        let Seen { status, xattrs, trace, .. } = seen;
+        let Opened { listed, first, remembered, found, left_out, error } =
+            self.ahead.opened(&position);
         let directory = listed.directory.clone();
         // Gone or replaced since it was listed: as if it had never been there.
         if !found {
@@ -188,15 +218,22 @@ impl Walk {
         let ordinal = *self.ordinals.entry(status.device).or_insert(ordinals);
         let xattrs = self.xattrs(xattrs, || directory.path());
         let attributes = status.attributes(ordinal, xattrs);
+        let (stamp, entered) = (status.stamp(), directory.clone());
         // What `xattrs` noted stands before: notes about a directory surround its `Enter`.
-        self.events.push_back(Event::Enter { directory: directory.clone(), attributes });
+        self.events.push_back(Event::Enter {
+            directory: entered,
+            attributes,
+            stamp,
+            trace,
+            remembered,
+        });
         if let Some(why) = left_out {
             self.skip(directory.path(), why);
         }
         if let Some(error) = error {
             self.events.push_back(Event::Unreadable { path: directory.path(), error });
         }
-        let batch = Vec::new().into_iter();
+        let batch = first.into_iter();
         self.frames.push(Frame { listed, position, batch, next: 0, ordinal });
     }
 

@@ -9,7 +9,7 @@ use larder_protocol::{
     placing::Acquaintance,
     receipt::{Receipt, ReceiptBody},
     time::Timestamp,
-    tree::entry::{Content, Identity},
+    tree::entry::Content,
 };
 
 use super::{
@@ -17,9 +17,12 @@ use super::{
     circle::{GrantRow, PeerRow},
     commits::{ClaimChange, CommitRow},
     index::Standing,
-    scan_cache::{CachedFile, ScanCache},
+    scan_cache::{FolderKey, Note, ScanCache},
 };
-use crate::depot::tests::full::SmallDisk;
+use crate::{
+    depot::tests::full::SmallDisk,
+    files::{DirectoryKey, Remembered, Remembers, Stamp},
+};
 
 fn shard(number: u8) -> ShardRef {
     ShardRef { root: ShardRoot::from_bytes([number; 32]), bytes: 16_384 }
@@ -216,26 +219,38 @@ fn a_disk_that_was_full_for_a_moment_does_not_end_the_memory_of_a_node() {
 fn a_scan_cache_that_cannot_be_written_costs_time_only() {
     let Some(disk) = SmallDisk::mount() else { return };
     let cache = ScanCache::open(disk.path());
-    let content = || Content::Inline(Vec::new());
-    let row = |number: u32| {
-        let identity = Identity(*number.to_le_bytes().repeat(4).first_chunk().unwrap());
-        (identity, CachedFile { stamp: vec![7; 16_000], content: content() })
+    let key = |number: u32| DirectoryKey(*number.to_le_bytes().repeat(4).first_chunk().unwrap());
+    let folder = FolderKey::of(key(0));
+    let entry = Remembered {
+        name: b"a".to_vec(),
+        stamp: [7; Stamp::BYTES],
+        looked: 0,
+        xattrs: None,
+        target: vec![7; 16_000],
+        content: Some(Content::Inline(Vec::new())),
     };
-    let rows = |from: u32| (from..from + 500).map(row).collect::<Vec<_>>();
-    let found = |number: u32| cache.view().find(&row(number).0, &[7; 16_000]);
-    cache.keep(&rows(0));
-    cache.flush();
-    assert_eq!(found(1), Some(content()));
-    let filler = disk.fill();
-    for batch in 1..8 {
-        cache.keep(&rows(batch * 500));
+    let keep = |from: u32| {
+        let note = |number| Note::Part {
+            directory: key(number),
+            entries: vec![entry.clone()],
+            is_whole: true,
+        };
+        cache.keep(folder, &(from..from + 500).map(note).collect::<Vec<_>>());
         cache.flush();
-    }
-    assert_eq!(found(1), Some(content()), "what was kept before is there");
+    };
+    let is_there = |number| {
+        let found = cache.view(folder, 0).remembered(key(number), b"a", b"a");
+        found.entries == [entry.clone()]
+    };
+    keep(0);
+    assert!(is_there(1));
+    let filler = disk.fill();
+    (1..8).for_each(|batch| keep(batch * 500));
+    assert!(is_there(1), "what was kept before is there");
+    assert!((1..8).any(|batch| !is_there(batch * 500)), "the disk is full");
     std::fs::remove_file(filler).unwrap();
-    cache.keep(&rows(10_000));
-    cache.flush();
-    assert_eq!(found(10_001), Some(content()), "and it goes on");
+    keep(10_000);
+    assert!(is_there(10_001), "and it goes on");
 }
 
 // HOME-16

@@ -95,12 +95,25 @@ impl PackBuilder {
     /// Starts an empty pack. `salt` is 32 fresh random bytes: a salt used twice under one epoch
     /// key would repeat nonces.
     pub fn new(class: PackClass, epoch: &EpochKey, vault: VaultId, salt: [u8; 32]) -> Self {
+        Self::new_in(Vec::new(), class, epoch, vault, salt)
+    }
+
+    /// The same, in memory that may have held another pack; it is overwritten.
+    pub fn new_in(
+        mut buffer: Vec<u8>,
+        class: PackClass,
+        epoch: &EpochKey,
+        vault: VaultId,
+        salt: [u8; 32],
+    ) -> Self {
         let header = Header::new(epoch, salt);
+        buffer.clear();
+        buffer.extend_from_slice(&header.encode());
         Self {
             class,
             header,
             seal: PackSeal::new(epoch, vault, &salt),
-            bytes: header.encode().to_vec(),
+            bytes: buffer,
             chunks: Vec::new(),
             placed: Vec::new(),
         }

@@ -7,28 +7,22 @@ use larder_protocol::{
     ids::ChunkId,
     tree::{
         builder::{TreeBuilder, TreeError},
-        entry::{Attributes, Entry, FileTime, Identity, Kind},
+        entry::{Attributes, Entry, FileTime, Kind},
     },
 };
 
 use super::{
     BackupError, Counters, Problems,
     chunks::{ChunkStore, Tools},
+    notes::Notes,
     read::Read,
-    scan::Step,
+    scan::{Seen, Step},
 };
-use crate::{
-    files::Found,
-    state::scan_cache::{CachedFile, ScanCache},
-};
-
-/// Rows of the scan cache that are written together.
-const CACHE_ROWS: usize = 4096;
+use crate::files::Found;
 
 /// The tree of one folder as it grows.
 pub(super) struct Grower<'a> {
     pub(super) store: &'a ChunkStore<'a>,
-    pub(super) cache: &'a ScanCache,
     pub(super) counters: &'a Counters,
     pub(super) problems: &'a Problems,
     builder: TreeBuilder,
@@ -37,7 +31,7 @@ pub(super) struct Grower<'a> {
     root: Option<Attributes>,
     /// Names of the directories entered below it.
     way: Vec<Vec<u8>>,
-    rows: Vec<(Identity, CachedFile)>,
+    notes: Notes<'a>,
 }
 
 /// The root of a tree: attributes of the folder, and its node.
@@ -49,21 +43,20 @@ pub(super) struct Grown {
 impl<'a> Grower<'a> {
     pub(super) fn new(
         store: &'a ChunkStore<'a>,
-        cache: &'a ScanCache,
+        notes: Notes<'a>,
         counters: &'a Counters,
         problems: &'a Problems,
         level: i32,
     ) -> Self {
         Self {
             store,
-            cache,
             counters,
             problems,
             builder: TreeBuilder::new(store.content),
             tools: Tools::new(level),
             root: None,
             way: Vec::new(),
-            rows: Vec::new(),
+            notes,
         }
     }
 
@@ -75,14 +68,21 @@ impl<'a> Grower<'a> {
     ) -> Result<Option<Grown>, BackupError> {
         for step in steps.iter().flatten() {
             match step {
-                Step::Enter(_, attributes) if self.root.is_none() => self.enter_root(attributes)?,
-                Step::Enter(name, attributes) => self.enter(name, &attributes)?,
-                Step::Leave if self.builder.depth() == 0 => {}
-                Step::Leave => {
-                    self.way.pop();
-                    self.builder.leave()?;
+                Step::Enter(entered) => {
+                    self.notes.enter(&entered);
+                    if self.root.is_none() {
+                        self.enter_root(entered.attributes)?;
+                    } else {
+                        self.enter(entered.name, &entered.attributes)?;
+                    }
                 }
-                Step::Ready(entry) => self.add(&entry)?,
+                Step::Leave => {
+                    self.notes.leave();
+                    if self.way.pop().is_some() {
+                        self.builder.leave()?;
+                    }
+                }
+                Step::Ready(entry, seen) => self.add(entry, seen)?,
                 Step::File(found, read) => self.file(&found, &read)?,
             }
             self.store_nodes()?;
@@ -99,19 +99,16 @@ impl<'a> Grower<'a> {
         Ok(Some(Grown { attributes, node }))
     }
 
-    /// Hands the rows gathered so far to the scan cache: once the packs they lead to are durable.
-    pub(super) fn flush_cache(&mut self) -> Result<(), BackupError> {
-        self.cache.keep(&self.rows);
-        self.rows.clear();
-        self.cache.flush();
-        Ok(())
+    /// Writes the scan cache out: once the packs that it leads to are durable.
+    pub(super) fn flush_cache(&mut self) {
+        self.notes.flush();
     }
 
     fn finish(mut self) -> Result<Option<Grown>, BackupError> {
         let Some(attributes) = self.root.take() else { return Ok(None) };
         let node = self.builder.finish()?;
         self.store_nodes()?;
-        self.cache.keep(&self.rows);
+        self.notes.finish();
         self.problems.tell_counted()?;
         Ok(Some(Grown { attributes, node }))
     }
@@ -147,22 +144,14 @@ impl<'a> Grower<'a> {
         if stored.is_torn {
             self.problems.add(&found.path(), "changed every time it was read")?;
         }
-        if let (Some(stamp), Some(identity)) = (stored.stamp, stored.attributes.identity) {
-            let stamp = stamp.to_bytes().to_vec();
-            self.rows.push((identity, CachedFile { stamp, content: stored.content.clone() }));
-            if self.rows.len() >= CACHE_ROWS {
-                self.cache.keep(&self.rows);
-                self.rows.clear();
-            }
-        }
         let kind = Kind::File { bytes: stored.bytes, content: stored.content };
         let name = found.name.clone().into();
-        self.add(&Entry { name, kind, attributes: stored.attributes })
+        self.add(Entry { name, kind, attributes: stored.attributes }, stored.seen)
     }
 
-    fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
+    fn add(&mut self, entry: Entry, seen: Seen) -> Result<(), BackupError> {
         let added = as_far_as_possible(&entry.attributes, |fewer| match fewer {
-            None => self.builder.add(entry),
+            None => self.builder.add(&entry),
             Some(attributes) => self.builder.add(&Entry { attributes, ..entry.clone() }),
         });
         let path = || [self.way.as_slice(), &[entry.name.to_vec()]].concat().join(&b'/');
@@ -178,6 +167,7 @@ impl<'a> Grower<'a> {
             self.counters.files.fetch_add(1, Ordering::Relaxed);
             self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+        self.notes.add(entry, seen);
         Ok(())
     }
 

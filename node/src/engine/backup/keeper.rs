@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::Receiver;
 use larder_protocol::{index::PackClass, placing::Input};
 
-use super::{BackupError, Counters, ledger::Ledger, packer::Finished};
+use super::{BackupError, Counters, buffers::Buffers, ledger::Ledger, packer::Finished};
 use crate::{
     command::{EventSink, Level},
     depot::{DepotError, Origin, Tenure},
@@ -32,6 +32,7 @@ pub(super) struct Keeper<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) counters: &'a Counters,
     pub(super) events: &'a EventSink,
+    pub(super) buffers: &'a Buffers,
     /// Own bytes in the depot at most; `None` when this device keeps them anyway.
     pub(super) spool_bytes_max: Option<u64>,
 }
@@ -39,7 +40,7 @@ pub(super) struct Keeper<'a> {
 impl Keeper<'_> {
     /// Keeps packs until there are no more.
     pub(super) fn run(&self, finished: &Receiver<Finished>) -> Result<(), BackupError> {
-        for Finished { number, pack } in finished {
+        for Finished { number, mut pack } in finished {
             self.wait_for_room(pack.class)?;
             let stored = wall();
             let tenure = Tenure {
@@ -51,6 +52,9 @@ impl Keeper<'_> {
             };
             let shard = self.import(&pack.bytes, tenure)?;
             let class = pack.class;
+            if class == PackClass::Data {
+                self.buffers.give(std::mem::take(&mut pack.bytes));
+            }
             let record = pack.into_record(shard);
             self.core.state.add_packs(&[record], Standing::Own)?;
             self.counters.stored_bytes.fetch_add(shard.bytes, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use larder_protocol::{
 
 use super::{
     BackupError,
+    buffers::Buffers,
     ledger::{Ledger, Ticket},
 };
 
@@ -26,6 +27,7 @@ pub(super) struct Packer<'a> {
     member: &'a Member,
     ledger: &'a Ledger,
     packs: Mutex<Packs>,
+    buffers: &'a Buffers,
     finished: Sender<Finished>,
 }
 
@@ -64,9 +66,10 @@ impl<'a> Packer<'a> {
         class: PackClass,
         member: &'a Member,
         ledger: &'a Ledger,
+        buffers: &'a Buffers,
         finished: Sender<Finished>,
     ) -> Self {
-        Self { class, member, ledger, packs: Mutex::default(), finished }
+        Self { class, member, ledger, packs: Mutex::default(), buffers, finished }
     }
 
     /// Seals one chunk into the open pack; blocks while finished packs wait for the disk.
@@ -127,7 +130,11 @@ impl<'a> Packer<'a> {
         // Of each pack: a device may be removed while a long backup runs.
         let keyring = self.member.keyring();
         let epoch = keyring.sealing().map_err(|error| BackupError::Engine(Box::new(error)))?;
-        let builder = PackBuilder::new(self.class, epoch, self.member.vault, salt);
+        let buffer = match self.class {
+            PackClass::Data => self.buffers.take(),
+            PackClass::Metadata => Vec::new(),
+        };
+        let builder = PackBuilder::new_in(buffer, self.class, epoch, self.member.vault, salt);
         Ok(Filling { number: self.ledger.begin(), builder, outstanding: 0 })
     }
 

@@ -16,8 +16,9 @@ use larder_protocol::{
 use super::{
     BackupError, Counters,
     chunks::{ChunkStore, Tools},
+    scan::Seen,
 };
-use crate::files::{FileReader, Found, Piece, ReadError, Stamp, Verdict, What};
+use crate::files::{FileReader, Found, Piece, ReadError, Verdict, What};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS_MAX: usize = 3;
@@ -25,14 +26,10 @@ const ATTEMPTS_MAX: usize = 3;
 /// Two chunks of the largest size: one being cut, one being filled.
 const BUFFER_BYTES: usize = 2 * CHUNK_BYTES_MAX;
 
-/// Small files opened before the first of them is read, so that a cold disk looks for all of them
-/// at once: 16 workers then hold 256 descriptors.
-const OPENED_MAX: usize = 16;
-
 /// Work for one worker.
 pub(super) enum Job {
     /// A file with chunks of its own.
-    File(Wanted),
+    File(Box<Wanted>),
     /// Small neighbours that share one chunk.
     Bundle(Vec<Wanted>),
 }
@@ -41,6 +38,14 @@ pub(super) enum Job {
 pub(super) struct Wanted {
     pub(super) found: Found,
     pub(super) answer: Sender<Read>,
+    /// The file, if it was opened ahead.
+    pub(super) opened: Option<FileReader>,
+}
+
+impl Wanted {
+    fn open(&mut self) -> Result<FileReader, ReadError> {
+        self.opened.take().map_or_else(|| open(&self.found), Ok)
+    }
 }
 
 /// What became of one file.
@@ -59,8 +64,8 @@ pub(super) struct Stored {
     pub(super) attributes: Attributes,
     pub(super) bytes: u64,
     pub(super) content: Content,
-    /// For the scan cache, if an equal stamp later means equal content.
-    pub(super) stamp: Option<Stamp>,
+    /// For the scan cache.
+    pub(super) seen: Seen,
     /// It changed every time it was read: what is stored may be torn, and is said to be.
     pub(super) is_torn: bool,
 }
@@ -94,8 +99,9 @@ impl<'a> Worker<'a> {
 
     pub(super) fn work(&mut self, job: Job) -> Result<(), BackupError> {
         match job {
-            Job::File(wanted) => {
-                let read = self.read_file(wanted.found)?;
+            Job::File(mut wanted) => {
+                let opened = wanted.open();
+                let read = self.read_file(wanted.found, opened)?;
                 answer(&wanted.answer, read);
                 Ok(())
             }
@@ -103,8 +109,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn read_file(&mut self, found: Found) -> Result<Read, BackupError> {
-        let opened = open(&found);
+    fn read_file(
+        &mut self,
+        found: Found,
+        opened: Result<FileReader, ReadError>,
+    ) -> Result<Read, BackupError> {
         match self.take(found, opened)? {
             Ok(Taken { mut stored, small: Some(bytes) }) => {
                 stored.content = self.single(&bytes)?;
@@ -118,29 +127,17 @@ impl<'a> Worker<'a> {
     fn read_bundle(&mut self, members: Vec<Wanted>) -> Result<(), BackupError> {
         let mut joined = Vec::new();
         let mut waiting = Vec::with_capacity(members.len());
-        let mut members = members.into_iter();
-        loop {
-            let ahead = members.by_ref().take(OPENED_MAX).map(|wanted| {
-                let opened = open(&wanted.found);
-                if let Ok(reader) = &opened {
-                    reader.ask_for_all();
+        for mut wanted in members {
+            let opened = wanted.open();
+            let Wanted { found, answer: to, .. } = wanted;
+            match self.take(found, opened)? {
+                Ok(Taken { stored, small: Some(bytes) }) => {
+                    let offset = joined.len();
+                    joined.extend_from_slice(&bytes);
+                    waiting.push((stored, offset, to));
                 }
-                (wanted, opened)
-            });
-            let ahead: Vec<_> = ahead.collect();
-            if ahead.is_empty() {
-                break;
-            }
-            for (Wanted { found, answer: to }, opened) in ahead {
-                match self.take(found, opened)? {
-                    Ok(Taken { stored, small: Some(bytes) }) => {
-                        let offset = joined.len();
-                        joined.extend_from_slice(&bytes);
-                        waiting.push((stored, offset, to));
-                    }
-                    Ok(Taken { stored, small: None }) => answer(&to, Read::Stored(stored)),
-                    Err(read) => answer(&to, read),
-                }
+                Ok(Taken { stored, small: None }) => answer(&to, Read::Stored(stored)),
+                Err(read) => answer(&to, read),
             }
         }
         if joined.is_empty() {
@@ -211,7 +208,7 @@ impl<'a> Worker<'a> {
             attributes: found.attributes.clone(),
             bytes,
             content,
-            stamp: finished.cacheable,
+            seen: Seen::read(finished.cacheable, found.trace),
             is_torn: false,
         };
         Ok(Ok((Taken { stored, small }, finished.verdict)))
@@ -344,7 +341,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn open(found: &Found) -> Result<FileReader, ReadError> {
+pub(super) fn open(found: &Found) -> Result<FileReader, ReadError> {
     FileReader::open(&found.directory, &found.name)
 }
 

@@ -5,7 +5,7 @@
 //! behind an open bundle are held back until it is decided whether its files are read, and go to
 //! the grower many at a time: waking it for each would cost more than the step.
 
-use std::{path::Path, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use larder_protocol::{
@@ -23,8 +23,7 @@ use super::{
 };
 use crate::{
     engine::{Core, EngineError, chunk_here},
-    files::{Event, Found, Walk, WalkOptions, What, Why},
-    state::scan_cache::ScanView,
+    files::{DirectoryKey, Event, Found, Stamp, Trace, Walk, What, Why},
 };
 
 /// A bundle is cut after so many entries, files or not: steps behind an open bundle wait in
@@ -36,13 +35,45 @@ pub(super) const STEPS_TOGETHER: usize = 256;
 /// One step of the growing tree.
 pub(super) enum Step {
     /// A directory; the root of the walk has an empty name.
-    Enter(Vec<u8>, Attributes),
+    Enter(Entered),
     /// The directory entered last is complete.
     Leave,
     /// An entry that is complete.
-    Ready(Entry),
+    Ready(Entry, Seen),
     /// A file that is being read.
     File(Found, Receiver<Read>),
+}
+
+/// A directory that the walk entered.
+pub(super) struct Entered {
+    pub(super) name: Vec<u8>,
+    pub(super) attributes: Attributes,
+    pub(super) key: DirectoryKey,
+    pub(super) seen: Seen,
+    /// How many of its entries are in the scan cache, if that is known.
+    pub(super) remembered: Option<usize>,
+}
+
+/// What the scan cache is to know of an entry.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// `None` when it is not to be remembered.
+    pub(super) stamp: Option<Stamp>,
+    pub(super) trace: Trace,
+    /// Whether it is remembered exactly like this.
+    pub(super) is_known: bool,
+}
+
+impl Seen {
+    fn new(stamp: Stamp, trace: Trace) -> Self {
+        let stamp = trace.is_settled.then_some(stamp);
+        Self { stamp, trace, is_known: trace.recalled.is_some() }
+    }
+
+    /// Of a file that was read, with the stamp that it had if an equal one later means equal content.
+    pub(super) fn read(stamp: Option<Stamp>, trace: Trace) -> Self {
+        Self { stamp, trace, is_known: false }
+    }
 }
 
 /// What one scan needs.
@@ -50,7 +81,6 @@ pub(super) struct Scanner<'a> {
     pub(super) core: &'a Core,
     pub(super) member: &'a crate::engine::Member,
     pub(super) store: &'a ChunkStore<'a>,
-    pub(super) cache: ScanView,
     pub(super) counters: &'a Counters,
     pub(super) problems: &'a Problems,
     pub(super) steps: Sender<Vec<Step>>,
@@ -73,17 +103,18 @@ struct Bundle {
 }
 
 impl Scanner<'_> {
-    pub(super) fn scan(self, root: &Path, options: &WalkOptions) -> Result<(), BackupError> {
-        let walk = Walk::new(root, options)?;
+    pub(super) fn scan(self, walk: Walk) -> Result<(), BackupError> {
         let mut planner = BundlePlanner::new(&self.member.content);
         let mut bundle = Bundle::default();
         for event in walk {
             bundle.entries += 1;
             match event {
-                Event::Enter { directory, attributes } => {
+                Event::Enter { directory, attributes, stamp, trace, remembered } => {
                     self.counters.directories.fetch_add(1, Ordering::Relaxed);
-                    let step = Step::Enter(directory.name().to_vec(), attributes);
-                    self.step(&mut bundle, step)?;
+                    let (name, key) = (directory.name().to_vec(), directory.key());
+                    let seen = Seen::new(stamp, trace);
+                    let entered = Entered { name, attributes, key, seen, remembered };
+                    self.step(&mut bundle, Step::Enter(entered))?;
                 }
                 Event::Leave { .. } => self.step(&mut bundle, Step::Leave)?,
                 Event::Entry(found) => self.entry(found, &mut planner, &mut bundle)?,
@@ -102,18 +133,19 @@ impl Scanner<'_> {
 
     fn entry(
         &self,
-        found: Found,
+        mut found: Found,
         planner: &mut BundlePlanner,
         bundle: &mut Bundle,
     ) -> Result<(), BackupError> {
         let What::File { bytes } = found.what else {
             self.counters.others.fetch_add(1, Ordering::Relaxed);
-            return self.step(bundle, Step::Ready(special(found)));
+            return self.step(bundle, ready(found, special));
         };
         if bytes == 0 {
-            return self.step(bundle, Step::Ready(file(found, Content::Inline(Vec::new()))));
+            return self
+                .step(bundle, ready(found, |found| file(found, Content::Inline(Vec::new()))));
         }
-        let cached = self.cached(&found)?;
+        let cached = self.cached(&mut found)?;
         if !BundlePlanner::takes(bytes) {
             return match cached {
                 Some(content) => {
@@ -123,7 +155,7 @@ impl Scanner<'_> {
                 None => {
                     let (wanted, step) = wanted(found);
                     self.step(bundle, step)?;
-                    self.job(Job::File(wanted))
+                    self.job(Job::File(Box::new(wanted)))
                 }
             };
         }
@@ -169,11 +201,8 @@ impl Scanner<'_> {
     }
 
     /// What the file held when it was last read, if that is certain and all of it is stored.
-    fn cached(&self, found: &Found) -> Result<Option<Content>, BackupError> {
-        let Some(identity) = found.attributes.identity else { return Ok(None) };
-        let Some(content) = self.cache.find(&identity, &found.stamp.to_bytes()) else {
-            return Ok(None);
-        };
+    fn cached(&self, found: &mut Found) -> Result<Option<Content>, BackupError> {
+        let Some(content) = found.content.take() else { return Ok(None) };
         let read = |id| self.list_node(id);
         let is_stored = self.store.known.has_all(&content, found.stamp.bytes(), read)?;
         Ok(is_stored.then_some(content))
@@ -188,7 +217,7 @@ impl Scanner<'_> {
 
     fn reuse(&self, found: Found, content: Content) -> Step {
         self.counters.done_bytes.fetch_add(found.stamp.bytes(), Ordering::Relaxed);
-        Step::Ready(file(found, content))
+        ready(found, |found| file(found, content))
     }
 
     fn skipped(&self, path: &[u8], why: &Why) -> Result<(), BackupError> {
@@ -240,9 +269,14 @@ impl Scanner<'_> {
     }
 }
 
+fn ready(found: Found, entry: impl FnOnce(Found) -> Entry) -> Step {
+    let seen = Seen::new(found.stamp, found.trace);
+    Step::Ready(entry(found), seen)
+}
+
 fn wanted(found: Found) -> (Wanted, Step) {
     let (answer, read) = bounded(1);
-    (Wanted { found: found.clone(), answer }, Step::File(found, read))
+    (Wanted { found: found.clone(), answer, opened: None }, Step::File(found, read))
 }
 
 /// The chunk that holds all of a small file.

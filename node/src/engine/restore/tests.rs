@@ -31,6 +31,7 @@ use crate::{
 mod in_the_way;
 mod interrupted;
 mod targets;
+mod unchanged;
 
 /// A node with a folder to back up, and places to restore to.
 struct Bed {

@@ -9,7 +9,7 @@ use larder_protocol::tree::entry::{Attributes, FileTime, Xattr};
 use rustix::{
     fs::{
         AtFlags, FileType, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat,
-        fstatvfs, utimensat,
+        fchmod, fstatvfs, utimensat,
     },
     io::Errno,
 };
@@ -24,25 +24,31 @@ const SETGID: u32 = 0o2000;
 const ACL_PREFIX: &[u8] = b"system.posix_acl_";
 
 impl Target {
-    /// Sets `attributes` on what `fd` has open, which may be an `O_PATH` descriptor.
+    /// Sets `attributes` on what `fd` has open, which may be an `O_PATH` descriptor. `made` is the
+    /// status of a new object that has no extended attribute of ours yet, if it is one.
     ///
     /// Object and descriptor being one, nobody can put another object in its place meanwhile.
     pub(super) fn apply(
         &self,
         fd: &(impl AsFd + AsRawFd),
+        made: Option<Status>,
         path: &[u8],
         attributes: &Attributes,
     ) -> Result<(), TargetError> {
         let fail = |source| TargetError::new(path, source);
-        let before = Status::of(fd).map_err(fail)?;
+        let has_none = made.is_some() && attributes.xattrs.is_none();
+        let before = made.map_or_else(|| Status::of(fd), Ok).map_err(fail)?;
         let owned = apply_owner(fd, attributes, before).map_err(fail)?;
-        let is_mode_disturbed = self.apply_xattrs(fd, path, attributes)?;
+        let is_mode_disturbed = !has_none && self.apply_xattrs(fd, path, attributes)?;
         let has_mode = owned.file_type != FileType::Symlink;
         let mode = lendable_mode(attributes, &owned);
         if has_mode && (owned.mode != mode || is_mode_disturbed) {
-            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let mode = Mode::from_raw_mode(mode);
             // Looked at below: only a file system without modes refuses this to the owner.
-            let _ = chmod(link, Mode::from_raw_mode(mode));
+            let _ = fchmod(fd, mode).or_else(|_| {
+                // An `O_PATH` descriptor.
+                chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
+            });
         }
         if owned.modified != attributes.modified {
             set_modified(fd, attributes.modified);

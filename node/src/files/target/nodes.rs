@@ -172,7 +172,7 @@ impl Target {
         if Status::of(&node).map_err(fail)?.file_type != special.file_type() {
             return Err(fail(Errno::STALE));
         }
-        self.apply(&node, &path, attributes)?;
+        self.apply(&node, None, &path, attributes)?;
         match take_name(directory, &part, name, may_replace) {
             Ok(()) => Ok(Made::New),
             Err(Errno::EXIST) if !may_replace => Ok(Made::Kept),

@@ -15,7 +15,10 @@ use rustix::{
     process::geteuid,
 };
 
-use super::{DirHandle, Plan, Policy, Target, TargetError, attributes::has_attributes, take_name};
+use super::{
+    DirHandle, Plan, Policy, Target, TargetError, attributes::has_attributes, take_free_name,
+    take_name,
+};
 use crate::files::{
     names::{check_name, part_name},
     reader::length,
@@ -60,6 +63,8 @@ pub struct PartFile {
     fd: OwnedFd,
     bytes: u64,
     is_resumed: bool,
+    /// Whether it is new and has no extended attribute of ours.
+    is_plain: bool,
     /// What stood under the name when it was begun.
     seen: Option<Box<Status>>,
 }
@@ -106,7 +111,8 @@ impl Target {
         attributes: &Attributes,
     ) -> Result<Begun, TargetError> {
         check_name(name)?;
-        let existing = self.existing(directory, name)?;
+        // In a directory of our own nothing stands; if something does, `finish` will meet it.
+        let existing = if directory.is_new { None } else { self.existing(directory, name)? };
         let is_equal = is_equal(bytes, attributes);
         let wanted = (FileType::RegularFile, attributes.modified);
         match self.plan((directory, name), existing.as_ref(), wanted, is_equal)? {
@@ -126,11 +132,22 @@ impl Target {
                     ftruncate(&fd, 0).map_err(|source| TargetError::new(&path, source))?;
                 }
                 let is_resumed = is_old && self.is_resumed();
+                let is_plain = directory.is_plain && !is_old;
                 self.parts().insert(path);
                 let (directory, name) = (directory.clone(), name.to_vec());
                 let target = self.clone();
                 let seen = existing.filter(|it| it.file_type != FileType::Directory).map(Box::new);
-                let part = PartFile { target, directory, name, part, fd, bytes, is_resumed, seen };
+                let part = PartFile {
+                    target,
+                    directory,
+                    name,
+                    part,
+                    fd,
+                    bytes,
+                    is_resumed,
+                    is_plain,
+                    seen,
+                };
                 Ok(Begun::Part(part))
             }
         }
@@ -226,7 +243,7 @@ impl Target {
         if status.links > 1 && !has_attributes(fd, status, attributes) {
             return Ok(false);
         }
-        self.apply(fd, path, attributes).map(|()| true)
+        self.apply(fd, None, path, attributes).map(|()| true)
     }
 }
 
@@ -350,13 +367,23 @@ impl PartFile {
     /// [`TargetError`]; the part file then stays.
     pub fn finish(self, attributes: &Attributes) -> Result<Placed, TargetError> {
         let fail = |source| self.fail(source);
-        if Status::of(&self.fd).map_err(fail)?.bytes != self.bytes {
+        let mut status = Status::of(&self.fd).map_err(fail)?;
+        if status.bytes != self.bytes {
             ftruncate(&self.fd, self.bytes).map_err(fail)?;
+            status = Status::of(&self.fd).map_err(fail)?;
         }
-        self.target.apply(&self.fd, &self.path(), attributes)?;
+        let made = self.is_plain.then_some(status);
+        self.target.apply(&self.fd, made, &self.path(), attributes)?;
         if self.target.inner.policy == Policy::Never {
             // After a crash of the machine it would be kept unread, whatever of it is there.
             fdatasync(&self.fd).map_err(fail)?;
+        }
+        // In a directory of our own nothing stands there; where that cannot be told while the name is
+        // taken, and where something does, it is looked at below.
+        let is_free = self.directory.is_new && self.seen.is_none();
+        if is_free && take_free_name(&self.directory, &self.part, &self.name).is_ok() {
+            self.target.parts().remove(&self.directory.path_of(&self.part));
+            return Ok(Placed::New);
         }
         let mut seen = self.seen.as_deref().cloned();
         for _ in 0..NAME_TRIES_MAX {
@@ -378,7 +405,10 @@ impl PartFile {
                         self.discard()?;
                         return Ok(Placed::Unchanged);
                     }
-                    Plan::Unchanged | Plan::Make => seen = now,
+                    Plan::Unchanged | Plan::Make => {
+                        self.target.clear_way(&self.directory, &self.name, now.as_ref())?;
+                        seen = now.filter(|it| it.file_type != FileType::Directory);
+                    }
                 }
             }
             match take_name(&self.directory, &self.part, &self.name, seen.is_some()) {

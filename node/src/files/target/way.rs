@@ -57,7 +57,7 @@ impl Target {
         let fd = opened.map_err(|source| TargetError::new(&path, source))?;
         Ok(fd.map(|fd| {
             let (fd, path) = (Arc::new(fd), path.into());
-            DirHandle { fd, path, is_new: false, mode_before: None }
+            DirHandle { fd, path, is_new: false, is_plain: false, mode_before: None }
         }))
     }
 

@@ -1,23 +1,25 @@
 //! The threads that list directories and look at entries ahead of the walk.
 //!
 //! Work is a map ordered by the place in the walk. A free thread takes the earliest piece, so
-//! that what the walk needs next is always being worked on; it takes none while too much lies
-//! ready, unless the walk waits for exactly that piece. Results lie in a second map until taken.
+//! that what the walk needs next is always being worked on; it takes none while much lies ready.
+//! Results lie in a second map until taken. What nobody has begun when the walk needs it, the walk
+//! does itself: on a warm cache waking another thread takes longer than the work.
 
 use std::{
     collections::BTreeMap,
     os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::SystemTime,
 };
 
-use larder_protocol::limits::TREE_DEPTH_MAX;
+use larder_protocol::{limits::TREE_DEPTH_MAX, tree::entry::Content};
 use rustix::{
     fs::{FileType, Mode, OFlags, openat, readlinkat},
     io::{Errno, pread},
 };
 
-use super::Why;
+use super::{Recollection, Remembered, Remembers, Trace, Why};
 use crate::files::{
     directory::{Directory, Listing, open_directory},
     exclude::Rules,
@@ -25,11 +27,13 @@ use crate::files::{
     xattr::{Object, Xattrs},
 };
 
-/// Entries looked at in one piece of work.
-const BATCH_ENTRIES: usize = 64;
+/// Entries looked at in one piece of work; the first of a directory are looked at when it is listed.
+const BATCH_ENTRIES: usize = 256;
 /// Weight that may lie ready: 1 for each entry, and for each [`WEIGHT_BYTES`] of its extended
 /// attributes and link target.
 const READY_WEIGHT_MAX: usize = 8192;
+/// Threads that stopped there begin again below this, and not for each entry that was taken.
+const READY_WEIGHT_AGAIN: usize = READY_WEIGHT_MAX / 2;
 /// About what an entry takes in memory without them.
 const WEIGHT_BYTES: usize = 512;
 /// Names that may lie ready in directories listed and not entered.
@@ -50,6 +54,10 @@ pub(super) struct Listed {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) listed: Arc<Listed>,
+    /// Its first entries.
+    pub(super) first: Vec<Looked>,
+    /// How many entries of it are remembered, if that is known.
+    pub(super) remembered: Option<usize>,
     /// Whether the directory was there; if not, it vanished.
     pub(super) found: bool,
     /// Why entries are missing, if some are.
@@ -66,7 +74,7 @@ pub(super) struct Looked {
 
 #[derive(Debug)]
 pub(super) enum Look {
-    Seen(Seen),
+    Seen(Box<Seen>),
     LeftOut(Why),
     Failed(Errno),
     /// Listed again and again, and never there to be looked at.
@@ -80,6 +88,9 @@ pub(super) struct Seen {
     pub(super) xattrs: Result<Xattrs, Errno>,
     /// Of a symlink.
     pub(super) target: Vec<u8>,
+    /// Of a file, if it is remembered.
+    pub(super) content: Option<Content>,
+    pub(super) trace: Trace,
 }
 
 /// Place of a piece of work in the walk: indices from the root down. A batch is placed at its
@@ -103,6 +114,14 @@ enum Work {
     Look { listed: Arc<Listed>, device: u64, first: usize },
 }
 
+/// Entries that were looked at together.
+#[derive(Debug, Default)]
+struct Batch {
+    looked: Vec<Looked>,
+    /// See [`Opened::remembered`].
+    remembered: Option<usize>,
+}
+
 #[derive(Debug)]
 enum Done {
     Opened(Opened),
@@ -119,6 +138,7 @@ pub(super) struct Ahead {
 #[derive(Debug)]
 struct Shared {
     rules: Rules,
+    memory: Option<Arc<dyn Remembers>>,
     board: Mutex<Board>,
     /// Signals threads: there is work, or there is room for results.
     work: Condvar,
@@ -132,18 +152,26 @@ struct Board {
     ready: BTreeMap<Place, Done>,
     ready_weight: usize,
     ready_names: usize,
-    /// What the walk waits for.
+    /// What the walk waits for; a thread works on it.
     wanted: Option<Place>,
+    /// Threads that wait for work or room.
+    idle: usize,
     closed: bool,
 }
 
 impl Ahead {
     /// Starts `threads` threads on the directory `root`.
-    pub(super) fn new(rules: Rules, threads: usize, root: Arc<Directory>) -> Self {
+    pub(super) fn new(
+        rules: Rules,
+        memory: Option<Arc<dyn Remembers>>,
+        threads: usize,
+        root: Arc<Directory>,
+    ) -> Self {
         let mut board = Board::default();
         board.pending.insert(Place { path: Vec::new(), step: Step::List }, Work::Root(root));
         let board = Mutex::new(board);
-        let shared = Arc::new(Shared { rules, board, work: Condvar::new(), done: Condvar::new() });
+        let (work, done) = (Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { rules, memory, board, work, done });
         let threads = (0..threads)
             .map(|_| {
                 let shared = shared.clone();
@@ -197,7 +225,8 @@ impl Shared {
         self.done.notify_all();
     }
 
-    /// Waits for the result at `place`. Called by the walk alone.
+    /// The result at `place`: does the work if nobody has begun it, else waits for it. Called by
+    /// the walk alone.
     fn take(&self, place: Place) -> Done {
         let mut board = self.board();
         loop {
@@ -205,13 +234,33 @@ impl Shared {
                 board.wanted = None;
                 board.ready_weight -= done.weight();
                 board.ready_names -= done.names();
-                self.work.notify_one();
+                self.wake(board);
+                return done;
+            }
+            if let Some(work) = board.begin(&place) {
+                // The next batch may be begun meanwhile.
+                self.wake(board);
+                let (done, found) = self.carry_out(work, &place);
+                let mut board = self.board();
+                board.pending.extend(found);
+                self.wake(board);
                 return done;
             }
             assert!(!board.closed, "a thread of the walk panicked");
             board.wanted = Some(place.clone());
-            self.work.notify_all();
             board = self.done.wait(board).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Wakes a thread if there is work, and room for more than a single result.
+    fn wake(&self, board: MutexGuard<'_, Board>) {
+        let is_worth_it = board.idle > 0
+            && !board.pending.is_empty()
+            && board.ready_weight < READY_WEIGHT_AGAIN
+            && board.ready_names < READY_NAMES_MAX;
+        drop(board);
+        if is_worth_it {
+            self.work.notify_one();
         }
     }
 
@@ -226,14 +275,10 @@ impl Shared {
             board.ready_names += done.names();
             let is_wanted = board.wanted.as_ref() == Some(&place);
             board.ready.insert(place, done);
-            let more = found.len();
             board.pending.extend(found);
-            drop(board);
+            self.wake(board);
             if is_wanted {
                 self.done.notify_one();
-            }
-            if more > 0 {
-                self.work.notify_one();
             }
         }
         std::mem::forget(guard);
@@ -246,25 +291,16 @@ impl Shared {
             if board.closed {
                 return None;
             }
-            if board.may_start_first()
-                && let Some((place, work)) = board.pending.pop_first()
+            if board.has_room()
+                && let Some(place) = board.pending.first_key_value().map(|(place, _)| place.clone())
+                && let Some(work) = board.begin(&place)
             {
-                // The next batch of the same directory may go to another thread at once.
-                if let Work::Look { listed, device, first } = &work
-                    && first + BATCH_ENTRIES < listed.listing.len()
-                {
-                    let (listed, device) = (listed.clone(), *device);
-                    let first = first + BATCH_ENTRIES;
-                    let position = &place.path[..place.path.len() - 1];
-                    let next = place_of_batch(position, first);
-                    board.pending.insert(next, Work::Look { listed, device, first });
-                }
-                if !board.pending.is_empty() {
-                    self.work.notify_one();
-                }
+                self.wake(board);
                 return Some((place, work));
             }
+            board.idle += 1;
             board = self.work.wait(board).unwrap_or_else(PoisonError::into_inner);
+            board.idle -= 1;
         }
     }
 
@@ -294,7 +330,11 @@ impl Shared {
                     Err(error) => (Done::empty(closed(), true, None, Some(error)), Vec::new()),
                 }
             }
-            Work::Look { listed, device, first } => self.look(&listed, device, first, place),
+            Work::Look { listed, device, first } => {
+                let position = place.path.split_last().map_or(&[][..], |(_, position)| position);
+                let (batch, found) = self.look(&listed, device, first, position);
+                (Done::Looked(batch.looked), found)
+            }
         }
     }
 
@@ -320,12 +360,14 @@ impl Shared {
             left_out = Some(Why::CacheDirectory);
         }
         let listed = Arc::new(Listed { directory, listing });
-        let mut found = Vec::new();
-        if listed.listing.len() > 0 {
-            let work = Work::Look { listed: listed.clone(), device, first: 0 };
-            found.push((place_of_batch(&place.path, 0), work));
+        let (looked, mut found) = self.look(&listed, device, 0, &place.path);
+        if listed.listing.len() > BATCH_ENTRIES {
+            let first = BATCH_ENTRIES;
+            let work = Work::Look { listed: listed.clone(), device, first };
+            found.push((place_of_batch(&place.path, first), work));
         }
-        (Done::Opened(Opened { listed, found: true, left_out, error }), found)
+        let Batch { looked: first, remembered } = looked;
+        (Done::Opened(Opened { listed, first, remembered, found: true, left_out, error }), found)
     }
 
     fn look(
@@ -333,30 +375,42 @@ impl Shared {
         listed: &Arc<Listed>,
         device: u64,
         first: usize,
-        place: &Place,
-    ) -> (Done, Vec<(Place, Work)>) {
+        position: &[u32],
+    ) -> (Batch, Vec<(Place, Work)>) {
         let Listed { directory, listing } = &**listed;
         let indices = first..listing.len().min(first + BATCH_ENTRIES);
+        if indices.is_empty() {
+            return (Batch::default(), Vec::new());
+        }
         let fd = match directory.fd() {
             Ok(fd) => fd,
             Err(error) => {
                 let looked = indices
                     .map(|at| Looked { name: listing.name(at).to_vec(), look: Look::Failed(error) })
                     .collect();
-                return (Done::Looked(looked), Vec::new());
+                return (Batch { looked, remembered: None }, Vec::new());
             }
         };
         let mut found = Vec::new();
         let mut looked = Vec::with_capacity(indices.len());
+        let now = SystemTime::now();
+        let Recollection { entries, whole: remembered } =
+            self.memory.as_ref().map_or_else(Recollection::default, |memory| {
+                let (first, last) = (listing.name(indices.start), listing.name(indices.end - 1));
+                memory.remembered(directory.key(), first, last)
+            });
+        let mut entries = entries.into_iter().peekable();
         for index in indices {
             let name = listing.name(index).to_vec();
-            let look = self.look_at(directory, &fd, &name);
-            if let Look::Seen(Seen { status, .. }) = &look
-                && status.file_type == FileType::Directory
+            while entries.next_if(|entry| entry.name < name).is_some() {}
+            let before = entries.next_if(|entry| entry.name == name);
+            let look = self.look_at(directory, &fd, &name, (before, now));
+            if let Look::Seen(seen) = &look
+                && seen.status.file_type == FileType::Directory
             {
-                let mut path = place.path[..place.path.len() - 1].to_vec();
+                let mut path = position.to_vec();
                 path.push(u32::try_from(index).expect("a listing has fewer than 2^32 names"));
-                let (parent, name, seen) = (directory.clone(), name.clone(), status.clone());
+                let (parent, name, seen) = (directory.clone(), name.clone(), seen.status.clone());
                 let work = Work::List { parent, device, name, seen };
                 found.push((Place { path, step: Step::List }, work));
             }
@@ -370,7 +424,7 @@ impl Shared {
             let (fresh, _) = Listing::read(&again);
             find_phantoms(&mut looked, &fresh, |name| Status::at(&fd, name));
         }
-        (Done::Looked(looked), found)
+        (Batch { looked, remembered }, found)
     }
 
     fn look_at(
@@ -378,6 +432,7 @@ impl Shared {
         directory: &Directory,
         fd: &(impl AsFd + std::os::fd::AsRawFd),
         name: &[u8],
+        (before, now): (Option<Remembered>, SystemTime),
     ) -> Look {
         let status = match Status::at(fd, name) {
             Ok(status) => status,
@@ -385,6 +440,16 @@ impl Shared {
         };
         if let Some(why) = self.rules.leaves_out(name, &status, || directory.path_of(name)) {
             return Look::LeftOut(why);
+        }
+        let stamp = status.stamp();
+        // Where there is no birth time, inode numbers and change times are often made up as well.
+        let is_reliable = status.born.is_some();
+        let before = before.filter(|before| is_reliable && before.stamp == stamp.to_bytes());
+        if let Some(Remembered { xattrs: Some(read), looked, target, content, .. }) = before {
+            let xattrs = Ok(Xattrs { read, unread: Vec::new() });
+            let trace = Trace { recalled: Some(looked), is_settled: true, is_whole: true };
+            let seen = Seen { status, xattrs, target, content, trace };
+            return Look::Seen(Box::new(seen));
         }
         let mut target = Vec::new();
         if status.file_type == FileType::Symlink {
@@ -400,15 +465,37 @@ impl Shared {
         {
             return Look::Failed(error);
         }
-        Look::Seen(Seen { status, xattrs, target })
+        let is_settled = is_reliable && stamp.is_settled(now);
+        // What was read by name may be of another object than the status.
+        let has_more = !target.is_empty() || xattrs.as_ref().is_ok_and(|it| !it.read.is_empty());
+        let is_same = || Status::at(fd, name).is_ok_and(|again| again.stamp() == stamp);
+        let is_all = xattrs.as_ref().is_ok_and(|xattrs| xattrs.unread.is_empty());
+        let is_whole = is_all && (!is_settled || !has_more || is_same());
+        let trace = Trace { recalled: None, is_settled, is_whole };
+        let content = before.and_then(|before| before.content);
+        Look::Seen(Box::new(Seen { status, xattrs, target, content, trace }))
     }
 }
 
 impl Board {
-    /// Whether the earliest piece of work may be started.
-    fn may_start_first(&self) -> bool {
-        let has_room = self.ready_weight < READY_WEIGHT_MAX && self.ready_names < READY_NAMES_MAX;
-        has_room || self.wanted.as_ref() == self.pending.first_key_value().map(|(place, _)| place)
+    fn has_room(&self) -> bool {
+        self.ready_weight < READY_WEIGHT_MAX && self.ready_names < READY_NAMES_MAX
+    }
+
+    /// Takes a piece of work that nobody has begun.
+    fn begin(&mut self, place: &Place) -> Option<Work> {
+        let work = self.pending.remove(place)?;
+        // The next batch of the same directory may go to another thread at once.
+        if let Work::Look { listed, device, first } = &work
+            && first + BATCH_ENTRIES < listed.listing.len()
+        {
+            let (listed, device) = (listed.clone(), *device);
+            let first = first + BATCH_ENTRIES;
+            let position = place.path.split_last().map_or(&[][..], |(_, position)| position);
+            let next = place_of_batch(position, first);
+            self.pending.insert(next, Work::Look { listed, device, first });
+        }
+        Some(work)
     }
 }
 
@@ -420,13 +507,15 @@ impl Done {
         error: Option<Errno>,
     ) -> Self {
         let listed = Arc::new(Listed { directory, listing: Listing::default() });
-        Self::Opened(Opened { listed, found, left_out, error })
+        let (first, remembered) = (Vec::new(), None);
+        Self::Opened(Opened { listed, first, remembered, found, left_out, error })
     }
 
     fn weight(&self) -> usize {
+        let weight = |looked: &[Looked]| looked.iter().map(Looked::weight).sum::<usize>();
         match self {
-            Self::Opened(_) => 1,
-            Self::Looked(looked) => looked.iter().map(Looked::weight).sum(),
+            Self::Opened(opened) => 1 + weight(&opened.first),
+            Self::Looked(looked) => weight(looked),
         }
     }
 
@@ -440,11 +529,11 @@ impl Done {
 
 impl Looked {
     fn weight(&self) -> usize {
-        let Look::Seen(Seen { xattrs, target, .. }) = &self.look else { return 1 };
-        let xattrs = xattrs.as_ref().map_or(0, |xattrs| {
+        let Look::Seen(seen) = &self.look else { return 1 };
+        let xattrs = seen.xattrs.as_ref().map_or(0, |xattrs| {
             xattrs.read.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum()
         });
-        1 + (xattrs + target.len()) / WEIGHT_BYTES
+        1 + (xattrs + seen.target.len()) / WEIGHT_BYTES
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use larder_protocol::tree::entry::{Attributes, DeviceNumber};
+use larder_protocol::tree::entry::{Attributes, Content, DeviceNumber};
 use rustix::{fs::FileType, io::Errno};
 
+use super::remembered::Trace;
 use crate::files::{
     directory::Directory,
     status::{Stamp, Status},
@@ -19,6 +20,12 @@ pub enum Event {
         directory: Arc<Directory>,
         /// Its attributes.
         attributes: Attributes,
+        /// Tells whether it is as it was.
+        stamp: Stamp,
+        /// How it came to be known.
+        trace: Trace,
+        /// How many entries are remembered of it, if that is known.
+        remembered: Option<usize>,
     },
     /// Anything that is not a directory.
     Entry(Found),
@@ -79,8 +86,12 @@ pub struct Found {
     pub what: What,
     /// Its attributes.
     pub attributes: Attributes,
-    /// For the scan cache.
+    /// Tells whether it is as it was.
     pub stamp: Stamp,
+    /// How it came to be known.
+    pub trace: Trace,
+    /// What a file held when it had this stamp before, if it is remembered.
+    pub content: Option<Content>,
     /// Which file system of the walk it is on; part of its identity.
     pub(crate) ordinal: u32,
 }

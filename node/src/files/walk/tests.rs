@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     process::Command,
 };
 
@@ -12,7 +15,7 @@ use larder_protocol::{
     limits::TREE_DEPTH_MAX,
     tree::entry::{DeviceNumber, Identity},
 };
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{Mode, OFlags, XattrFlags, mkdirat, openat};
 
 use super::*;
 use crate::files::{directory::open_directory, names::part_name, testing::*};
@@ -226,7 +229,7 @@ fn attributes_are_what_the_file_system_says() {
     for event in Walk::new(root, &Options::default()).unwrap() {
         match event {
             Event::Entry(entry) => drop(found.insert(entry.path(), entry)),
-            Event::Enter { directory, attributes } => {
+            Event::Enter { directory, attributes, .. } => {
                 directories.insert(directory.path(), attributes);
             }
             Event::Leave { .. } => {}
@@ -324,7 +327,7 @@ fn what_may_not_be_read_is_reported_and_the_rest_is_walked() {
     fs::write(root.path().join("secret"), b"s").unwrap();
     fs::write(root.path().join("z"), b"z").unwrap();
     let chmod = |name: &str, mode| {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        let mode = PermissionsExt::from_mode(mode);
         fs::set_permissions(root.path().join(name), mode).unwrap();
     };
     chmod("closed", 0);
@@ -487,4 +490,121 @@ fn a_walk_is_timed() {
     let events = Walk::new(Path::new(&root), &options).unwrap().count();
     let took = start.elapsed();
     measured(&format!("{events} events by {threads} threads in {took:?}"));
+}
+
+/// Remembers what it is told.
+#[derive(Debug, Default)]
+struct Memory(std::sync::Mutex<BTreeMap<(DirectoryKey, Vec<u8>), Remembered>>);
+
+impl Memory {
+    /// Takes in all that a walk found, as an engine would that read every file.
+    fn learn(&self, root: &Path, memory: Option<Arc<dyn Remembers>>) -> Vec<Option<u64>> {
+        let mut traces = Vec::new();
+        let mut parents = Vec::new();
+        for event in Walk::remembering(root, &Options::default(), memory).unwrap() {
+            let (parent, name, attributes, stamp, trace, target) = match event {
+                Event::Enter { directory, attributes, stamp, trace, .. } => {
+                    let parent = parents.last().copied();
+                    parents.push(directory.key());
+                    let Some(parent) = parent else { continue };
+                    (parent, directory.name().to_vec(), attributes, stamp, trace, Vec::new())
+                }
+                Event::Entry(found) => {
+                    let target = match found.what {
+                        What::Symlink { target } => target,
+                        _ => Vec::new(),
+                    };
+                    let parent = *parents.last().unwrap();
+                    (parent, found.name, found.attributes, found.stamp, found.trace, target)
+                }
+                Event::Leave { .. } => {
+                    parents.pop();
+                    continue;
+                }
+                Event::Unreadable { .. } | Event::Skipped { .. } => continue,
+            };
+            traces.push(trace.recalled);
+            let remembered = Remembered {
+                name: name.clone(),
+                stamp: stamp.to_bytes(),
+                looked: 77,
+                xattrs: Some(attributes.xattrs.unwrap_or_default()),
+                target,
+                content: None,
+            };
+            if trace.is_settled && trace.is_whole {
+                self.0.lock().unwrap().insert((parent, name), remembered);
+            }
+        }
+        traces
+    }
+}
+
+impl Remembers for Memory {
+    fn remembered(&self, directory: DirectoryKey, first: &[u8], last: &[u8]) -> Recollection {
+        let all = self.0.lock().unwrap();
+        let entries: Vec<_> = all
+            .range((directory, first.to_vec())..=(directory, last.to_vec()))
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        Recollection { whole: Some(entries.len()), entries }
+    }
+}
+
+// FILES-44
+#[test]
+fn what_is_as_it_was_is_not_looked_at_again_and_what_changed_is() {
+    let root = tree(&["a", "sub/b", "sub/c", "z"]);
+    std::os::unix::fs::symlink("over there", root.path().join("link")).unwrap();
+    let named = |name: &str| root.path().join(name);
+    let memory = Arc::new(Memory::default());
+    let look = || memory.learn(root.path(), Some(memory.clone()));
+    assert_eq!(look(), [None; 6], "nothing is known");
+    assert_eq!(look(), [None; 6], "so fresh that another change would leave the same stamp");
+    assert!(memory.0.lock().unwrap().is_empty());
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!(look(), [None; 6]);
+    assert_eq!(look(), [Some(77); 6]);
+    // A lie in the memory shows that it is believed.
+    let lie = |remembered: &mut Remembered| remembered.target = b"elsewhere".to_vec();
+    memory.0.lock().unwrap().values_mut().for_each(lie);
+    let targets = || {
+        let walk = Walk::remembering(root.path(), &Options::default(), Some(memory.clone()));
+        let target = |event| match event {
+            Event::Entry(Found { what: What::Symlink { target }, .. }) => Some(target),
+            _ => None,
+        };
+        walk.unwrap().filter_map(target).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(), [b"elsewhere".to_vec()]);
+    // Each of these changes one stamp, and one alone.
+    let set = |name: &str| rustix::fs::lsetxattr(named(name), "user.x", b"1", XattrFlags::empty());
+    set("a").unwrap();
+    set("sub").unwrap();
+    fs::set_permissions(named("sub/c"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(named("link")).unwrap();
+    std::os::unix::fs::symlink("over there", named("link")).unwrap();
+    assert_eq!(look(), [None, None, None, Some(77), None, Some(77)]);
+    assert_eq!(targets(), [b"over there".to_vec()]);
+}
+
+// FILES-44
+#[test]
+fn a_directory_that_was_moved_is_known_and_its_long_list_is_found_in_pieces() {
+    let root = tree(&["old/inner/x", "one"]);
+    for number in 0..300 {
+        fs::write(root.path().join(format!("old/inner/{number}")), b"1").unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let memory = Arc::new(Memory::default());
+    memory.learn(root.path(), None);
+    fs::rename(root.path().join("old"), root.path().join("new")).unwrap();
+    let look = memory.learn(root.path(), Some(memory.clone()));
+    let again = look.iter().filter(|trace| trace.is_none()).count();
+    assert_eq!((look.len(), again), (304, 1), "the moved directory itself was changed");
+    fs::remove_file(root.path().join("new/inner/150")).unwrap();
+    fs::write(root.path().join("new/inner/1500"), b"1").unwrap();
+    let look = memory.learn(root.path(), Some(memory.clone()));
+    let again = look.iter().filter(|trace| trace.is_none()).count();
+    assert_eq!((look.len(), again), (304, 3), "new, its directory, and the one moved just before");
 }
