@@ -170,7 +170,8 @@ impl FileReader {
         let Xattrs { read, unread } = Object::of(&self.fd).read()?;
         found.attributes = self.opened.attributes(found.ordinal, read);
         found.stamp = self.opened.stamp();
-        found.trace = Trace { recalled: None, is_whole: unread.is_empty(), ..found.trace };
+        // Read while it is open: as fresh as its content, of which `finish` tells.
+        found.trace = Trace { recalled: None, is_settled: true, is_whole: unread.is_empty() };
         found.content = None;
         found.what = What::File { bytes: self.opened.bytes };
         Ok(true)

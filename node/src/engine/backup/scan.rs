@@ -71,8 +71,10 @@ impl Seen {
     }
 
     /// Of a file that was read, with the stamp that it had if an equal one later means equal content.
+    /// That does not hold for attributes that were read earlier, when the stamp was too fresh.
     pub(super) fn read(stamp: Option<Stamp>, trace: Trace) -> Self {
-        Self { stamp, trace, is_known: false }
+        let is_whole = trace.is_whole && trace.is_settled;
+        Self { stamp, trace: Trace { is_whole, ..trace }, is_known: false }
     }
 }
 
@@ -312,4 +314,20 @@ fn special(found: Found) -> Entry {
         What::File { .. } => unreachable!("files are taken before"),
     };
     Entry { name: found.name.into(), kind, attributes: found.attributes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // HOME-5
+    #[test]
+    fn attributes_that_were_read_too_early_are_not_remembered_with_a_later_stamp() {
+        for (is_settled, is_whole, expected) in
+            [(true, true, true), (false, true, false), (true, false, false)]
+        {
+            let trace = Trace { recalled: None, is_settled, is_whole };
+            assert_eq!(Seen::read(None, trace).trace.is_whole, expected);
+        }
+    }
 }
