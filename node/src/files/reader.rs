@@ -289,9 +289,9 @@ impl ReadError {
     }
 }
 
-/// Opens `name` if it is a regular file, and says what it was right before: first as a mere path, which touches nothing, then, the
-/// type being known and fixed, through `/proc`. Without `/proc` a small race remains in which a
-/// device could be opened, though not read.
+/// Opens `name` if it is a regular file, and says what it was right before: first as a mere path,
+/// which touches nothing, then, the type being known and fixed, through `/proc`. Without `/proc` a
+/// small race remains in which a device could be opened, though not read.
 fn open_regular(dir: impl AsFd, name: &[u8]) -> Result<(OwnedFd, Status), ReadError> {
     let path = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let node = openat(&dir, name, path, Mode::empty()).map_err(ReadError::new)?;
