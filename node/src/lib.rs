@@ -9,6 +9,7 @@ pub mod control;
 mod database;
 pub mod demo;
 pub mod depot;
+mod descriptors;
 pub mod engine;
 pub mod files;
 pub mod home;

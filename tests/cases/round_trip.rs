@@ -122,9 +122,9 @@ fn what_is_there_already_is_treated_as_asked() {
     compare::assert_same_tree(&folder, &below);
 }
 
-// FILES-41
+// FILES-41, FILES-45
 #[test]
-fn a_restore_needs_few_open_files() {
+fn a_backup_and_a_restore_need_few_open_files() {
     if Command::new("prlimit").arg("--version").output().is_err() {
         skipped("few open files", "there is no prlimit here");
         return;
@@ -136,7 +136,7 @@ fn a_restore_needs_few_open_files() {
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("file"), number.to_le_bytes().repeat(100)).unwrap();
     }
-    let words = ["prlimit", "--nofile=256:256", "--"];
+    let words = ["prlimit", "--nofile=160:160", "--"];
     let node = Node::new(&circle.path(""), "few").behind(words.map(Into::into).to_vec());
     node.init();
     node.cli(["backup", "--wait", "local"], [&folder]).ok();

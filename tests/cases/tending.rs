@@ -59,6 +59,11 @@ fn orphans() -> (Circle, PathBuf, BTreeSet<OsString>) {
     }
     let needed = needed(&circle.holders[0], &source).expect("it was told");
     circle.lose_source();
+    // What came to the end of its way just now is kept or gone: from here on nothing comes.
+    for holder in &mut circle.holders {
+        holder.kill();
+        holder.up();
+    }
     (circle, folder, needed)
 }
 
@@ -106,7 +111,7 @@ fn without_any_device_a_lost_disk_is_made_up_for_and_the_phrase_restores() {
 
     // Nothing happens while it may be asleep.
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(thin(&circle), was_thin);
+    assert_eq!(thin(&circle), was_thin, "at one holder alone, though nobody was called lost");
     let begun = Instant::now();
     for holder in &circle.holders {
         holder.ask(["expect", "source", "--lost"]);
@@ -119,10 +124,12 @@ fn without_any_device_a_lost_disk_is_made_up_for_and_the_phrase_restores() {
     circle.holders[most].up();
     eventually("everything is at two holders", LIMIT, || thin(&circle) == 0);
     println!("  all at two holders again after {:.1} s", begun.elapsed().as_secs_f64());
-    let told = || tended(&circle.holders[most]);
-    eventually("status says so where it was fetched", LIMIT, || told()["short"] == 0);
     let packs = u64::try_from(needed.len()).expect("they are few");
-    assert_eq!((&told()["packs"], &told()["nowhere"]), (&packs.into(), &0.into()));
+    // It counts none until it has read the list again.
+    let is_told = |told: serde_json::Value| told["packs"] == packs && told["short"] == 0;
+    let told = || tended(&circle.holders[most]);
+    eventually("status says so where it was fetched", LIMIT, || is_told(told()));
+    assert_eq!(told()["nowhere"], 0);
     let at_all = copies(&circle, &needed).values().filter(|copies| **copies == 3).count();
     println!("  of {packs} shards {at_all} are at all three: directories and indexes");
 

@@ -206,6 +206,7 @@ impl Run<'_> {
         let (steps, steps_in) = bounded(STEPS_MAX / scan::STEPS_TOGETHER);
         let (jobs, jobs_in) = bounded::<Job>(JOBS_MAX);
         let (opened, opened_in) = bounded::<Job>(opener::AHEAD_MAX);
+        let workers = thread_count();
         let scanner = Scanner {
             core: self.core,
             member: self.member,
@@ -222,11 +223,11 @@ impl Run<'_> {
         std::thread::scope(|scope| {
             let scan = || self.part(|| scanner.scan(walk));
             let open = move || {
-                opener::open_ahead(&jobs_in, &opened);
+                opener::open_ahead(&jobs_in, &opened, workers);
                 Ok(())
             };
             let mut threads = vec![scope.spawn(scan), scope.spawn(open)];
-            for _ in 0..thread_count() {
+            for _ in 0..workers {
                 let jobs = opened_in.clone();
                 let mut worker = Worker::new(store, self.counters, self.plan.level);
                 let work = move || self.part(|| jobs.iter().try_for_each(|job| worker.work(job)));

@@ -9,7 +9,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use rustix::{
@@ -18,8 +18,11 @@ use rustix::{
 };
 
 use super::status::Status;
+use crate::descriptors;
 
-/// Directories of one walk that are open at once. A usual process may open 1,024 files.
+/// Directories of one walk that are open at once, of those that the process may have open.
+const OPEN_SHARE: u64 = 4;
+const OPEN_MIN: usize = 16;
 const OPEN_MAX: usize = 192;
 /// Buffer for one `getdents`: a few thousand names a call.
 const LISTING_BUFFER_BYTES: usize = 128 * 1024;
@@ -74,7 +77,7 @@ impl Directory {
             key: DirectoryKey::of(None, path.as_os_str().as_bytes(), &status),
             object: status.object(),
             open: Mutex::new(Some(Arc::new(fd))),
-            pool: Arc::default(),
+            pool: Arc::new(OpenPool::of_process()),
         };
         Ok((Arc::new(directory), status))
     }
@@ -88,7 +91,7 @@ impl Directory {
         name: &[u8],
         seen: &Status,
     ) -> Result<Arc<Self>, Errno> {
-        let fd = open_directory(&parent.fd()?, name)?;
+        let fd = parent.pool.open(&parent.fd()?, name)?;
         if Status::of(&fd)?.object() != seen.object() {
             return Err(Errno::STALE);
         }
@@ -168,7 +171,7 @@ impl Directory {
             at = at.parent.as_ref().ok_or(Errno::STALE)?;
         };
         while let Some(next) = chain.pop() {
-            let opened = open_directory(&fd, &next.name)?;
+            let opened = self.pool.open(&fd, &next.name)?;
             if Status::of(&opened)?.object() != next.object {
                 return Err(Errno::STALE);
             }
@@ -199,19 +202,39 @@ impl Drop for Directory {
 }
 
 /// The directories of one walk that are open, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OpenPool {
     open: Mutex<VecDeque<Weak<Directory>>>,
+    open_max: usize,
 }
 
 impl OpenPool {
+    fn of_process() -> Self {
+        let open_max = descriptors::share(OPEN_SHARE, OPEN_MIN, OPEN_MAX);
+        Self { open: Mutex::default(), open_max }
+    }
+
+    /// Opens `name` in `dir`, for which others of this walk are closed if need be.
+    fn open(&self, dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+        descriptors::patiently(|| open_directory(&dir, name), || self.close_but(0))
+    }
+
     fn opened(&self, directory: &Arc<Directory>) {
-        let mut closing = Vec::new();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lock();
         open.push_back(Arc::downgrade(directory));
-        while open.len() > OPEN_MAX {
-            closing.extend(open.pop_front().and_then(|oldest| oldest.upgrade()));
-        }
+        drop(open);
+        self.close_but(self.open_max);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Weak<Directory>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the oldest until no more than `kept` are open.
+    fn close_but(&self, kept: usize) {
+        let mut open = self.lock();
+        let count = open.len().saturating_sub(kept);
+        let closing: Vec<_> = open.drain(..count).filter_map(|oldest| oldest.upgrade()).collect();
         drop(open);
         for directory in closing {
             *directory.open.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -18,7 +18,10 @@ use super::{
     chunks::{ChunkStore, Tools},
     scan::Seen,
 };
-use crate::files::{FileReader, Found, Piece, ReadError, Verdict, What};
+use crate::{
+    descriptors,
+    files::{FileReader, Found, Piece, ReadError, Verdict, What},
+};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS_MAX: usize = 3;
@@ -44,7 +47,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn open(&mut self) -> Result<FileReader, ReadError> {
-        self.opened.take().map_or_else(|| open(&self.found), Ok)
+        let opened = self.opened.take();
+        opened.map_or_else(|| descriptors::patiently(|| open(&self.found), || ()), Ok)
     }
 }
 

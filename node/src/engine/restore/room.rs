@@ -9,31 +9,30 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use super::RestoreError;
+use crate::descriptors;
 
 /// Of the descriptors of a process, one in so many may be a directory, and as many a file. The rest
 /// is for the depot, the database and the network.
 const SHARE: u64 = 4;
 /// Fewer would stand still; more are never under way.
-const TAKEN_MIN: u64 = 16;
-const TAKEN_MAX: u64 = 64 * 1024;
+const TAKEN_MIN: usize = 16;
+const TAKEN_MAX: usize = 64 * 1024;
 /// How often whoever waits looks whether to go on at all.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What may be open at once, and what is.
 #[derive(Debug)]
 pub(super) struct Room {
-    taken_max: u64,
+    taken_max: usize,
     taken: Mutex<Taken>,
     freed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
-    directories: u64,
-    files: u64,
+    directories: usize,
+    files: usize,
 }
 
 /// What takes a descriptor.
@@ -53,9 +52,8 @@ pub(super) struct Seat {
 impl Room {
     /// As much as this process has, after asking for all that it may have.
     pub(super) fn of_process() -> Arc<Self> {
-        let open_max = raise_open_files();
-        let taken_max = if cfg!(test) { TAKEN_MIN } else { open_max / SHARE };
-        let taken_max = taken_max.clamp(TAKEN_MIN, TAKEN_MAX);
+        let taken_max = descriptors::share(SHARE, TAKEN_MIN, TAKEN_MAX);
+        let taken_max = if cfg!(test) { TAKEN_MIN } else { taken_max };
         Arc::new(Self { taken_max, taken: Mutex::default(), freed: Condvar::new() })
     }
 
@@ -94,11 +92,11 @@ impl Room {
 }
 
 impl Taken {
-    const fn fits(&self, taken_max: u64) -> bool {
+    const fn fits(&self, taken_max: usize) -> bool {
         self.directories < taken_max && self.files < taken_max
     }
 
-    const fn of(&mut self, kind: Kind) -> &mut u64 {
+    const fn of(&mut self, kind: Kind) -> &mut usize {
         match kind {
             Kind::Directory => &mut self.directories,
             Kind::File => &mut self.files,
@@ -118,17 +116,6 @@ impl Drop for Seat {
         *self.room.lock().of(self.kind) -= 1;
         self.room.freed.notify_all();
     }
-}
-
-/// How many files may be open at once. The usual soft limit is for programs of the time of
-/// `select`; it is raised to the hard one.
-fn raise_open_files() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        // Refused in some sandboxes: then the soft limit is what there is.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    }
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
