@@ -10,12 +10,15 @@ mod folders;
 mod guardians;
 mod household;
 mod init;
+mod invite;
 mod look;
 mod node;
 mod output;
 mod pair;
 mod phrase_check;
 mod progress;
+mod qr;
+mod question;
 mod render;
 mod restore;
 mod revoke;
@@ -121,6 +124,7 @@ fn in_runtime<L: Launch + 'static>(
         match step {
             Step::Init(options) => init::run(&session, options, output).await,
             Step::Up(options) => up::run(&session, options, output).await,
+            Step::Invite(options) => invite::run(&session, options, output).await,
             Step::Guardians(options) => guardians::run(&session, options, output).await,
             Step::Sheet(options) => sheet::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,

@@ -13,6 +13,7 @@ mod engine;
 mod event;
 mod failure;
 mod guardians;
+mod invited;
 mod joined;
 mod outcome;
 mod peer;
@@ -38,6 +39,7 @@ pub use self::{
         GatheredOutcome, GatheredVault, GaveOutcome, GuardianName, GuardianOf, GuardiansAct,
         GuardiansOutcome, PhraseRequest, WaitingOutcome,
     },
+    invited::{InviteOutcome, Joined, Question, Waiting},
     joined::JoinOutcome,
     outcome::*,
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
@@ -143,6 +145,16 @@ pub enum Command {
         kind: InviteKind,
         /// Seconds until it expires.
         expires_s: u64,
+        /// Whether it waits for whoever comes.
+        #[serde(default)]
+        waiting: Waiting,
+    },
+    /// Answers a [`Question`] of another command.
+    Answer {
+        /// Its number.
+        question: u32,
+        /// The answer.
+        yes: bool,
     },
     /// Accepts an invitation.
     Join {

@@ -42,6 +42,7 @@ mod fetcher;
 mod forget;
 mod guardians;
 mod inside;
+mod invitations;
 mod join;
 mod keyring;
 mod launch;
@@ -52,6 +53,7 @@ mod neighbours;
 mod node;
 mod opening;
 mod phrase;
+mod reception;
 mod recover;
 mod report;
 mod restore;
@@ -102,7 +104,7 @@ pub(crate) struct Core {
     /// Cancelled when the node closes.
     pub(crate) closing: CancellationToken,
     /// Invitations that are open, see `join`.
-    pub(crate) invitations: Arc<join::Invitations>,
+    pub(crate) invitations: Arc<invitations::Invitations>,
     /// Spoken codes that are open.
     pub(crate) codes: spoken::Codes,
     /// Which shards are asked of whom just now.

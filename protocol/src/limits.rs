@@ -225,6 +225,8 @@ pub const ADDRESS_BYTES_MAX: usize = 256;
 pub const TICKET_BYTES_MAX: usize = 8 * 1024;
 /// A whole pairing must be over after this: both persons sit before their screens.
 pub const PAIRING_MS_MAX: u64 = 120_000;
+/// How long a person may take to compare words on two screens; then the answer is no.
+pub const PAIRING_ASKING_MS_MAX: u64 = 300_000;
 
 /// What is asked from one holder at once: large enough to hide a round trip at home speeds, small
 /// enough to spread one shard over several holders. A multiple of [`GROUP_BYTES`].

@@ -9,17 +9,18 @@
 //!   Hello (proof)            ──────►
 //!                                          spend the invitation, durably
 //!                            ◄──────       Welcome (vault, proof)
+//!   show two words                         (words below: to be compared)
 //!  a new device:
 //!   Joining (keys, label)    ──────►
+//!                                          ask the person
 //!                            ◄──────       Log..., Draft
 //!   check, Consent           ──────►
 //!                                          append the entry, durably
 //!                            ◄──────       Added (entry, peers)
 //!  another vault:
+//!   Log..., Introduction     ──────►
+//!                                          check, ask the person; store, durably
 //!                            ◄──────       Log..., Introduction
-//!   check, Log..., Introduction ───►
-//!                                          check, store, durably
-//!                            ◄──────       Done
 //!  both:
 //!   store, durably; Bye      ──────►
 //! ```
@@ -43,11 +44,13 @@ use crate::{
 };
 use thiserror::Error;
 
+mod compare;
 mod exchange;
 mod frame;
 mod inviter;
 mod joiner;
 
+pub use compare::CompareWords;
 pub use frame::{InviteId, Refusal};
 pub use inviter::{Inviter, InviterParts};
 pub use joiner::{JoinAs, Joiner, JoinerParts};
@@ -81,6 +84,10 @@ pub enum Input {
     Lost,
     /// The time named by `poll_timeout` has come.
     TimePassed,
+    /// Inviter: whoever is asked lets the other side in, or nobody is to be asked.
+    Accepted,
+    /// Inviter: whoever is asked does not, or has gone away.
+    Declined,
 }
 
 /// An order to the shell.
@@ -90,8 +97,28 @@ pub enum Output {
     Send(Vec<u8>),
     /// Make this durable, then say [`Input::Stored`].
     Store(Box<Store>),
+    /// Joiner: show these words; the other side shows the same.
+    Show(CompareWords),
+    /// Inviter: ask whether this one is let in, then say [`Input::Accepted`] or [`Input::Declined`].
+    /// Nothing of the vault was told so far but its id and site.
+    Ask(Box<Asked>),
     /// It is over; finish the stream. The last output.
     Ended(Ending),
+}
+
+/// Who wants to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Name of the device.
+    pub name: String,
+    /// Where it stands, as it says.
+    pub site: String,
+    /// Its vault; `None` for a new device of the own.
+    pub vault: Option<VaultId>,
+    /// Bytes that it lets this vault keep with it. Of no meaning for a new device.
+    pub granted_bytes: u64,
+    /// What its screen shows.
+    pub words: CompareWords,
 }
 
 /// What is to be made durable.
@@ -140,6 +167,9 @@ pub enum Ending {
     /// The other side said no.
     #[error("the other side refused: {0}")]
     Refused(Refusal),
+    /// Inviter: whoever was asked said no; nothing was told or stored.
+    #[error("it was not let in")]
+    Declined,
     /// The other side broke the rules; nothing was stored here.
     #[error("the other side is at fault: {0}")]
     Fault(Fault),
@@ -166,6 +196,9 @@ pub enum Fault {
     /// It does not know the invitation.
     #[error("it could not prove that it has the invitation")]
     Proof,
+    /// Its number is not the one that it had fixed.
+    #[error("its number is not the one that it had fixed before it knew the other")]
+    Number,
     /// Its device log is not valid.
     #[error("its device log is not valid: {0}")]
     Log(LogError),

@@ -26,6 +26,7 @@ mod harness;
 mod households;
 mod houses;
 mod idle;
+mod invite;
 mod killed_restore;
 mod kills;
 mod looking;

@@ -16,6 +16,7 @@ import keys
 import locating
 import meeting
 import pack
+import pairing
 import phrase
 import tending
 import tree
@@ -73,6 +74,24 @@ class Keys(unittest.TestCase):
             self.assertEqual(keys.open_wrap(wrap, secret, *terms).hex(), case["opens_to"])
             wrong_salt = bytes(32)
             self.assertIsNone(keys.open_wrap(wrap, secret, terms[0], terms[1], wrong_salt))
+
+
+class Pairing(unittest.TestCase):
+    """PAIR-11"""
+
+    def test_proofs_and_words(self):
+        for kind, case in enumerate(vectors("pairing")["invitations"]):
+            inviter, joiner, own = (raw(case[it]) for it in ("inviter", "joiner", "inviter_vault"))
+            theirs = case["joiner_vault"] and raw(case["joiner_vault"])
+            secret = raw(case["secret"])
+            said = pairing.transcript(False, kind, inviter, joiner, theirs, None)
+            self.assertEqual(pairing.proof(secret, said).hex(), case["joiner_proof"])
+            said = pairing.transcript(True, kind, inviter, joiner, theirs, own)
+            self.assertEqual(pairing.proof(secret, said).hex(), case["inviter_proof"])
+            numbers = raw(case["joiner_nonce"]), raw(case["inviter_nonce"])
+            self.assertEqual(pairing.words(*numbers, said), case["words"])
+            _, hello = cbor.decode(raw(case["hello"]))
+            self.assertEqual(hello[5], pairing.commitment(numbers[0]))
 
 
 class Meeting(unittest.TestCase):

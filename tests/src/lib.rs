@@ -30,6 +30,7 @@ pub mod relay;
 pub mod routers;
 pub mod stranger;
 pub mod street;
+pub mod terminal;
 pub mod tools;
 pub mod tree;
 

@@ -147,12 +147,18 @@ impl Node {
         A: AsRef<OsStr>,
         P: AsRef<OsStr>,
     {
+        let mut command = self.plain(["--json"]);
+        command.args(words).args(paths);
+        command
+    }
+
+    /// A command on this home that speaks to a person.
+    pub fn plain<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Command {
         let mut all = self.prefix.clone();
         all.push(larder().into());
         let mut command = Command::new(&all[0]);
-        command.args(&all[1..]);
-        command.env_remove("LARDER_HOME").arg("--json").arg("--home").arg(&self.home);
-        command.args(words).args(paths);
+        command.args(&all[1..]).env_remove("LARDER_HOME").arg("--home").arg(&self.home);
+        command.args(words);
         command
     }
 

@@ -5,7 +5,9 @@ use std::{mem::take, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
-use super::{folders, guardians, init, look, node, pair, restore, revoke, settings, sheet, up};
+use super::{
+    folders, guardians, init, invite, look, node, pair, restore, revoke, settings, sheet, up,
+};
 use crate::command::{Command, Failure, SnapshotName};
 
 /// Keeps your data on the devices that you and your family already own.
@@ -87,7 +89,7 @@ pub(super) enum Verb {
     /// Say how much this device keeps for others
     Offer(pair::OfferArguments),
     /// Invite another vault into the circle, or another device of mine
-    Invite(pair::InviteArguments),
+    Invite(invite::InviteArguments),
     /// Accept an invitation
     Join(pair::JoinArguments),
     /// Show the addresses of this node as one text
@@ -131,6 +133,8 @@ pub(super) enum Step {
     Init(init::InitArguments),
     /// Run the node.
     Up(up::UpArguments),
+    /// Invite somebody, and wait for him.
+    Invite(invite::InviteArguments),
     /// Show or change guardians.
     Guardians(guardians::GuardiansArguments),
     /// Make a recovery sheet.
@@ -167,7 +171,7 @@ impl Verb {
             Self::Cat(arguments) => arguments.command()?,
             Self::Restore(arguments) => arguments.command()?,
             Self::Offer(arguments) => arguments.command(),
-            Self::Invite(arguments) => arguments.command(),
+            Self::Invite(arguments) => return Ok(Step::Invite(arguments)),
             Self::Join(mut arguments) => {
                 let relays = take(&mut arguments.relays.relay);
                 return Ok(Step::AskBehind(relays, arguments.command()));

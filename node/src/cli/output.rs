@@ -8,8 +8,10 @@ use std::io::{self, BufWriter, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::{arguments::Global, escape, progress::Display, render};
-use crate::command::{Command, Event, ExitKind, Failure, Level, Outcome, Problem, Row};
+use super::{arguments::Global, escape, progress::Display, qr::Code, render};
+use crate::command::{
+    Command, Event, ExitKind, Failure, InviteOutcome, Level, Outcome, Problem, Row,
+};
 
 /// Problems that are kept for the document; all of them are counted and shown.
 const PROBLEMS_MAX: usize = 10_000;
@@ -26,6 +28,8 @@ pub(super) struct Output {
     summary_is_result: bool,
     problems: Vec<Problem>,
     lists_problems: bool,
+    /// Whether a code is shown as a square as well.
+    draws_codes: bool,
     document_done: bool,
     /// Why stdout takes nothing any more.
     broken: Option<io::Error>,
@@ -46,6 +50,7 @@ impl Output {
             summary_is_result: true,
             problems: Vec::new(),
             lists_problems: false,
+            draws_codes: false,
             document_done: false,
             broken: None,
         }
@@ -85,6 +90,11 @@ impl Output {
         );
     }
 
+    /// Shows the codes of invitations as squares as well.
+    pub(super) const fn draw_codes(&mut self) {
+        self.draws_codes = true;
+    }
+
     /// Whether nobody reads any more, so that the command can stop.
     pub(super) const fn is_broken(&self) -> bool {
         self.broken.is_some()
@@ -113,12 +123,31 @@ impl Output {
                     self.problems.push(problem);
                 }
             }
+            Event::Invited(invited) => {
+                self.display.clear();
+                self.invitation(&invited);
+                self.flush();
+            }
+            // Asked and answered by the session.
+            Event::Question(_) => self.display.clear(),
             Event::Row(row) => self.row(&row),
             Event::Bytes(bytes) if self.flags.json => {
                 self.json_row(&Value::String(data_encoding::BASE64.encode(&bytes)));
             }
             Event::Bytes(bytes) => self.raw(&bytes),
         }
+    }
+
+    /// The code of an invitation, and its square above it.
+    fn invitation(&mut self, invited: &InviteOutcome) {
+        if self.draws_codes {
+            match Code::of(&invited.code) {
+                Some(code) => self.raw(code.on_a_screen().as_bytes()),
+                None => self.display.line("warning: the code is too long for a square"),
+            }
+        }
+        let text = render::invitation(invited);
+        self.raw(text.as_bytes());
     }
 
     fn row(&mut self, row: &Row) {
@@ -187,6 +216,10 @@ impl Output {
             };
             document.extend(extra);
             self.document(document);
+        } else if let Outcome::Invite(invited) = outcome
+            && invited.joined.is_none()
+        {
+            self.invitation(invited);
         } else if !self.flags.quiet || self.summary_is_result {
             let text = render::outcome(outcome);
             self.raw(text.as_bytes());

@@ -1,10 +1,10 @@
-//! `offer`, `invite`, `join`, `ticket`, `connect`, `devices`, `peers`, `expect`: the others.
+//! `offer`, `join`, `ticket`, `connect`, `devices`, `peers`, `expect`: the others.
 
 use clap::Args;
 use larder_protocol::relaying::RelayAddress;
 
 use super::folders::seconds;
-use crate::command::{ByteSize, Command, Expectation, HolderKind, InviteKind};
+use crate::command::{ByteSize, Command, Expectation, HolderKind};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -15,30 +15,6 @@ pub(super) struct OfferArguments {
     /// Size, such as 500GB, 2TiB or a number of bytes
     #[arg(value_name = "BYTES")]
     bytes: Option<ByteSize>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Whoever has the code can join, so send it over something that you trust. \
-    It works once, and only while this node is running (`larder up`). The short code beside it can be \
-    spoken: it is good for one try, for five minutes, in the same network or by a relay of both.
-
-Examples:
-  larder invite                 a friend's vault: both keep shards for each other
-  larder invite --device        another device of mine: it can read everything
-  larder invite --expires 2h")]
-pub(super) struct InviteArguments {
-    /// Invite another vault into my circle (the default)
-    #[arg(long, conflicts_with = "device")]
-    circle: bool,
-    /// Invite another device into my vault
-    #[arg(long)]
-    device: bool,
-    /// The code works once; this is always so, and stands here to say it
-    #[arg(long)]
-    once: bool,
-    /// How long the code works
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
-    expires: u64,
 }
 
 #[derive(Debug, Args)]
@@ -145,13 +121,6 @@ impl ExpectArguments {
 impl OfferArguments {
     pub(super) fn command(self) -> Command {
         Command::Offer { bytes: self.bytes }
-    }
-}
-
-impl InviteArguments {
-    pub(super) fn command(self) -> Command {
-        let kind = if self.device { InviteKind::Device } else { InviteKind::Circle };
-        Command::Invite { kind, expires_s: self.expires }
     }
 }
 

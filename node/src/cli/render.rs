@@ -10,7 +10,7 @@ mod work;
 use std::fmt::Write;
 
 use super::escape::{visible, visible_text};
-use crate::command::{Change, ChangeKind, Entry, EntryKind, Outcome, Row, Time};
+use crate::command::{Change, ChangeKind, Entry, EntryKind, InviteOutcome, Outcome, Row, Time};
 
 /// One line of a listing, without its line end.
 pub(super) fn row(row: &Row) -> String {
@@ -21,6 +21,13 @@ pub(super) fn row(row: &Row) -> String {
             format!("{}  {}", short(&found.snapshot), entry_line(&found.entry))
         }
     }
+}
+
+/// The text of an invitation that is open.
+pub(super) fn invitation(invited: &InviteOutcome) -> String {
+    let mut text = String::new();
+    node::invite(&mut text, invited);
+    text
 }
 
 /// An outcome, with its line ends; empty when rows or bytes have said it all.
@@ -38,7 +45,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Find(done) => work::find(&mut text, done),
         Outcome::Restore(done) => work::restore(&mut text, done),
         Outcome::Offer(done) => node::offer(&mut text, done),
-        Outcome::Invite(done) => node::invite(&mut text, done),
+        Outcome::Invite(done) => match &done.joined {
+            Some(joined) => node::joined(&mut text, joined),
+            None => node::invite(&mut text, done),
+        },
         Outcome::Join(done) => node::join(&mut text, done),
         Outcome::Ticket(done) => line(&mut text, &done.ticket),
         Outcome::Connect(done) => node::connect(&mut text, done),
@@ -58,6 +68,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Forget(done) => work::forget(&mut text, done),
         Outcome::Doctor(done) => node::doctor(&mut text, done),
         Outcome::Config(done) => lists::settings(&mut text, done),
+        Outcome::Answered => {}
         Outcome::Stopping => line(&mut text, "the node is stopping"),
     }
     text

@@ -11,11 +11,13 @@ use larder_protocol::relaying::RelayAddress;
 use serde_json::Map;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
-use super::{arguments::Global, output::Output, signals};
+use super::{arguments::Global, output::Output, question, signals};
 use crate::{
     command::{
-        Command, Engine, EventSink, EventStream, ExitKind, Failure, Launch, OpenOptions, Outcome,
+        Command, Engine, Event, EventSink, EventStream, ExitKind, Failure, Launch, OpenOptions,
+        Outcome, Question,
     },
     control::Client,
     home::{Home, HomeError, default_directory},
@@ -118,7 +120,7 @@ impl<L: Launch + 'static> Session<L> {
             Target::Node(client) => {
                 let (sink, events) = EventSink::channel(cancel.clone());
                 let work = tokio::spawn(client.run(command, sink));
-                drive(work, events, &cancel, output).await
+                drive(work, events, (&cancel, &self.directory), output).await
             }
             Target::Here(home) => self.carry_out(home, command, &cancel, output).await,
         }
@@ -153,7 +155,7 @@ impl<L: Launch + 'static> Session<L> {
         let (sink, events) = EventSink::channel(cancel.clone());
         let worker = Arc::clone(&engine);
         let work = tokio::spawn(async move { worker.run(command, sink).await });
-        let result = drive(work, events, cancel, output).await;
+        let result = drive(work, events, (cancel, &self.directory), output).await;
         engine.close().await;
         result
     }
@@ -228,7 +230,7 @@ fn patience(opened: &Result<Home, HomeError>, a_node_listens: bool) -> Duration 
 async fn drive(
     mut work: JoinHandle<Result<Outcome, Failure>>,
     mut events: EventStream,
-    cancel: &CancellationToken,
+    (cancel, home): (&CancellationToken, &Path),
     output: &mut Output,
 ) -> Result<Outcome, Failure> {
     let mut open = true;
@@ -239,7 +241,12 @@ async fn drive(
             ended = &mut work => break ended,
         };
         match event {
-            Some(event) => output.event(event),
+            Some(event) => {
+                if let Event::Question(question) = &event {
+                    ask(home, question);
+                }
+                output.event(event);
+            }
             None => open = false,
         }
         if output.is_broken() {
@@ -250,6 +257,16 @@ async fn drive(
         output.event(event);
     }
     result.unwrap_or_else(|error| Err(Failure::internal(&error)))
+}
+
+/// Asks beside the command, which may end meanwhile because whoever it is about has left.
+fn ask(home: &Path, question: &Question) {
+    let (home, question) = (home.to_owned(), question.clone());
+    tokio::spawn(async move {
+        if let Err(failure) = question::answer(&home, question).await {
+            debug!("an answer was of no use: {failure}");
+        }
+    });
 }
 
 /// What the lock file says while a command works in this process.

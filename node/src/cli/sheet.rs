@@ -7,7 +7,6 @@ mod content;
 mod font;
 mod page;
 mod pdf;
-mod qr;
 mod text;
 mod wrap;
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Problem, Row, text::base64_bytes};
+use super::{Failure, InviteOutcome, Problem, Question, Row, text::base64_bytes};
 
 /// Events waiting for the reader. Bytes come in pieces of at most 256 KiB, so 16 MiB at worst.
 const EVENTS_MAX: usize = 64;
@@ -28,6 +28,10 @@ pub enum Event {
     },
     /// A file that could not be read or written; the rest goes on.
     Problem(Problem),
+    /// An invitation is open, and is waited beside.
+    Invited(Box<InviteOutcome>),
+    /// Something that a person has to decide.
+    Question(Box<Question>),
     /// One line of a listing. Every row of one command is of one kind.
     Row(Row),
     /// The next bytes of a file, at most 256 KiB.

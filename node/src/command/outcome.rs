@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
-    GuardiansOutcome, InviteKind, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal,
+    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal,
     RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
@@ -80,6 +80,8 @@ pub enum Outcome {
     Doctor(DoctorOutcome),
     /// Of `config`.
     Config(ConfigOutcome),
+    /// Of an answer to a question: it was taken.
+    Answered,
     /// Of `down`: the node stops.
     Stopping,
 }
@@ -389,22 +391,6 @@ pub struct OfferOutcome {
     pub kept_bytes: u64,
     /// Bytes free on the disk of its depot.
     pub disk_free_bytes: u64,
-}
-
-/// See [`Outcome::Invite`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InviteOutcome {
-    /// The text for `join`. Whoever has it can join until it is used or expires.
-    pub code: String,
-    /// Whom it invites.
-    pub kind: InviteKind,
-    /// When it expires.
-    pub expires: Time,
-    /// A code for `join` that can be spoken: for one guess, in the same network or by a relay. `None`
-    /// where nobody could come by it.
-    pub spoken: Option<String>,
-    /// When that expires.
-    pub spoken_expires: Option<Time>,
 }
 
 /// See [`Outcome::Ticket`].

@@ -353,6 +353,7 @@ fn about_this_node() -> Vec<Outcome> {
                 help: "copies".to_owned(),
             }],
         }),
+        Outcome::Answered,
         Outcome::Stopping,
     ]
 }
@@ -379,13 +380,20 @@ fn about_membership() -> Vec<Outcome> {
             expires: time(1_700_003_600),
             spoken: Some("7-maple-orbit-candy".to_owned()),
             spoken_expires: Some(time(1_700_000_300)),
+            joined: Some(Joined {
+                name: "desktop".to_owned(),
+                site: "home-maple-orbit".to_owned(),
+                vault: Some(id("b")),
+                words: "maple orbit".to_owned(),
+                confirmed: true,
+            }),
         }),
         Outcome::Join(JoinOutcome {
             kind: InviteKind::Device,
             vault: id("a"),
             device: id("e"),
             name: "desktop".to_owned(),
-            words: None,
+            words: Some("maple orbit".to_owned()),
             site: "home-maple-orbit".to_owned(),
             same_site: true,
         }),
@@ -519,6 +527,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Forget(_) => "forget",
         Outcome::Doctor(_) => "doctor",
         Outcome::Config(_) => "config",
+        Outcome::Answered => "answered",
         Outcome::Stopping => "stopping",
     }
 }

@@ -1,9 +1,6 @@
-//! Invitations and joining: carries out the orders of the pairing machines.
-//!
-//! Invitations live in memory only: a node that restarts has none open, and one that is used is
-//! gone before its first consequence is stored.
+//! Joining, and letting in: carries out the orders of the pairing machines.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
@@ -11,109 +8,25 @@ use larder_protocol::{
     log::{DeviceLog, Label},
     meeting::{SpokenCode, sounds_like_a_code},
     pairing::{
-        self, Ending, Input, InviteId, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output,
-        Store,
+        self, Ending, Input, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Output, Store,
     },
     peer::PeerRecord,
     placing,
-    ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
-    time::{Instant, Timestamp},
+    ticket::{Invite, InviteKind as Kind, Ticket},
+    time::Instant,
 };
 use tracing::{info, warn};
 
 use super::{
-    Core, EngineError, clock::wall, contact, launch, on_disk, report, roster, sites, spoken,
+    Core, EngineError, clock::wall, contact, launch, on_disk, reception::Reception, report, roster,
+    sites, spoken,
 };
 use crate::{
-    command::{
-        EventSink, ExitKind, Failure, InviteKind, InviteOutcome, JoinOutcome, Outcome, Time,
-    },
+    command::{EventSink, ExitKind, Failure, InviteKind, JoinOutcome, Outcome},
     net::{FrameStream, NetError},
     state::circle::{GrantRow, PeerRow},
     vaults::VaultError,
 };
-
-/// Invitations that are open at once.
-const INVITATIONS_MAX: usize = 16;
-
-/// Invitations that are open.
-#[derive(Debug, Default)]
-pub(crate) struct Invitations(Mutex<Vec<Invite>>);
-
-impl Invitations {
-    /// Whether a stranger may be let in to pair.
-    pub(crate) fn is_any_open(&self, now: Timestamp) -> bool {
-        self.lock().iter().any(|invite| invite.expires > now)
-    }
-
-    fn open(&self, invite: Invite, now: Timestamp) -> Result<(), Failure> {
-        let mut all = self.lock();
-        all.retain(|invite| invite.expires > now);
-        if all.len() >= INVITATIONS_MAX {
-            return Err(Failure::failed(format!("{INVITATIONS_MAX} invitations are open already"))
-                .hint("wait until one is used or expires"));
-        }
-        all.push(invite);
-        Ok(())
-    }
-
-    /// Those that can still be used.
-    pub(super) fn ids(&self) -> Vec<InviteId> {
-        self.lock().iter().map(Invite::id).collect()
-    }
-
-    fn all(&self) -> Vec<Invite> {
-        self.lock().clone()
-    }
-
-    /// Uses an invitation up; false if somebody else was faster.
-    fn spend(&self, id: InviteId) -> bool {
-        let mut all = self.lock();
-        let before = all.len();
-        all.retain(|invite| invite.id() != id);
-        all.len() < before
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Invite>> {
-        self.0.lock().expect("no code panics while holding this lock")
-    }
-}
-
-/// The `invite` command: opens an invitation; it stays open after the command.
-pub(crate) async fn invite(
-    core: &Arc<Core>,
-    kind: InviteKind,
-    expires_s: u64,
-    events: &EventSink,
-) -> Result<Outcome, Failure> {
-    events.check()?;
-    core.member()?;
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|_| EngineError::Randomness)?;
-    let now = wall();
-    let invite = Invite {
-        kind: match kind {
-            InviteKind::Circle => Kind::Circle,
-            InviteKind::Device => Kind::Device,
-        },
-        inviter: core.keys.id(),
-        addresses: report::own_addresses(core),
-        secret: InviteSecret(secret),
-        expires: Timestamp(now.0.saturating_add(expires_s)),
-    };
-    core.invitations.open(invite.clone(), now)?;
-    let expires = Time::from(invite.expires);
-    let (spoken, spoken_expires) = match spoken::open(core, &invite).await {
-        Ok(opened) => opened.map(|opened| (opened.text, opened.expires)).unzip(),
-        Err(error) => {
-            warn!("there is no spoken code: {error}");
-            (None, None)
-        }
-    };
-    let spoken_expires = spoken_expires.map(Time::from);
-    let code = Ticket::Invite(invite).to_text();
-    Ok(Outcome::Invite(InviteOutcome { code, kind, expires, spoken, spoken_expires }))
-}
 
 /// The `join` command.
 pub(crate) async fn join(
@@ -148,16 +61,19 @@ pub(crate) async fn join(
     let start = core.clock.now();
     let keys = launch::device_keys(&core.home)?;
     let addresses = launch::socket_addresses(&invite.addresses);
-    let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start })
+    let seed = spoken::random()?;
+    let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start, seed })
         .map_err(|error| Failure::usage(error.to_string()))?;
     core.net.set_addresses(device, addresses);
+    let mut reception = Reception::of_joiner(events);
     let ending = match core.net.peer(device).pair().await {
-        Ok(stream) => drive(core, device, stream, joiner).await?,
+        Ok(stream) => drive(core, device, (stream, joiner), &mut reception).await?,
         // Turned away at the door, where a stranger is told no reason.
         Err(NetError::Refused | NetError::Lost) => Ending::Lost,
         Err(error) => return Err(EngineError::from(error).into()),
     };
     if ending != Ending::Done {
+        events.check()?;
         return Err(ended(ending));
     }
     let vault = core.vaults.relation(&device).map(|(vault, _)| vault);
@@ -167,7 +83,7 @@ pub(crate) async fn join(
         vault: vault.map(|vault| vault.to_string()).unwrap_or_default(),
         device: device.to_string(),
         name: peer.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(),
-        words: None,
+        words: reception.words(),
         same_site: peer.is_some_and(|peer| peer.site == core.own_site()),
         site: core.own_site(),
     }))
@@ -246,8 +162,7 @@ pub(crate) async fn answer_stranger(
     from: DeviceId,
     stream: FrameStream,
 ) -> Result<(), EngineError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|_| EngineError::Randomness)?;
+    let seed = spoken::random()?;
     let inviter = Inviter::new(InviterParts {
         keys: launch::device_keys(&core.home)?,
         member: brought_along(core)?,
@@ -258,8 +173,10 @@ pub(crate) async fn answer_stranger(
         seed,
     });
     let inviter = inviter.map_err(|_| EngineError::NoVault)?;
-    let ending = drive(core, from, stream, inviter).await?;
-    info!("pairing with {}: {ending}", from.short());
+    let mut reception = Reception::default();
+    let ended = drive(core, from, (stream, inviter), &mut reception).await;
+    reception.tell(*ended.as_ref().unwrap_or(&Ending::Lost)).await;
+    info!("pairing with {}: {}", from.short(), ended?);
     Ok(())
 }
 
@@ -324,8 +241,8 @@ machine!(Joiner, |_: &Self| FRAME_BYTES_MAX);
 async fn drive(
     core: &Arc<Core>,
     peer: DeviceId,
-    mut stream: FrameStream,
-    mut machine: impl Machine,
+    (mut stream, mut machine): (FrameStream, impl Machine),
+    reception: &mut Reception<'_>,
 ) -> Result<Ending, EngineError> {
     loop {
         while let Some(output) = machine.poll() {
@@ -335,7 +252,16 @@ async fn drive(
                         machine.handle(core.clock.now(), Input::Lost);
                     }
                 }
+                Output::Show(words) => reception.show(words),
+                Output::Ask(asked) => {
+                    if let Some(input) = reception.ask(*asked).await {
+                        machine.handle(core.clock.now(), input);
+                    }
+                }
                 Output::Store(store) => {
+                    if let Store::Spent(id) = &*store {
+                        reception.comes_with(core.invitations.waits(*id));
+                    }
                     let input = match keep(core, peer, *store).await {
                         Ok(()) => Input::Stored,
                         Err(error) => {
@@ -353,6 +279,8 @@ async fn drive(
         }
         let input = tokio::select! {
             body = stream.receive_body(machine.frame_bytes_max()) => body.map_or(Input::Lost, Input::Frame),
+            // While a person is asked, nothing comes from the other side but its end.
+            input = reception.says() => input,
             () = core.clock.reached(machine.timeout()) => Input::TimePassed,
         };
         machine.handle(core.clock.now(), input);
@@ -538,7 +466,7 @@ fn ended(ending: Ending) -> Failure {
 mod tests {
     use super::*;
     use crate::{
-        command::{ByteSize, Command, Engine},
+        command::{ByteSize, Command, Engine, Waiting},
         engine::testing::TestNode,
     };
 
@@ -546,7 +474,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_used_invitation_is_told_as_one_and_a_name_that_was_given_is_taken() {
         let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
-        let invite = Command::Invite { kind: InviteKind::Circle, expires_s: 600 };
+        let invite =
+            Command::Invite { kind: InviteKind::Circle, expires_s: 600, waiting: Waiting::No };
         let Outcome::Invite(invited) = one.ask(invite).await else { panic!() };
         let join = |name: Option<&str>| Command::Join {
             code: invited.code.clone(),
@@ -579,23 +508,5 @@ mod tests {
         let custody = one.node.core.member().unwrap();
         let status = custody.custody().unwrap().status().await.unwrap();
         assert_eq!(status.sites, 1);
-    }
-
-    // PAIR-6: both were let in while the invitation was open.
-    #[test]
-    fn an_invitation_is_spent_once() {
-        let invitations = Invitations::default();
-        let invite = Invite {
-            kind: Kind::Device,
-            inviter: DeviceId::from_bytes([1; 32]),
-            addresses: Vec::new(),
-            secret: InviteSecret([2; 32]),
-            expires: Timestamp(10),
-        };
-        let id = invite.id();
-        invitations.open(invite, Timestamp(1)).unwrap();
-        assert!(invitations.spend(id));
-        assert!(!invitations.spend(id));
-        assert!(!invitations.is_any_open(Timestamp(1)));
     }
 }

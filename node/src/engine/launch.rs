@@ -23,7 +23,7 @@ use super::{
     custody::Custody,
     drill,
     fetcher::Fetcher,
-    join::Invitations,
+    invitations::Invitations,
     locating,
     neighbours::{self, Neighbours},
     roster,

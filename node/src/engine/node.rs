@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, expect, forget, guardians, join, look, recover, report, restore, revoke,
-    serve::Server, settings,
+    Core, backups, drill, expect, forget, guardians, invitations, join, look, recover, report,
+    restore, revoke, serve::Server, settings,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -52,9 +52,10 @@ impl Node {
                 let wish = restore::Wish { snapshot, paths, to, overwrite, dry_run };
                 restore::run(core, wish, &events).await
             }
-            Command::Invite { kind, expires_s } => {
-                join::invite(core, kind, expires_s, &events).await
+            Command::Invite { kind, expires_s, waiting } => {
+                invitations::invite(core, (kind, expires_s), waiting, &events).await
             }
+            Command::Answer { question, yes } => core.invitations.answer(question, yes),
             Command::Join { code, name, site } => join::join(core, code, name, site, &events).await,
             Command::Ticket => Ok(Outcome::Ticket(report::ticket(core)?)),
             Command::Connect { ticket } => report::connect(core, ticket).await,

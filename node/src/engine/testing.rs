@@ -14,7 +14,7 @@ use super::{Launcher, Node};
 use crate::{
     command::{
         ByteSize, Command, Engine, Event, EventSink, Failure, InitOptions, InviteKind, Launch,
-        OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait,
+        OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait, Waiting,
     },
     home::Home,
 };
@@ -154,7 +154,7 @@ pub(crate) async fn admit(inviting: &TestNode, joining: &TestNode, name: &str) {
 }
 
 async fn join(kind: InviteKind, inviting: &TestNode, joining: &TestNode, name: Option<String>) {
-    let invite = Command::Invite { kind, expires_s: 600 };
+    let invite = Command::Invite { kind, expires_s: 600, waiting: Waiting::No };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
     joining.ask(Command::Join { code: invited.code, site: name.clone(), name }).await;
 }

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use minicbor::bytes::ByteVec;
 
 use super::{
-    Ending, Fault, Member, Output, Refusal, Store, are_plausible,
+    Asked, CompareWords, Ending, Fault, Member, Output, Refusal, Store, are_plausible,
+    compare::Nonce,
     frame::{Frame, log_frames},
 };
 use crate::{
     ids::{DeviceId, VaultId},
-    limits::{PAIRING_HELLO_MS_MAX, PAIRING_MS_MAX},
+    limits::{PAIRING_ASKING_MS_MAX, PAIRING_HELLO_MS_MAX, PAIRING_MS_MAX},
     log::DeviceLog,
     peer::PeerRecord,
     time::Instant,
@@ -41,6 +42,16 @@ impl Exchange {
         self.deadline = now.after_ms(PAIRING_MS_MAX);
     }
 
+    /// A person is asked, who first looks at another screen.
+    pub(super) fn allow_asking(&mut self, now: Instant) {
+        self.deadline = now.after_ms(PAIRING_ASKING_MS_MAX);
+    }
+
+    /// A person is asked at the other end; what comes then may take its time.
+    pub(super) fn allow_answer(&mut self, now: Instant) {
+        self.deadline = now.after_ms(PAIRING_ASKING_MS_MAX + PAIRING_MS_MAX);
+    }
+
     pub(super) fn is_late(&self, now: Instant) -> bool {
         now >= self.deadline
     }
@@ -67,11 +78,19 @@ impl Exchange {
         }
     }
 
-    /// Log and nodes of a vault that joins a circle.
-    pub(super) fn send_introduction(&mut self, member: &Member) {
+    /// Log and nodes of a vault that joins a circle; the joiner tells its number with them.
+    pub(super) fn send_introduction(&mut self, member: &Member, nonce: Option<Nonce>) {
         self.send_log(&member.log);
         let peers = super::nodes_of(&member.peers, member.log.vault());
-        self.send(&Frame::Introduction { peers, granted_bytes: member.granted_bytes });
+        self.send(&Frame::Introduction { peers, granted_bytes: member.granted_bytes, nonce });
+    }
+
+    pub(super) fn show(&mut self, words: CompareWords) {
+        self.outputs.push_back(Output::Show(words));
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked) {
+        self.outputs.push_back(Output::Ask(Box::new(asked)));
     }
 
     pub(super) fn store(&mut self, store: Store) {

@@ -4,7 +4,10 @@
 use minicbor::{Decode, Decoder, Encode, bytes::ByteVec};
 use thiserror::Error;
 
-use super::{Fault, Pair, VERSION};
+use super::{
+    Fault, Pair, VERSION,
+    compare::{Commitment, CompareWords, Nonce, Nonces},
+};
 use crate::{
     cbor,
     ids::{DeviceId, VaultId},
@@ -39,6 +42,9 @@ pub(super) enum Frame {
         vault: Option<VaultId>,
         #[cbor(n(4), with = "minicbor::bytes")]
         proof: [u8; 32],
+        /// Fixes the joiner's number.
+        #[n(5)]
+        commitment: Commitment,
     },
     /// Inviter's answer.
     #[n(1)]
@@ -50,6 +56,9 @@ pub(super) enum Frame {
         /// Where the inviter stands; told to a new device only.
         #[n(2)]
         site: Option<String>,
+        /// The inviter's number.
+        #[n(3)]
+        nonce: Nonce,
     },
     /// A part of the sender's device log, parents first; `last` ends it.
     #[n(2)]
@@ -68,6 +77,9 @@ pub(super) enum Frame {
         label: Label,
         #[n(2)]
         addresses: Vec<String>,
+        /// The joiner's number.
+        #[n(3)]
+        nonce: Nonce,
     },
     /// The entry that would take it in.
     #[n(4)]
@@ -96,15 +108,15 @@ pub(super) enum Frame {
         peers: Vec<PeerRecord>,
         #[n(1)]
         granted_bytes: u64,
+        /// The joiner's number, in what it says.
+        #[n(2)]
+        nonce: Option<Nonce>,
     },
-    /// The inviter has stored everything.
-    #[n(8)]
-    Done,
     /// The joiner has stored everything.
-    #[n(9)]
+    #[n(8)]
     Bye,
     /// It ends here.
-    #[n(10)]
+    #[n(9)]
     Refuse {
         #[n(0)]
         reason: Refusal,
@@ -139,6 +151,10 @@ pub enum Refusal {
     #[error("it could not store the result")]
     #[n(5)]
     Internal,
+    /// A person said no.
+    #[error("somebody there said no")]
+    #[n(6)]
+    Declined,
 }
 
 /// What a proof covers, in canonical form.
@@ -195,13 +211,40 @@ impl Invite {
         joiner_vault: Option<VaultId>,
         inviter_vault: Option<VaultId>,
     ) -> blake3::Hash {
-        let Pair { inviter, joiner } = pair;
-        let kind = self.kind;
-        let version = VERSION;
-        let transcript =
-            Transcript { version, by_inviter, kind, inviter, joiner, joiner_vault, inviter_vault };
+        let transcript = self.transcript(pair, by_inviter, joiner_vault, inviter_vault);
         let key = blake3::derive_key("larder 2026 invite proof v1", &self.secret.0);
-        blake3::keyed_hash(&key, &cbor::encode(&transcript))
+        blake3::keyed_hash(&key, &transcript)
+    }
+
+    /// The words that both sides show; `own` is the inviter's vault.
+    pub(super) fn words(
+        &self,
+        pair: Pair,
+        joiner_vault: Option<VaultId>,
+        own: VaultId,
+        nonces: &Nonces,
+    ) -> CompareWords {
+        CompareWords::new(nonces, &self.transcript(pair, true, joiner_vault, Some(own)))
+    }
+
+    fn transcript(
+        &self,
+        pair: Pair,
+        by_inviter: bool,
+        joiner_vault: Option<VaultId>,
+        inviter_vault: Option<VaultId>,
+    ) -> Vec<u8> {
+        let Pair { inviter, joiner } = pair;
+        let (kind, version) = (self.kind, VERSION);
+        cbor::encode(&Transcript {
+            version,
+            by_inviter,
+            kind,
+            inviter,
+            joiner,
+            joiner_vault,
+            inviter_vault,
+        })
     }
 }
 

@@ -1,16 +1,21 @@
 //! The side that made the invitation.
 //!
 //! ```text
-//! Greeting ─► Spending ─┬► Meeting ─► Drafted ─┬► Storing ─► Parting ─► over
-//!                       │      └─ is in already ┘  ▲
-//!                       └► Learning ───────────────┘
+//! Greeting ─► Spending ─┬► Meeting ──┬► Asking ─┬► Drafted ─┬► Storing ─► Parting ─► over
+//!                       └► Learning ─┘          └───────────┘
+//!                                                 a vault, or a device that is in already
 //! ```
 //! Source: specs/pairing.md.
 
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
 
 use super::{
-    Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store, VERSION,
+    Asked, CompareWords, Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store,
+    VERSION,
+    compare::{Commitment, Nonce, Nonces},
     exchange::{Arriving, Exchange, befriend},
     frame::{Frame, InviteId, peers_that_fit},
 };
@@ -39,7 +44,7 @@ pub struct InviterParts {
     pub time: Timestamp,
     /// Monotonic time.
     pub start: Instant,
-    /// Randomness for wrapping keys.
+    /// Randomness for the words to compare and for wrapping keys.
     pub seed: [u8; 32],
 }
 
@@ -61,19 +66,50 @@ enum State {
     /// Waits for the first word of whoever it is.
     Greeting,
     /// The invitation is being spent.
-    Spending { invite: Invite, vault: Option<VaultId> },
+    Spending(Proved),
     /// Waits for the new device's keys.
-    Meeting,
+    Meeting(Welcomed),
     /// Waits for its consent.
     Drafted { draft: Box<AddDraft>, peer: PeerRecord },
     /// Waits for the other vault's log and nodes.
-    Learning(Arriving),
-    /// The result is being stored; `then` is sent when it is.
-    Storing { then: Frame },
+    Learning(Welcomed, Arriving),
+    /// A person is asked.
+    Asking(Wish),
+    /// The result is being stored; this is sent when it is.
+    Storing(Then),
     /// Waits for the joiner's last word.
     Parting,
     /// Over.
     Over,
+}
+
+/// What the joiner has proved, and fixed.
+#[derive(Debug, Clone)]
+struct Proved {
+    invite: Invite,
+    vault: Option<VaultId>,
+    commitment: Commitment,
+}
+
+/// With the number that it was told.
+#[derive(Debug, Clone)]
+struct Welcomed {
+    proved: Proved,
+    nonce: Nonce,
+}
+
+/// What is done if the answer is yes.
+#[derive(Debug, Clone)]
+enum Wish {
+    Device { device: DevicePublic, label: Label, addresses: Vec<String> },
+    Vault(Store),
+}
+
+/// What is sent once the result is stored.
+#[derive(Debug, Clone)]
+enum Then {
+    Added(Frame),
+    Introduction,
 }
 
 impl Inviter {
@@ -95,11 +131,12 @@ impl Inviter {
     pub const fn frame_bytes_max(&self) -> usize {
         match self.state {
             State::Greeting => PAIRING_HELLO_BYTES_MAX,
-            State::Spending { .. }
-            | State::Meeting
+            State::Spending(_)
+            | State::Meeting(_)
             | State::Drafted { .. }
-            | State::Learning(_)
-            | State::Storing { .. }
+            | State::Learning(..)
+            | State::Asking(_)
+            | State::Storing(_)
             | State::Parting
             | State::Over => FRAME_BYTES_MAX,
         }
@@ -117,27 +154,50 @@ impl Inviter {
                 self.exchange.end(Ending::Unconfirmed);
             }
             // The shell is storing: what becomes of it is known only when it answers.
-            (state @ State::Storing { .. }, Input::Lost | Input::TimePassed | Input::Frame(_)) => {
+            (state @ State::Storing(_), Input::Lost | Input::TimePassed | Input::Frame(_)) => {
                 self.state = state
+            }
+            (State::Asking(_), Input::TimePassed | Input::Declined) => {
+                self.exchange.refuse(Refusal::Declined, Ending::Declined);
             }
             (_, Input::Lost) => self.exchange.end(Ending::Lost),
             (_, Input::TimePassed) => self.exchange.end(Ending::TimedOut),
-            (State::Spending { invite, vault }, Input::Stored) => {
+            (State::Spending(proved), Input::Stored) => {
                 self.exchange.allow_whole_time(now);
-                self.state = self.welcome(&invite, vault);
+                self.state = self.welcome(proved);
             }
-            (State::Storing { then }, Input::Stored) => {
-                self.exchange.send(&then);
+            (State::Asking(wish), Input::Accepted) => {
+                self.exchange.allow_whole_time(now);
+                let accepted = self.accept(wish);
+                self.go_on(accepted);
+            }
+            (State::Storing(then), Input::Stored) => {
+                match then {
+                    Then::Added(frame) => self.exchange.send(&frame),
+                    Then::Introduction => self.exchange.send_introduction(&self.member, None),
+                }
                 self.state = State::Parting;
             }
-            (State::Spending { .. } | State::Storing { .. }, Input::StoreFailed) => {
+            (State::Spending(_) | State::Storing(_), Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed) => self.state = state,
-            (state, Input::Frame(bytes)) => match self.handle_frame(state, &bytes) {
-                Ok(state) => self.state = state,
-                Err(fault) => self.exchange.blame(fault),
-            },
+            (state, Input::Stored | Input::StoreFailed | Input::Accepted | Input::Declined) => {
+                self.state = state;
+            }
+            (state, Input::Frame(bytes)) => {
+                let handled = self.handle_frame(state, &bytes);
+                if matches!(handled, Ok(State::Asking(_))) {
+                    self.exchange.allow_asking(now);
+                }
+                self.go_on(handled);
+            }
+        }
+    }
+
+    fn go_on(&mut self, handled: Result<State, Fault>) {
+        match handled {
+            Ok(state) => self.state = state,
+            Err(fault) => self.exchange.blame(fault),
         }
     }
 
@@ -148,7 +208,7 @@ impl Inviter {
 
     /// When to say [`Input::TimePassed`]; `None` when it is over, or while the result is stored.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.exchange.timeout().filter(|_| !matches!(self.state, State::Storing { .. }))
+        self.exchange.timeout().filter(|_| !matches!(self.state, State::Storing(_)))
     }
 
     fn handle_frame(&mut self, state: State, bytes: &[u8]) -> Result<State, Fault> {
@@ -169,26 +229,40 @@ impl Inviter {
                 self.exchange.end(Ending::Refused(reason));
                 Ok(State::Over)
             }
-            (State::Greeting, Frame::Hello { kind, invite, vault, proof, .. }) => {
-                Ok(self.greet(kind, invite, vault, proof))
+            (State::Greeting, Frame::Hello { kind, invite, vault, proof, commitment, .. }) => {
+                Ok(self.greet(kind, invite, (vault, proof, commitment)))
             }
-            (State::Meeting, Frame::Joining { device, label, addresses }) => {
-                self.meet(device, label, addresses)
+            (State::Meeting(welcomed), Frame::Joining { device, label, addresses, nonce }) => {
+                if device.id != self.peer || !label.is_plain() || !are_addresses(&addresses) {
+                    return Err(Fault::Implausible);
+                }
+                let words = self.words(&welcomed, nonce)?;
+                let Label { name, site } = label.clone();
+                self.exchange.ask(Asked { name, site, vault: None, granted_bytes: 0, words });
+                Ok(State::Asking(Wish::Device { device, label, addresses }))
             }
             (State::Drafted { draft, peer }, Frame::Consent { signature }) => {
                 let log = &mut self.member.log;
                 let entry = log.append_add(&draft, signature, &self.keys).map_err(Fault::Log)?;
                 let then = self.added(entry.clone());
                 self.exchange.store(Store::Added { entry, peer });
-                Ok(State::Storing { then })
+                Ok(State::Storing(then))
             }
-            (State::Learning(arriving), Frame::Log { entries, last }) => {
-                Ok(State::Learning(arriving.take(&entries, last)?))
+            (State::Learning(welcomed, arriving), Frame::Log { entries, last }) => {
+                Ok(State::Learning(welcomed, arriving.take(&entries, last)?))
             }
-            (State::Learning(arriving), Frame::Introduction { peers, granted_bytes }) => {
+            (
+                State::Learning(welcomed, arriving),
+                Frame::Introduction { peers, granted_bytes, nonce: Some(nonce) },
+            ) => {
+                let words = self.words(&welcomed, nonce)?;
                 let log = arriving.complete(&self.peer)?;
-                self.exchange.store(befriend(log, &self.peer, peers, granted_bytes)?);
-                Ok(State::Storing { then: Frame::Done })
+                let own = peers.iter().find(|peer| peer.device == self.peer);
+                let PeerRecord { name, site, .. } = own.cloned().ok_or(Fault::Implausible)?;
+                let vault = Some(log.vault());
+                let store = befriend(log, &self.peer, peers, granted_bytes)?;
+                self.exchange.ask(Asked { name, site, vault, granted_bytes, words });
+                Ok(State::Asking(Wish::Vault(store)))
             }
             (_, _) => Err(Fault::OutOfTurn),
         }
@@ -199,10 +273,9 @@ impl Inviter {
         &mut self,
         kind: InviteKind,
         id: InviteId,
-        vault: Option<VaultId>,
-        proof: [u8; 32],
+        (vault, proof, commitment): (Option<VaultId>, [u8; 32], Commitment),
     ) -> State {
-        let pair = Pair { inviter: self.keys.id(), joiner: self.peer };
+        let pair = self.pair();
         let proof = blake3::Hash::from_bytes(proof);
         let known = self.invites.iter().find(|invite| invite.id() == id);
         let proved = known.filter(|invite| invite.joiner_proof(pair, vault) == proof);
@@ -230,34 +303,56 @@ impl Inviter {
             return State::Over;
         }
         self.exchange.store(Store::Spent(id));
-        State::Spending { invite, vault }
+        State::Spending(Proved { invite, vault, commitment })
     }
 
-    fn welcome(&mut self, invite: &Invite, joiner_vault: Option<VaultId>) -> State {
-        let pair = Pair { inviter: self.keys.id(), joiner: self.peer };
+    fn pair(&self) -> Pair {
+        Pair { inviter: self.keys.id(), joiner: self.peer }
+    }
+
+    fn welcome(&mut self, proved: Proved) -> State {
         let vault = self.member.log.vault();
-        let proof = *invite.inviter_proof(pair, joiner_vault, vault).as_bytes();
+        let proof = *proved.invite.inviter_proof(self.pair(), proved.vault, vault).as_bytes();
         let own = self.member.peers.iter().find(|peer| peer.device == self.keys.id());
-        let site = own.filter(|_| joiner_vault.is_none()).map(|own| own.site.clone());
-        self.exchange.send(&Frame::Welcome { vault, proof, site });
-        match joiner_vault {
-            None => State::Meeting,
-            Some(theirs) => {
-                self.exchange.send_introduction(&self.member);
-                State::Learning(Arriving::of(theirs))
+        let site = own.filter(|_| proved.vault.is_none()).map(|own| own.site.clone());
+        let mut number = [0; 32];
+        self.rng.fill_bytes(&mut number);
+        let nonce = Nonce(number);
+        self.exchange.send(&Frame::Welcome { vault, proof, site, nonce });
+        let theirs = proved.vault;
+        let welcomed = Welcomed { proved, nonce };
+        match theirs {
+            None => State::Meeting(welcomed),
+            Some(theirs) => State::Learning(welcomed, Arriving::of(theirs)),
+        }
+    }
+
+    /// The words to compare, of the number that the joiner had fixed before.
+    fn words(&self, welcomed: &Welcomed, joiner: Nonce) -> Result<CompareWords, Fault> {
+        let Welcomed { proved: Proved { invite, vault, commitment }, nonce } = welcomed;
+        if joiner.commitment() != *commitment {
+            return Err(Fault::Number);
+        }
+        let nonces = Nonces { joiner, inviter: *nonce };
+        Ok(invite.words(self.pair(), *vault, self.member.log.vault(), &nonces))
+    }
+
+    fn accept(&mut self, wish: Wish) -> Result<State, Fault> {
+        match wish {
+            Wish::Device { device, label, addresses } => self.take_in(device, label, addresses),
+            Wish::Vault(store) => {
+                self.exchange.store(store);
+                Ok(State::Storing(Then::Introduction))
             }
         }
     }
 
-    fn meet(
+    fn take_in(
         &mut self,
         device: DevicePublic,
         label: Label,
         addresses: Vec<String>,
     ) -> Result<State, Fault> {
-        if device.id != self.peer || !label.is_plain() || !are_addresses(&addresses) {
-            return Err(Fault::Implausible);
-        }
         let log = &self.member.log;
         let peer = PeerRecord {
             device: device.id,
@@ -273,7 +368,7 @@ impl Inviter {
             self.exchange.send_log(log);
             let then = self.added(entry.clone());
             self.exchange.store(Store::Added { entry, peer });
-            return Ok(State::Storing { then });
+            return Ok(State::Storing(then));
         }
         let newcomer = Newcomer { device, label, time: self.time };
         let draft = log.draft_add(&self.keys, &newcomer, &mut self.rng).map_err(Fault::Draft)?;
@@ -282,8 +377,8 @@ impl Inviter {
         Ok(State::Drafted { draft: Box::new(draft), peer })
     }
 
-    fn added(&self, entry: Vec<u8>) -> Frame {
+    fn added(&self, entry: Vec<u8>) -> Then {
         let peers = peers_that_fit(self.member.peers.iter());
-        Frame::Added { entry: entry.into(), peers }
+        Then::Added(Frame::Added { entry: entry.into(), peers })
     }
 }

@@ -1,16 +1,16 @@
 //! The side that was given the invitation.
 //!
 //! ```text
-//!                 a device:  Learning ─► Consented ─┐
-//! Greeting ─┬───────────────────┘            │      ├► Storing ─► over
-//!           │     is in already ─────────────┴──────┤
-//!           └► Learning (a vault) ─► Introduced ────┘
+//! Greeting ─► Learning ─┬► Consented ─┬► Storing ─► over
+//!                       └─────────────┘
+//!                         a vault, or a device that is in already
 //! ```
 //! Source: specs/pairing.md.
 
 use super::{
     Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store, VERSION, are_plausible,
     check_invite,
+    compare::{Nonce, Nonces},
     exchange::{Arriving, Exchange, befriend},
     frame::Frame,
 };
@@ -53,6 +53,8 @@ pub struct JoinerParts {
     pub join_as: JoinAs,
     /// Monotonic time.
     pub start: Instant,
+    /// Randomness for the words to compare.
+    pub seed: [u8; 32],
 }
 
 /// One pairing, seen from the joiner.
@@ -61,6 +63,7 @@ pub struct Joiner {
     keys: DeviceKeys,
     invite: Invite,
     join_as: JoinAs,
+    nonce: Nonce,
     exchange: Exchange,
     state: State,
 }
@@ -69,12 +72,11 @@ pub struct Joiner {
 enum State {
     /// Waits for the inviter's proof.
     Greeting,
-    /// Waits for the inviter's log, and for what follows it.
+    /// Waits for the answer of a person there, for the inviter's log, and for what follows it. A vault
+    /// that joins a circle may be stored there meanwhile.
     Learning(Arriving),
     /// The consent is sent: the inviter may take this device in from now on.
     Consented(Box<DeviceLog>),
-    /// The introduction is sent: the inviter may store this vault from now on.
-    Introduced(Box<Store>),
     /// The result is being stored.
     Storing,
     /// Over.
@@ -87,7 +89,7 @@ impl Joiner {
     /// # Errors
     /// [`PartsError`].
     pub fn new(parts: JoinerParts) -> Result<Self, PartsError> {
-        let JoinerParts { keys, invite, join_as, start } = parts;
+        let JoinerParts { keys, invite, join_as, start, seed } = parts;
         let (device, own) = match &join_as {
             JoinAs::Device { name, site, addresses } => {
                 let is_plain = is_plain(name) && site.as_deref().is_none_or(is_plain);
@@ -100,11 +102,14 @@ impl Joiner {
             return Err(PartsError::Own);
         }
         let exchange = Exchange::under_way(start);
-        let mut joiner = Self { keys, invite, join_as, exchange, state: State::Greeting };
+        let (nonce, state) = (Nonce(seed), State::Greeting);
+        let mut joiner = Self { keys, invite, join_as, nonce, exchange, state };
         let vault = joiner.own_vault();
         let proof = *joiner.invite.joiner_proof(joiner.pair(), vault).as_bytes();
         let (kind, invite) = (joiner.invite.kind, joiner.invite.id());
-        joiner.exchange.send(&Frame::Hello { version: VERSION, kind, invite, vault, proof });
+        let (version, commitment) = (VERSION, nonce.commitment());
+        let hello = Frame::Hello { version, kind, invite, vault, proof, commitment };
+        joiner.exchange.send(&hello);
         Ok(joiner)
     }
 
@@ -120,7 +125,10 @@ impl Joiner {
             (State::Storing, Input::Lost | Input::TimePassed | Input::Frame(_)) => {
                 self.state = State::Storing;
             }
-            (State::Consented(_) | State::Introduced(_), Input::Lost | Input::TimePassed) => {
+            (State::Consented(_), Input::Lost | Input::TimePassed) => {
+                self.exchange.end(Ending::Unconfirmed)
+            }
+            (State::Learning(_), Input::Lost | Input::TimePassed) if self.own_vault().is_some() => {
                 self.exchange.end(Ending::Unconfirmed)
             }
             (_, Input::Lost) => self.exchange.end(Ending::Lost),
@@ -132,11 +140,19 @@ impl Joiner {
             (State::Storing, Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed) => self.state = state,
-            (state, Input::Frame(bytes)) => match self.handle_frame(state, &bytes) {
-                Ok(state) => self.state = state,
-                Err(fault) => self.exchange.blame(fault),
-            },
+            (state, Input::Stored | Input::StoreFailed | Input::Accepted | Input::Declined) => {
+                self.state = state;
+            }
+            (state, Input::Frame(bytes)) => {
+                let was_greeting = matches!(state, State::Greeting);
+                match self.handle_frame(state, &bytes) {
+                    Ok(state) => self.state = state,
+                    Err(fault) => return self.exchange.blame(fault),
+                }
+                if was_greeting {
+                    self.exchange.allow_answer(now);
+                }
+            }
         }
     }
 
@@ -167,8 +183,8 @@ impl Joiner {
                 self.exchange.end(Ending::Refused(reason));
                 Ok(State::Over)
             }
-            (State::Greeting, Frame::Welcome { vault, proof, site }) => {
-                self.welcomed(vault, proof, site)
+            (State::Greeting, Frame::Welcome { vault, proof, site, nonce }) => {
+                self.welcomed(vault, proof, (site, nonce))
             }
             (State::Learning(arriving), Frame::Log { entries, last }) => {
                 Ok(State::Learning(arriving.take(&entries, last)?))
@@ -180,10 +196,6 @@ impl Joiner {
             (State::Consented(log), Frame::Added { entry, peers }) => {
                 self.added(*log, &entry, peers)
             }
-            (State::Introduced(store), Frame::Done) => {
-                self.exchange.store(*store);
-                Ok(State::Storing)
-            }
             (_, _) => Err(Fault::OutOfTurn),
         }
     }
@@ -192,21 +204,27 @@ impl Joiner {
         &mut self,
         vault: VaultId,
         proof: [u8; 32],
-        of_inviter: Option<String>,
+        (of_inviter, inviter): (Option<String>, Nonce),
     ) -> Result<State, Fault> {
         let own = self.own_vault();
         let expected = self.invite.inviter_proof(self.pair(), own, vault);
         if expected != blake3::Hash::from_bytes(proof) {
             return Err(Fault::Proof);
         }
-        if let JoinAs::Device { name, site, addresses } = &mut self.join_as {
-            let device = self.keys.public();
-            let stands_at = site.take().or(of_inviter).filter(|site| is_plain(site));
-            let stands_at = stands_at.ok_or(Fault::Implausible)?;
-            *site = Some(stands_at.clone());
-            let (label, addresses) =
-                (Label { name: name.clone(), site: stands_at }, addresses.clone());
-            self.exchange.send(&Frame::Joining { device, label, addresses });
+        let nonce = self.nonce;
+        let nonces = Nonces { joiner: nonce, inviter };
+        self.exchange.show(self.invite.words(self.pair(), own, vault, &nonces));
+        match &mut self.join_as {
+            JoinAs::Device { name, site, addresses } => {
+                let device = self.keys.public();
+                let stands_at = site.take().or(of_inviter).filter(|site| is_plain(site));
+                let stands_at = stands_at.ok_or(Fault::Implausible)?;
+                *site = Some(stands_at.clone());
+                let (label, addresses) =
+                    (Label { name: name.clone(), site: stands_at }, addresses.clone());
+                self.exchange.send(&Frame::Joining { device, label, addresses, nonce });
+            }
+            JoinAs::Circle(member) => self.exchange.send_introduction(member, Some(nonce)),
         }
         Ok(State::Learning(Arriving::of(vault)))
     }
@@ -224,13 +242,12 @@ impl Joiner {
             (JoinAs::Device { .. }, Frame::Added { entry, peers }) => {
                 self.added(log, &entry, peers)
             }
-            (JoinAs::Circle(member), Frame::Introduction { peers, granted_bytes }) => {
+            (JoinAs::Circle(member), Frame::Introduction { peers, granted_bytes, .. }) => {
                 if log.vault() == member.log.vault() {
                     return Err(Fault::WrongVault);
                 }
-                let store = befriend(log, &self.invite.inviter, peers, granted_bytes)?;
-                self.exchange.send_introduction(member);
-                Ok(State::Introduced(Box::new(store)))
+                self.exchange.store(befriend(log, &self.invite.inviter, peers, granted_bytes)?);
+                Ok(State::Storing)
             }
             (_, _) => Err(Fault::OutOfTurn),
         }

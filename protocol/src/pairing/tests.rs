@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use super::{frame::Frame, *};
+use super::{compare::Nonce, frame::Frame, *};
 use crate::{
     keys::phrase::Phrase,
-    limits::{FRAME_BYTES_MAX, PAIRING_MS_MAX},
+    limits::{FRAME_BYTES_MAX, PAIRING_ASKING_MS_MAX, PAIRING_MS_MAX},
     log::{Founding, Label, Newcomer},
     ticket::{InviteKind, InviteSecret},
     time::{Instant, Timestamp},
@@ -72,13 +72,17 @@ fn joiner_parts(kind: InviteKind) -> JoinerParts {
         }
         InviteKind::Circle => JoinAs::Circle(Box::new(member(2))),
     };
-    JoinerParts { keys: device(2), invite: invite(kind), join_as, start: START }
+    JoinerParts { keys: device(2), invite: invite(kind), join_as, start: START, seed: [4; 32] }
 }
 
 /// One side with its shell: what was stored, and how it ended.
 #[derive(Debug, Default)]
 struct Side {
     stored: Vec<Store>,
+    asked: Option<Asked>,
+    shown: Option<CompareWords>,
+    /// What the person answers who is asked; yes if nothing is said.
+    says_no: bool,
     ending: Option<Ending>,
     sent: usize,
 }
@@ -89,16 +93,18 @@ struct Run {
     inviter: Inviter,
     joiner: Joiner,
     frames_left: usize,
+    says_no: bool,
 }
 
 impl Run {
     fn new(inviter: InviterParts, joiner: JoinerParts) -> Self {
         let (inviter, joiner) = (Inviter::new(inviter).unwrap(), Joiner::new(joiner).unwrap());
-        Self { inviter, joiner, frames_left: usize::MAX }
+        Self { inviter, joiner, frames_left: usize::MAX, says_no: false }
     }
 
     fn finish(mut self, mut change: impl FnMut(usize, Vec<u8>) -> Vec<u8>) -> (Side, Side) {
         let (mut at_inviter, mut at_joiner) = (Side::default(), Side::default());
+        at_inviter.says_no = self.says_no;
         let mut number = 0;
         while at_inviter.ending.is_none() || at_joiner.ending.is_none() {
             let mut quiet = true;
@@ -161,6 +167,14 @@ impl Side {
             Output::Store(store) => {
                 self.stored.push(*store);
                 vec![Input::Stored]
+            }
+            Output::Show(words) => {
+                self.shown = Some(words);
+                Vec::new()
+            }
+            Output::Ask(asked) => {
+                self.asked = Some(*asked);
+                vec![if self.says_no { Input::Declined } else { Input::Accepted }]
             }
             Output::Ended(ending) => {
                 self.ending = Some(ending);
@@ -227,8 +241,8 @@ fn an_inviter_that_says_nothing_of_its_site_or_nonsense_is_at_fault() {
         let JoinAs::Device { site, .. } = &mut parts.join_as else { panic!() };
         *site = None;
         let change = |number, body: Vec<u8>| match (number, Frame::decode(&body)) {
-            (2, Ok(Frame::Welcome { vault, proof, .. })) => {
-                crate::cbor::encode(&Frame::Welcome { vault, proof, site: said.clone() })
+            (2, Ok(Frame::Welcome { vault, proof, nonce, .. })) => {
+                crate::cbor::encode(&Frame::Welcome { vault, proof, site: said.clone(), nonce })
             }
             _ => body,
         };
@@ -292,7 +306,8 @@ fn an_inviter_without_the_secret_is_found_out() {
             return body;
         }
         let (vault, proof) = (member(1).log.vault(), [0; 32]);
-        crate::cbor::encode(&Frame::Welcome { vault, proof, site: None })
+        let nonce = Nonce([0; 32]);
+        crate::cbor::encode(&Frame::Welcome { vault, proof, site: None, nonce })
     };
     let (_, joiner) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(forge);
     assert_eq!(joiner.ending, Some(Ending::Fault(Fault::Proof)));
@@ -326,7 +341,7 @@ fn a_future_version_is_refused_by_name() {
     let kind = InviteKind::Device;
     let newer = |number, mut body: Vec<u8>| {
         if number == 1 {
-            assert_eq!(body[..5], [0x82, 0x00, 0xa4, 0x00, 0x01]);
+            assert_eq!(body[..5], [0x82, 0x00, 0xa5, 0x00, 0x01]);
             body[4] = 9;
         }
         body
@@ -334,6 +349,137 @@ fn a_future_version_is_refused_by_name() {
     let (inviter, joiner) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(newer);
     assert_eq!(joiner.ending, Some(Ending::Refused(Refusal::Version)));
     assert!(inviter.stored.is_empty());
+}
+
+// PAIR-15
+#[test]
+fn both_sides_show_the_same_two_words_which_follow_from_both_numbers_and_both_devices() {
+    for kind in [InviteKind::Device, InviteKind::Circle] {
+        let words = |(inviter, joiner): (Side, Side)| {
+            let asked = inviter.asked.expect("a person was asked");
+            assert_eq!(Some(asked.words), joiner.shown, "{kind:?}");
+            assert_eq!(asked.name, label(2).name);
+            asked.words.to_string()
+        };
+        let usual = words(unchanged(kind));
+        assert_eq!(usual.split(' ').count(), 2, "{usual}");
+        let mut other_joiner = joiner_parts(kind);
+        other_joiner.seed = [5; 32];
+        assert_ne!(words(run(inviter_parts(kind), other_joiner)), usual);
+        let mut other_inviter = inviter_parts(kind);
+        other_inviter.seed = [5; 32];
+        assert_ne!(words(run(other_inviter, joiner_parts(kind))), usual);
+    }
+}
+
+// PAIR-15: who stands between two and plays the other side in each.
+#[test]
+fn who_stands_between_two_shows_other_words_to_each() {
+    let kind = InviteKind::Circle;
+    let mut thief_joins = joiner_parts(kind);
+    (thief_joins.keys, thief_joins.seed) = (device(6), [6; 32]);
+    thief_joins.join_as = JoinAs::Circle(Box::new(member(6)));
+    let mut at_home = inviter_parts(kind);
+    at_home.peer = device(6).id();
+    let (home, _) = run(at_home, thief_joins);
+
+    let mut thief_invites = inviter_parts(kind);
+    (thief_invites.keys, thief_invites.member, thief_invites.seed) =
+        (device(6), member(6), [6; 32]);
+    thief_invites.invites[0].inviter = device(6).id();
+    let mut guest = joiner_parts(kind);
+    guest.invite.inviter = device(6).id();
+    let (_, guest) = run(thief_invites, guest);
+    assert_eq!(guest.ending, Some(Ending::Done), "the guest alone cannot know");
+    assert_ne!(home.asked.map(|asked| asked.words), guest.shown);
+}
+
+// PAIR-15: a number that is chosen after the other one was seen.
+#[test]
+fn a_number_other_than_the_one_that_was_fixed_is_a_fault_and_nothing_is_told() {
+    for kind in [InviteKind::Device, InviteKind::Circle] {
+        let other = Nonce([9; 32]);
+        let change = |_, body: Vec<u8>| match Frame::decode(&body) {
+            Ok(Frame::Joining { device, label, addresses, .. }) => {
+                crate::cbor::encode(&Frame::Joining { device, label, addresses, nonce: other })
+            }
+            Ok(Frame::Introduction { peers, granted_bytes, nonce: Some(_) }) => {
+                let nonce = Some(other);
+                crate::cbor::encode(&Frame::Introduction { peers, granted_bytes, nonce })
+            }
+            _ => body,
+        };
+        let (inviter, joiner) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(change);
+        assert_eq!(inviter.ending, Some(Ending::Fault(Fault::Number)));
+        assert!(inviter.asked.is_none() && inviter.result().is_none());
+        assert!(joiner.result().is_none());
+    }
+}
+
+// PAIR-16
+#[test]
+fn who_is_not_let_in_gets_nothing_but_the_vaults_name_and_a_no() {
+    for kind in [InviteKind::Device, InviteKind::Circle] {
+        let mut run = Run::new(inviter_parts(kind), joiner_parts(kind));
+        run.says_no = true;
+        let mut told = Vec::new();
+        let (inviter, joiner) = run.finish(|_, body| {
+            told.push(Frame::decode(&body).unwrap());
+            body
+        });
+        assert_eq!(inviter.ending, Some(Ending::Declined));
+        assert_eq!(joiner.ending, Some(Ending::Refused(Refusal::Declined)));
+        assert_eq!(inviter.stored, [Store::Spent(invite(kind).id())], "used up");
+        assert!(joiner.stored.is_empty());
+        let of_vault = |frame: &&Frame| match frame {
+            Frame::Log { entries, .. } => {
+                DeviceLog::begin(&entries[0]).unwrap().vault() == member(1).log.vault()
+            }
+            Frame::Introduction { nonce, .. } => nonce.is_none(),
+            frame => matches!(frame, Frame::Draft { .. } | Frame::Added { .. }),
+        };
+        assert_eq!(told.iter().find(of_vault), None, "{kind:?}");
+    }
+}
+
+// PAIR-16
+#[test]
+fn a_person_has_time_and_silence_is_a_no() {
+    let kind = InviteKind::Device;
+    let (mut inviter, mut joiner) =
+        (Inviter::new(inviter_parts(kind)).unwrap(), Joiner::new(joiner_parts(kind)).unwrap());
+    let now = START.after_ms(1_000);
+    while inviter.exchange_has_not_asked(&mut joiner, now) {}
+    let limit = inviter.poll_timeout().unwrap();
+    assert_eq!(limit, now.after_ms(PAIRING_ASKING_MS_MAX));
+    assert!(joiner.poll_timeout().unwrap() > limit, "who waits has more");
+    // Neither one ends before, nor does a word out of turn make an answer.
+    inviter.handle_input(now.after_ms(PAIRING_MS_MAX), Input::TimePassed);
+    inviter.handle_input(now, Input::Stored);
+    assert_eq!(inviter.poll_output(), None);
+    inviter.handle_input(limit, Input::TimePassed);
+    assert!(matches!(inviter.poll_output(), Some(Output::Send(_))));
+    assert_eq!(inviter.poll_output(), Some(Output::Ended(Ending::Declined)));
+    inviter.handle_input(limit, Input::Accepted);
+    assert_eq!(inviter.poll_output(), None, "too late");
+}
+
+impl Inviter {
+    /// Carries one output over to the other side; false once a person is asked.
+    fn exchange_has_not_asked(&mut self, joiner: &mut Joiner, now: Instant) -> bool {
+        while let Some(output) = joiner.poll_output() {
+            if let Output::Send(bytes) = output {
+                self.handle_input(now, Input::Frame(bytes[4..].to_vec()));
+            }
+        }
+        match self.poll_output().expect("it goes on") {
+            Output::Send(bytes) => joiner.handle_input(now, Input::Frame(bytes[4..].to_vec())),
+            Output::Store(_) => self.handle_input(now, Input::Stored),
+            Output::Ask(_) => return false,
+            other => panic!("{other:?}"),
+        }
+        true
+    }
 }
 
 // PAIR-8: cut after every number of frames; what each side is left with.
@@ -410,7 +556,9 @@ fn a_foreign_log_or_node_is_refused() {
     assert_eq!(inviter.ending, Some(Ending::Fault(Fault::Implausible)));
     assert!(inviter.result().is_none());
     let swap = |_, body: Vec<u8>| match Frame::decode(&body) {
-        Ok(Frame::Log { .. }) => {
+        Ok(Frame::Log { entries, .. })
+            if *entries[0] == *member(1).log.entries().next().unwrap() =>
+        {
             let log = member(5).log;
             let entries = log.entries().map(|entry| entry.to_vec().into()).collect();
             crate::cbor::encode(&Frame::Log { entries, last: true })

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Pair,
+    compare::{Nonce, Nonces},
     frame::{Frame, Refusal},
     tests::{device, invite, member},
 };
@@ -55,18 +56,22 @@ fn proofs(kind: InviteKind) -> Value {
     let inviter_vault = member(1).log.vault();
     let joiner = invite.joiner_proof(pair, joiner_vault);
     let inviter = invite.inviter_proof(pair, joiner_vault, inviter_vault);
+    let nonces = Nonces { joiner: Nonce([0x17; 32]), inviter: Nonce([0x29; 32]) };
+    let (commitment, nonce) = (nonces.joiner.commitment(), nonces.inviter);
     let hello = Frame::Hello {
         version: super::VERSION,
         kind,
         invite: invite.id(),
         vault: joiner_vault,
         proof: *joiner.as_bytes(),
+        commitment,
     };
     let proof = *inviter.as_bytes();
-    let welcome = Frame::Welcome { vault: inviter_vault, proof, site: None };
+    let welcome = Frame::Welcome { vault: inviter_vault, proof, site: None, nonce };
     let site = (kind == InviteKind::Device).then(|| "home-maple-orbit".to_owned());
     let with_site =
-        site.map(|site| Frame::Welcome { vault: inviter_vault, proof, site: Some(site) });
+        site.map(|site| Frame::Welcome { vault: inviter_vault, proof, site: Some(site), nonce });
+    let words = invite.words(pair, joiner_vault, inviter_vault, &nonces);
     json!({
         "secret": hex(&invite.secret.0),
         "id": hex(invite.id().0),
@@ -76,6 +81,9 @@ fn proofs(kind: InviteKind) -> Value {
         "inviter_vault": hex(inviter_vault.as_bytes()),
         "joiner_proof": hex(joiner.as_bytes()),
         "inviter_proof": hex(inviter.as_bytes()),
+        "joiner_nonce": hex(nonces.joiner.0),
+        "inviter_nonce": hex(nonces.inviter.0),
+        "words": words.to_string(),
         "hello": hex(cbor::encode(&hello)),
         "welcome": hex(cbor::encode(&welcome)),
         "welcome_with_site": with_site.map(|frame| hex(cbor::encode(&frame))),
@@ -90,7 +98,6 @@ fn page() -> Value {
         "refused_tickets": refused_tickets(),
         "invitations": [proofs(InviteKind::Device), proofs(InviteKind::Circle)],
         "frames": {
-            "done": hex(cbor::encode(&Frame::Done)),
             "bye": hex(cbor::encode(&Frame::Bye)),
             "refuse_expired": hex(cbor::encode(&refuse)),
         },

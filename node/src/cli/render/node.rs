@@ -3,7 +3,7 @@
 use super::{line, lists, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, OfferOutcome, ReadyOutcome, RelayState, Safety, StatusOutcome, count,
+    JoinOutcome, Joined, OfferOutcome, ReadyOutcome, RelayState, Safety, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -49,6 +49,26 @@ pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
     }
 }
 
+/// Who came by an invitation.
+pub(super) fn joined(text: &mut String, joined: &Joined) {
+    let (name, site) = (plain(&joined.name), plain(&joined.site));
+    let said = match &joined.vault {
+        None => format!("{name} is a device of this vault now, at site {site}"),
+        Some(vault) => {
+            format!("{name} of vault {} is in the circle now, at site {site}", short(vault))
+        }
+    };
+    line(text, &said);
+    if joined.confirmed {
+        line(text, &format!("its screen showed: {}", plain(&joined.words)));
+    } else {
+        line(
+            text,
+            "it did not say that it has stored everything: if it says so itself, join again with a new code",
+        );
+    }
+}
+
 pub(super) fn join(text: &mut String, done: &JoinOutcome) {
     let (name, device, vault) = (plain(&done.name), short(&done.device), short(&done.vault));
     line(
@@ -62,6 +82,9 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
             }
         },
     );
+    if let Some(words) = &done.words {
+        line(text, &format!("the other screen showed, if somebody waited there: {}", plain(words)));
+    }
     let site = plain(&done.site);
     match (done.kind, done.same_site) {
         (InviteKind::Device, true) => {

@@ -3,7 +3,7 @@
 
 use larder_protocol::keys::phrase::Phrase;
 
-use super::qr::Code;
+use crate::cli::qr::Code;
 use crate::{
     cli::{
         escape::visible_text,

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::{
     content::{Block, Part, Place, Sheet},
     font::{Font, code, latin},
-    qr::{BORDER, Code},
     wrap::wrap,
 };
+use crate::cli::qr::{BORDER, Code};
 
 /// A4.
 pub(super) const WIDTH: u32 = 5_953;

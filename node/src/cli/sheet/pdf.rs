@@ -7,8 +7,8 @@ use super::{
     content::Sheet,
     font::Font,
     page::{HEIGHT, Mark, WIDTH, pages},
-    qr::Code,
 };
+use crate::cli::qr::Code;
 
 /// More than a page with two squares takes: a buffer that grows leaves copies of the words behind.
 pub(super) const PAGE_BYTES: usize = 256 * 1024;

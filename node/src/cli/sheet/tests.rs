@@ -9,11 +9,13 @@ use super::{
     content::Sheet,
     page::{BOTTOM, HEIGHT, MARGIN, Mark, TOP, WIDTH, pages},
     pdf::pdf,
-    qr::BORDER,
     text::text,
     *,
 };
-use crate::command::{Secret, SheetDevice, SheetHolder, Time};
+use crate::{
+    cli::qr::BORDER,
+    command::{Secret, SheetDevice, SheetHolder, Time},
+};
 
 /// The relay's token in what these tests print.
 pub(in crate::cli) const TOKEN: &str = "abcdefghijklmnopqrstuvwxy4";

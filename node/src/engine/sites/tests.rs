@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use crate::{
-    command::{Command, InviteKind, JoinOutcome, Outcome},
+    command::{Command, InviteKind, JoinOutcome, Outcome, Waiting},
     engine::testing::{PATIENCE, TestNode, pair},
 };
 
 async fn join(inviting: &TestNode, joining: &TestNode, kind: InviteKind) -> JoinOutcome {
-    let invite = Command::Invite { kind, expires_s: 600 };
+    let invite = Command::Invite { kind, expires_s: 600, waiting: Waiting::No };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
     let join = Command::Join { code: invited.code, name: Some("new".to_owned()), site: None };
     let Outcome::Join(joined) = joining.ask(join).await else { panic!() };

@@ -54,6 +54,14 @@ impl Code {
         runs
     }
 
+    /// The square for a screen, black on white whatever the terminal's own colours are: light on dark
+    /// is not read by every camera.
+    pub(super) fn on_a_screen(&self) -> String {
+        let width = self.side + 2 * BORDER;
+        let line = |line: &String| format!("\u{1b}[30;107m{line:<width$}\u{1b}[0m\n");
+        self.text_lines().iter().map(line).collect()
+    }
+
     /// Two lines of modules in one line of text each, dark where there is ink, with the border above,
     /// below and on the left; on the right there is nothing anyway.
     pub(super) fn text_lines(&self) -> Vec<String> {

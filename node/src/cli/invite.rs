@@ -1,0 +1,75 @@
+//! `invite`: shows a code, and on a terminal waits beside it for whoever comes.
+
+use std::io::{self, IsTerminal};
+
+use clap::Args;
+
+use super::{folders::seconds, household::is_somebody_there, output::Output, session::Session};
+use crate::command::{Command, ExitKind, Failure, InviteKind, Launch, Waiting};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Whoever has the code can join, so send it over something that you trust. \
+    It works once, and only while this node is running (`larder up`). The short code beside it can be \
+    spoken: it is good for one try, for five minutes, in the same network or by a relay of both.
+
+On a terminal it waits until somebody has come, and asks whether to let him in: both screens show the same \
+two words. Two that differ mean that somebody has put himself between: say no. Ctrl-C takes the \
+invitation back.
+
+Examples:
+  larder invite                 a friend's vault: both keep shards for each other
+  larder invite --device        another device of mine: it can read everything
+  larder invite --device --qr   with a square for the camera of a phone
+  larder invite --no-wait --expires 2h")]
+pub(super) struct InviteArguments {
+    /// Invite another vault into my circle (the default)
+    #[arg(long, conflicts_with = "device")]
+    circle: bool,
+    /// Invite another device into my vault
+    #[arg(long)]
+    device: bool,
+    /// The code works once; this is always so, and stands here to say it
+    #[arg(long)]
+    once: bool,
+    /// How long the code works
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    expires: u64,
+    /// Show the long code as a square as well
+    #[arg(long)]
+    qr: bool,
+    /// Wait until somebody has come; where nobody can be asked, he is let in
+    #[arg(long)]
+    wait: bool,
+    /// Do not wait, and let in whoever comes with the code
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+}
+
+impl InviteArguments {
+    fn waiting(&self, output: &Output) -> Result<Waiting, Failure> {
+        if self.wait && output.is_json() {
+            return Err(Failure::usage("a document is written at the end: the code would be late")
+                .hint("without --wait it is written at once, and the invitation stays open"));
+        }
+        let is_asked = !self.no_wait && is_somebody_there(output) && io::stdout().is_terminal();
+        Ok(match (is_asked, self.wait) {
+            (true, _) => Waiting::Ask,
+            (false, true) => Waiting::Report,
+            (false, false) => Waiting::No,
+        })
+    }
+}
+
+pub(super) async fn run<L: Launch + 'static>(
+    session: &Session<L>,
+    arguments: InviteArguments,
+    output: &mut Output,
+) -> Result<ExitKind, Failure> {
+    let waiting = arguments.waiting(output)?;
+    let kind = if arguments.device { InviteKind::Device } else { InviteKind::Circle };
+    if arguments.qr {
+        output.draw_codes();
+    }
+    let command = Command::Invite { kind, expires_s: arguments.expires, waiting };
+    session.ask(command, output).await
+}

@@ -1,0 +1,71 @@
+//! What `invite` comes to, and what it asks on the way.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InviteKind, Time};
+
+/// What `invite` does once the invitation is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Waiting {
+    /// Ends; the invitation stays open.
+    #[default]
+    No,
+    /// Waits until somebody has come, and lets him in.
+    Report,
+    /// Waits, and asks whether whoever comes is let in.
+    Ask,
+}
+
+/// See [`Outcome::Invite`](super::Outcome::Invite).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteOutcome {
+    /// The text for `join`. Whoever has it can join until it is used or expires.
+    pub code: String,
+    /// Whom it invites.
+    pub kind: InviteKind,
+    /// When it expires.
+    pub expires: Time,
+    /// A code for `join` that can be spoken: for one guess, in the same network or by a relay. `None`
+    /// where nobody could come by it.
+    pub spoken: Option<String>,
+    /// When that expires.
+    pub spoken_expires: Option<Time>,
+    /// Who came, where it was waited for.
+    #[serde(default)]
+    pub joined: Option<Joined>,
+}
+
+/// Who came by an invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Name of the device.
+    pub name: String,
+    /// Its household.
+    pub site: String,
+    /// Id of its vault; `None` for a new device of the own.
+    pub vault: Option<String>,
+    /// Words that both screens showed.
+    pub words: String,
+    /// Whether it has said that it stored everything; if not, it may have to join again.
+    pub confirmed: bool,
+}
+
+/// Whether somebody is let in; [`Command::Answer`](super::Command::Answer) answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names it in the answer.
+    pub number: u32,
+    /// Name of the device, as it says.
+    pub name: String,
+    /// Its household, as it says.
+    pub site: String,
+    /// Id of its vault; `None` where it wants to be a device of the own.
+    pub vault: Option<String>,
+    /// Bytes that it lets this vault keep with it.
+    pub granted_bytes: u64,
+    /// Bytes that this device keeps for others at most.
+    pub offered_bytes: u64,
+    /// Words that its screen shows.
+    pub words: String,
+}
