@@ -11,6 +11,7 @@ mod guardians;
 mod household;
 mod init;
 mod invite;
+mod log;
 mod look;
 mod node;
 mod output;
@@ -96,6 +97,7 @@ fn execute<L: Launch + 'static>(launch: Arc<L>, arguments: Arguments, output: &m
             Ok(ExitKind::Done)
         }
         Ok(Step::Demo(arguments)) => demo(&arguments, output),
+        Ok(Step::CheckLog(path)) => log::check(&path, output),
         Ok(step) => in_runtime(launch, &arguments.global, step, output),
         Err(failure) => Err(failure),
     };
@@ -133,7 +135,7 @@ fn in_runtime<L: Launch + 'static>(
                 session.keep_relays(&relays, &command).await?;
                 session.ask(command, output).await
             }
-            Step::Completions(_) | Step::Demo(_) => Ok(ExitKind::Done),
+            Step::Completions(_) | Step::Demo(_) | Step::CheckLog(_) => Ok(ExitKind::Done),
         }
     });
     // Work that was told to stop and does not must not keep the process.

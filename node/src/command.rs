@@ -15,6 +15,7 @@ mod failure;
 mod guardians;
 mod invited;
 mod joined;
+mod logged;
 mod outcome;
 mod peer;
 mod removal;
@@ -41,6 +42,7 @@ pub use self::{
     },
     invited::{InviteOutcome, Joined, Question, Waiting},
     joined::JoinOutcome,
+    logged::{LogLine, LogOutcome, LogSource},
     outcome::*,
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
@@ -149,6 +151,8 @@ pub enum Command {
         #[serde(default)]
         waiting: Waiting,
     },
+    /// Streams what happened to this vault and at this node as [`Row::Logged`].
+    Log,
     /// Answers a [`Question`] of another command.
     Answer {
         /// Its number.

@@ -69,6 +69,7 @@ mod sync;
 mod tending;
 #[cfg(test)]
 mod testing;
+mod trail;
 mod waiting;
 
 pub use error::EngineError;
@@ -107,6 +108,8 @@ pub(crate) struct Core {
     pub(crate) invitations: Arc<invitations::Invitations>,
     /// Spoken codes that are open.
     pub(crate) codes: spoken::Codes,
+    /// Who came with a phrase.
+    pub(crate) callers: trail::Callers,
     /// Which shards are asked of whom just now.
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.

@@ -25,6 +25,7 @@ pub mod folders;
 pub mod index;
 pub mod receipts;
 pub mod scan_cache;
+mod trail;
 mod vigils;
 mod watched;
 
@@ -125,6 +126,7 @@ impl State {
             folders::create(tx)?;
             commits::create(tx)?;
             claims::create(tx)?;
+            trail::create(tx)?;
             vigils::create(tx)?;
             watched::create(tx)
         })

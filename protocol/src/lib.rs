@@ -68,6 +68,7 @@ pub mod tending;
 pub mod text;
 pub mod ticket;
 pub mod time;
+pub mod trail;
 pub mod tree;
 pub mod watching;
 pub mod wire;

@@ -228,6 +228,11 @@ pub const PAIRING_MS_MAX: u64 = 120_000;
 /// How long a person may take to compare words on two screens; then the answer is no.
 pub const PAIRING_ASKING_MS_MAX: u64 = 300_000;
 
+/// One entry of an audit trail; two texts of [`TEXT_BYTES_MAX`] fit.
+pub const TRAIL_ENTRY_BYTES_MAX: usize = 1024;
+/// Entries that a node keeps; the oldest go.
+pub const TRAIL_ENTRIES_MAX: usize = 4096;
+
 /// What is asked from one holder at once: large enough to hide a round trip at home speeds, small
 /// enough to spread one shard over several holders. A multiple of [`GROUP_BYTES`].
 pub const STRIPE_BYTES: u64 = 1024 * 1024;

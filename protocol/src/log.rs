@@ -43,7 +43,7 @@ pub mod site;
 pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};
-pub use entry::{Author, LogEntry};
+pub use entry::{Author, Deed, LogEntry};
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
 pub use remove::{LastHead, Leaver, Reason};

@@ -48,5 +48,6 @@ mod sheet;
 mod spoken_code;
 mod tending;
 mod tidy;
+mod trail;
 mod two_devices;
 mod wrong_input;

@@ -19,6 +19,7 @@ import pack
 import pairing
 import phrase
 import tending
+import trail
 import tree
 
 VECTORS = Path(os.environ.get("LARDER_VECTORS", Path(__file__).parents[2] / "specs" / "vectors"))
@@ -92,6 +93,21 @@ class Pairing(unittest.TestCase):
             self.assertEqual(pairing.words(*numbers, said), case["words"])
             _, hello = cbor.decode(raw(case["hello"]))
             self.assertEqual(hello[5], pairing.commitment(numbers[0]))
+
+
+class Trail(unittest.TestCase):
+    """TRAIL-3"""
+
+    def test_chain(self):
+        page = vectors("trail")
+        entries = [raw(case["entry"]) for case in page["trail"]]
+        bodies, last = trail.check(entries)
+        self.assertEqual(last.hex(), page["trail"][-1]["hash"])
+        self.assertEqual({body[1].hex() for body in bodies}, {page["device"]})
+        self.assertEqual([body[4] for body in bodies], [case["time"] for case in page["trail"]])
+        for gone in range(1, len(entries) - 1):
+            with self.assertRaises(ValueError):
+                trail.check(entries[:gone] + entries[gone + 1 :])
 
 
 class Meeting(unittest.TestCase):

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, look, node, pair, restore, revoke, settings, sheet, up,
+    folders, guardians, init, invite, log, look, node, pair, restore, revoke, settings, sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 
@@ -104,6 +104,8 @@ pub(super) enum Verb {
     Sheet(sheet::SheetArguments),
     /// Show the devices of this vault
     Devices(pair::DevicesArguments),
+    /// What happened to this vault and at this device, signed
+    Log(log::LogArguments),
     /// Remove a lost or stolen device from this vault
     Revoke(revoke::RevokeArguments),
     /// Show the nodes that this one knows, and what they hold
@@ -145,6 +147,8 @@ pub(super) enum Step {
     AskBehind(Vec<RelayAddress>, Command),
     /// Make a completion script; needs no home.
     Completions(clap_complete::Shell),
+    /// Check a document of `log`; needs no home.
+    CheckLog(PathBuf),
     /// Play the demo; has homes of its own.
     Demo(crate::demo::DemoArguments),
 }
@@ -183,6 +187,8 @@ impl Verb {
                 let relays = take(&mut arguments.relays.relay);
                 return Ok(Step::AskBehind(relays, arguments.command()?));
             }
+            Self::Log(log::LogArguments { check: Some(path) }) => return Ok(Step::CheckLog(path)),
+            Self::Log(log::LogArguments { check: None }) => Command::Log,
             Self::Devices(_) => Command::Devices,
             Self::Revoke(arguments) => arguments.command()?,
             Self::Peers(_) => Command::Peers,

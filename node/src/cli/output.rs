@@ -59,7 +59,9 @@ impl Output {
     /// Gets ready for a command.
     pub(super) fn begin(&mut self, command: &Command) {
         self.rows_key = match command {
-            Command::List { .. } | Command::Restore { dry_run: true, .. } => Some("entries"),
+            Command::List { .. } | Command::Restore { dry_run: true, .. } | Command::Log => {
+                Some("entries")
+            }
             Command::Diff { .. } => Some("changes"),
             Command::Find { .. } => Some("matches"),
             Command::Cat { .. } => Some("pieces_base64"),
@@ -156,6 +158,7 @@ impl Output {
                 Row::Entry(entry) => serde_json::to_value(entry),
                 Row::Change(change) => serde_json::to_value(change),
                 Row::Found(found) => serde_json::to_value(found),
+                Row::Logged(line) => serde_json::to_value(line),
             };
             self.json_row(&value.expect("rows have string keys only"));
         } else {

@@ -10,7 +10,9 @@ mod work;
 use std::fmt::Write;
 
 use super::escape::{visible, visible_text};
-use crate::command::{Change, ChangeKind, Entry, EntryKind, InviteOutcome, Outcome, Row, Time};
+use crate::command::{
+    Change, ChangeKind, Entry, EntryKind, InviteOutcome, LogSource, Outcome, Row, Time,
+};
 
 /// One line of a listing, without its line end.
 pub(super) fn row(row: &Row) -> String {
@@ -19,6 +21,14 @@ pub(super) fn row(row: &Row) -> String {
         Row::Change(change) => change_line(change),
         Row::Found(found) => {
             format!("{}  {}", short(&found.snapshot), entry_line(&found.entry))
+        }
+        Row::Logged(logged) => {
+            let mark = if logged.counts { "" } else { "  (without effect)" };
+            let who = match logged.source {
+                LogSource::DeviceLog => "vault",
+                LogSource::Trail => "here ",
+            };
+            format!("{}  {who}  {}{mark}", when(logged.time), plain(&logged.text))
         }
     }
 }
@@ -40,7 +50,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Backup(done) => work::backup(&mut text, done),
         Outcome::Snapshots(done) => lists::snapshots(&mut text, done),
         // Shown before: as rows, as bytes, on paper.
-        Outcome::List(_) | Outcome::Cat(_) | Outcome::Sheet(_) => {}
+        Outcome::List(_) | Outcome::Cat(_) | Outcome::Sheet(_) | Outcome::Log(_) => {}
         Outcome::Diff(done) => work::diff(&mut text, done),
         Outcome::Find(done) => work::find(&mut text, done),
         Outcome::Restore(done) => work::restore(&mut text, done),

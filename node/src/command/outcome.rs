@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
-    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, PathField, PeersOutcome, Removal,
-    RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
+    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PathField, PeersOutcome,
+    Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -80,6 +80,8 @@ pub enum Outcome {
     Doctor(DoctorOutcome),
     /// Of `config`.
     Config(ConfigOutcome),
+    /// Of `log`, after the rows.
+    Log(LogOutcome),
     /// Of an answer to a question: it was taken.
     Answered,
     /// Of `down`: the node stops.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PathField, TargetField, Time};
+use super::{LogLine, PathField, TargetField, Time};
 
 /// One line of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Row {
     Change(Change),
     /// Of `find`.
     Found(Found),
+    /// Of `log`.
+    Logged(LogLine),
 }
 
 /// Kinds of directory entries.

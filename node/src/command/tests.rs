@@ -83,11 +83,20 @@ fn rows() -> Vec<Value> {
         bytes_new: Some(2),
     };
     let found = Found { snapshot: id("3"), time: time(1_700_000_000), entry: entry() };
+    let logged = LogLine {
+        time: time(1_700_000_000),
+        source: LogSource::DeviceLog,
+        what: "add".to_owned(),
+        text: "laptop (dddddddd) let phone (eeeeeeee) in".to_owned(),
+        counts: true,
+        signed: "c2lnbmVk".to_owned(),
+    };
     let problem = Problem { path: PathField::new(b"/x\xff"), what: "permission denied".to_owned() };
     vec![
         json!({ "entry": entry() }),
         json!({ "change": change }),
         json!({ "found": found }),
+        json!({ "logged": logged }),
         json!({ "problem": problem }),
     ]
 }
@@ -353,6 +362,7 @@ fn about_this_node() -> Vec<Outcome> {
                 help: "copies".to_owned(),
             }],
         }),
+        Outcome::Log(LogOutcome { vault: id("a"), device: id("d"), lines: 7 }),
         Outcome::Answered,
         Outcome::Stopping,
     ]
@@ -527,6 +537,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Forget(_) => "forget",
         Outcome::Doctor(_) => "doctor",
         Outcome::Config(_) => "config",
+        Outcome::Log(_) => "log",
         Outcome::Answered => "answered",
         Outcome::Stopping => "stopping",
     }

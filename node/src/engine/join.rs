@@ -14,12 +14,13 @@ use larder_protocol::{
     placing,
     ticket::{Invite, InviteKind as Kind, Ticket},
     time::Instant,
+    trail::TrailEvent,
 };
 use tracing::{info, warn};
 
 use super::{
     Core, EngineError, clock::wall, contact, launch, on_disk, reception::Reception, report, roster,
-    sites, spoken,
+    sites, spoken, trail,
 };
 use crate::{
     command::{EventSink, ExitKind, Failure, InviteKind, JoinOutcome, Outcome},
@@ -175,6 +176,9 @@ pub(crate) async fn answer_stranger(
     let inviter = inviter.map_err(|_| EngineError::NoVault)?;
     let mut reception = Reception::default();
     let ended = drive(core, from, (stream, inviter), &mut reception).await;
+    if matches!(ended, Ok(Ending::Declined)) {
+        trail::note(core, TrailEvent::Declined { device: from }).await;
+    }
     reception.tell(*ended.as_ref().unwrap_or(&Ending::Lost)).await;
     info!("pairing with {}: {}", from.short(), ended?);
     Ok(())
@@ -297,8 +301,10 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
             roster::keep_entry(core, vault, entry).await?;
+            let PeerRecord { device, name, site, .. } = peer.clone();
             keep_peers(core, vec![peer]).await?;
             contact::spread_log(core, vault);
+            trail::note(core, TrailEvent::TookIn { device, name, site }).await;
             Ok(())
         }
         Store::Joined { log, peers, site } => {
@@ -307,12 +313,17 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             // Before the note that makes this home a member: a member that knows nobody could
             // not even ask again.
             keep_peers(core, peers).await?;
-            become_member(core, log).await
+            let vault = log.vault();
+            become_member(core, log).await?;
+            trail::note(core, TrailEvent::Became { vault, by: Some(peer) }).await;
+            Ok(())
         }
         Store::Befriended { log, peers, granted_bytes } => {
             let vault = log.vault();
             let name = peers.iter().find(|known| known.device == peer);
             let name = name.map(|known| known.name.clone()).unwrap_or_default();
+            let device = peer;
+            let noted = TrailEvent::Befriended { vault, device, name: name.clone(), granted_bytes };
             let keeping = Arc::clone(core);
             on_disk(move || {
                 keeping.vaults.add(&log)?;
@@ -325,6 +336,7 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             if granted_bytes > 0 {
                 note_grant(core, peer, granted_bytes).await?;
             }
+            trail::note(core, noted).await;
             Ok(())
         }
     }

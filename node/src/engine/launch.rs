@@ -186,6 +186,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         closing: CancellationToken::new(),
         invitations,
         codes: super::spoken::Codes::default(),
+        callers: super::trail::Callers::default(),
         holding,
         tending,
         committing: Mutex::new(()),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::{
     Core, backups, drill, expect, forget, guardians, invitations, join, look, recover, report,
-    restore, revoke, serve::Server, settings,
+    restore, revoke, serve::Server, settings, trail,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -55,6 +55,7 @@ impl Node {
             Command::Invite { kind, expires_s, waiting } => {
                 invitations::invite(core, (kind, expires_s), waiting, &events).await
             }
+            Command::Log => trail::show(core, &events).await,
             Command::Answer { question, yes } => core.invitations.answer(question, yes),
             Command::Join { code, name, site } => join::join(core, code, name, site, &events).await,
             Command::Ticket => Ok(Outcome::Ticket(report::ticket(core)?)),

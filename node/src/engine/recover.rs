@@ -21,10 +21,11 @@ use larder_protocol::{
     log::{DeviceLog, Label, add::Newcomer},
     peer::PeerRecord,
     ticket::{AddressTicket, Ticket},
+    trail::TrailEvent,
 };
 use tracing::debug;
 
-use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase, sites};
+use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase, sites, trail};
 use crate::command::{EventSink, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage};
 
 mod access;
@@ -142,6 +143,7 @@ async fn recovered(
     join::keep_peers(core, known.collect()).await?;
     join::become_member(core, log).await?;
     let member = core.member()?;
+    trail::note(core, TrailEvent::Became { vault: member.vault, by: None }).await;
     gather::gather(core, &member, access, &witnesses, events).await
 }
 

@@ -28,7 +28,7 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk, sites};
+use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk, sites, trail};
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
@@ -170,6 +170,9 @@ impl Server {
     async fn answer(&self, from: DeviceId, request: Request) -> Result<Answer, Refusal> {
         let core = self.core()?;
         let caller = caller(&core.vaults, from);
+        if let Caller::Recovery { vault, .. } = caller {
+            trail::phrase_came(&core, vault).await;
+        }
         match request {
             Request::Hello { versions, beacon_key, site } => {
                 greeted(&core, (from, caller), &versions, (beacon_key, site)).await

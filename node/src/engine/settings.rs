@@ -8,9 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
+use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing, trail::TrailEvent};
 
-use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites};
+use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites, trail};
 use crate::{
     command::{
         ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome, PathField,
@@ -223,6 +223,10 @@ pub(crate) async fn config_set(
             // Who was refused for want of room hears that there may be some.
             super::sync::meet_everybody(core, &member);
         }
+    }
+    if is_offer {
+        let bytes = core.config().offer_bytes();
+        trail::note(core, TrailEvent::Offered { bytes }).await;
     }
     if is_site {
         sites::moved(core).await?;

@@ -6,7 +6,12 @@ use minicbor::{
     bytes::{ByteArray, ByteVec},
 };
 
-use super::{LogError, label::SealedLabel, remove::Removal, rotation::Rotation};
+use super::{
+    LogError,
+    label::SealedLabel,
+    remove::{Reason, Removal},
+    rotation::Rotation,
+};
 use crate::{
     cbor,
     ids::{DeviceId, EntryHash, VaultId},
@@ -70,6 +75,19 @@ pub enum Act {
     /// Removes a device, and begins an epoch that it has no part in.
     #[n(3)]
     Remove(#[n(0)] Removal),
+}
+
+/// What an entry does, without the keys in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// This device founded the vault.
+    Founded(DeviceId),
+    /// This device was taken in.
+    TookIn(DeviceId),
+    /// An epoch of this number began.
+    BeganEpoch(u32),
+    /// This device was removed.
+    Removed(DeviceId, Reason),
 }
 
 /// The founding of a vault.
@@ -192,6 +210,16 @@ impl LogEntry {
     /// What it says.
     pub const fn body(&self) -> &EntryBody {
         &self.body
+    }
+
+    /// What it does.
+    pub const fn deed(&self) -> Deed {
+        match &self.body.act {
+            Act::Genesis(genesis) => Deed::Founded(genesis.device.id),
+            Act::Add(addition) => Deed::TookIn(addition.device.id),
+            Act::Epoch(rotation) => Deed::BeganEpoch(rotation.number),
+            Act::Remove(removal) => Deed::Removed(removal.device, removal.reason),
+        }
     }
 
     /// Its name.

@@ -82,9 +82,6 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
             }
         },
     );
-    if let Some(words) = &done.words {
-        line(text, &format!("the other screen showed, if somebody waited there: {}", plain(words)));
-    }
     let site = plain(&done.site);
     match (done.kind, done.same_site) {
         (InviteKind::Device, true) => {
@@ -112,7 +109,7 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
         (InviteKind::Circle, false) => {}
     }
     if let Some(words) = &done.words {
-        line(text, &format!("both screens show: {}", plain(words)));
+        line(text, &format!("the other screen showed, if somebody waited there: {}", plain(words)));
     }
 }
 

@@ -10,6 +10,7 @@ use larder_protocol::{
     peer::PeerRecord,
     ticket::{Invite, InviteKind},
     time::Timestamp,
+    trail::TrailEvent,
 };
 use tokio::time::timeout;
 use tracing::warn;
@@ -17,7 +18,7 @@ use tracing::warn;
 use super::guardian_of;
 use crate::{
     command::{EventSink, ExitKind, Failure, GaveOutcome, GuardianOf, Outcome},
-    engine::{Core, EngineError, Member, clock::wall, join, launch, on_disk},
+    engine::{Core, EngineError, Member, clock::wall, join, launch, on_disk, trail},
     net::NetError,
 };
 
@@ -47,6 +48,7 @@ pub(in crate::engine) async fn give(
     match HandedAnswer::decode(&answer).ok_or(EngineError::OutOfTurn)? {
         HandedAnswer::Taken { have, needed } => {
             warn!("the share of the recovery phrase of {name} was handed to somebody");
+            trail::note(core, TrailEvent::ShareGiven { vault }).await;
             remember(core, vault).await?;
             Ok(Outcome::Gave(GaveOutcome { vault: vault.to_string(), name, have, needed }))
         }

@@ -35,6 +35,7 @@ fn paths(rows: &[Row]) -> Vec<Vec<u8>> {
     let path = |row: &Row| match row {
         Row::Entry(entry) => entry.path.to_bytes(),
         Row::Change(change) => change.path.to_bytes(),
+        Row::Logged(line) => panic!("{line:?}"),
         Row::Found(found) => found.entry.path.to_bytes(),
     };
     rows.iter().map(path).collect()

@@ -12,12 +12,13 @@ use larder_protocol::{
     },
     holding::Caller,
     ids::{DeviceId, VaultId},
+    trail::TrailEvent,
     wire::message::{Answer, Refusal},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use crate::engine::{Core, clock::wall, guardians, on_disk};
+use crate::engine::{Core, clock::wall, guardians, on_disk, trail};
 
 /// Whoever has the key of the guardians of this very vault. Asked for the one vault and not for all: others
 /// may name any key in sets of their own.
@@ -70,6 +71,7 @@ pub(super) async fn ask_release(
     let (is_new, state) = asked.await.map_err(|_| Refusal::Internal)??;
     if is_new {
         warn!("guardians of vault {} ask for its phrase", vault.short());
+        trail::note(&core, TrailEvent::ReleaseAsked { vault }).await;
         guardians::alarm(&core, vault);
     }
     Ok(Answer::Release { state })

@@ -1,0 +1,167 @@
+//! `log`: the audit trail, and the check of one that was written down.
+
+use std::{fs::File, io, path::PathBuf};
+
+use clap::Args;
+use data_encoding::BASE64;
+use larder_protocol::{limits::TRAIL_ENTRIES_MAX, log::DeviceLog, trail::TrailEntry};
+use serde::{Deserialize, Serialize};
+
+use super::output::Output;
+use crate::command::{ExitKind, Failure, LogSource};
+
+/// Longest document that is read: a device log and a trail at their largest fit many times.
+const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Two records, in one list: the device log of this vault, which all of its devices have \
+    and of which each entry is signed by whoever did it; and the trail of this device, signed by \
+    itself: who paired with it, who came with a phrase, what it offered. With --json each line \
+    carries what was signed, so that a file of it can be checked anywhere, without this home.
+
+Examples:
+  larder log
+  larder log --json > trail.json
+  larder log --check trail.json"
+)]
+pub(super) struct LogArguments {
+    /// Check the signatures and the order of a document that `larder log --json` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(super) check: Option<PathBuf>,
+}
+
+/// What a document has to hold.
+#[derive(Deserialize)]
+struct Document {
+    vault: String,
+    device: String,
+    entries: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    source: LogSource,
+    signed: String,
+}
+
+/// What a check came to.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Checked {
+    vault: String,
+    device: String,
+    /// Entries of the device log, all of them signed and in their place.
+    device_log: usize,
+    /// Entries of the trail, all of them signed, none missing between the first and the last.
+    trail: usize,
+    /// Number of the first of them; those before it are not kept for ever.
+    trail_first: u64,
+    /// Number of the last.
+    trail_last: u64,
+}
+
+/// Checks a document.
+pub(super) fn check(path: &PathBuf, output: &mut Output) -> Result<ExitKind, Failure> {
+    let cannot = |error: io::Error| {
+        Failure::from_error(&format!("{} cannot be read", path.display()), &error)
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, DOCUMENT_BYTES_MAX), &mut text)
+        .map_err(cannot)?;
+    let checked = checked(&text)?;
+    if output.is_json() {
+        output.report(&checked);
+    } else {
+        output.raw(told(&checked).as_bytes());
+    }
+    Ok(ExitKind::Done)
+}
+
+fn told(checked: &Checked) -> String {
+    let Checked { vault, device, device_log, trail, trail_first, trail_last } = checked;
+    let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
+    let mut said = format!(
+        "vault {}: its device log of length {device_log}, all signed and in their place\n",
+        short(vault)
+    );
+    let device = short(device);
+    said += &match trail {
+        0 => format!("device {device}: it has no trail yet\n"),
+        _ => format!(
+            "device {device}: its trail from number {trail_first} to {trail_last}, all signed, none missing\n"
+        ),
+    };
+    said + "entries after the last one would not be missed: compare with a later document\n"
+}
+
+/// What a document proves, or what is wrong with it first.
+fn checked(text: &str) -> Result<Checked, Failure> {
+    let wrong = |what: String| {
+        Failure::failed(what).hint(
+            "keep the file: it was changed, cut off, or is not what `larder log --json` wrote",
+        )
+    };
+    let document: Document = serde_json::from_str(text)
+        .map_err(|error| wrong(format!("this is no document of `larder log`: {error}")))?;
+    let (mut of_log, mut trail) = (Vec::new(), Vec::<TrailEntry>::new());
+    for (number, Line { source, signed }) in (1..).zip(&document.entries) {
+        let bytes = BASE64.decode(signed.as_bytes());
+        let bytes = bytes.map_err(|_| wrong(format!("line {number} is damaged")))?;
+        match source {
+            LogSource::DeviceLog => of_log.push(bytes),
+            LogSource::Trail => trail.push(
+                TrailEntry::decode(&bytes)
+                    .map_err(|error| wrong(format!("line {number} of the document: {error}")))?,
+            ),
+        }
+    }
+    let log = log_of(of_log).map_err(|error| wrong(format!("the device log: {error}")))?;
+    trail.sort_by_key(TrailEntry::number);
+    for pair in trail.windows(2) {
+        let [before, next] = pair else { continue };
+        next.follows(before).map_err(|error| wrong(format!("the trail: {error}")))?;
+    }
+    // Only beyond so many do the oldest go.
+    let first = trail.first().map_or(1, TrailEntry::number);
+    if first > 1 && trail.len() < TRAIL_ENTRIES_MAX {
+        return Err(wrong(format!(
+            "the trail begins with number {first}: those before it are missing"
+        )));
+    }
+    let is_of = |entry: &TrailEntry| entry.device().to_string() == document.device;
+    let knows = |entry: &TrailEntry| log.knows(&entry.device());
+    if log.vault().to_string() != document.vault || !trail.iter().all(|it| is_of(it) && knows(it)) {
+        return Err(wrong("what was signed is of another vault or device than it says".to_owned()));
+    }
+    Ok(Checked {
+        vault: document.vault,
+        device: document.device,
+        device_log: log.len(),
+        trail: trail.len(),
+        trail_first: trail.first().map_or(0, TrailEntry::number),
+        trail_last: trail.last().map_or(0, TrailEntry::number),
+    })
+}
+
+/// A log of entries that are in the order of their times: parents may stand behind their children.
+fn log_of(mut entries: Vec<Vec<u8>>) -> Result<DeviceLog, larder_protocol::log::LogError> {
+    use larder_protocol::log::LogError;
+    let genesis = entries.iter().position(|entry| DeviceLog::begin(entry).is_ok());
+    let mut log = DeviceLog::begin(&entries.remove(genesis.ok_or(LogError::Genesis)?))?;
+    while !entries.is_empty() {
+        let before = entries.len();
+        let mut last = None;
+        entries.retain(|entry| match log.merge(entry) {
+            Ok(_) => false,
+            Err(error) => {
+                last = Some(error);
+                true
+            }
+        });
+        if let (true, Some(error)) = (entries.len() == before, last) {
+            return Err(error);
+        }
+    }
+    Ok(log)
+}

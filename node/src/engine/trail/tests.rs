@@ -1,0 +1,74 @@
+//! What is noted, by nodes that do it, and how it is told.
+
+use LogSource::{DeviceLog, Trail};
+
+use super::*;
+use crate::{
+    command::{ByteSize, Command, RemovalReason},
+    engine::testing::{TestNode, admit, pair},
+};
+
+fn whats(lines: &[Row]) -> Vec<(LogSource, String)> {
+    let logged = lines.iter().map(|row| match row {
+        Row::Logged(line) => (line.source, line.what.clone()),
+        other => panic!("{other:?}"),
+    });
+    logged.collect()
+}
+
+// TRAIL-5, TRAIL-6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_note_who_joined_and_what_was_offered_and_a_restart_goes_on() {
+    let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
+    two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    pair(&one, &two).await;
+    let trail = |node: &TestNode| node.node.core.state.trail().unwrap();
+    let events = |node: &TestNode| -> Vec<TrailEvent> {
+        trail(node).iter().map(|entry| entry.event().clone()).collect()
+    };
+    let [TrailEvent::Befriended { device, granted_bytes, name, .. }] = &events(&one)[..] else {
+        panic!("{:?}", events(&one))
+    };
+    assert_eq!((name.as_str(), *granted_bytes), ("two", 1 << 30));
+    assert_eq!(*device, two.node.core.keys.id());
+    assert!(matches!(
+        &events(&two)[..],
+        [TrailEvent::Offered { bytes: 1_073_741_824 }, TrailEvent::Befriended { .. }]
+    ));
+    let two = two.reopen().await;
+    two.ask(Command::Offer { bytes: Some(ByteSize(7)) }).await;
+    let entries = trail(&two);
+    assert!(entries.windows(2).all(|pair| pair[1].follows(&pair[0]).is_ok()));
+    assert_eq!(entries.len(), 3);
+}
+
+// TRAIL-6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_has_both_records_in_order_and_tells_what_has_no_effect() {
+    let one = TestNode::new("one").await;
+    let phone = TestNode::bare().await;
+    admit(&one, &phone, "phone").await;
+    let reason = RemovalReason::Stolen;
+    let device = "phone".to_owned();
+    one.ask(Command::Revoke { device, reason, undo: false, phrase: None }).await;
+    let said = one.run(Command::Log).await.unwrap();
+    let mut shown = whats(&said.rows);
+    // Of one second the device log stands first.
+    shown.sort_by_key(|(source, _)| source == &Trail);
+    let expected =
+        [(DeviceLog, "genesis"), (DeviceLog, "add"), (DeviceLog, "remove"), (Trail, "took-in")];
+    assert_eq!(shown, expected.map(|(source, what)| (source, what.to_owned())));
+}
+
+// TRAIL-5
+#[test]
+fn who_has_the_phrase_is_noted_once_an_hour_for_each_vault() {
+    let callers = Callers::default();
+    let [one, two] = [1, 2].map(|seed| VaultId::from_bytes([seed; 32]));
+    let hour = 3_600_000;
+    let at = |vault, ms| callers.is_new(vault, Instant(0).after_ms(ms));
+    assert!(at(one, 1) && at(two, 1));
+    assert!(!at(one, hour));
+    assert!(at(one, hour + 1));
+    assert!(!at(one, hour + 2));
+}
