@@ -57,8 +57,8 @@ pub use joiner::{JoinAs, Joiner, JoinerParts};
 
 /// Protocol name; open only while an invitation is outstanding.
 pub const ALPN: &[u8] = b"larder/pair/1";
-/// The one version so far.
-pub const VERSION: u16 = 1;
+/// The version that is spoken.
+pub const VERSION: u16 = 2;
 
 /// What a side that has a vault brings along.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +84,10 @@ pub enum Input {
     Lost,
     /// The time named by `poll_timeout` has come.
     TimePassed,
-    /// Inviter: whoever is asked lets the other side in, or nobody is to be asked.
-    Accepted,
-    /// Inviter: whoever is asked does not, or has gone away.
+    /// Inviter: whoever is asked lets the other side in, or nobody is to be asked; with what the vault is
+    /// now, for it may have changed meanwhile.
+    Accepted(Box<Member>),
+    /// Inviter: whoever is asked does not, or has gone away. Undoes a yes until the result is stored.
     Declined,
 }
 

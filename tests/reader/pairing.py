@@ -8,7 +8,7 @@ DEVICE, CIRCLE = 0, 1
 
 
 def transcript(by_inviter, kind, inviter, joiner, joiner_vault, inviter_vault):
-    fields = {0: 1, 1: by_inviter, 2: kind, 3: inviter, 4: joiner, 5: joiner_vault, 6: inviter_vault}
+    fields = {0: 2, 1: by_inviter, 2: kind, 3: inviter, 4: joiner, 5: joiner_vault, 6: inviter_vault}
     return cbor.encode({key: value for key, value in fields.items() if value is not None})
 
 

@@ -3,9 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
+use serde_json::Map;
 
 use super::{folders::seconds, household::is_somebody_there, output::Output, session::Session};
-use crate::command::{Command, ExitKind, Failure, InviteKind, Launch, Waiting};
+use crate::command::{
+    Command, ExitKind, Failure, InviteKind, InviteOutcome, Launch, Outcome, Waiting,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Whoever has the code can join, so send it over something that you trust. \
@@ -22,12 +25,8 @@ Examples:
   larder invite --device --qr   with a square for the camera of a phone
   larder invite --no-wait --expires 2h")]
 pub(super) struct InviteArguments {
-    /// Invite another vault into my circle (the default)
-    #[arg(long, conflicts_with = "device")]
-    circle: bool,
-    /// Invite another device into my vault
-    #[arg(long)]
-    device: bool,
+    #[command(flatten)]
+    whom: Whom,
     /// The code works once; this is always so, and stands here to say it
     #[arg(long)]
     once: bool,
@@ -37,6 +36,22 @@ pub(super) struct InviteArguments {
     /// Show the long code as a square as well
     #[arg(long)]
     qr: bool,
+    #[command(flatten)]
+    stay: Stay,
+}
+
+#[derive(Debug, Args)]
+struct Whom {
+    /// Invite another vault into my circle (the default)
+    #[arg(long, conflicts_with = "device")]
+    circle: bool,
+    /// Invite another device into my vault
+    #[arg(long)]
+    device: bool,
+}
+
+#[derive(Debug, Args)]
+struct Stay {
     /// Wait until somebody has come; where nobody can be asked, he is let in
     #[arg(long)]
     wait: bool,
@@ -47,12 +62,13 @@ pub(super) struct InviteArguments {
 
 impl InviteArguments {
     fn waiting(&self, output: &Output) -> Result<Waiting, Failure> {
-        if self.wait && output.is_json() {
+        let Stay { wait, no_wait } = self.stay;
+        if wait && output.is_json() {
             return Err(Failure::usage("a document is written at the end: the code would be late")
                 .hint("without --wait it is written at once, and the invitation stays open"));
         }
-        let is_asked = !self.no_wait && is_somebody_there(output) && io::stdout().is_terminal();
-        Ok(match (is_asked, self.wait) {
+        let is_asked = !no_wait && is_somebody_there(output) && io::stdout().is_terminal();
+        Ok(match (is_asked, wait) {
             (true, _) => Waiting::Ask,
             (false, true) => Waiting::Report,
             (false, false) => Waiting::No,
@@ -66,10 +82,18 @@ pub(super) async fn run<L: Launch + 'static>(
     output: &mut Output,
 ) -> Result<ExitKind, Failure> {
     let waiting = arguments.waiting(output)?;
-    let kind = if arguments.device { InviteKind::Device } else { InviteKind::Circle };
+    let kind = if arguments.whom.device { InviteKind::Device } else { InviteKind::Circle };
     if arguments.qr {
         output.draw_codes();
     }
     let command = Command::Invite { kind, expires_s: arguments.expires, waiting };
-    session.ask(command, output).await
+    let outcome = session.answer(command, output).await?;
+    if let Outcome::Invite(InviteOutcome { joined: None, .. }) = &outcome
+        && waiting != Waiting::No
+    {
+        let message =
+            "the node of this home does not wait: it is of another version than this program";
+        return Err(Failure::failed(message).hint("start it anew, and invite again"));
+    }
+    Ok(output.outcome(&outcome, Map::new()))
 }

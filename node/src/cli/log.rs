@@ -1,6 +1,10 @@
 //! `log`: the audit trail, and the check of one that was written down.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use data_encoding::BASE64;
@@ -61,9 +65,9 @@ struct Checked {
 }
 
 /// Checks a document.
-pub(super) fn check(path: &PathBuf, output: &mut Output) -> Result<ExitKind, Failure> {
+pub(super) fn check(path: &Path, output: &mut Output) -> Result<ExitKind, Failure> {
     let cannot = |error: io::Error| {
-        Failure::from_error(&format!("{} cannot be read", path.display()), &error)
+        Failure::from_error(format!("{} cannot be read", path.display()), &error)
     };
     let file = File::open(path).map_err(cannot)?;
     let mut text = String::new();

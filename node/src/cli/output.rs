@@ -16,6 +16,13 @@ use crate::command::{
 /// Problems that are kept for the document; all of them are counted and shown.
 const PROBLEMS_MAX: usize = 10_000;
 
+/// How the codes of invitations are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Codes {
+    AsText,
+    AsSquaresToo,
+}
+
 /// Where a command's words go.
 pub(super) struct Output {
     flags: Global,
@@ -28,8 +35,7 @@ pub(super) struct Output {
     summary_is_result: bool,
     problems: Vec<Problem>,
     lists_problems: bool,
-    /// Whether a code is shown as a square as well.
-    draws_codes: bool,
+    codes: Codes,
     document_done: bool,
     /// Why stdout takes nothing any more.
     broken: Option<io::Error>,
@@ -50,7 +56,7 @@ impl Output {
             summary_is_result: true,
             problems: Vec::new(),
             lists_problems: false,
-            draws_codes: false,
+            codes: Codes::AsText,
             document_done: false,
             broken: None,
         }
@@ -94,7 +100,7 @@ impl Output {
 
     /// Shows the codes of invitations as squares as well.
     pub(super) const fn draw_codes(&mut self) {
-        self.draws_codes = true;
+        self.codes = Codes::AsSquaresToo;
     }
 
     /// Whether nobody reads any more, so that the command can stop.
@@ -128,6 +134,7 @@ impl Output {
             Event::Invited(invited) => {
                 self.display.clear();
                 self.invitation(&invited);
+                self.raw(render::WAITS.as_bytes());
                 self.flush();
             }
             // Asked and answered by the session.
@@ -142,7 +149,7 @@ impl Output {
 
     /// The code of an invitation, and its square above it.
     fn invitation(&mut self, invited: &InviteOutcome) {
-        if self.draws_codes {
+        if self.codes == Codes::AsSquaresToo {
             match Code::of(&invited.code) {
                 Some(code) => self.raw(code.on_a_screen().as_bytes()),
                 None => self.display.line("warning: the code is too long for a square"),
@@ -223,6 +230,7 @@ impl Output {
             && invited.joined.is_none()
         {
             self.invitation(invited);
+            self.raw(render::LETS_IN.as_bytes());
         } else if !self.flags.quiet || self.summary_is_result {
             let text = render::outcome(outcome);
             self.raw(text.as_bytes());

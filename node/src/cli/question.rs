@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use rustix::termios::{QueueSelector, tcflush};
 use tokio_util::sync::CancellationToken;
 
 use super::escape;
@@ -48,6 +49,8 @@ fn is_yes(answer: &str) -> bool {
 fn asked(from: &mut impl BufRead, to: &mut impl Write, question: &Question) -> io::Result<bool> {
     to.write_all(text(question).as_bytes())?;
     to.flush()?;
+    // What was typed before the question was to be seen is no answer to it.
+    let _no_terminal = tcflush(io::stdin(), QueueSelector::IFlush);
     let mut line = String::new();
     io::Read::take(from, ANSWER_BYTES_MAX).read_line(&mut line)?;
     Ok(is_yes(&line))
@@ -61,8 +64,9 @@ pub(super) async fn answer(home: &Path, question: Question) -> Result<(), Failur
     let number = question.number;
     let ask = move || asked(&mut io::stdin().lock(), &mut io::stderr(), &question);
     let yes = tokio::task::spawn_blocking(ask).await.map_err(|error| Failure::internal(&error))?;
-    let cannot = |error: io::Error| Failure::from_error("cannot ask who is let in", &error);
-    let yes = yes.map_err(cannot)?;
+    let cannot = |error: io::Error| Failure::from_error("cannot answer who is let in", &error);
+    // Where nothing can be read it is a no, and nobody is kept waiting for it.
+    let yes = yes.unwrap_or(false);
     let client = Client::connect(home).await.map_err(cannot)?;
     let client = client.ok_or_else(|| Failure::failed("the node of this home is gone"))?;
     let command = Command::Answer { question: number, yes };

@@ -33,6 +33,13 @@ pub(super) fn row(row: &Row) -> String {
     }
 }
 
+/// Below an invitation beside which somebody waits.
+pub(super) const WAITS: &str =
+    "\nwaiting for somebody to come; leave this open, Ctrl-C takes the invitation back\n";
+/// Below one beside which nobody does.
+pub(super) const LETS_IN: &str =
+    "\nwhoever comes with it is let in, and nobody is asked; `larder log` tells who came\n";
+
 /// The text of an invitation that is open.
 pub(super) fn invitation(invited: &InviteOutcome) -> String {
     let mut text = String::new();

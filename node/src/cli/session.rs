@@ -11,7 +11,7 @@ use larder_protocol::relaying::RelayAddress;
 use serde_json::Map;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::warn;
 
 use super::{arguments::Global, output::Output, question, signals};
 use crate::{
@@ -264,7 +264,7 @@ fn ask(home: &Path, question: &Question) {
     let (home, question) = (home.to_owned(), question.clone());
     tokio::spawn(async move {
         if let Err(failure) = question::answer(&home, question).await {
-            debug!("an answer was of no use: {failure}");
+            warn!("the answer was of no use: {failure}");
         }
     });
 }

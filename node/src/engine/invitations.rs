@@ -6,14 +6,16 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use larder_protocol::{
+    limits::MEETING_MS_MAX,
     pairing::{Asked, Ending, InviteId},
     ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
     time::Timestamp,
@@ -34,6 +36,12 @@ use crate::command::{
 const INVITATIONS_MAX: usize = 16;
 /// How often it is looked whether an invitation has expired, which a suspend does not hold up.
 const LOOK: Duration = Duration::from_secs(1);
+/// After what time a spoken code is tried for again where none could be made.
+const AGAIN: Duration = Duration::from_secs(30);
+/// So long whoever was given the invitation may take to come with it.
+const COMES: Duration = Duration::from_secs(30);
+/// Wrong spoken codes after which no more are made for one invitation: five guesses in 2^33.
+const GUESSES_MAX: u32 = 4;
 
 /// What whoever waits hears of an invitation.
 #[derive(Debug)]
@@ -66,7 +74,8 @@ impl Invitations {
 
     fn keep(&self, open: Open, now: Timestamp) -> Result<(), Failure> {
         let mut all = self.open();
-        all.retain(|open| open.invite.expires > now);
+        // Whoever waits takes his own away.
+        all.retain(|open| open.invite.expires > now || open.waits.is_some());
         if all.len() >= INVITATIONS_MAX {
             return Err(Failure::failed(format!("{INVITATIONS_MAX} invitations are open already"))
                 .hint("wait until one is used or expires"));
@@ -84,18 +93,16 @@ impl Invitations {
         self.open().iter().map(|open| open.invite.clone()).collect()
     }
 
-    /// Who waits beside an invitation, if anybody does.
-    pub(super) fn waits(&self, id: InviteId) -> Option<mpsc::Sender<Told>> {
-        let open = self.open();
-        open.iter().find(|open| open.invite.id() == id)?.waits.clone()
+    /// Uses an invitation up, or takes it back; says who waits beside it. `None` if that was done before.
+    pub(super) fn spend(&self, id: InviteId) -> Option<Option<mpsc::Sender<Told>>> {
+        let mut all = self.open();
+        let place = all.iter().position(|open| open.invite.id() == id)?;
+        Some(all.remove(place).waits)
     }
 
-    /// Uses an invitation up, or takes it back; false if that was done before.
-    pub(super) fn spend(&self, id: InviteId) -> bool {
-        let mut all = self.open();
-        let before = all.len();
-        all.retain(|open| open.invite.id() != id);
-        all.len() < before
+    /// Whether it is still to be used.
+    fn has(&self, id: InviteId) -> bool {
+        self.open().iter().any(|open| open.invite.id() == id)
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Open>> {
@@ -165,16 +172,17 @@ pub(crate) async fn invite(
         joined: None,
     };
     if waiting == Waiting::No {
+        spoken.into_iter().for_each(spoken::Opened::stay);
         return Ok(Outcome::Invite(outcome));
     }
-    let wait = Wait { core, invite, asks: waiting == Waiting::Ask, events };
+    let (asks, said_yes) = (waiting == Waiting::Ask, AtomicBool::new(false));
+    let wait = Wait { core, invite, asks, events, said_yes };
     events.send(Event::Invited(Box::new(outcome.clone()))).await?;
     let joined = tokio::select! {
+        biased;
+        () = events.cancelled() => return Err(wait.left()),
         joined = wait.for_somebody(told) => joined?,
-        () = wait.speaking(spoken) => return Err(wait.expired()),
-        () = events.cancelled() => {
-            return Err(Failure::interrupted().hint("the invitation is taken back"));
-        }
+        never = wait.speaking(spoken) => match never {},
     };
     Ok(Outcome::Invite(InviteOutcome { joined: Some(joined), ..outcome }))
 }
@@ -193,6 +201,8 @@ struct Wait<'a> {
     /// Whether a person is asked about whoever comes.
     asks: bool,
     events: &'a EventSink,
+    /// Whether somebody was let in, whatever became of him then.
+    said_yes: AtomicBool,
 }
 
 impl Drop for Wait<'_> {
@@ -205,8 +215,16 @@ impl Wait<'_> {
     /// Waits until somebody has come, and tells who joined.
     async fn for_somebody(&self, mut told: mpsc::Receiver<Told>) -> Result<Joined, Failure> {
         let mut known = None;
-        while let Some(told) = told.recv().await {
-            match told {
+        loop {
+            let told = tokio::select! {
+                told = told.recv() => told,
+                () = self.expired() => {
+                    let message = "nobody came, and the invitation has expired";
+                    return Err(Failure::failed(message).hint("invite again"));
+                }
+            };
+            // The invitation was taken, and nothing was heard of it.
+            match told.unwrap_or(Told::Ended(Ending::Lost)) {
                 Told::Asks(asked, mut answer) => {
                     let is_welcome = tokio::select! {
                         is_welcome = self.ask(&asked) => is_welcome?,
@@ -214,6 +232,10 @@ impl Wait<'_> {
                         () = answer.closed() => false,
                     };
                     known = Some(asked);
+                    self.said_yes.store(is_welcome, Ordering::Relaxed);
+                    if is_welcome {
+                        self.events.notice(Level::Normal, "letting it in");
+                    }
                     let _left = answer.send(is_welcome);
                 }
                 Told::Ended(ending) => {
@@ -225,13 +247,51 @@ impl Wait<'_> {
                             words: asked.words.to_string(),
                             confirmed: ending == Ending::Done,
                         }),
-                        (_, ending) => Err(came_to_nothing(ending)),
+                        (_, ending) => Err(self.came_to_nothing(ending)),
                     };
                 }
             }
         }
-        // The invitation was taken, and nothing was heard of it.
-        Err(came_to_nothing(Ending::Lost))
+    }
+
+    /// Ends when its time is over and nobody has taken it.
+    async fn expired(&self) {
+        while wall() < self.invite.expires || !self.core.invitations.has(self.invite.id()) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// How it is told that whoever waited has gone away.
+    fn left(&self) -> Failure {
+        let hint = if self.said_yes.load(Ordering::Relaxed) {
+            "it was let in before, and may be in: see `larder devices` and `larder peers`; `larder revoke` \
+             throws a device out"
+        } else {
+            "the invitation is taken back"
+        };
+        Failure::interrupted().hint(hint)
+    }
+
+    /// How an invitation is told that was used and brought nobody.
+    fn came_to_nothing(&self, ending: Ending) -> Failure {
+        let again = "the invitation is used up: make a new one with `larder invite`";
+        match ending {
+            Ending::Declined => {
+                Failure::failed("nobody was let in, and nothing was told").hint(again)
+            }
+            ending if self.said_yes.load(Ordering::Relaxed) => {
+                let message =
+                    format!("somebody was let in, and it did not come to its end: {ending}");
+                Failure::failed(message).hint(
+                    "see `larder devices` and `larder peers` for whether it is in. If that was not \
+                     yours: it may have the keys of what is saved so far, which no holder gives it",
+                )
+            }
+            ending => {
+                let message = format!("somebody came, and nobody was let in: {ending}");
+                Failure::failed(message).hint(again)
+            }
+        }
     }
 
     /// Whether whoever came is let in: as a person says, or where none is asked.
@@ -254,67 +314,77 @@ impl Wait<'_> {
         Ok(answered.await.unwrap_or(false))
     }
 
-    /// Shows one spoken code after the other while the invitation is good; ends with it, and not while
-    /// somebody who came with it is spoken with.
-    async fn speaking(&self, mut opened: Option<spoken::Opened>) {
-        while self.is_open() {
-            if let Some(opened) = opened.take() {
-                self.until_over(opened).await;
-            } else {
-                sleep(LOOK).await;
+    /// Shows one spoken code after the other while the invitation is open; no more of them once somebody
+    /// has guessed too often. Never ends: what ends it is told elsewhere.
+    async fn speaking(&self, mut opened: Option<spoken::Opened>) -> Infallible {
+        let mut wrong = 0;
+        loop {
+            let over = match opened.take() {
+                Some(opened) => self.until_over(&opened).await,
+                None => {
+                    sleep(AGAIN).await;
+                    Over::NeverOpen
+                }
+            };
+            wrong += u32::from(over == Over::Guessed);
+            if wrong > GUESSES_MAX {
+                self.events.notice(
+                    Level::Warning,
+                    "too many wrong codes were tried: there are no more short ones; the long code is good",
+                );
+                return std::future::pending().await;
             }
-            if self.is_open() && wall() < self.invite.expires {
-                opened = self.speak_again().await;
+            if self.is_open() {
+                opened = speak(self.core, &self.invite).await;
             }
-        }
-        while !self.is_over() {
-            sleep(LOOK).await;
+            if let Some(opened) = &opened {
+                self.tell(over, &opened.text);
+            }
         }
     }
 
     /// Waits until a spoken code was tried or its time is over.
-    async fn until_over(&self, opened: spoken::Opened) {
-        while wall() < opened.expires && self.is_open() {
-            if timeout(LOOK, opened.tried.cancelled()).await.is_ok() {
-                // Whoever has the invitation now comes with it at once.
-                sleep(LOOK).await;
-                return;
+    async fn until_over(&self, opened: &spoken::Opened) -> Over {
+        while wall() < opened.expires {
+            if timeout(LOOK, opened.tried.cancelled()).await.is_err() {
+                continue;
             }
+            let meeting = Duration::from_millis(MEETING_MS_MAX);
+            if timeout(meeting, opened.given.cancelled()).await.is_err() {
+                return Over::Guessed;
+            }
+            // Whoever has the invitation now comes with it soon.
+            sleep(COMES).await;
+            return Over::Given;
         }
+        Over::Expired
     }
 
-    async fn speak_again(&self) -> Option<spoken::Opened> {
-        let opened = speak(self.core, &self.invite).await?;
-        let said = format!(
-            "the short code was tried, or its time is over; the new one: larder join {}",
-            opened.text
-        );
-        self.events.notice(Level::Normal, said);
-        Some(opened)
+    fn tell(&self, over: Over, code: &str) {
+        let (level, why) = match over {
+            Over::NeverOpen => (Level::Normal, "there is a short code now"),
+            Over::Expired => (Level::Normal, "the time of the short code is over; the new one"),
+            Over::Given => (Level::Normal, "whoever had the short code did not come; a new one"),
+            Over::Guessed => (Level::Warning, "somebody tried a wrong code; the new one"),
+        };
+        self.events.notice(level, format!("{why}, for five minutes: larder join {code}"));
     }
 
     /// Whether it can still be used.
     fn is_open(&self) -> bool {
-        wall() < self.invite.expires && self.core.invitations.ids().contains(&self.invite.id())
-    }
-
-    /// Whether its time is over, and nobody has taken it.
-    fn is_over(&self) -> bool {
-        wall() >= self.invite.expires && self.core.invitations.ids().contains(&self.invite.id())
-    }
-
-    fn expired(&self) -> Failure {
-        Failure::failed("nobody came, and the invitation has expired").hint("invite again")
+        wall() < self.invite.expires && self.core.invitations.has(self.invite.id())
     }
 }
 
-/// How an invitation is told that was used and brought nobody.
-fn came_to_nothing(ending: Ending) -> Failure {
-    let message = match ending {
-        Ending::Declined => "nobody was let in, and nothing was told".to_owned(),
-        ending => format!("somebody came, and nobody was let in: {ending}"),
-    };
-    Failure::failed(message).hint("the invitation is used up: make a new one with `larder invite`")
+/// Why a spoken code is of no use any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    NeverOpen,
+    Expired,
+    /// It brought the invitation to somebody.
+    Given,
+    /// A wrong one was tried.
+    Guessed,
 }
 
 #[cfg(test)]

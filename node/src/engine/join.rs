@@ -19,8 +19,11 @@ use larder_protocol::{
 use tracing::{info, warn};
 
 use super::{
-    Core, EngineError, clock::wall, contact, launch, on_disk, reception::Reception, report, roster,
-    sites, spoken, trail,
+    Core, EngineError,
+    clock::wall,
+    contact, launch, on_disk,
+    reception::{Reception, Said},
+    report, roster, sites, spoken, trail,
 };
 use crate::{
     command::{EventSink, ExitKind, Failure, InviteKind, JoinOutcome, Outcome},
@@ -73,9 +76,9 @@ pub(crate) async fn join(
         Err(NetError::Refused | NetError::Lost) => Ending::Lost,
         Err(error) => return Err(EngineError::from(error).into()),
     };
-    if ending != Ending::Done {
-        events.check()?;
-        return Err(ended(ending));
+    match ending {
+        Ending::Done => {}
+        ending => return Err(left(ending, events).unwrap_or_else(|| ended(ending))),
     }
     let vault = core.vaults.relation(&device).map(|(vault, _)| vault);
     let peer = core.state.peer(&device).map_err(EngineError::from)?;
@@ -258,15 +261,23 @@ async fn drive(
                 }
                 Output::Show(words) => reception.show(words),
                 Output::Ask(asked) => {
-                    if let Some(input) = reception.ask(*asked).await {
-                        machine.handle(core.clock.now(), input);
+                    if let Some(said) = reception.ask(*asked).await {
+                        machine.handle(core.clock.now(), meant(core, said));
                     }
                 }
                 Output::Store(store) => {
-                    if let Store::Spent(id) = &*store {
-                        reception.comes_with(core.invitations.waits(*id));
-                    }
-                    let input = match keep(core, peer, *store).await {
+                    let kept = match *store {
+                        // PAIR-6: of two who come with one invitation at once, one is turned away.
+                        Store::Spent(id) => match core.invitations.spend(id) {
+                            Some(waits) => {
+                                reception.comes_with(waits);
+                                Ok(())
+                            }
+                            None => Err(EngineError::InviteSpent),
+                        },
+                        store => keep(core, peer, store).await,
+                    };
+                    let input = match kept {
                         Ok(()) => Input::Stored,
                         Err(error) => {
                             warn!("the result of a pairing could not be stored: {error}");
@@ -284,20 +295,33 @@ async fn drive(
         let input = tokio::select! {
             body = stream.receive_body(machine.frame_bytes_max()) => body.map_or(Input::Lost, Input::Frame),
             // While a person is asked, nothing comes from the other side but its end.
-            input = reception.says() => input,
+            said = reception.says() => meant(core, said),
             () = core.clock.reached(machine.timeout()) => Input::TimePassed,
         };
         machine.handle(core.clock.now(), input);
     }
 }
 
+/// What a person's word is to the machine.
+fn meant(core: &Core, said: Said) -> Input {
+    match said {
+        Said::Yes => match brought_along(core) {
+            Ok(member) => Input::Accepted(Box::new(member)),
+            Err(error) => {
+                warn!("nobody can be let in: {error}");
+                Input::Declined
+            }
+        },
+        Said::No => Input::Declined,
+        Said::Left => Input::Lost,
+    }
+}
+
 /// Makes the result of a pairing durable, all of it or nothing that matters.
 async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), EngineError> {
     match store {
-        Store::Spent(id) => {
-            // PAIR-6: of two who come with one invitation at once, one is turned away.
-            if core.invitations.spend(id) { Ok(()) } else { Err(EngineError::InviteSpent) }
-        }
+        // Taken where it is known who waits for it.
+        Store::Spent(_) => Ok(()),
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
             roster::keep_entry(core, vault, entry).await?;
@@ -456,6 +480,18 @@ fn joined(known: Option<&PeerRow>, new: Vec<String>) -> Vec<String> {
     all
 }
 
+/// How it is told where the person who joins has broken it off.
+fn left(ending: Ending, events: &EventSink) -> Option<Failure> {
+    let interrupted = events.check().err().map(Failure::from)?;
+    match ending {
+        Ending::Lost => Some(interrupted),
+        Ending::Unconfirmed => Some(interrupted.hint(
+            "the other side may have let this one in all the same: join again with a new code to be sure",
+        )),
+        _ => None,
+    }
+}
+
 /// How a pairing that did not succeed is told.
 fn ended(ending: Ending) -> Failure {
     let kind = match ending {
@@ -465,8 +501,8 @@ fn ended(ending: Ending) -> Failure {
     let message = match ending {
         // It tells a stranger nothing; these are the reasons that there are.
         Ending::Lost => format!(
-            "{ending}: most likely the invitation was used already or has expired, or that node \
-             was started anew since"
+            "{ending}: most likely the invitation was used already, has expired or was taken back, or that \
+             node was started anew since"
         ),
         _ => ending.to_string(),
     };
@@ -499,7 +535,7 @@ mod tests {
         assert_eq!((known[0].name.as_str(), known[0].site.as_str()), ("cellar", "two"));
         assert_eq!(two.node.core.own_name(), "cellar");
         let failure = two.run(join(None)).await.err().expect("it was used");
-        assert!(failure.message.contains("used already or has expired"), "{failure}");
+        assert!(failure.message.contains("used already, has expired"), "{failure}");
         assert!(failure.hint.unwrap().contains("larder invite"));
         let garbage = Command::Join { code: invited.code[..40].to_owned(), name: None, site: None };
         let failure = two.run(garbage).await.err().expect("it was cut");

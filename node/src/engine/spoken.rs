@@ -29,7 +29,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
 
@@ -85,6 +85,17 @@ pub(super) struct Opened {
     pub(super) expires: Timestamp,
     /// Cancelled once it was tried, right or wrong.
     pub(super) tried: CancellationToken,
+    /// Cancelled once it has brought the invitation to somebody.
+    pub(super) given: CancellationToken,
+    /// Ends it when this is dropped.
+    host: DropGuard,
+}
+
+impl Opened {
+    /// Leaves it open until its time is over.
+    pub(super) fn stay(self) {
+        let _ends_by_itself = self.host.disarm();
+    }
 }
 
 /// Makes a code for an invitation, and hosts it until its time is over. `None` where nobody could come by
@@ -104,15 +115,17 @@ pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Ope
     let expires = offer.expires();
     let left = Duration::from_secs(expires.0.saturating_sub(now.0));
     let text = code.to_text();
-    let tried = CancellationToken::new();
+    let (tried, given) = (CancellationToken::new(), CancellationToken::new());
     let offered = Arc::new(Offered {
         core: Arc::clone(core),
         tried: tried.clone(),
+        given: given.clone(),
         code,
         invite: invite.clone(),
         offer: Mutex::new(offer),
     });
-    let closing = core.closing.clone();
+    let closing = core.closing.child_token();
+    let host = closing.clone().drop_guard();
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {
@@ -123,7 +136,7 @@ pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Ope
         }
         net.close().await;
     });
-    Ok(Some(Opened { text, expires, tried }))
+    Ok(Some(Opened { text, expires, tried, given, host }))
 }
 
 /// The channel after the last one: none serves two codes.
@@ -165,6 +178,7 @@ async fn shown(net: &Net) {
 struct Offered {
     core: Arc<Core>,
     tried: CancellationToken,
+    given: CancellationToken,
     code: SpokenCode,
     invite: Invite,
     offer: Mutex<Offer>,
@@ -183,7 +197,10 @@ impl Offered {
             Ending::Failed(failed) => {
                 debug!("a meeting by a spoken code came to nothing: {failed}")
             }
-            Ending::Given | Ending::Invited(_) => info!("a spoken code was used"),
+            Ending::Given | Ending::Invited(_) => {
+                self.given.cancel();
+                info!("a spoken code was used");
+            }
         }
     }
 

@@ -102,7 +102,7 @@ struct Welcomed {
 #[derive(Debug, Clone)]
 enum Wish {
     Device { device: DevicePublic, label: Label, addresses: Vec<String> },
-    Vault(Store),
+    Vault(Box<Store>),
 }
 
 /// What is sent once the result is stored.
@@ -154,20 +154,26 @@ impl Inviter {
                 self.exchange.end(Ending::Unconfirmed);
             }
             // The shell is storing: what becomes of it is known only when it answers.
-            (state @ State::Storing(_), Input::Lost | Input::TimePassed | Input::Frame(_)) => {
-                self.state = state
-            }
-            (State::Asking(_), Input::TimePassed | Input::Declined) => {
+            (
+                state @ State::Storing(_),
+                Input::Lost | Input::TimePassed | Input::Frame(_) | Input::Declined,
+            ) => self.state = state,
+            (State::Asking(_), Input::TimePassed) => {
                 self.exchange.refuse(Refusal::Declined, Ending::Declined);
             }
+            (state @ State::Parting, Input::Declined) => self.state = state,
+            (_, Input::Declined) => self.exchange.refuse(Refusal::Declined, Ending::Declined),
             (_, Input::Lost) => self.exchange.end(Ending::Lost),
             (_, Input::TimePassed) => self.exchange.end(Ending::TimedOut),
             (State::Spending(proved), Input::Stored) => {
                 self.exchange.allow_whole_time(now);
                 self.state = self.welcome(proved);
             }
-            (State::Asking(wish), Input::Accepted) => {
+            (State::Asking(wish), Input::Accepted(member)) => {
                 self.exchange.allow_whole_time(now);
+                if member.log.vault() == self.member.log.vault() {
+                    self.member = *member;
+                }
                 let accepted = self.accept(wish);
                 self.go_on(accepted);
             }
@@ -181,9 +187,7 @@ impl Inviter {
             (State::Spending(_) | State::Storing(_), Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed | Input::Accepted | Input::Declined) => {
-                self.state = state;
-            }
+            (state, Input::Stored | Input::StoreFailed | Input::Accepted(_)) => self.state = state,
             (state, Input::Frame(bytes)) => {
                 let handled = self.handle_frame(state, &bytes);
                 if matches!(handled, Ok(State::Asking(_))) {
@@ -262,7 +266,7 @@ impl Inviter {
                 let vault = Some(log.vault());
                 let store = befriend(log, &self.peer, peers, granted_bytes)?;
                 self.exchange.ask(Asked { name, site, vault, granted_bytes, words });
-                Ok(State::Asking(Wish::Vault(store)))
+                Ok(State::Asking(Wish::Vault(Box::new(store))))
             }
             (_, _) => Err(Fault::OutOfTurn),
         }
@@ -341,7 +345,7 @@ impl Inviter {
         match wish {
             Wish::Device { device, label, addresses } => self.take_in(device, label, addresses),
             Wish::Vault(store) => {
-                self.exchange.store(store);
+                self.exchange.store(*store);
                 Ok(State::Storing(Then::Introduction))
             }
         }

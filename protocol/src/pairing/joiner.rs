@@ -140,7 +140,7 @@ impl Joiner {
             (State::Storing, Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed | Input::Accepted | Input::Declined) => {
+            (state, Input::Stored | Input::StoreFailed | Input::Accepted(_) | Input::Declined) => {
                 self.state = state;
             }
             (state, Input::Frame(bytes)) => {

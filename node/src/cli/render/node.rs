@@ -60,7 +60,7 @@ pub(super) fn joined(text: &mut String, joined: &Joined) {
     };
     line(text, &said);
     if joined.confirmed {
-        line(text, &format!("its screen showed: {}", plain(&joined.words)));
+        line(text, &format!("its screen has to show: {}", plain(&joined.words)));
     } else {
         line(
             text,
@@ -109,7 +109,15 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
         (InviteKind::Circle, false) => {}
     }
     if let Some(words) = &done.words {
-        line(text, &format!("the other screen showed, if somebody waited there: {}", plain(words)));
+        let words = plain(words);
+        line(
+            text,
+            &format!("the other screen, if somebody waited there, has to have shown: {words}"),
+        );
+        line(
+            text,
+            "if it showed other words, somebody is between you: do not use this home any more",
+        );
     }
 }
 

@@ -140,6 +140,23 @@ async fn who_leaves_while_he_is_asked_about_ends_it() {
     assert!(one.run(late).await.is_err());
 }
 
+// PAIR-17: another invitation meanwhile does not make it forget.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_that_expires_while_somebody_waits_is_told_as_that() {
+    let one = Arc::new(TestNode::new("one").await);
+    let (sink, mut events) = EventSink::channel(CancellationToken::new());
+    tokio::spawn(async move { while events.next().await.is_some() {} });
+    let (kind, waiting) = (InviteKind::Device, Waiting::Ask);
+    let command = Command::Invite { kind, expires_s: 1, waiting };
+    let inviting = Arc::clone(&one);
+    let ended = tokio::spawn(async move { inviting.node.run(command, sink).await });
+    sleep(Duration::from_millis(1_200)).await;
+    one.ask(Command::Invite { kind, expires_s: 600, waiting: Waiting::No }).await;
+    let failure = ended.await.unwrap().expect_err("nobody came");
+    assert!(failure.message.contains("expired"), "{failure}");
+    assert_eq!(one.node.core.invitations.ids().len(), 1);
+}
+
 // PAIR-18
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_can_be_asked_he_is_let_in_and_told_of() {
@@ -163,7 +180,7 @@ fn an_invitation_is_spent_once() {
     };
     let id = invite.id();
     invitations.keep(Open { invite, waits: None }, Timestamp(1)).unwrap();
-    assert!(invitations.spend(id));
-    assert!(!invitations.spend(id));
+    assert!(invitations.spend(id).is_some());
+    assert!(invitations.spend(id).is_none());
     assert!(!invitations.is_any_open(Timestamp(1)));
 }
