@@ -40,7 +40,7 @@ pub use self::{
         GatheredOutcome, GatheredVault, GaveOutcome, GuardianName, GuardianOf, GuardiansAct,
         GuardiansOutcome, PhraseRequest, WaitingOutcome,
     },
-    invited::{InviteOutcome, Joined, Question, Waiting},
+    invited::{About, InviteOutcome, Joined, Question, Waiting},
     joined::JoinOutcome,
     logged::{LogLine, LogOutcome, LogSource},
     outcome::*,
@@ -168,6 +168,9 @@ pub enum Command {
         name: Option<String>,
         /// Household of this device.
         site: Option<String>,
+        /// Whether a person is asked if the words on both screens are the same.
+        #[serde(default)]
+        asks: bool,
     },
     /// Shows this node's addresses as one text.
     Ticket,

@@ -13,13 +13,16 @@
 //!  a new device:
 //!   Joining (keys, label)    ──────►
 //!                                          ask the person
+//!   Confirm (the person here) ─────►
 //!                            ◄──────       Log..., Draft
 //!   check, Consent           ──────►
 //!                                          append the entry, durably
 //!                            ◄──────       Added (entry, peers)
 //!  another vault:
 //!   Log..., Introduction     ──────►
-//!                                          check, ask the person; store, durably
+//!                                          check, ask the person
+//!   Confirm (the person here) ─────►
+//!                                          store, durably
 //!                            ◄──────       Log..., Introduction
 //!  both:
 //!   store, durably; Bye      ──────►
@@ -87,7 +90,10 @@ pub enum Input {
     /// Inviter: whoever is asked lets the other side in, or nobody is to be asked; with what the vault is
     /// now, for it may have changed meanwhile.
     Accepted(Box<Member>),
-    /// Inviter: whoever is asked does not, or has gone away. Undoes a yes until the result is stored.
+    /// Joiner: whoever is asked finds the words to be the same, or nobody is to be asked.
+    Confirmed,
+    /// Whoever is asked says no, or has gone away. At the inviter it undoes a yes until the result is
+    /// stored.
     Declined,
 }
 
@@ -98,7 +104,8 @@ pub enum Output {
     Send(Vec<u8>),
     /// Make this durable, then say [`Input::Stored`].
     Store(Box<Store>),
-    /// Joiner: show these words; the other side shows the same.
+    /// Joiner: show these words, which the other side shows as well, and ask whether they are the same;
+    /// then say [`Input::Confirmed`] or [`Input::Declined`].
     Show(CompareWords),
     /// Inviter: ask whether this one is let in, then say [`Input::Accepted`] or [`Input::Declined`].
     /// Nothing of the vault was told so far but its id and site.
@@ -168,8 +175,8 @@ pub enum Ending {
     /// The other side said no.
     #[error("the other side refused: {0}")]
     Refused(Refusal),
-    /// Inviter: whoever was asked said no; nothing was told or stored.
-    #[error("it was not let in")]
+    /// Whoever was asked on this side said no; nothing of the vault was told, and nothing stored.
+    #[error("somebody said no on this side")]
     Declined,
     /// The other side broke the rules; nothing was stored here.
     #[error("the other side is at fault: {0}")]

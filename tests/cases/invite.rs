@@ -116,3 +116,54 @@ fn a_no_and_a_ctrl_c_leave_nothing_and_use_the_invitation_up() {
     assert!(ben.ask(["join", &code])["words"].is_string());
     assert_eq!(peers(&anna), Some(1));
 }
+
+/// What both screens show, each with its question.
+fn words_on(screen: &Terminal) -> String {
+    let shown = screen.sees("[y/N]", LIMIT);
+    let words = shown.rsplit("the same two words:").next().expect("it is there");
+    words.lines().next().expect("they are").trim().to_owned()
+}
+
+// PAIR-15, PAIR-16: two persons, two screens; a home without a node, and then one with a vault and a node.
+#[test]
+fn two_persons_are_asked_and_each_of_them_can_say_no() {
+    println!("two screens:");
+    let directory = short_directory();
+    let node = |name: &str| Node::new(directory.path(), name);
+    let (mut anna, phone, mut ben) = (node("anna"), node("phone"), node("ben"));
+    anna.init();
+    anna.up();
+    let mut here = invites(&anna, &["--device"]);
+    let code = long(&here.sees("waiting for somebody", LIMIT));
+    let joins = |node: &Node, code: &str| {
+        Terminal::start(node.plain(["join", code, "--name", &node.name, "--site", "home"]))
+    };
+    let mut there = joins(&phone, &code);
+    let words = words_on(&there);
+    println!("  both screens show {words}");
+    assert_eq!(words_on(&here), words);
+    assert!(there.shown().contains("read what is backed up here"), "{}", there.shown());
+    // One yes is not enough.
+    here.types("y");
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(devices(&anna), 1);
+    there.types("y");
+    assert!(there.ended(LIMIT).success() && here.ended(LIMIT).success(), "{}", here.shown());
+    assert_eq!(devices(&anna), 2);
+
+    // Who joins says no: by his running node.
+    ben.init();
+    ben.up();
+    let mut here = invites(&anna, &[]);
+    let code = long(&here.sees("waiting for somebody", LIMIT));
+    let mut there = joins(&ben, &code);
+    assert_eq!(words_on(&there), words_on(&here));
+    here.types("y");
+    there.types("n");
+    assert!(!there.ended(LIMIT).success() && !here.ended(LIMIT).success());
+    assert!(here.shown().contains("said no"), "{}", here.shown());
+    for node in [&anna, &ben] {
+        let peers = node.ask(["peers"]);
+        assert!(!peers.to_string().contains("ben\"") && !peers.to_string().contains("anna\""));
+    }
+}

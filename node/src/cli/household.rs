@@ -34,11 +34,15 @@ pub(super) fn is_somebody_there(output: &Output) -> bool {
     is_heard && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for what is left open in a command that makes a fresh home a device of a vault.
+/// Asks for what is left open in a command that makes a fresh home a device of a vault, and notes whether
+/// somebody is there to be asked more.
 ///
 /// # Errors
 /// As [`asked`].
 pub(super) fn complete(command: &mut Command, home: &Path, output: &Output) -> Result<(), Failure> {
+    if let Command::Join { asks, .. } = command {
+        *asks = is_somebody_there(output);
+    }
     match command {
         Command::Join { site: site @ None, .. } if !has_vault(home) => {
             *site = asked(output, "that of the device that invited it")?;

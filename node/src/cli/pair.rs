@@ -126,7 +126,7 @@ impl OfferArguments {
 
 impl JoinArguments {
     pub(super) fn command(self) -> Command {
-        Command::Join { code: self.code, name: self.name, site: self.site }
+        Command::Join { code: self.code, name: self.name, site: self.site, asks: false }
     }
 }
 

@@ -1,44 +1,58 @@
-//! Asks a person whether somebody is let in, and brings the answer to the node.
+//! Asks a person whether somebody is let in, or whether to join.
 
-use std::{
-    io::{self, BufRead, Write},
-    path::Path,
-};
+use std::io::{self, BufRead, Write};
 
 use rustix::termios::{QueueSelector, tcflush};
-use tokio_util::sync::CancellationToken;
 
 use super::escape;
-use crate::{
-    command::{ByteSize, Command, EventSink, Failure, Question},
-    control::Client,
-};
+use crate::command::{About, ByteSize, Command, InviteKind, Question};
 
 /// No answer is longer; a terminal's own line is 4096 bytes.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// What is asked.
 fn text(question: &Question) -> String {
-    let (name, site) = (escape::visible_text(&question.name), escape::visible_text(&question.site));
-    let what = match &question.vault {
-        None => format!(
-            "\n{name}, at site {site}, wants to be a device of this vault.\n\
-             It would read everything that is in it, back up into it, and could invite and remove devices."
+    let words = escape::visible_text(&question.words).to_uppercase();
+    let same = format!("has to show the same two words:  {words}");
+    let (what, ask) = match &question.about {
+        About::Device { name, site } => (
+            format!(
+                "{}, at site {}, wants to be a device of this vault.\n\
+                 It would read everything that is in it, back up into it, and could invite and remove devices.",
+                escape::visible_text(name),
+                escape::visible_text(site),
+            ),
+            format!("Its screen {same}\nAre they the same there, and is it let in?"),
         ),
-        Some(vault) => format!(
-            "\n{name}, at site {site}, of vault {} wants to join your circle.\n\
-             Each would keep sealed copies for the other, which it cannot read: this device up to {}, that \
-             one up to {}.",
-            vault.get(..8).unwrap_or(vault),
-            ByteSize(question.offered_bytes),
-            ByteSize(question.granted_bytes),
+        About::Vault { vault, name, site, granted_bytes, offered_bytes } => (
+            format!(
+                "{}, at site {}, of vault {} wants to join your circle.\n\
+                 Each would keep sealed copies for the other, which it cannot read: this device up to {}, \
+                 that one up to {}.",
+                escape::visible_text(name),
+                escape::visible_text(site),
+                vault.get(..8).unwrap_or(vault),
+                ByteSize(*offered_bytes),
+                ByteSize(*granted_bytes),
+            ),
+            format!("Its screen {same}\nAre they the same there, and is it let in?"),
+        ),
+        About::Joining { kind } => (
+            match kind {
+                InviteKind::Device => {
+                    "This home becomes a device of the vault that invites it: all devices of that vault will \
+                     read what is backed up here."
+                }
+                InviteKind::Circle => {
+                    "This vault and the one that invites it will keep sealed copies for each other, which \
+                     neither can read."
+                }
+            }
+            .to_owned(),
+            format!("The screen there, if somebody waits before it, {same}\nDoes it, and shall it go on?"),
         ),
     };
-    let words = escape::visible_text(&question.words).to_uppercase();
-    format!(
-        "{what}\nIts screen has to show the same two words:  {words}\n\
-         Are they the same there, and is it let in? [y/N] "
-    )
+    format!("\n{what}\n{ask} [y/N] ")
 }
 
 fn is_yes(answer: &str) -> bool {
@@ -56,37 +70,21 @@ fn asked(from: &mut impl BufRead, to: &mut impl Write, question: &Question) -> i
     Ok(is_yes(&line))
 }
 
-/// Asks, and tells the node of that home.
-///
-/// # Errors
-/// [`Failure`] where the node is gone, or waits for this answer no more.
-pub(super) async fn answer(home: &Path, question: Question) -> Result<(), Failure> {
+/// Asks on this terminal. Where nothing can be read it is a no, and nobody is kept waiting for it.
+pub(super) async fn answer(question: Question) -> Command {
     let number = question.number;
     let ask = move || asked(&mut io::stdin().lock(), &mut io::stderr(), &question);
-    let yes = tokio::task::spawn_blocking(ask).await.map_err(|error| Failure::internal(&error))?;
-    let cannot = |error: io::Error| Failure::from_error("cannot answer who is let in", &error);
-    // Where nothing can be read it is a no, and nobody is kept waiting for it.
-    let yes = yes.unwrap_or(false);
-    let client = Client::connect(home).await.map_err(cannot)?;
-    let client = client.ok_or_else(|| Failure::failed("the node of this home is gone"))?;
-    let command = Command::Answer { question: number, yes };
-    client.run(command, EventSink::nobody(CancellationToken::new())).await.map(drop)
+    let asked = tokio::task::spawn_blocking(ask).await;
+    let yes = asked.is_ok_and(|asked| asked.unwrap_or(false));
+    Command::Answer { question: number, yes }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn question(vault: Option<&str>) -> Question {
-        Question {
-            number: 1,
-            name: "phone\u{1b}[2J".to_owned(),
-            site: "home".to_owned(),
-            vault: vault.map(str::to_owned),
-            granted_bytes: 200_000_000_000,
-            offered_bytes: 500_000_000_000,
-            words: "maple orbit".to_owned(),
-        }
+    fn question(about: About) -> Question {
+        Question { number: 1, words: "maple orbit".to_owned(), about }
     }
 
     // PAIR-17
@@ -96,14 +94,24 @@ mod tests {
             [("y\n", true), (" Yes\n", true), ("\n", false), ("", false), ("maple orbit\n", false)]
         {
             let mut shown = Vec::new();
-            let answer = asked(&mut line.as_bytes(), &mut shown, &question(None)).unwrap();
+            let (name, site) = ("phone\u{1b}[2J".to_owned(), "home".to_owned());
+            let about = About::Device { name, site };
+            let answer = asked(&mut line.as_bytes(), &mut shown, &question(about)).unwrap();
             assert_eq!(answer, is_let_in, "{line:?}");
             let shown = String::from_utf8(shown).unwrap();
             assert!(shown.contains("read everything") && shown.contains("MAPLE ORBIT"), "{shown}");
             assert!(!shown.contains('\u{1b}'), "{shown}");
         }
-        let shown = text(&question(Some(&"ab".repeat(32))));
+        let shown = text(&question(About::Vault {
+            vault: "ab".repeat(32),
+            name: "nas".to_owned(),
+            site: "parents".to_owned(),
+            granted_bytes: 200_000_000_000,
+            offered_bytes: 500_000_000_000,
+        }));
         assert!(shown.contains("of vault abababab wants"), "{shown}");
         assert!(shown.contains("up to 500 GB, that one up to 200 GB"), "{shown}");
+        let shown = text(&question(About::Joining { kind: InviteKind::Device }));
+        assert!(shown.contains("read what is backed up here"), "{shown}");
     }
 }

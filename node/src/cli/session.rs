@@ -120,7 +120,8 @@ impl<L: Launch + 'static> Session<L> {
             Target::Node(client) => {
                 let (sink, events) = EventSink::channel(cancel.clone());
                 let work = tokio::spawn(client.run(command, sink));
-                drive(work, events, (&cancel, &self.directory), output).await
+                let asker = Asker::<L::Engine>::Node(self.directory.clone());
+                drive(work, events, (&cancel, asker), output).await
             }
             Target::Here(home) => self.carry_out(home, command, &cancel, output).await,
         }
@@ -155,7 +156,8 @@ impl<L: Launch + 'static> Session<L> {
         let (sink, events) = EventSink::channel(cancel.clone());
         let worker = Arc::clone(&engine);
         let work = tokio::spawn(async move { worker.run(command, sink).await });
-        let result = drive(work, events, (cancel, &self.directory), output).await;
+        let asker = Asker::Here(Arc::clone(&engine));
+        let result = drive(work, events, (cancel, asker), output).await;
         engine.close().await;
         result
     }
@@ -227,10 +229,10 @@ fn patience(opened: &Result<Home, HomeError>, a_node_listens: bool) -> Duration 
 }
 
 /// Shows events until the work ends. When nobody reads stdout any more, the work is told to stop.
-async fn drive(
+async fn drive<E: Engine + 'static>(
     mut work: JoinHandle<Result<Outcome, Failure>>,
     mut events: EventStream,
-    (cancel, home): (&CancellationToken, &Path),
+    (cancel, asker): (&CancellationToken, Asker<E>),
     output: &mut Output,
 ) -> Result<Outcome, Failure> {
     let mut open = true;
@@ -243,7 +245,7 @@ async fn drive(
         match event {
             Some(event) => {
                 if let Event::Question(question) = &event {
-                    ask(home, question);
+                    asker.ask(question.clone());
                 }
                 output.event(event);
             }
@@ -259,14 +261,41 @@ async fn drive(
     result.unwrap_or_else(|error| Err(Failure::internal(&error)))
 }
 
-/// Asks beside the command, which may end meanwhile because whoever it is about has left.
-fn ask(home: &Path, question: &Question) {
-    let (home, question) = (home.to_owned(), question.clone());
-    tokio::spawn(async move {
-        if let Err(failure) = question::answer(&home, question).await {
-            warn!("the answer was of no use: {failure}");
-        }
-    });
+/// Where an answer goes: to whoever carries out the command that asks.
+enum Asker<E> {
+    Node(PathBuf),
+    Here(Arc<E>),
+}
+
+impl<E: Engine + 'static> Asker<E> {
+    /// Asks beside the command, which may end meanwhile because whoever it is about has left.
+    fn ask(&self, question: Box<Question>) {
+        let asker = match self {
+            Self::Node(home) => Self::Node(home.clone()),
+            Self::Here(engine) => Self::Here(Arc::clone(engine)),
+        };
+        tokio::spawn(async move {
+            let command = question::answer(*question).await;
+            if let Err(failure) = asker.answer(command).await {
+                warn!("the answer was of no use: {failure}");
+            }
+        });
+    }
+
+    async fn answer(self, command: Command) -> Result<(), Failure> {
+        let sink = EventSink::nobody(CancellationToken::new());
+        let outcome = match self {
+            Self::Node(home) => {
+                let client = Client::connect(&home).await.map_err(|error| {
+                    Failure::from_error("cannot talk to the node of this home", &error)
+                })?;
+                let gone = || Failure::failed("the node of this home is gone");
+                client.ok_or_else(gone)?.run(command, sink).await
+            }
+            Self::Here(engine) => engine.run(command, sink).await,
+        };
+        outcome.map(drop)
+    }
 }
 
 /// What the lock file says while a command works in this process.

@@ -51,21 +51,44 @@ pub struct Joined {
     pub confirmed: bool,
 }
 
-/// Whether somebody is let in; [`Command::Answer`](super::Command::Answer) answers it.
+/// What a person decides; [`Command::Answer`](super::Command::Answer) answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// Names it in the answer.
     pub number: u32,
-    /// Name of the device, as it says.
-    pub name: String,
-    /// Its household, as it says.
-    pub site: String,
-    /// Id of its vault; `None` where it wants to be a device of the own.
-    pub vault: Option<String>,
-    /// Bytes that it lets this vault keep with it.
-    pub granted_bytes: u64,
-    /// Bytes that this device keeps for others at most.
-    pub offered_bytes: u64,
-    /// Words that its screen shows.
+    /// Words that the other screen shows.
     pub words: String,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What a [`Question`] is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// Somebody wants to be a device of this vault.
+    Device {
+        /// Its name, as it says.
+        name: String,
+        /// Its household, as it says.
+        site: String,
+    },
+    /// Another vault wants to keep for this one, and the other way round.
+    Vault {
+        /// Its id.
+        vault: String,
+        /// Name of its device, as it says.
+        name: String,
+        /// The household of that, as it says.
+        site: String,
+        /// Bytes that it lets this vault keep with it.
+        granted_bytes: u64,
+        /// Bytes that this device keeps for others at most.
+        offered_bytes: u64,
+    },
+    /// This home is about to join.
+    Joining {
+        /// Whether it becomes a device, or its vault joins a circle.
+        kind: InviteKind,
+    },
 }

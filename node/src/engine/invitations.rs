@@ -28,8 +28,8 @@ use tracing::warn;
 
 use super::{Core, clock::wall, report, spoken};
 use crate::command::{
-    Event, EventSink, Failure, InviteKind, InviteOutcome, Joined, Level, Outcome, Question, Time,
-    Waiting,
+    About, Event, EventSink, Failure, InviteKind, InviteOutcome, Joined, Level, Outcome, Question,
+    Time, Waiting,
 };
 
 /// Invitations that are open at once.
@@ -114,7 +114,7 @@ impl Invitations {
     }
 
     /// Numbers a question, whose answer comes by another command.
-    fn ask(&self) -> (u32, oneshot::Receiver<bool>) {
+    pub(super) fn ask(&self) -> (u32, oneshot::Receiver<bool>) {
         let (answer, answered) = oneshot::channel();
         let number = self.last_question.fetch_add(1, Ordering::Relaxed);
         let mut questions = self.questions();
@@ -300,15 +300,18 @@ impl Wait<'_> {
             return Ok(true);
         }
         let (number, answered) = self.core.invitations.ask();
-        let question = Question {
-            number,
-            name: asked.name.clone(),
-            site: asked.site.clone(),
-            vault: asked.vault.map(|vault| vault.to_string()),
-            granted_bytes: asked.granted_bytes,
-            offered_bytes: self.core.config().offer_bytes(),
-            words: asked.words.to_string(),
+        let (name, site) = (asked.name.clone(), asked.site.clone());
+        let about = match asked.vault {
+            None => About::Device { name, site },
+            Some(vault) => About::Vault {
+                vault: vault.to_string(),
+                name,
+                site,
+                granted_bytes: asked.granted_bytes,
+                offered_bytes: self.core.config().offer_bytes(),
+            },
         };
+        let question = Question { number, words: asked.words.to_string(), about };
         self.events.send(Event::Question(Box::new(question))).await?;
         // Nobody is left who could answer: no.
         Ok(answered.await.unwrap_or(false))

@@ -22,7 +22,7 @@ use super::{
     Core, EngineError,
     clock::wall,
     contact, launch, on_disk,
-    reception::{Reception, Said},
+    reception::{Reception, Said, Screen},
     report, roster, sites, spoken, trail,
 };
 use crate::{
@@ -36,8 +36,8 @@ use crate::{
 pub(crate) async fn join(
     core: &Arc<Core>,
     code: String,
-    name: Option<String>,
-    site: Option<String>,
+    (name, site): (Option<String>, Option<String>),
+    asks: bool,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     // Before a code is used up.
@@ -69,7 +69,9 @@ pub(crate) async fn join(
     let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start, seed })
         .map_err(|error| Failure::usage(error.to_string()))?;
     core.net.set_addresses(device, addresses);
-    let mut reception = Reception::of_joiner(events);
+    let invitations = &core.invitations;
+    let screen = Screen { events, invitations, kind, asks };
+    let mut reception = Reception::of_joiner(screen);
     let ending = match core.net.peer(device).pair().await {
         Ok(stream) => drive(core, device, (stream, joiner), &mut reception).await?,
         // Turned away at the door, where a stranger is told no reason.
@@ -259,7 +261,11 @@ async fn drive(
                         machine.handle(core.clock.now(), Input::Lost);
                     }
                 }
-                Output::Show(words) => reception.show(words),
+                Output::Show(words) => {
+                    if let Some(said) = reception.show(words).await {
+                        machine.handle(core.clock.now(), meant(core, said));
+                    }
+                }
                 Output::Ask(asked) => {
                     if let Some(said) = reception.ask(*asked).await {
                         machine.handle(core.clock.now(), meant(core, said));
@@ -312,6 +318,7 @@ fn meant(core: &Core, said: Said) -> Input {
                 Input::Declined
             }
         },
+        Said::Same => Input::Confirmed,
         Said::No => Input::Declined,
         Said::Left => Input::Lost,
     }
@@ -484,7 +491,7 @@ fn joined(known: Option<&PeerRow>, new: Vec<String>) -> Vec<String> {
 fn left(ending: Ending, events: &EventSink) -> Option<Failure> {
     let interrupted = events.check().err().map(Failure::from)?;
     match ending {
-        Ending::Lost => Some(interrupted),
+        Ending::Lost | Ending::Declined => Some(interrupted),
         Ending::Unconfirmed => Some(interrupted.hint(
             "the other side may have let this one in all the same: join again with a new code to be sure",
         )),
@@ -529,6 +536,7 @@ mod tests {
             code: invited.code.clone(),
             name: name.map(str::to_owned),
             site: None,
+            asks: false,
         };
         two.ask(join(Some("cellar"))).await;
         let known = one.node.core.state.peers().unwrap();
@@ -537,7 +545,12 @@ mod tests {
         let failure = two.run(join(None)).await.err().expect("it was used");
         assert!(failure.message.contains("used already, has expired"), "{failure}");
         assert!(failure.hint.unwrap().contains("larder invite"));
-        let garbage = Command::Join { code: invited.code[..40].to_owned(), name: None, site: None };
+        let garbage = Command::Join {
+            code: invited.code[..40].to_owned(),
+            name: None,
+            site: None,
+            asks: false,
+        };
         let failure = two.run(garbage).await.err().expect("it was cut");
         assert!(!failure.message.contains("ticket"), "{failure}");
     }

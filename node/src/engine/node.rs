@@ -57,7 +57,9 @@ impl Node {
             }
             Command::Log => trail::show(core, &events).await,
             Command::Answer { question, yes } => core.invitations.answer(question, yes),
-            Command::Join { code, name, site } => join::join(core, code, name, site, &events).await,
+            Command::Join { code, name, site, asks } => {
+                join::join(core, code, (name, site), asks, &events).await
+            }
             Command::Ticket => Ok(Outcome::Ticket(report::ticket(core)?)),
             Command::Connect { ticket } => report::connect(core, ticket).await,
             Command::Recover { phrase, connect, name, site } => {

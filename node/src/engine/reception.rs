@@ -3,14 +3,16 @@
 use larder_protocol::pairing::{Asked, CompareWords, Ending};
 use tokio::sync::{mpsc, oneshot};
 
-use super::invitations::Told;
-use crate::command::{EventSink, Level};
+use super::invitations::{Invitations, Told};
+use crate::command::{About, Event, EventSink, InviteKind, Level, Question};
 
 /// What a person says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// Whoever came is let in.
     Yes,
+    /// The words are the same, as far as anybody was asked.
+    Same,
     /// He is not, or whoever waited for him has gone away.
     No,
     /// The person who joins does not want to any more.
@@ -21,7 +23,7 @@ pub(super) enum Said {
 #[derive(Default)]
 pub(super) struct Reception<'a> {
     /// Of the command that joins.
-    screen: Option<&'a EventSink>,
+    screen: Option<Screen<'a>>,
     /// What was shown there.
     words: Option<CompareWords>,
     /// Whoever waits beside the invitation, once it is known which one it is.
@@ -31,9 +33,19 @@ pub(super) struct Reception<'a> {
     has_left: bool,
 }
 
+/// What whoever joins looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Screen<'a> {
+    pub(super) events: &'a EventSink,
+    pub(super) invitations: &'a Invitations,
+    pub(super) kind: InviteKind,
+    /// Whether somebody is asked.
+    pub(super) asks: bool,
+}
+
 impl<'a> Reception<'a> {
     /// Of a command that joins.
-    pub(super) fn of_joiner(screen: &'a EventSink) -> Self {
+    pub(super) fn of_joiner(screen: Screen<'a>) -> Self {
         Self { screen: Some(screen), ..Self::default() }
     }
 }
@@ -49,14 +61,27 @@ impl Reception<'_> {
         self.waits = waits;
     }
 
-    pub(super) fn show(&mut self, words: CompareWords) {
+    /// Shows the words to whoever joins, and asks about them.
+    pub(super) async fn show(&mut self, words: CompareWords) -> Option<Said> {
         self.words = Some(words);
-        if let Some(screen) = self.screen {
+        let Some(Screen { events, invitations, kind, asks }) = self.screen else {
+            return Some(Said::Same);
+        };
+        if !asks {
             let said = format!(
                 "the screen of the other device, if somebody waits there, has to show: {words}"
             );
-            screen.notice(Level::Normal, said);
+            events.notice(Level::Normal, said);
+            return Some(Said::Same);
         }
+        let (number, answered) = invitations.ask();
+        let (words, about) = (words.to_string(), About::Joining { kind });
+        let question = Question { number, words, about };
+        if events.send(Event::Question(Box::new(question))).await.is_err() {
+            return Some(Said::Left);
+        }
+        self.answer = Some(answered);
+        None
     }
 
     /// Asks whether whoever came is let in; where nobody waits, he is.
@@ -73,10 +98,18 @@ impl Reception<'_> {
     /// What a person says: the answer to a question, or by going away.
     pub(super) async fn says(&mut self) -> Said {
         if let Some(answer) = &mut self.answer {
-            let answered = answer.await;
+            let events = self.screen.map(|screen| screen.events);
+            let answered = tokio::select! {
+                answered = answer => answered,
+                () = gone(events) => Ok(false),
+            };
             self.answer = None;
-            // Whoever was asked may have gone away.
-            return if answered.unwrap_or(false) { Said::Yes } else { Said::No };
+            return match (answered, events) {
+                (Ok(true), None) => Said::Yes,
+                (Ok(true), Some(_)) => Said::Same,
+                // Whoever was asked may have gone away.
+                (Ok(false) | Err(_), _) => Said::No,
+            };
         }
         let said = match (&self.waits, self.screen) {
             _ if self.has_left => std::future::pending().await,
@@ -85,7 +118,7 @@ impl Reception<'_> {
                 Said::No
             }
             (None, Some(screen)) => {
-                screen.cancelled().await;
+                screen.events.cancelled().await;
                 Said::Left
             }
             (None, None) => std::future::pending().await,
@@ -99,5 +132,13 @@ impl Reception<'_> {
         if let Some(waits) = self.waits {
             let _gone = waits.send(Told::Ended(ending)).await;
         }
+    }
+}
+
+/// Ends when whoever looks at this has gone away.
+async fn gone(events: Option<&EventSink>) {
+    match events {
+        Some(events) => events.cancelled().await,
+        None => std::future::pending().await,
     }
 }

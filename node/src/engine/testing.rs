@@ -156,7 +156,7 @@ pub(crate) async fn admit(inviting: &TestNode, joining: &TestNode, name: &str) {
 async fn join(kind: InviteKind, inviting: &TestNode, joining: &TestNode, name: Option<String>) {
     let invite = Command::Invite { kind, expires_s: 600, waiting: Waiting::No };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
-    joining.ask(Command::Join { code: invited.code, site: name.clone(), name }).await;
+    joining.ask(Command::Join { code: invited.code, site: name.clone(), name, asks: false }).await;
 }
 
 pub(crate) fn raw(path: &Path) -> RawPath {

@@ -112,11 +112,14 @@ pub(super) enum Frame {
         #[n(2)]
         nonce: Option<Nonce>,
     },
-    /// The joiner has stored everything.
+    /// The joiner's person finds the words to be the same, or is not asked.
     #[n(8)]
+    Confirm,
+    /// The joiner has stored everything.
+    #[n(9)]
     Bye,
     /// It ends here.
-    #[n(9)]
+    #[n(10)]
     Refuse {
         #[n(0)]
         reason: Refusal,

@@ -73,8 +73,8 @@ enum State {
     Drafted { draft: Box<AddDraft>, peer: PeerRecord },
     /// Waits for the other vault's log and nodes.
     Learning(Welcomed, Arriving),
-    /// A person is asked.
-    Asking(Wish),
+    /// A person is asked, on both sides.
+    Asking(Wish, Answers),
     /// The result is being stored; this is sent when it is.
     Storing(Then),
     /// Waits for the joiner's last word.
@@ -98,7 +98,16 @@ struct Welcomed {
     nonce: Nonce,
 }
 
-/// What is done if the answer is yes.
+/// What was answered so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
+    /// The person here says yes.
+    here: bool,
+    /// The joiner's person does.
+    there: bool,
+}
+
+/// What is done if both answers are yes.
 #[derive(Debug, Clone)]
 enum Wish {
     Device { device: DevicePublic, label: Label, addresses: Vec<String> },
@@ -135,7 +144,7 @@ impl Inviter {
             | State::Meeting(_)
             | State::Drafted { .. }
             | State::Learning(..)
-            | State::Asking(_)
+            | State::Asking(..)
             | State::Storing(_)
             | State::Parting
             | State::Over => FRAME_BYTES_MAX,
@@ -158,7 +167,7 @@ impl Inviter {
                 state @ State::Storing(_),
                 Input::Lost | Input::TimePassed | Input::Frame(_) | Input::Declined,
             ) => self.state = state,
-            (State::Asking(_), Input::TimePassed) => {
+            (State::Asking(..), Input::TimePassed) => {
                 self.exchange.refuse(Refusal::Declined, Ending::Declined);
             }
             (state @ State::Parting, Input::Declined) => self.state = state,
@@ -169,12 +178,17 @@ impl Inviter {
                 self.exchange.allow_whole_time(now);
                 self.state = self.welcome(proved);
             }
-            (State::Asking(wish), Input::Accepted(member)) => {
-                self.exchange.allow_whole_time(now);
+            (State::Asking(wish, answers), Input::Accepted(member)) => {
                 if member.log.vault() == self.member.log.vault() {
                     self.member = *member;
                 }
-                let accepted = self.accept(wish);
+                let accepted = self.answered(now, wish, Answers { here: true, ..answers });
+                self.go_on(accepted);
+            }
+            (State::Asking(wish, answers), Input::Frame(bytes))
+                if Frame::decode(&bytes) == Ok(Frame::Confirm) =>
+            {
+                let accepted = self.answered(now, wish, Answers { there: true, ..answers });
                 self.go_on(accepted);
             }
             (State::Storing(then), Input::Stored) => {
@@ -187,10 +201,12 @@ impl Inviter {
             (State::Spending(_) | State::Storing(_), Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed | Input::Accepted(_)) => self.state = state,
+            (state, Input::Stored | Input::StoreFailed | Input::Accepted(_) | Input::Confirmed) => {
+                self.state = state;
+            }
             (state, Input::Frame(bytes)) => {
                 let handled = self.handle_frame(state, &bytes);
-                if matches!(handled, Ok(State::Asking(_))) {
+                if matches!(handled, Ok(State::Asking(..))) {
                     self.exchange.allow_asking(now);
                 }
                 self.go_on(handled);
@@ -243,7 +259,7 @@ impl Inviter {
                 let words = self.words(&welcomed, nonce)?;
                 let Label { name, site } = label.clone();
                 self.exchange.ask(Asked { name, site, vault: None, granted_bytes: 0, words });
-                Ok(State::Asking(Wish::Device { device, label, addresses }))
+                Ok(State::Asking(Wish::Device { device, label, addresses }, Answers::default()))
             }
             (State::Drafted { draft, peer }, Frame::Consent { signature }) => {
                 let log = &mut self.member.log;
@@ -266,7 +282,7 @@ impl Inviter {
                 let vault = Some(log.vault());
                 let store = befriend(log, &self.peer, peers, granted_bytes)?;
                 self.exchange.ask(Asked { name, site, vault, granted_bytes, words });
-                Ok(State::Asking(Wish::Vault(Box::new(store))))
+                Ok(State::Asking(Wish::Vault(Box::new(store)), Answers::default()))
             }
             (_, _) => Err(Fault::OutOfTurn),
         }
@@ -341,7 +357,12 @@ impl Inviter {
         Ok(invite.words(self.pair(), *vault, self.member.log.vault(), &nonces))
     }
 
-    fn accept(&mut self, wish: Wish) -> Result<State, Fault> {
+    /// Goes on once both persons have said yes.
+    fn answered(&mut self, now: Instant, wish: Wish, answers: Answers) -> Result<State, Fault> {
+        if !(answers.here && answers.there) {
+            return Ok(State::Asking(wish, answers));
+        }
+        self.exchange.allow_whole_time(now);
         match wish {
             Wish::Device { device, label, addresses } => self.take_in(device, label, addresses),
             Wish::Vault(store) => {

@@ -1,9 +1,9 @@
 //! The side that was given the invitation.
 //!
 //! ```text
-//! Greeting ─► Learning ─┬► Consented ─┬► Storing ─► over
-//!                       └─────────────┘
-//!                         a vault, or a device that is in already
+//! Greeting ─► Comparing ─► Learning ─┬► Consented ─┬► Storing ─► over
+//!                                    └─────────────┘
+//!                                      a vault, or a device that is in already
 //! ```
 //! Source: specs/pairing.md.
 
@@ -72,6 +72,8 @@ pub struct Joiner {
 enum State {
     /// Waits for the inviter's proof.
     Greeting,
+    /// A person is asked whether the words are the same.
+    Comparing(Arriving),
     /// Waits for the answer of a person there, for the inviter's log, and for what follows it. A vault
     /// that joins a circle may be stored there meanwhile.
     Learning(Arriving),
@@ -133,6 +135,14 @@ impl Joiner {
             }
             (_, Input::Lost) => self.exchange.end(Ending::Lost),
             (_, Input::TimePassed) => self.exchange.end(Ending::TimedOut),
+            (State::Comparing(arriving), Input::Confirmed) => {
+                self.exchange.allow_answer(now);
+                self.exchange.send(&Frame::Confirm);
+                self.state = State::Learning(arriving);
+            }
+            (State::Greeting | State::Comparing(_), Input::Declined) => {
+                self.exchange.refuse(Refusal::Declined, Ending::Declined);
+            }
             (State::Storing, Input::Stored) => {
                 self.exchange.send(&Frame::Bye);
                 self.exchange.end(Ending::Done);
@@ -140,9 +150,14 @@ impl Joiner {
             (State::Storing, Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
-            (state, Input::Stored | Input::StoreFailed | Input::Accepted(_) | Input::Declined) => {
-                self.state = state;
-            }
+            (
+                state,
+                Input::Stored
+                | Input::StoreFailed
+                | Input::Accepted(_)
+                | Input::Confirmed
+                | Input::Declined,
+            ) => self.state = state,
             (state, Input::Frame(bytes)) => {
                 let was_greeting = matches!(state, State::Greeting);
                 match self.handle_frame(state, &bytes) {
@@ -150,7 +165,7 @@ impl Joiner {
                     Err(fault) => return self.exchange.blame(fault),
                 }
                 if was_greeting {
-                    self.exchange.allow_answer(now);
+                    self.exchange.allow_asking(now);
                 }
             }
         }
@@ -226,7 +241,7 @@ impl Joiner {
             }
             JoinAs::Circle(member) => self.exchange.send_introduction(member, Some(nonce)),
         }
-        Ok(State::Learning(Arriving::of(vault)))
+        Ok(State::Comparing(Arriving::of(vault)))
     }
 
     /// The inviter's log is complete; what it wants with it.

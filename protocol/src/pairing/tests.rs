@@ -96,17 +96,18 @@ struct Run {
     joiner: Joiner,
     frames_left: usize,
     says_no: bool,
+    joiner_says_no: bool,
 }
 
 impl Run {
     fn new(inviter: InviterParts, joiner: JoinerParts) -> Self {
         let (inviter, joiner) = (Inviter::new(inviter).unwrap(), Joiner::new(joiner).unwrap());
-        Self { inviter, joiner, frames_left: usize::MAX, says_no: false }
+        Self { inviter, joiner, frames_left: usize::MAX, says_no: false, joiner_says_no: false }
     }
 
     fn finish(mut self, mut change: impl FnMut(usize, Vec<u8>) -> Vec<u8>) -> (Side, Side) {
         let (mut at_inviter, mut at_joiner) = (Side::default(), Side::default());
-        at_inviter.says_no = self.says_no;
+        (at_inviter.says_no, at_joiner.says_no) = (self.says_no, self.joiner_says_no);
         let mut number = 0;
         while at_inviter.ending.is_none() || at_joiner.ending.is_none() {
             let mut quiet = true;
@@ -172,7 +173,7 @@ impl Side {
             }
             Output::Show(words) => {
                 self.shown = Some(words);
-                Vec::new()
+                vec![if self.says_no { Input::Declined } else { Input::Confirmed }]
             }
             Output::Ask(asked) => {
                 self.asked = Some(*asked);

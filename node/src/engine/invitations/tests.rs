@@ -44,7 +44,7 @@ async fn question(events: &mut EventStream) -> Question {
 }
 
 fn joining(node: &Arc<TestNode>, code: &str) -> Ended {
-    let command = Command::Join { code: code.to_owned(), name: None, site: None };
+    let command = Command::Join { code: code.to_owned(), name: None, site: None, asks: false };
     let (sink, mut events) = EventSink::channel(CancellationToken::new());
     tokio::spawn(async move { while events.next().await.is_some() {} });
     let node = Arc::clone(node);
@@ -59,8 +59,8 @@ async fn somebody_is_let_in_when_a_person_says_so_and_both_screens_show_the_same
     let (code, invited, mut events) = waiting(&one, Waiting::Ask).await;
     let joined = joining(&two, &code);
     let asked = question(&mut events).await;
-    assert_eq!((asked.name.as_str(), asked.site.as_str()), ("two", "two"));
-    assert_eq!(asked.granted_bytes, 1 << 30);
+    let About::Vault { name, site, granted_bytes, .. } = &asked.about else { panic!("{asked:?}") };
+    assert_eq!((name.as_str(), site.as_str(), *granted_bytes), ("two", "two", 1 << 30));
     // Nothing is kept on either side until the answer is there.
     sleep(Duration::from_millis(300)).await;
     assert!(!joined.is_finished() && !invited.is_finished());
@@ -128,7 +128,7 @@ async fn who_leaves_while_he_is_asked_about_ends_it() {
     let (code, invited, mut events) = waiting(&one, Waiting::Ask).await;
     let (sink, guest) = EventSink::channel(CancellationToken::new());
     let node = Arc::clone(&two);
-    let command = Command::Join { code, name: None, site: None };
+    let command = Command::Join { code, name: None, site: None, asks: false };
     let joined = tokio::spawn(async move { node.node.run(command, sink).await });
     let asked = question(&mut events).await;
     drop(guest);

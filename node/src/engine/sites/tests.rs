@@ -10,7 +10,8 @@ use crate::{
 async fn join(inviting: &TestNode, joining: &TestNode, kind: InviteKind) -> JoinOutcome {
     let invite = Command::Invite { kind, expires_s: 600, waiting: Waiting::No };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
-    let join = Command::Join { code: invited.code, name: Some("new".to_owned()), site: None };
+    let join =
+        Command::Join { code: invited.code, name: Some("new".to_owned()), site: None, asks: false };
     let Outcome::Join(joined) = joining.ask(join).await else { panic!() };
     joined
 }

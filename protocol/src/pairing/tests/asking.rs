@@ -53,8 +53,12 @@ fn a_yes_can_be_taken_back_until_the_result_is_stored_and_means_the_vault_as_it_
     let kind = InviteKind::Device;
     let until = |stop: fn(&Output) -> bool, inviter: &mut Inviter, joiner: &mut Joiner| loop {
         while let Some(output) = joiner.poll_output() {
-            if let Output::Send(bytes) = output {
-                inviter.handle_input(START, Input::Frame(bytes[4..].to_vec()));
+            match output {
+                Output::Send(bytes) => {
+                    inviter.handle_input(START, Input::Frame(bytes[4..].to_vec()));
+                }
+                Output::Show(_) => joiner.handle_input(START, Input::Confirmed),
+                _ => {}
             }
         }
         let output = inviter.poll_output().expect("it goes on");
@@ -176,6 +180,9 @@ fn a_person_has_time_and_silence_is_a_no() {
         (Inviter::new(inviter_parts(kind)).unwrap(), Joiner::new(joiner_parts(kind)).unwrap());
     let now = START.after_ms(1_000);
     while inviter.exchange_has_not_asked(&mut joiner, now) {}
+    while let Some(Output::Send(bytes)) = joiner.poll_output() {
+        inviter.handle_input(now, Input::Frame(bytes[4..].to_vec()));
+    }
     let limit = inviter.poll_timeout().unwrap();
     assert_eq!(limit, now.after_ms(PAIRING_ASKING_MS_MAX));
     assert!(joiner.poll_timeout().unwrap() > limit, "who waits has more");
@@ -194,8 +201,12 @@ impl Inviter {
     /// Carries one output over to the other side; false once a person is asked.
     fn exchange_has_not_asked(&mut self, joiner: &mut Joiner, now: Instant) -> bool {
         while let Some(output) = joiner.poll_output() {
-            if let Output::Send(bytes) = output {
-                self.handle_input(now, Input::Frame(bytes[4..].to_vec()));
+            match output {
+                Output::Send(bytes) => {
+                    self.handle_input(now, Input::Frame(bytes[4..].to_vec()));
+                }
+                Output::Show(_) => joiner.handle_input(now, Input::Confirmed),
+                _ => {}
             }
         }
         match self.poll_output().expect("it goes on") {
@@ -206,4 +217,42 @@ impl Inviter {
         }
         true
     }
+}
+
+// PAIR-16: the person who joins says no, before or after the other one has said yes.
+#[test]
+fn a_joiner_whose_words_differ_gets_nothing_and_gives_nothing_more() {
+    for kind in [InviteKind::Device, InviteKind::Circle] {
+        let mut run = Run::new(inviter_parts(kind), joiner_parts(kind));
+        run.joiner_says_no = true;
+        let (inviter, joiner) = run.finish(|_, body| body);
+        assert_eq!(joiner.ending, Some(Ending::Declined));
+        assert_eq!(inviter.ending, Some(Ending::Refused(Refusal::Declined)));
+        assert_eq!(inviter.stored, [Store::Spent(invite(kind).id())]);
+        assert!(joiner.stored.is_empty());
+    }
+}
+
+// PAIR-16: an inviter that does not wait for the word of the person who joins.
+#[test]
+fn a_log_that_comes_before_the_words_were_compared_is_a_fault() {
+    let kind = InviteKind::Device;
+    let mut joiner = Joiner::new(joiner_parts(kind)).unwrap();
+    let mut inviter = Inviter::new(inviter_parts(kind)).unwrap();
+    while joiner.poll_output().is_some_and(|output| match output {
+        Output::Send(bytes) => {
+            inviter.handle_input(START, Input::Frame(bytes[4..].to_vec()));
+            true
+        }
+        other => panic!("{other:?}"),
+    }) {}
+    assert!(matches!(inviter.poll_output(), Some(Output::Store(_))));
+    inviter.handle_input(START, Input::Stored);
+    let Some(Output::Send(welcome)) = inviter.poll_output() else { panic!("not welcome") };
+    joiner.handle_input(START, Input::Frame(welcome[4..].to_vec()));
+    let entries = member(1).log.entries().map(|entry| entry.to_vec().into()).collect();
+    let early = crate::cbor::encode(&Frame::Log { entries, last: true });
+    joiner.handle_input(START, Input::Frame(early));
+    let ending = std::iter::from_fn(|| joiner.poll_output()).last();
+    assert_eq!(ending, Some(Output::Ended(Ending::Fault(Fault::OutOfTurn))));
 }
