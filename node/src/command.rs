@@ -7,6 +7,7 @@
 
 mod attendance;
 mod count;
+mod deeds;
 mod doctor;
 mod drill;
 mod engine;

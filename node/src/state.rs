@@ -25,7 +25,7 @@ pub mod folders;
 pub mod index;
 pub mod receipts;
 pub mod scan_cache;
-mod trail;
+pub mod trail;
 mod vigils;
 mod watched;
 

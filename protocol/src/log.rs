@@ -476,6 +476,12 @@ impl DeviceLog {
         self.entries.get(hash).map(|node| &node.entry)
     }
 
+    /// Whether an entry counts: whoever wrote it lived, and was not removed without its knowing
+    /// (specs/device_log.md, "Meaning").
+    pub fn counts(&self, hash: &EntryHash) -> bool {
+        self.entries.get(hash).is_some_and(|node| self.judgement.counts(node.place))
+    }
+
     /// All entries as bytes, parents before children.
     pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
         self.order.iter().filter_map(|hash| self.entry(hash)).map(LogEntry::bytes)

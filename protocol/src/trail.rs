@@ -98,12 +98,23 @@ pub enum TrailEvent {
         #[n(0)]
         vault: VaultId,
     },
-    /// Its person handed a guardian's share over.
+    /// Its person set about handing a guardian's share over.
     #[n(7)]
     ShareGiven {
         /// The vault whose phrase the share is of.
         #[n(0)]
         vault: VaultId,
+    },
+    /// Somebody came with an invitation and was let in, by a person or because none was asked: from here
+    /// on he may have what is given to a new device or to a circle.
+    #[n(8)]
+    Accepted {
+        /// The device that came.
+        #[n(0)]
+        device: DeviceId,
+        /// Its name, as it said.
+        #[n(1)]
+        name: String,
     },
 }
 
@@ -251,7 +262,9 @@ impl Body {
         let is_text = |text: &String| is_plain(text);
         let has_texts = match &self.event {
             TrailEvent::TookIn { name, site, .. } => is_text(name) && is_text(site),
-            TrailEvent::Befriended { name, .. } => is_text(name),
+            TrailEvent::Befriended { name, .. } | TrailEvent::Accepted { name, .. } => {
+                is_text(name)
+            }
             TrailEvent::Became { .. }
             | TrailEvent::Declined { .. }
             | TrailEvent::Offered { .. }

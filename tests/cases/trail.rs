@@ -34,7 +34,7 @@ fn who_joined_who_had_the_phrase_and_who_was_thrown_out_is_told_and_can_be_check
     assert!(is_in(&at_holder, "offered") && is_in(&at_holder, "befriended"), "{at_holder:#}");
 
     let document = source.ask(["log"]);
-    for what in ["genesis", "befriended", "add", "took-in", "remove"] {
+    for what in ["genesis", "accepted", "befriended", "add", "took-in", "remove"] {
         assert!(is_in(&document, what), "{what}: {document:#}");
     }
     let plain = source.plain(["log"]).output().expect("it runs");
@@ -51,6 +51,7 @@ fn who_joined_who_had_the_phrase_and_who_was_thrown_out_is_told_and_can_be_check
         nowhere.cli(words, [""; 0])
     };
     let checked = check(&document).ok().json();
+    assert_eq!(checked["lines"].as_array().map(Vec::len), Some(whats(&document).len()));
     assert_eq!((&checked["device_log"], &checked["trail_first"]), (&3.into(), &1.into()));
     let lines = document["entries"].as_array().expect("lines are a list").len();
     for line in 0..lines {
@@ -66,8 +67,22 @@ fn who_joined_who_had_the_phrase_and_who_was_thrown_out_is_told_and_can_be_check
         let other = if rest.starts_with('A') { "B" } else { "A" };
         changed["entries"][line]["signed"] = format!("{front}{other}{}", &rest[1..]).into();
         check(&changed).expect_code(1);
+        for (key, other) in [
+            ("what", Value::from("offered now")),
+            ("time", "2001-01-01T00:00:00Z".into()),
+            ("counts", (!document["entries"][line]["counts"].as_bool().expect("it says")).into()),
+        ] {
+            let mut changed = document.clone();
+            changed["entries"][line][key] = other;
+            check(&changed).expect_code(1);
+        }
     }
-    let mut renamed = document;
-    renamed["device"] = holder.device().into();
-    check(&renamed).expect_code(1);
+    // Without any line of the trail it still has to name a device of the vault, and no nonsense.
+    for device in [holder.device(), "\u{1b}[2J".to_owned()] {
+        let mut renamed = document.clone();
+        renamed["device"] = device.into();
+        let entries = renamed["entries"].as_array_mut().expect("lines are a list");
+        entries.retain(|line| line["source"] != "trail");
+        check(&renamed).expect_code(1);
+    }
 }

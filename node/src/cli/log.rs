@@ -1,6 +1,7 @@
 //! `log`: the audit trail, and the check of one that was written down.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -8,14 +9,19 @@ use std::{
 
 use clap::Args;
 use data_encoding::BASE64;
-use larder_protocol::{limits::TRAIL_ENTRIES_MAX, log::DeviceLog, trail::TrailEntry};
+use larder_protocol::{
+    ids::DeviceId,
+    limits::TRAIL_ENTRIES_MAX,
+    log::{DeviceLog, LogEntry},
+    trail::TrailEntry,
+};
 use serde::{Deserialize, Serialize};
 
-use super::output::Output;
-use crate::command::{ExitKind, Failure, LogSource};
+use super::{output::Output, render};
+use crate::command::{ExitKind, Failure, LogLine, LogSource, Row, Time};
 
-/// Longest document that is read: a device log and a trail at their largest fit many times.
-const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest document that is read: the longest device log and trail, in base64.
+const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(
@@ -43,9 +49,13 @@ struct Document {
     entries: Vec<Line>,
 }
 
+/// What a line says beside what was signed, and what has to follow from that.
 #[derive(Deserialize)]
 struct Line {
     source: LogSource,
+    time: Time,
+    what: String,
+    counts: bool,
     signed: String,
 }
 
@@ -62,6 +72,8 @@ struct Checked {
     trail_first: u64,
     /// Number of the last.
     trail_last: u64,
+    /// What was signed, in words, with ids instead of names.
+    lines: Vec<String>,
 }
 
 /// Checks a document.
@@ -83,20 +95,24 @@ pub(super) fn check(path: &Path, output: &mut Output) -> Result<ExitKind, Failur
 }
 
 fn told(checked: &Checked) -> String {
-    let Checked { vault, device, device_log, trail, trail_first, trail_last } = checked;
-    let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
-    let mut said = format!(
-        "vault {}: its device log of length {device_log}, all signed and in their place\n",
-        short(vault)
+    let Checked { vault, device, device_log, trail, trail_first, trail_last, lines } = checked;
+    let short = |id: &str| id.get(..8).unwrap_or_default().to_owned();
+    let (vault, device) = (short(vault), short(device));
+    let mut said = String::new();
+    for line in lines {
+        said += line;
+        said.push('\n');
+    }
+    said += &format!(
+        "\nvault {vault}: its device log of length {device_log}, all signed and in their place\n"
     );
-    let device = short(device);
     said += &match trail {
-        0 => format!("device {device}: it has no trail yet\n"),
+        0 => format!("device {device}: nothing of its trail is in this document\n"),
         _ => format!(
             "device {device}: its trail from number {trail_first} to {trail_last}, all signed, none missing\n"
         ),
     };
-    said + "entries after the last one would not be missed: compare with a later document\n"
+    said + "what came after the last one would not be missed: compare with a later document\n"
 }
 
 /// What a document proves, or what is wrong with it first.
@@ -108,8 +124,10 @@ fn checked(text: &str) -> Result<Checked, Failure> {
     };
     let document: Document = serde_json::from_str(text)
         .map_err(|error| wrong(format!("this is no document of `larder log`: {error}")))?;
+    let device = document.device.parse::<DeviceId>();
+    let device = device.map_err(|_| wrong("it names no device".to_owned()))?;
     let (mut of_log, mut trail) = (Vec::new(), Vec::<TrailEntry>::new());
-    for (number, Line { source, signed }) in (1..).zip(&document.entries) {
+    for (number, Line { source, signed, .. }) in (1..).zip(&document.entries) {
         let bytes = BASE64.decode(signed.as_bytes());
         let bytes = bytes.map_err(|_| wrong(format!("line {number} is damaged")))?;
         match source {
@@ -133,10 +151,16 @@ fn checked(text: &str) -> Result<Checked, Failure> {
             "the trail begins with number {first}: those before it are missing"
         )));
     }
-    let is_of = |entry: &TrailEntry| entry.device().to_string() == document.device;
-    let knows = |entry: &TrailEntry| log.knows(&entry.device());
-    if log.vault().to_string() != document.vault || !trail.iter().all(|it| is_of(it) && knows(it)) {
+    let is_of = |entry: &TrailEntry| entry.device() == device;
+    let is_named = log.vault().to_string() == document.vault && log.knows(&device);
+    if !is_named || !trail.iter().all(is_of) {
         return Err(wrong("what was signed is of another vault or device than it says".to_owned()));
+    }
+    let mut lines = Vec::with_capacity(document.entries.len());
+    for (number, line) in (1..).zip(&document.entries) {
+        let signed = as_signed(line, &log)
+            .ok_or_else(|| wrong(format!("line {number} says something else than was signed")))?;
+        lines.push(render::row(&Row::Logged(signed)));
     }
     Ok(Checked {
         vault: document.vault,
@@ -145,7 +169,21 @@ fn checked(text: &str) -> Result<Checked, Failure> {
         trail: trail.len(),
         trail_first: trail.first().map_or(0, TrailEntry::number),
         trail_last: trail.last().map_or(0, TrailEntry::number),
+        lines,
     })
+}
+
+/// The line that follows from what was signed, if the one of the document is not another. Its sentence is
+/// not compared: it has names, which nobody signed.
+fn as_signed(line: &Line, log: &DeviceLog) -> Option<LogLine> {
+    let (bytes, names) = (BASE64.decode(line.signed.as_bytes()).ok()?, BTreeMap::new());
+    let signed = match line.source {
+        LogSource::DeviceLog => LogLine::of_log(&LogEntry::decode(&bytes).ok()?, log, &names),
+        LogSource::Trail => LogLine::of_trail(&TrailEntry::decode(&bytes).ok()?, &names),
+    };
+    let is_same =
+        (signed.time, &signed.what, signed.counts) == (line.time, &line.what, line.counts);
+    is_same.then_some(signed)
 }
 
 /// A log of entries that are in the order of their times: parents may stand behind their children.

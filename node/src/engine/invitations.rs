@@ -15,7 +15,6 @@ use std::{
 };
 
 use larder_protocol::{
-    limits::MEETING_MS_MAX,
     pairing::{Asked, Ending, InviteId},
     ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
     time::Timestamp,
@@ -228,15 +227,15 @@ impl Wait<'_> {
                 Told::Asks(asked, mut answer) => {
                     let is_welcome = tokio::select! {
                         is_welcome = self.ask(&asked) => is_welcome?,
-                        // It has left meanwhile: its end is told next.
                         () = answer.closed() => false,
                     };
                     known = Some(asked);
-                    self.said_yes.store(is_welcome, Ordering::Relaxed);
-                    if is_welcome {
-                        self.events.notice(Level::Normal, "letting it in");
+                    // Where it has left meanwhile, its end is told next.
+                    if answer.send(is_welcome).is_ok() && is_welcome {
+                        self.said_yes.store(true, Ordering::Relaxed);
+                        self.events
+                            .notice(Level::Normal, "letting it in, if it says yes there as well");
                     }
-                    let _left = answer.send(is_welcome);
                 }
                 Told::Ended(ending) => {
                     return match (known, ending) {
@@ -323,7 +322,12 @@ impl Wait<'_> {
         let mut wrong = 0;
         loop {
             let over = match opened.take() {
-                Some(opened) => self.until_over(&opened).await,
+                Some(opened) => {
+                    let over = self.until_over(&opened).await;
+                    // Whoever comes late is told so, until its time is over.
+                    opened.stay();
+                    over
+                }
                 None => {
                     sleep(AGAIN).await;
                     Over::NeverOpen
@@ -352,13 +356,11 @@ impl Wait<'_> {
             if timeout(LOOK, opened.tried.cancelled()).await.is_err() {
                 continue;
             }
-            let meeting = Duration::from_millis(MEETING_MS_MAX);
-            if timeout(meeting, opened.given.cancelled()).await.is_err() {
-                return Over::Guessed;
-            }
             // Whoever has the invitation now comes with it soon.
-            sleep(COMES).await;
-            return Over::Given;
+            return tokio::select! {
+                () = opened.guessed.cancelled() => Over::Guessed,
+                () = sleep(COMES) => Over::Given,
+            };
         }
         Over::Expired
     }

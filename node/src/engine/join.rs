@@ -181,7 +181,7 @@ pub(crate) async fn answer_stranger(
     let inviter = inviter.map_err(|_| EngineError::NoVault)?;
     let mut reception = Reception::default();
     let ended = drive(core, from, (stream, inviter), &mut reception).await;
-    if matches!(ended, Ok(Ending::Declined)) {
+    if matches!(ended, Ok(Ending::Declined)) && !reception.said_yes() {
         trail::note(core, TrailEvent::Declined { device: from }).await;
     }
     reception.tell(*ended.as_ref().unwrap_or(&Ending::Lost)).await;
@@ -268,6 +268,7 @@ async fn drive(
                 }
                 Output::Ask(asked) => {
                     if let Some(said) = reception.ask(*asked).await {
+                        note_yes(core, (peer, reception), said).await;
                         machine.handle(core.clock.now(), meant(core, said));
                     }
                 }
@@ -301,10 +302,26 @@ async fn drive(
         let input = tokio::select! {
             body = stream.receive_body(machine.frame_bytes_max()) => body.map_or(Input::Lost, Input::Frame),
             // While a person is asked, nothing comes from the other side but its end.
-            said = reception.says() => meant(core, said),
+            said = reception.says() => {
+                note_yes(core, (peer, reception), said).await;
+                meant(core, said)
+            }
             () = core.clock.reached(machine.timeout()) => Input::TimePassed,
         };
         machine.handle(core.clock.now(), input);
+    }
+}
+
+/// Notes that somebody is let in, before he gets anything.
+async fn note_yes(
+    core: &Arc<Core>,
+    (device, reception): (DeviceId, &mut Reception<'_>),
+    said: Said,
+) {
+    if said == Said::Yes
+        && let Some(name) = reception.lets_in()
+    {
+        trail::note(core, TrailEvent::Accepted { device, name }).await;
     }
 }
 

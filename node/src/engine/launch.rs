@@ -203,6 +203,9 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     {
         enter(&core, member)?;
     }
+    if core.member().is_ok() {
+        super::trail::note_offer(&core)?;
+    }
     if core.serves {
         scrubber::start(&core, scrubs);
     }

@@ -29,6 +29,10 @@ pub(super) struct Reception<'a> {
     /// Whoever waits beside the invitation, once it is known which one it is.
     waits: Option<mpsc::Sender<Told>>,
     answer: Option<oneshot::Receiver<bool>>,
+    /// Who came, by the name that it said.
+    applicant: Option<String>,
+    /// Whether he was let in.
+    said_yes: bool,
     /// That somebody has gone away is said once.
     has_left: bool,
 }
@@ -86,6 +90,7 @@ impl Reception<'_> {
 
     /// Asks whether whoever came is let in; where nobody waits, he is.
     pub(super) async fn ask(&mut self, asked: Asked) -> Option<Said> {
+        self.applicant = Some(asked.name.clone());
         let Some(waits) = &self.waits else { return Some(Said::Yes) };
         let (answer, answered) = oneshot::channel();
         if waits.send(Told::Asks(asked, answer)).await.is_err() {
@@ -93,6 +98,17 @@ impl Reception<'_> {
         }
         self.answer = Some(answered);
         None
+    }
+
+    /// Whoever came is let in from here on: his name.
+    pub(super) fn lets_in(&mut self) -> Option<String> {
+        self.said_yes = true;
+        self.applicant.clone()
+    }
+
+    /// Whether somebody was let in, whatever became of it.
+    pub(super) fn said_yes(&self) -> bool {
+        self.said_yes
     }
 
     /// What a person says: the answer to a question, or by going away.

@@ -170,9 +170,7 @@ impl Server {
     async fn answer(&self, from: DeviceId, request: Request) -> Result<Answer, Refusal> {
         let core = self.core()?;
         let caller = caller(&core.vaults, from);
-        if let Caller::Recovery { vault, .. } = caller {
-            trail::phrase_came(&core, vault).await;
-        }
+        trail::came(&core, &caller);
         match request {
             Request::Hello { versions, beacon_key, site } => {
                 greeted(&core, (from, caller), &versions, (beacon_key, site)).await
@@ -246,6 +244,7 @@ impl Server {
     ) -> Result<Reservation, Answer> {
         let core = self.core().map_err(|reason| Answer::Refused { reason })?;
         let caller = caller(&core.vaults, from);
+        trail::came(&core, &caller);
         reserve(&core, caller, vault, (shard, class)).map_err(|not| match not {
             NotReserved::Refused(reason) => Answer::Refused { reason },
             NotReserved::Kept(row) => Answer::Stored { receipt: receipt(&core.keys, &row) },
@@ -384,6 +383,7 @@ pub(crate) fn may_read(core: &Arc<Core>, from: &DeviceId, root: &ShardRoot) -> b
         return false;
     }
     let caller = caller(&core.vaults, *from);
+    trail::came(core, &caller);
     // The lock is given back before anything else is done.
     let verdict = core.holding.lock().holding.may_read(&caller, *root);
     match verdict {

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing, trail::TrailEvent};
+use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
 
 use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites, trail};
 use crate::{
@@ -216,6 +216,10 @@ pub(crate) async fn config_set(
         Ok(outcome)
     };
     let outcome = tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
+    if is_offer {
+        let noting = Arc::clone(core);
+        on_disk(move || trail::note_offer(&noting)).await?;
+    }
     if let Ok(member) = core.member() {
         let policy = launch::policy(&core.config());
         member.custody()?.tell(Input::PolicyChanged(policy)).await;
@@ -223,10 +227,6 @@ pub(crate) async fn config_set(
             // Who was refused for want of room hears that there may be some.
             super::sync::meet_everybody(core, &member);
         }
-    }
-    if is_offer {
-        let bytes = core.config().offer_bytes();
-        trail::note(core, TrailEvent::Offered { bytes }).await;
     }
     if is_site {
         sites::moved(core).await?;

@@ -85,8 +85,8 @@ pub(super) struct Opened {
     pub(super) expires: Timestamp,
     /// Cancelled once it was tried, right or wrong.
     pub(super) tried: CancellationToken,
-    /// Cancelled once it has brought the invitation to somebody.
-    pub(super) given: CancellationToken,
+    /// Cancelled once it is known that it was tried with wrong words.
+    pub(super) guessed: CancellationToken,
     /// Ends it when this is dropped.
     host: DropGuard,
 }
@@ -115,11 +115,11 @@ pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Ope
     let expires = offer.expires();
     let left = Duration::from_secs(expires.0.saturating_sub(now.0));
     let text = code.to_text();
-    let (tried, given) = (CancellationToken::new(), CancellationToken::new());
+    let (tried, guessed) = (CancellationToken::new(), CancellationToken::new());
     let offered = Arc::new(Offered {
         core: Arc::clone(core),
         tried: tried.clone(),
-        given: given.clone(),
+        guessed: guessed.clone(),
         code,
         invite: invite.clone(),
         offer: Mutex::new(offer),
@@ -136,7 +136,7 @@ pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Ope
         }
         net.close().await;
     });
-    Ok(Some(Opened { text, expires, tried, given, host }))
+    Ok(Some(Opened { text, expires, tried, guessed, host }))
 }
 
 /// The channel after the last one: none serves two codes.
@@ -178,7 +178,7 @@ async fn shown(net: &Net) {
 struct Offered {
     core: Arc<Core>,
     tried: CancellationToken,
-    given: CancellationToken,
+    guessed: CancellationToken,
     code: SpokenCode,
     invite: Invite,
     offer: Mutex<Offer>,
@@ -191,16 +191,16 @@ impl Offered {
         let start = self.core.clock.now();
         let host = Host::new(self.code.clone(), self.invite.clone(), seed, start);
         match drive(&self.core, stream, host, || self.take()).await {
-            Ending::Failed(Failed::WrongCode) => warn!(
-                "somebody tried a wrong spoken code: that code is of no use any more, make a new one"
-            ),
+            Ending::Failed(Failed::WrongCode) => {
+                self.guessed.cancel();
+                warn!(
+                    "somebody tried a wrong spoken code: that code is of no use any more, make a new one"
+                );
+            }
             Ending::Failed(failed) => {
                 debug!("a meeting by a spoken code came to nothing: {failed}")
             }
-            Ending::Given | Ending::Invited(_) => {
-                self.given.cancel();
-                info!("a spoken code was used");
-            }
+            Ending::Given | Ending::Invited(_) => info!("a spoken code was used"),
         }
     }
 

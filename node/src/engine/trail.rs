@@ -2,17 +2,15 @@
 //!
 //! A note that cannot be written keeps nothing from happening: it is warned of. Source: specs/trail.md.
 
-mod words;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use data_encoding::BASE64;
 use larder_protocol::{
-    ids::{DeviceId, VaultId},
+    holding::Caller,
+    ids::VaultId,
     log::LogEntry,
     time::{Instant, Timestamp},
     trail::{TrailEntry, TrailEvent},
@@ -20,7 +18,10 @@ use larder_protocol::{
 use tracing::warn;
 
 use super::{Core, EngineError, clock::wall, look, on_disk};
-use crate::command::{EventSink, Failure, LogLine, LogOutcome, LogSource, Outcome, Row};
+use crate::{
+    command::{EventSink, Failure, Level, LogLine, LogOutcome, Outcome, Row},
+    state::{StateError, trail::Trail},
+};
 
 /// Whoever has a phrase is noted so often, however often he calls.
 const PHRASE_AGAIN: Duration = Duration::from_secs(60 * 60);
@@ -40,26 +41,64 @@ impl Callers {
         }
         is_new
     }
+
+    fn forget(&self, vault: VaultId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&vault);
+    }
 }
 
-/// Notes that something happened.
-pub(super) async fn note(core: &Arc<Core>, event: TrailEvent) {
+/// Notes that something happened; whether that is written.
+pub(super) async fn note(core: &Arc<Core>, event: TrailEvent) -> bool {
     let noting = Arc::clone(core);
-    let noted = on_disk(move || {
-        let what = (wall(), event);
-        let after = |last: Option<&TrailEntry>| TrailEntry::after(last, what, &noting.keys);
-        noting.state.lengthen_trail(after).map_err(EngineError::from)
-    });
-    if let Err(error) = noted.await {
+    let noted = on_disk(move || Ok::<_, EngineError>(is_noted(write(&noting, event))));
+    noted.await.unwrap_or(false)
+}
+
+/// Notes something whatever becomes of the task that saw it: a caller that hangs up ends that one.
+pub(super) fn note_apart(core: &Arc<Core>, event: TrailEvent) {
+    let core = Arc::clone(core);
+    tokio::spawn(async move { note(&core, event).await });
+}
+
+/// Notes that somebody with the phrase of a vault asks here, if `caller` is one.
+pub(super) fn came(core: &Arc<Core>, caller: &Caller) {
+    let Caller::Recovery { vault, .. } = *caller else { return };
+    if core.callers.is_new(vault, core.clock.now()) {
+        let core = Arc::clone(core);
+        tokio::spawn(async move {
+            if !note(&core, TrailEvent::PhraseCame { vault }).await {
+                core.callers.forget(vault);
+            }
+        });
+    }
+}
+
+/// Notes what this device keeps for others, if it is another figure than the last one noted: it may have
+/// been changed while no node was there to see it.
+pub(super) fn note_offer(core: &Core) -> Result<(), EngineError> {
+    let bytes = core.config().offer_bytes();
+    let of_offer = |entry: &TrailEntry| match entry.event() {
+        TrailEvent::Offered { bytes } => Some(*bytes),
+        _ => None,
+    };
+    let last = core.state.trail()?.entries.iter().rev().find_map(of_offer);
+    if last.unwrap_or(0) != bytes {
+        is_noted(write(core, TrailEvent::Offered { bytes }));
+    }
+    Ok(())
+}
+
+fn write(core: &Core, event: TrailEvent) -> Result<(), StateError> {
+    let what = (wall(), event);
+    let after = |last: Option<&TrailEntry>| TrailEntry::after(last, what, &core.keys);
+    core.state.lengthen_trail(after)
+}
+
+fn is_noted(written: Result<(), StateError>) -> bool {
+    if let Err(error) = &written {
         warn!("something was not noted in the audit trail: {error}");
     }
-}
-
-/// Notes that somebody with the phrase of a vault asks here.
-pub(super) async fn phrase_came(core: &Arc<Core>, vault: VaultId) {
-    if core.callers.is_new(vault, core.clock.now()) {
-        note(core, TrailEvent::PhraseCame { vault }).await;
-    }
+    written.is_ok()
 }
 
 /// The `log` command: what happened to this vault and at this node, oldest first.
@@ -70,57 +109,30 @@ pub(crate) async fn show(core: &Arc<Core>, events: &EventSink) -> Result<Outcome
     let lines = on_disk(move || {
         let core = &reading;
         let names = look::device_names(core, &member);
-        let mut lines = of_device_log(core, vault, &names)?;
-        for entry in core.state.trail()? {
-            let (what, text) = words::of_event(entry.event(), &names);
-            lines.push((entry.time(), line(&entry, what, text)));
-        }
+        let log = core.log_of(&vault)?;
+        let entries = log.entries().filter_map(|bytes| LogEntry::decode(bytes).ok());
+        let mut lines: Vec<(Timestamp, LogLine)> = entries
+            .map(|entry| (entry.body().time, LogLine::of_log(&entry, &log, &names)))
+            .collect();
+        let Trail { entries, unreadable } = core.state.trail()?;
+        let of_trail = entries.iter().map(|it| (it.time(), LogLine::of_trail(it, &names)));
+        lines.extend(of_trail);
         // Stable: what one clock says to be of one second stays in order.
         lines.sort_by_key(|(time, _)| *time);
-        Ok::<_, EngineError>(lines)
+        Ok::<_, EngineError>((lines, unreadable))
     });
-    let lines = lines.await?;
+    let (lines, unreadable) = lines.await?;
+    for number in unreadable {
+        let said =
+            format!("entry {number} of the trail is damaged: a document of it has a gap there");
+        events.notice(Level::Warning, said);
+    }
     let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
     for (_, line) in lines {
         events.row(Row::Logged(line)).await?;
     }
     let device = core.keys.id().to_string();
     Ok(Outcome::Log(LogOutcome { vault: vault.to_string(), device, lines: count }))
-}
-
-fn line(entry: &TrailEntry, what: &str, text: String) -> LogLine {
-    LogLine {
-        time: entry.time().into(),
-        source: LogSource::Trail,
-        what: what.to_owned(),
-        text,
-        counts: true,
-        signed: BASE64.encode(entry.bytes()),
-    }
-}
-
-fn of_device_log(
-    core: &Core,
-    vault: VaultId,
-    names: &BTreeMap<DeviceId, String>,
-) -> Result<Vec<(Timestamp, LogLine)>, EngineError> {
-    let log = core.log_of(&vault)?;
-    let mut lines = Vec::with_capacity(log.len());
-    for bytes in log.entries() {
-        let Ok(entry) = LogEntry::decode(bytes) else { continue };
-        let time = entry.body().time;
-        let words::Told { what, text, counts } = words::of_entry(&entry, &log, names);
-        let line = LogLine {
-            time: time.into(),
-            source: LogSource::DeviceLog,
-            what: what.to_owned(),
-            text,
-            counts,
-            signed: BASE64.encode(bytes),
-        };
-        lines.push((time, line));
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]

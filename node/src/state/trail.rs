@@ -11,6 +11,15 @@ use super::{State, StateError};
 
 const TRAIL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("trail");
 
+/// What is kept.
+#[derive(Debug, Default)]
+pub struct Trail {
+    /// Oldest first.
+    pub entries: Vec<TrailEntry>,
+    /// Numbers of those that cannot be read.
+    pub unreadable: Vec<u64>,
+}
+
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(TRAIL)?;
     Ok(())
@@ -43,18 +52,18 @@ impl State {
         })
     }
 
-    /// The whole trail, oldest first. What cannot be read is passed over and told.
+    /// The whole trail, oldest first.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn trail(&self) -> Result<Vec<TrailEntry>, StateError> {
+    pub fn trail(&self) -> Result<Trail, StateError> {
         self.read(|tx| {
-            let mut trail = Vec::new();
+            let mut trail = Trail::default();
             for row in tx.open_table(TRAIL)?.iter()? {
                 let (number, bytes) = row?;
                 match TrailEntry::decode(bytes.value()) {
-                    Ok(entry) => trail.push(entry),
-                    Err(error) => warn!("entry {} of the audit trail: {error}", number.value()),
+                    Ok(entry) => trail.entries.push(entry),
+                    Err(_) => trail.unreadable.push(number.value()),
                 }
             }
             Ok(trail)
@@ -82,7 +91,7 @@ mod tests {
         drop(state);
         let state = State::open(home.path()).unwrap();
         lengthen(&state, 2).unwrap();
-        let trail = state.trail().unwrap();
+        let trail = state.trail().unwrap().entries;
         trail[1].follows(&trail[0]).unwrap();
         state
             .write(|tx| {
@@ -97,7 +106,7 @@ mod tests {
             })
             .unwrap();
         lengthen(&state, 9).unwrap();
-        let trail = state.trail().unwrap();
+        let trail = state.trail().unwrap().entries;
         assert_eq!((trail.len(), trail[0].number()), (TRAIL_ENTRIES_MAX, 2));
         assert!(trail.windows(2).all(|pair| pair[1].follows(&pair[0]).is_ok()));
         // A damaged last one is said, and nothing is written over it.
@@ -107,6 +116,7 @@ mod tests {
         };
         state.write(damaged).unwrap();
         assert!(matches!(lengthen(&state, 10), Err(StateError::Damaged { table: "trail" })));
-        assert_eq!(state.trail().unwrap().len(), TRAIL_ENTRIES_MAX - 1);
+        let Trail { entries, unreadable } = state.trail().unwrap();
+        assert_eq!((entries.len(), unreadable.len()), (TRAIL_ENTRIES_MAX - 1, 1));
     }
 }

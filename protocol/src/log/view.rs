@@ -72,6 +72,11 @@ impl Judgement {
         Self::default()
     }
 
+    /// Whether the entry at this place counts; the genesis always does.
+    pub(super) fn counts(&self, place: usize) -> bool {
+        place == 0 || self.counting.contains(place)
+    }
+
     /// Judges all entries in `within`, which hold the ancestors of each of them.
     fn of(log: &DeviceLog, within: &Entries) -> Self {
         let mut judgement = Self::default();
@@ -143,7 +148,7 @@ impl Judgement {
         view.living = living.copied().collect();
         for (id, began) in &log.epochs {
             let counts = |entry: &EntryHash| {
-                log.entries.get(entry).is_some_and(|node| self.counting.contains(node.place))
+                log.entries.get(entry).is_some_and(|node| self.counts(node.place))
             };
             if began.iter().any(counts) {
                 view.epochs.insert(*id);

@@ -23,6 +23,7 @@ fn events() -> Vec<TrailEvent> {
         TrailEvent::ReleaseAsked { vault },
         TrailEvent::ShareGiven { vault },
         TrailEvent::Became { vault, by: Some(device) },
+        TrailEvent::Accepted { device, name: "nas".to_owned() },
     ]
 }
 

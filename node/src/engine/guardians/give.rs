@@ -44,11 +44,12 @@ pub(in crate::engine) async fn give(
     }
     let frame = handed(core, &member, vault, &invite)?.frame();
     let frame = frame.map_err(|error| EngineError::from(NetError::from(error)))?;
+    // Before: whoever gets it may say that he did not.
+    trail::note(core, TrailEvent::ShareGiven { vault }).await;
     let answer = hand_over(core, &invite, frame).await?;
     match HandedAnswer::decode(&answer).ok_or(EngineError::OutOfTurn)? {
         HandedAnswer::Taken { have, needed } => {
             warn!("the share of the recovery phrase of {name} was handed to somebody");
-            trail::note(core, TrailEvent::ShareGiven { vault }).await;
             remember(core, vault).await?;
             Ok(Outcome::Gave(GaveOutcome { vault: vault.to_string(), name, have, needed }))
         }

@@ -71,7 +71,7 @@ pub(super) async fn ask_release(
     let (is_new, state) = asked.await.map_err(|_| Refusal::Internal)??;
     if is_new {
         warn!("guardians of vault {} ask for its phrase", vault.short());
-        trail::note(&core, TrailEvent::ReleaseAsked { vault }).await;
+        trail::note_apart(&core, TrailEvent::ReleaseAsked { vault });
         guardians::alarm(&core, vault);
     }
     Ok(Answer::Release { state })

@@ -4,7 +4,7 @@ use LogSource::{DeviceLog, Trail};
 
 use super::*;
 use crate::{
-    command::{ByteSize, Command, RemovalReason},
+    command::{ByteSize, Command, Engine, LogSource, RemovalReason, Time},
     engine::testing::{TestNode, admit, pair},
 };
 
@@ -16,17 +16,26 @@ fn whats(lines: &[Row]) -> Vec<(LogSource, String)> {
     logged.collect()
 }
 
+fn time(row: &Row) -> Time {
+    match row {
+        Row::Logged(line) => line.time,
+        other => panic!("{other:?}"),
+    }
+}
+
 // TRAIL-5, TRAIL-6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_note_who_joined_and_what_was_offered_and_a_restart_goes_on() {
     let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
     two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
     pair(&one, &two).await;
-    let trail = |node: &TestNode| node.node.core.state.trail().unwrap();
+    let trail = |node: &TestNode| node.node.core.state.trail().unwrap().entries;
     let events = |node: &TestNode| -> Vec<TrailEvent> {
         trail(node).iter().map(|entry| entry.event().clone()).collect()
     };
-    let [TrailEvent::Befriended { device, granted_bytes, name, .. }] = &events(&one)[..] else {
+    let [TrailEvent::Accepted { .. }, TrailEvent::Befriended { device, granted_bytes, name, .. }] =
+        &events(&one)[..]
+    else {
         panic!("{:?}", events(&one))
     };
     assert_eq!((name.as_str(), *granted_bytes), ("two", 1 << 30));
@@ -44,7 +53,7 @@ async fn both_sides_note_who_joined_and_what_was_offered_and_a_restart_goes_on()
 
 // TRAIL-6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_has_both_records_in_order_and_tells_what_has_no_effect() {
+async fn the_list_has_both_records_in_the_order_of_their_times() {
     let one = TestNode::new("one").await;
     let phone = TestNode::bare().await;
     admit(&one, &phone, "phone").await;
@@ -52,12 +61,15 @@ async fn the_list_has_both_records_in_order_and_tells_what_has_no_effect() {
     let device = "phone".to_owned();
     one.ask(Command::Revoke { device, reason, undo: false, phrase: None }).await;
     let said = one.run(Command::Log).await.unwrap();
-    let mut shown = whats(&said.rows);
-    // Of one second the device log stands first.
-    shown.sort_by_key(|(source, _)| source == &Trail);
-    let expected =
-        [(DeviceLog, "genesis"), (DeviceLog, "add"), (DeviceLog, "remove"), (Trail, "took-in")];
-    assert_eq!(shown, expected.map(|(source, what)| (source, what.to_owned())));
+    let shown = whats(&said.rows);
+    let of = |wanted| -> Vec<&str> {
+        let of_source = shown.iter().filter(|(source, _)| *source == wanted);
+        of_source.map(|(_, what)| what.as_str()).collect()
+    };
+    assert_eq!(of(DeviceLog), ["genesis", "add", "remove"]);
+    assert_eq!(of(Trail), ["accepted", "took-in"]);
+    let times: Vec<Time> = said.rows.iter().map(time).collect();
+    assert!(times.is_sorted(), "{times:?}");
 }
 
 // TRAIL-5
@@ -71,4 +83,25 @@ fn who_has_the_phrase_is_noted_once_an_hour_for_each_vault() {
     assert!(!at(one, hour));
     assert!(at(one, hour + 1));
     assert!(!at(one, hour + 2));
+}
+
+// TRAIL-5: changed while no node was there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_that_was_changed_in_the_settings_is_noted_at_the_next_start_and_once() {
+    let one = TestNode::holder("one").await;
+    let home = one.home();
+    let offers = |node: &TestNode| node.node.core.state.trail().unwrap().entries.len();
+    assert_eq!(offers(&one), 1);
+    one.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    assert_eq!(offers(&one), 1, "it is what it was");
+    let one = one.reopen().await;
+    one.node.close().await;
+    let TestNode { node, directory } = one;
+    drop(node);
+    crate::home::Home::open(&home, "test")
+        .unwrap()
+        .change_setting("depot.offer", Some("7"))
+        .unwrap();
+    let one = TestNode { node: crate::engine::testing::open(&home).await, directory };
+    assert_eq!(offers(&one), 2);
 }

@@ -1,23 +1,47 @@
-//! What entries say, in words.
+//! Entries of the device log and of the trail as lines of `log`, in words. Used by the engine, and to
+//! check a document against what was signed.
 
 use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
 
 use larder_protocol::{
     ids::DeviceId,
     log::{Author, Deed, DeviceLog, LogEntry, Reason},
-    trail::TrailEvent,
+    trail::{TrailEntry, TrailEvent},
 };
 
-use crate::command::ByteSize;
+use super::{ByteSize, LogLine, LogSource};
 
+/// Names of devices, as far as they are known.
 type Names = BTreeMap<DeviceId, String>;
 
-/// An entry of a device log in words.
-pub(super) struct Told {
-    pub(super) what: &'static str,
-    pub(super) text: String,
-    /// Whether it has an effect.
-    pub(super) counts: bool,
+impl LogLine {
+    /// The line of an entry of this device log.
+    pub(crate) fn of_log(entry: &LogEntry, log: &DeviceLog, names: &Names) -> Self {
+        let (what, text) = deed(entry, names);
+        Self {
+            time: entry.body().time.into(),
+            source: LogSource::DeviceLog,
+            what: what.to_owned(),
+            text,
+            counts: log.counts(&entry.hash()),
+            signed: BASE64.encode(entry.bytes()),
+        }
+    }
+
+    /// The line of an entry of a trail.
+    pub(crate) fn of_trail(entry: &TrailEntry, names: &Names) -> Self {
+        let (what, text) = event(entry.event(), names);
+        Self {
+            time: entry.time().into(),
+            source: LogSource::Trail,
+            what: what.to_owned(),
+            text,
+            counts: true,
+            signed: BASE64.encode(entry.bytes()),
+        }
+    }
 }
 
 fn name(device: &DeviceId, names: &Names) -> String {
@@ -25,45 +49,33 @@ fn name(device: &DeviceId, names: &Names) -> String {
     names.get(device).map_or_else(|| short.clone(), |name| format!("{name} ({short})"))
 }
 
-/// What an entry of a device log says.
-pub(super) fn of_entry(entry: &LogEntry, log: &DeviceLog, names: &Names) -> Told {
+/// What an entry of a device log says, with a word for scripts.
+fn deed(entry: &LogEntry, names: &Names) -> (&'static str, String) {
     let author = match &entry.body().author {
         Author::Device(device) => name(device, names),
         Author::Recovery => "somebody with the phrase".to_owned(),
     };
     match entry.deed() {
-        Deed::Founded(device) => Told {
-            what: "genesis",
-            text: format!("{} founded this vault", name(&device, names)),
-            counts: true,
-        },
-        Deed::TookIn(device) => Told {
-            what: "add",
-            text: format!("{author} let {} in", name(&device, names)),
-            counts: log.is_device(&device) || log.removal_of(&device).is_some(),
-        },
-        Deed::BeganEpoch(number) => Told {
-            what: "epoch",
-            text: format!("{author} began epoch {number}: a new key for what comes"),
-            counts: true,
-        },
+        Deed::Founded(device) => {
+            ("genesis", format!("{} founded this vault", name(&device, names)))
+        }
+        Deed::TookIn(device) => ("add", format!("{author} let {} in", name(&device, names))),
+        Deed::BeganEpoch(number) => {
+            ("epoch", format!("{author} began epoch {number}: a new key for what comes"))
+        }
         Deed::Removed(device, reason) => {
             let reason = match reason {
                 Reason::Lost => "lost",
                 Reason::Stolen => "stolen",
                 Reason::Replaced => "replaced",
             };
-            Told {
-                what: "remove",
-                text: format!("{author} removed {}: {reason}", name(&device, names)),
-                counts: log.removal_of(&device).is_some(),
-            }
+            ("remove", format!("{author} removed {}: {reason}", name(&device, names)))
         }
     }
 }
 
 /// What an entry of the trail says, with a word for scripts.
-pub(super) fn of_event(event: &TrailEvent, names: &Names) -> (&'static str, String) {
+fn event(event: &TrailEvent, names: &Names) -> (&'static str, String) {
     match event {
         TrailEvent::TookIn { device, name, site } => {
             ("took-in", format!("let {name} ({}) into this vault, at site {site}", device.short()))
@@ -98,8 +110,13 @@ pub(super) fn of_event(event: &TrailEvent, names: &Names) -> (&'static str, Stri
         TrailEvent::ReleaseAsked { vault } => {
             ("release-asked", format!("guardians asked for the phrase of vault {}", vault.short()))
         }
-        TrailEvent::ShareGiven { vault } => {
-            ("share-given", format!("handed over a share of the phrase of vault {}", vault.short()))
-        }
+        TrailEvent::ShareGiven { vault } => (
+            "share-given",
+            format!("set about handing over a share of the phrase of vault {}", vault.short()),
+        ),
+        TrailEvent::Accepted { device, name } => (
+            "accepted",
+            format!("said yes to {name} ({}), which came with an invitation", device.short()),
+        ),
     }
 }
