@@ -173,6 +173,14 @@ fn two_of_three_relatives_bring_everything_back() {
     eventually("it has met a holder", NEWS_LIMIT, || fresh.ask(["status"])["peers_online"] != 0);
     let said = fresh.ask(["status"])["advice"].to_string();
     assert!(!said.contains("recovery phrase"), "{said}");
+    // TRAIL-5: who took part in it knows of it later.
+    let knows = |node: &Node, what: &str| {
+        let log = node.ask(["log"]);
+        log["entries"].as_array().is_some_and(|lines| lines.iter().any(|line| line["what"] == what))
+    };
+    assert!([0, 2].iter().all(|helper| knows(&circle.holders[*helper], "share-given")));
+    assert!([0, 2].iter().any(|holder| knows(&circle.holders[*holder], "release-asked")));
+    assert!(knows(&fresh, "became"));
     assert_eq!(fresh.ask(["guardians"])["requests"][0]["stopped_by"], "fresh");
 }
 

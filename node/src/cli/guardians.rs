@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::{
     folders::seconds,
     output::Output,
+    question::is_yes,
     restore::{ask_phrase, phrase_from, tidy_phrase},
     session::Session,
 };
@@ -183,10 +184,6 @@ fn question(guardian_of: &[GuardianOf], of: Option<&str>) -> String {
         "This hands your share of the recovery phrase of {whose} to whoever told you that code.\n\
          Have you seen that person, or heard the voice, and are you sure? [y/N] "
     )
-}
-
-fn is_yes(answer: &str) -> bool {
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 #[cfg(test)]

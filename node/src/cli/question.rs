@@ -55,16 +55,17 @@ fn text(question: &Question) -> String {
     format!("\n{what}\n{ask} [y/N] ")
 }
 
-fn is_yes(answer: &str) -> bool {
+/// Whether an answer is a yes: whatever is none is a no.
+pub(super) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// Asks on the terminal; what is no yes is a no.
 fn asked(from: &mut impl BufRead, to: &mut impl Write, question: &Question) -> io::Result<bool> {
-    to.write_all(text(question).as_bytes())?;
-    to.flush()?;
     // What was typed before the question was to be seen is no answer to it.
     let _no_terminal = tcflush(io::stdin(), QueueSelector::IFlush);
+    to.write_all(text(question).as_bytes())?;
+    to.flush()?;
     let mut line = String::new();
     io::Read::take(from, ANSWER_BYTES_MAX).read_line(&mut line)?;
     Ok(is_yes(&line))

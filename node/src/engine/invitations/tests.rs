@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_protocol::ids::DeviceId;
+use larder_protocol::{ids::DeviceId, trail::TrailEvent};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +93,10 @@ async fn no_is_no_and_the_invitation_is_used_up() {
     for node in [&one, &two] {
         assert!(node.node.core.state.peers().unwrap().is_empty());
     }
+    // TRAIL-5
+    let trail = one.node.core.state.trail().unwrap().entries;
+    let declined = TrailEvent::Declined { device: two.node.core.keys.id() };
+    assert_eq!(trail.last().map(|entry| entry.event().clone()), Some(declined));
     let failure = joining(&two, &code).await.unwrap().expect_err("it is used up");
     assert!(failure.message.contains("used already"), "{failure}");
 }
