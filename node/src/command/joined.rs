@@ -17,6 +17,9 @@ pub struct JoinOutcome {
     pub name: String,
     /// Words that both screens show.
     pub words: Option<String>,
+    /// Whether a person here has said that they are the same.
+    #[serde(default)]
+    pub compared: bool,
     /// Household of this device.
     pub site: String,
     /// Whether the inviting device names the same household: copies on both count as one.

@@ -404,6 +404,7 @@ fn about_membership() -> Vec<Outcome> {
             device: id("e"),
             name: "desktop".to_owned(),
             words: Some("maple orbit".to_owned()),
+            compared: true,
             site: "home-maple-orbit".to_owned(),
             same_site: true,
         }),

@@ -90,6 +90,7 @@ pub(crate) async fn join(
         device: device.to_string(),
         name: peer.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(),
         words: reception.words(),
+        compared: asks,
         same_site: peer.is_some_and(|peer| peer.site == core.own_site()),
         site: core.own_site(),
     }))

@@ -108,16 +108,13 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
         }
         (InviteKind::Circle, false) => {}
     }
-    if let Some(words) = &done.words {
+    if let Some(words) = done.words.as_deref().filter(|_| !done.compared) {
         let words = plain(words);
         line(
             text,
             &format!("the other screen, if somebody waited there, has to have shown: {words}"),
         );
-        line(
-            text,
-            "if it showed other words, somebody is between you: do not use this home any more",
-        );
+        line(text, "other words there mean that somebody stands between: ask before you back up");
     }
 }
 
