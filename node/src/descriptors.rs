@@ -13,7 +13,7 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// How many files may be open at once. The usual soft limit is for programs of the time of
 /// `select`; it is raised to the hard one, once.
-pub(crate) fn open_max() -> u64 {
+fn open_max() -> u64 {
     static OPEN_MAX: OnceLock<u64> = OnceLock::new();
     *OPEN_MAX.get_or_init(|| {
         let limit = getrlimit(Resource::Nofile);
@@ -25,7 +25,7 @@ pub(crate) fn open_max() -> u64 {
     })
 }
 
-/// One part in `parts` of [`open_max`], as a number of things that are at least `least` and at most
+/// One part in `parts` of the files that this process may have open, as a number of things that are at least `least` and at most
 /// `most`.
 pub(crate) fn share(parts: u64, least: usize, most: usize) -> usize {
     usize::try_from(open_max() / parts).unwrap_or(usize::MAX).clamp(least, most)

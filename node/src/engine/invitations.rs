@@ -74,7 +74,8 @@ impl Invitations {
     fn keep(&self, open: Open, now: Timestamp) -> Result<(), Failure> {
         let mut all = self.open();
         // Whoever waits takes his own away.
-        all.retain(|open| open.invite.expires > now || open.waits.is_some());
+        let is_waited_for = |open: &Open| open.waits.as_ref().is_some_and(|it| !it.is_closed());
+        all.retain(|open| open.invite.expires > now || is_waited_for(open));
         if all.len() >= INVITATIONS_MAX {
             return Err(Failure::failed(format!("{INVITATIONS_MAX} invitations are open already"))
                 .hint("wait until one is used or expires"));

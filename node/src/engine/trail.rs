@@ -26,6 +26,9 @@ use crate::{
 /// Whoever has a phrase is noted so often, however often he calls.
 const PHRASE_AGAIN: Duration = Duration::from_secs(60 * 60);
 
+/// Note in `state.redb`: the offer that was noted last.
+const OFFERED: &str = "offer noted";
+
 /// When somebody with the phrase of each vault was noted.
 #[derive(Debug, Default)]
 pub(crate) struct Callers(Mutex<BTreeMap<VaultId, Instant>>);
@@ -77,13 +80,11 @@ pub(super) fn came(core: &Arc<Core>, caller: &Caller) {
 /// been changed while no node was there to see it.
 pub(super) fn note_offer(core: &Core) -> Result<(), EngineError> {
     let bytes = core.config().offer_bytes();
-    let of_offer = |entry: &TrailEntry| match entry.event() {
-        TrailEvent::Offered { bytes } => Some(*bytes),
-        _ => None,
-    };
-    let last = core.state.trail()?.entries.iter().rev().find_map(of_offer);
-    if last.unwrap_or(0) != bytes {
-        is_noted(write(core, TrailEvent::Offered { bytes }));
+    // Not looked for in the trail: each entry that is read there has a signature to be checked.
+    let last =
+        core.state.note(OFFERED)?.and_then(|last| Some(u64::from_le_bytes(last.try_into().ok()?)));
+    if last.unwrap_or(0) != bytes && is_noted(write(core, TrailEvent::Offered { bytes })) {
+        core.state.keep_note(OFFERED, &bytes.to_le_bytes())?;
     }
     Ok(())
 }

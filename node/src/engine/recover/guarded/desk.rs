@@ -207,6 +207,8 @@ async fn codes(core: &Arc<Core>, net: &Net, invite: &Invite, events: &EventSink)
                 let _over = timeout(left, opened.tried.cancelled()).await;
                 // Whoever has the invitation now brings his share: it may be the last one.
                 sleep(ARRIVES).await;
+                // Whoever comes late is told so, until its time is over.
+                opened.stay();
             }
             Ok(None) => sleep(NO_CODE).await,
             Err(error) => {
