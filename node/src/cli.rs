@@ -16,6 +16,7 @@ mod look;
 mod node;
 mod output;
 mod pair;
+mod passphrase;
 mod phrase_check;
 mod progress;
 mod qr;
@@ -23,10 +24,12 @@ mod question;
 mod render;
 mod restore;
 mod revoke;
+mod secret_line;
 mod session;
 mod settings;
 mod sheet;
 mod signals;
+mod unlock;
 mod up;
 
 use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -60,7 +63,7 @@ fn run<L: Launch + 'static>(launch: Arc<L>, arguments: impl IntoIterator<Item = 
         Ok(arguments) => arguments,
         // Who asked for a document gets one for this as well. Help and version are no failures.
         Err(error) if error.use_stderr() && words.iter().any(|word| word == "--json") => {
-            let flags = Global { home: None, json: true, quiet: false, verbose: false };
+            let flags = Global { json: true, ..Global::default() };
             return Output::new(&flags).finish(Err(usage(&error))).code();
         }
         Err(error) => {
@@ -129,6 +132,7 @@ fn in_runtime<L: Launch + 'static>(
             Step::Invite(options) => invite::run(&session, options, output).await,
             Step::Guardians(options) => guardians::run(&session, options, output).await,
             Step::Sheet(options) => sheet::run(&session, options, output).await,
+            Step::Passphrase(options) => passphrase::run(&session, options, output).await,
             Step::Ask(command) => session.ask(command, output).await,
             Step::AskBehind(relays, mut command) => {
                 household::complete(&mut command, session.directory(), output)?;

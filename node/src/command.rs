@@ -18,6 +18,7 @@ mod invited;
 mod joined;
 mod logged;
 mod outcome;
+mod passphrase;
 mod peer;
 mod removal;
 mod row;
@@ -45,6 +46,7 @@ pub use self::{
     joined::JoinOutcome,
     logged::{LogLine, LogOutcome, LogSource},
     outcome::*,
+    passphrase::{PassphraseAct, PassphraseDone, PassphraseOutcome, SealKind},
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     removal::{Removal, RemovalReason, RevokeOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
@@ -281,6 +283,11 @@ pub enum Command {
         key: String,
         /// Value as text; `None` goes back to the default.
         value: Option<String>,
+    },
+    /// Shows, checks or changes the passphrase of the device key.
+    Passphrase {
+        /// What.
+        act: PassphraseAct,
     },
     /// Stops the running node. Answered by the control socket, never seen by an engine.
     Shutdown,

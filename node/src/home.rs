@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! config.toml   settings, for people to edit as well           home/config.rs
-//! device.key    this device's two secret keys, mode 0600       home/device_key.rs
+//! device.key    this device's two secret keys, mode 0600,      home/device_key.rs
+//!               in clear or sealed with a passphrase          home/sealing.rs
 //! state.redb    the record                                     state (engine)
 //! cache.redb    what the last scan saw; may be deleted         engine
 //! depot/        shards, own and held                           depot
@@ -12,12 +13,13 @@
 //! ```
 //! **Invariant:** a [`Home`] exists only while its lock is held, so two processes never work on
 //! one home. **Invariant:** nobody but its owner can enter the directory of an open home.
-//! **Invariant:** the device key is never overwritten. Source: specs/command_line.md.
+//! **Invariant:** no device key is ever put in the place of another; only its form changes. Source: specs/command_line.md.
 
 mod config;
 mod device_key;
 mod directory;
 mod lock;
+mod sealing;
 mod secret_file;
 
 use std::{
@@ -25,22 +27,32 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
 };
 
+use larder_protocol::keys::{DeviceKeys, KeyFile, Passphrase};
 use thiserror::Error;
 
-pub(crate) use self::secret_file::write_new;
 pub use self::{
     config::{Config, ConfigError, Copies, KeepOwn},
-    device_key::{DeviceKeyError, DeviceSecrets},
+    device_key::DeviceKeyError,
     lock::LockNote,
+    sealing::is_sealed,
 };
-use crate::command::{ConfigOutcome, Failure, Outcome};
+pub(crate) use self::{
+    sealing::{passphrase_command, refused as refused_passphrase},
+    secret_file::write_new,
+};
+use crate::command::{ConfigOutcome, ExitKind, Failure, Outcome};
 
 /// An open home: its lock is held until this is dropped.
 #[derive(Debug)]
 pub struct Home {
     directory: PathBuf,
+    /// Once they were in clear, or somebody gave the passphrase.
+    keys: OnceLock<DeviceKeys>,
+    /// Held while the form of the key file changes.
+    sealing: Mutex<()>,
     _lock: lock::Lock,
 }
 
@@ -106,6 +118,19 @@ impl From<HomeError> for Failure {
                 );
                 return Self::failed(error.to_string()).hint(hint);
             }
+            HomeError::DeviceKey(DeviceKeyError::Locked(_)) => {
+                return Self::new(ExitKind::Key, error.to_string()).hint(
+                    "give it with --passphrase-file FILE or run it on a terminal; for a node that starts by \
+                     itself see `larder passphrase --help`",
+                );
+            }
+            HomeError::DeviceKey(DeviceKeyError::Sealed { why, .. }) => {
+                let (kind, hint) = sealing::advice(*why);
+                return Self::new(kind, error.to_string()).hint(hint);
+            }
+            HomeError::DeviceKey(DeviceKeyError::Garbled(_)) => {
+                "check the disk: the old form of the key is in use as before"
+            }
             HomeError::Missing(_) => {
                 "make one with `larder init`, or name another with --home or LARDER_HOME"
             }
@@ -143,18 +168,23 @@ fn doing<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> H
 
 impl Home {
     /// Makes what a home lacks, device keys included, and opens it. Whether a vault lives there
-    /// already is for the engine to find out, which then answers [`HomeError::Exists`].
+    /// already is for the engine to find out, which then answers [`HomeError::Exists`]. A key that
+    /// is made here is sealed if there is a passphrase.
     ///
     /// # Errors
     /// [`HomeError::Busy`] when another process has it.
-    pub fn create(directory: &Path, purpose: &str) -> Result<Self, HomeError> {
+    pub fn create(
+        directory: &Path,
+        purpose: &str,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, HomeError> {
         directory::make(directory)?;
         if !is_made(directory)? {
             directory::refuse_foreign(directory)?;
         }
         let home = Self::locked(directory, purpose)?;
         if !home.device_key_file().exists() {
-            DeviceSecrets::generate()?.store(&home.device_key_file())?;
+            home.make_key(passphrase)?;
         }
         home.make_parts()
     }
@@ -185,7 +215,7 @@ impl Home {
             std::path::absolute(directory).map_err(doing("find the home", directory))?;
         directory::close(&directory)?;
         let lock = lock::Lock::take(&directory, purpose)?;
-        Ok(Self { directory, _lock: lock })
+        Ok(Self { directory, keys: OnceLock::new(), sealing: Mutex::default(), _lock: lock })
     }
 
     /// The directory itself, absolute.
@@ -196,9 +226,15 @@ impl Home {
     /// This device's secret keys.
     ///
     /// # Errors
-    /// When the file is missing or damaged.
-    pub fn device_secrets(&self) -> Result<DeviceSecrets, HomeError> {
-        Ok(DeviceSecrets::load(&self.device_key_file())?)
+    /// When the file is missing or damaged, or sealed and [`Home::unlock`] was not called.
+    pub fn device_keys(&self) -> Result<DeviceKeys, HomeError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys.clone());
+        }
+        match device_key::load(&self.device_key_file())? {
+            KeyFile::Clear(keys) => Ok(self.keys.get_or_init(|| keys).clone()),
+            KeyFile::Sealed(_) => Err(DeviceKeyError::Locked(self.device_key_file()).into()),
+        }
     }
 
     /// The settings as they are on disk now.
@@ -231,7 +267,7 @@ impl Home {
 
     /// `config.toml`.
     pub fn config_file(&self) -> PathBuf {
-        self.directory.join("config.toml")
+        self.directory.join(CONFIG)
     }
 
     /// `device.key`.
@@ -283,6 +319,7 @@ fn is_made(directory: &Path) -> Result<bool, HomeError> {
     })
 }
 
+const CONFIG: &str = "config.toml";
 const DEVICE_KEY: &str = "device.key";
 /// Name of the control socket in a home.
 pub const SOCKET: &str = "node.sock";
@@ -313,14 +350,14 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let path = outer.path().join("deep/home");
         assert!(matches!(Home::open(&path, "status"), Err(HomeError::Missing(_))));
-        let home = Home::create(&path, "init").unwrap();
-        let secrets = home.device_secrets().unwrap();
+        let home = Home::create(&path, "init", None).unwrap();
+        let keys = home.device_keys().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(Home::open(&path, "status"), Err(HomeError::Busy { .. })));
         drop(home);
         // An interrupted start goes on with the same key.
-        let home = Home::create(&path, "init").unwrap();
-        assert_eq!(*home.device_secrets().unwrap().sign, *secrets.sign);
+        let home = Home::create(&path, "init", None).unwrap();
+        assert_eq!(home.device_keys().unwrap().public(), keys.public());
         for part in [home.vaults_directory(), home.depot_directory(), home.fetch_directory()] {
             assert!(part.is_dir());
         }

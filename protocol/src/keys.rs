@@ -11,6 +11,8 @@
 
 pub mod device;
 pub mod epoch;
+pub mod key_file;
+pub mod passphrase;
 pub mod phrase;
 pub mod recovery;
 pub mod sealed;
@@ -18,6 +20,8 @@ pub mod sign;
 pub mod wrap;
 
 pub use device::{DeviceKeys, DevicePublic};
+pub use key_file::{KeyFile, SealedKeys};
+pub use passphrase::Passphrase;
 pub use recovery::{RecoveryKeys, RecoveryPublic};
 pub use sign::verify;
 

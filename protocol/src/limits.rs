@@ -170,6 +170,24 @@ pub const DRILL_PART_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const DRILL_ADVISED_DAYS: u64 = 90;
 /// After more days without a proof that the phrase works a word is due.
 pub const PHRASE_ADVISED_DAYS: u64 = 365;
+/// Longest text of a key file; the longest sealed one has 278 bytes.
+pub const KEY_FILE_BYTES_MAX: usize = 512;
+/// Characters of a new passphrase (NIST SP 800-63B).
+pub const PASSPHRASE_CHARACTERS_MIN: usize = 8;
+/// Longest passphrase, in bytes of UTF-8 as typed.
+pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Memory of one guess at a passphrase, in KiB. Source: RFC 9106, section 4, second option.
+pub const SEAL_MEMORY_KIB: u32 = 65_536;
+/// Passes over it. Source: the same.
+pub const SEAL_PASSES: u32 = 3;
+/// Lanes. Source: the same.
+pub const SEAL_LANES: u32 = 4;
+/// A key file that asks for more memory is refused: 1 GiB.
+pub const SEAL_MEMORY_KIB_MAX: u32 = 1_048_576;
+/// A key file that asks for more passes is refused.
+pub const SEAL_PASSES_MAX: u32 = 16;
+/// A key file that asks for more lanes is refused.
+pub const SEAL_LANES_MAX: u32 = 16;
 /// A holder is called so often to see whether it is there, unless it is heard of otherwise. Eight calls
 /// a day and holder: what a machine without anything else to do sends.
 pub const WATCH_EVERY_MS: u64 = 10_800_000;

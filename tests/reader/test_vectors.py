@@ -6,12 +6,14 @@ import unittest
 from pathlib import Path
 
 from blake3 import blake3
+from cryptography.exceptions import InvalidTag
 
 import cbor
 import coding
 import device_log
 import guarding
 import head
+import key_file
 import keys
 import locating
 import meeting
@@ -34,7 +36,7 @@ def raw(text):
 
 
 class Keys(unittest.TestCase):
-    """KEYS-1, KEYS-4, KEYS-8, KEYS-10"""
+    """KEYS-1, KEYS-4, KEYS-8, KEYS-10, KEYS-13, KEYS-15"""
 
     def test_phrases(self):
         page = vectors("keys")
@@ -61,6 +63,19 @@ class Keys(unittest.TestCase):
         for number, kind in enumerate(keys.KINDS):
             self.assertEqual(content.chunk_id(number, plain).hex(), epoch[f"chunk_id_{kind}"])
         self.assertEqual(content.slice_digest(plain).hex(), epoch["slice_digest"])
+
+    def test_key_files(self):
+        page = vectors("keys")
+        expected = tuple(raw(page["device"][name]) for name in ("signing_seed", "receiving_secret"))
+        files = page["key_files"]
+        self.assertEqual(key_file.secrets(files["clear"]), expected)
+        for case in files["sealed"]:
+            self.assertEqual(key_file.passphrase_bytes(case["passphrase"]).hex(), case["passphrase_bytes"])
+            self.assertEqual(key_file.secrets(case["text"], case["passphrase"]), expected)
+            with self.assertRaises(InvalidTag):
+                key_file.secrets(case["text"], case["passphrase"] + " ")
+        with self.assertRaises(key_file.KeyFileError):
+            key_file.secrets(files["clear"].replace("sign", "sigh"))
 
     def test_signatures(self):
         for case in vectors("keys")["signatures"]:

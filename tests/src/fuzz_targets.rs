@@ -20,7 +20,7 @@ use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, LocatorSlot, ShardRoot, VaultId},
     index::{Segment, ShardRef},
-    keys::{DeviceKeys, epoch::EpochKey, phrase::Phrase},
+    keys::{KeyFile, epoch::EpochKey, phrase::Phrase},
     limits::{CHUNK_BYTES_MAX, FELLOWS_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
     locating::{LocatorRecord, Whereabouts},
     log::{AddDraft, DeviceLog, LogEntry},
@@ -184,7 +184,9 @@ pub fn phrase(bytes: &[u8]) {
 
 /// The file with a device's keys.
 pub fn key_file(bytes: &[u8]) {
-    let _wrong = DeviceKeys::decode(bytes);
+    if let Ok(file) = KeyFile::parse(bytes) {
+        assert_eq!(file.text().as_bytes(), bytes, "a key file has one form");
+    }
 }
 
 /// Headers of packs.

@@ -65,9 +65,21 @@ impl Terminal {
         self.shown()
     }
 
+    /// Waits until this text was shown so many times.
+    #[track_caller]
+    pub fn sees_times(&self, text: &str, times: usize, limit: Duration) {
+        let what = format!("the screen shows {text:?} {times} times");
+        eventually(&what, limit, || self.shown().matches(text).count() >= times);
+    }
+
+    /// Presses keys one after the other, such as Ctrl-C.
+    pub fn presses(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).expect("the terminal takes it");
+    }
+
     /// Types a line.
     pub fn types(&mut self, line: &str) {
-        self.keys.write_all(format!("{line}\n").as_bytes()).expect("the terminal takes it");
+        self.presses(format!("{line}\n").as_bytes());
     }
 
     /// Its process.

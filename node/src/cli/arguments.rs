@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, log, look, node, pair, restore, revoke, settings, sheet, up,
+    folders, guardians, init, invite, log, look, node, pair, passphrase, restore, revoke, settings,
+    sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 
@@ -41,11 +42,20 @@ pub struct Arguments {
 }
 
 /// Flags that every verb has.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Global {
     /// Directory with all state of one node [default: larder in the user's data directory]
     #[arg(long, global = true, env = "LARDER_HOME", value_name = "DIR", hide_env_values = true)]
     pub(super) home: Option<PathBuf>,
+    /// File with the passphrase that seals the device key; seals a key that is made now [default: asked for]
+    #[arg(
+        long,
+        global = true,
+        env = "LARDER_PASSPHRASE_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub(super) passphrase_file: Option<PathBuf>,
     /// Print one JSON document on stdout: sizes in bytes, times in RFC 3339
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -118,6 +128,8 @@ pub(super) enum Verb {
     Verify(node::VerifyArguments),
     /// Mark snapshots that are not needed any more
     Forget(folders::ForgetArguments),
+    /// Seal the key of this device with a passphrase
+    Passphrase(passphrase::PassphraseArguments),
     /// Check home, clock, network and holders
     Doctor(node::DoctorArguments),
     /// Show or change settings
@@ -141,6 +153,8 @@ pub(super) enum Step {
     Guardians(guardians::GuardiansArguments),
     /// Make a recovery sheet.
     Sheet(sheet::SheetArguments),
+    /// Show or change how the device key is kept.
+    Passphrase(passphrase::PassphraseArguments),
     /// Ask the engine.
     Ask(Command),
     /// Keep these relays for a home that may not be there yet, then ask the engine.
@@ -161,6 +175,7 @@ impl Verb {
             Self::Up(arguments) => return Ok(Step::Up(arguments)),
             Self::Guardians(arguments) => return Ok(Step::Guardians(arguments)),
             Self::Sheet(arguments) => return Ok(Step::Sheet(arguments)),
+            Self::Passphrase(arguments) => return Ok(Step::Passphrase(arguments)),
             Self::Demo(arguments) => return Ok(Step::Demo(arguments)),
             Self::Completions(arguments) => return Ok(Step::Completions(arguments.shell)),
             Self::Down(_) => Command::Shutdown,

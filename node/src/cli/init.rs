@@ -27,6 +27,7 @@ Examples:
   larder init
   larder init --name laptop --site home
   larder init --phrase-out /media/usb/phrase.txt
+  larder init --passphrase-file FILE      seals the device key, see `larder passphrase --help`
   larder init --no-check                  does not ask for three of the words"
 )]
 pub(super) struct InitArguments {
@@ -71,7 +72,10 @@ pub(super) async fn run<L: Launch + 'static>(
              has no vault yet, stop it with `larder down`, then run this again",
         ));
     }
-    let home = session.own_home(|directory| Home::create(directory, "init")).await?;
+    let seal = session.unlock().for_new_home()?;
+    let create = |directory: &Path| Home::create(directory, "init", seal.as_ref());
+    let home = session.own_home(create).await?;
+    session.unlock().unlock(&home)?;
     let mut extra = Map::new();
     let is_shown = arguments.phrase_out.is_none() && io::stdout().is_terminal();
     let checks = is_shown && !arguments.no_check && household::is_somebody_there(output);

@@ -85,6 +85,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Forget(done) => work::forget(&mut text, done),
         Outcome::Doctor(done) => node::doctor(&mut text, done),
         Outcome::Config(done) => lists::settings(&mut text, done),
+        Outcome::Passphrase(done) => node::passphrase(&mut text, done),
         Outcome::Answered => {}
         Outcome::Stopping => line(&mut text, "the node is stopping"),
     }

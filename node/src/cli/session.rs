@@ -13,7 +13,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{arguments::Global, output::Output, question, signals};
+use super::{arguments::Global, output::Output, question, signals, unlock::Unlock};
 use crate::{
     command::{
         Command, Engine, Event, EventSink, EventStream, ExitKind, Failure, Launch, OpenOptions,
@@ -39,6 +39,7 @@ const RESUMES: &str = "run the same command again to go on: what is done is not 
 pub(super) struct Session<L> {
     launch: Arc<L>,
     directory: PathBuf,
+    unlock: Unlock,
 }
 
 /// Who carries out a command.
@@ -53,7 +54,8 @@ impl<L: Launch + 'static> Session<L> {
             Failure::usage("no home is named and none can be guessed")
                 .hint("give --home DIR, or set LARDER_HOME")
         })?;
-        Ok(Self { launch, directory })
+        let unlock = Unlock::new(global.passphrase_file.clone());
+        Ok(Self { launch, directory, unlock })
     }
 
     pub(super) fn launch(&self) -> &L {
@@ -62,6 +64,11 @@ impl<L: Launch + 'static> Session<L> {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Ways to the passphrase of the device key.
+    pub(super) const fn unlock(&self) -> &Unlock {
+        &self.unlock
     }
 
     /// Carries out a command and shows it.
@@ -140,6 +147,7 @@ impl<L: Launch + 'static> Session<L> {
             Command::ConfigSet { key, value } => {
                 return home.change_setting(key, value.as_deref());
             }
+            Command::Passphrase { act } => return home.passphrase(act),
             Command::Shutdown => {
                 return Err(Failure::failed("no node is running on this home")
                     .hint("there is nothing to stop"));
@@ -150,6 +158,7 @@ impl<L: Launch + 'static> Session<L> {
             }
             _ => {}
         }
+        self.unlock.unlock(&home)?;
         let rests = matches!(command, Command::Trial { .. });
         let options = OpenOptions { rests, ..OpenOptions::default() };
         let engine = Arc::new(self.launch.open(home, options).await?);
@@ -172,6 +181,7 @@ impl<L: Launch + 'static> Session<L> {
                 | Command::Join { .. }
         );
         let needs_node = matches!(command, Command::Invite { .. });
+        let seal = if makes_home { self.unlock.for_new_home()? } else { None };
         let started = Instant::now();
         loop {
             let client = Client::connect(&self.directory).await.map_err(|error| {
@@ -182,7 +192,7 @@ impl<L: Launch + 'static> Session<L> {
                 return Ok(Target::Node(client));
             }
             let opened = if makes_home {
-                Home::create(&self.directory, purpose)
+                Home::create(&self.directory, purpose, seal.as_ref())
             } else {
                 Home::open(&self.directory, purpose)
             };
@@ -313,6 +323,7 @@ const fn purpose(command: &Command) -> &'static str {
         Command::Forget { .. } => "forget",
         Command::Cat { .. } => "cat",
         Command::Find { .. } => "find",
+        Command::Passphrase { .. } => "passphrase",
         Command::List { .. } => "ls",
         _ => "a short command",
     }

@@ -42,7 +42,13 @@ impl Launch for Fake {
         reveal(PHRASE)?;
         fs::write(home.state_file(), VAULT).unwrap();
         let InitOptions { name, site } = options;
-        Ok(InitOutcome { vault: VAULT.to_owned(), device: "bb".to_owned(), name, site })
+        Ok(InitOutcome {
+            vault: VAULT.to_owned(),
+            device: "bb".to_owned(),
+            name,
+            site,
+            sealed: false,
+        })
     }
 
     async fn open(&self, home: Home, _options: OpenOptions) -> Result<FakeEngine, Failure> {

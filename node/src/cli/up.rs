@@ -74,6 +74,7 @@ pub(super) async fn run<L: Launch + 'static>(
                 _ => failure,
             }
         })?;
+    session.unlock().unlock(&home)?;
     let directory = home.directory().to_owned();
     let stop = CancellationToken::new();
     signals::watch(stop.clone())?;

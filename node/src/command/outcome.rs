@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
-    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PathField, PeersOutcome,
-    Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
+    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PassphraseOutcome,
+    PathField, PeersOutcome, Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome,
+    Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -80,6 +81,8 @@ pub enum Outcome {
     Doctor(DoctorOutcome),
     /// Of `config`.
     Config(ConfigOutcome),
+    /// Of `passphrase`: how the device key is kept now.
+    Passphrase(PassphraseOutcome),
     /// Of `log`, after the rows.
     Log(LogOutcome),
     /// Of an answer to a question: it was taken.
@@ -126,6 +129,8 @@ pub struct InitOutcome {
     pub name: String,
     /// Household of this device.
     pub site: String,
+    /// Whether the device key is sealed with a passphrase.
+    pub sealed: bool,
 }
 
 /// See [`Outcome::Ready`].

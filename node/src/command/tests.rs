@@ -362,6 +362,14 @@ fn about_this_node() -> Vec<Outcome> {
                 help: "copies".to_owned(),
             }],
         }),
+        Outcome::Passphrase(PassphraseOutcome {
+            done: PassphraseDone::Set,
+            seal: Some(SealKind {
+                kdf: "argon2id".to_owned(),
+                memory_bytes: ByteSize(64 << 20),
+                passes: 3,
+            }),
+        }),
         Outcome::Log(LogOutcome { vault: id("a"), device: id("d"), lines: 7 }),
         Outcome::Answered,
         Outcome::Stopping,
@@ -375,6 +383,7 @@ fn about_membership() -> Vec<Outcome> {
             device: id("d"),
             name: "laptop".to_owned(),
             site: "home".to_owned(),
+            sealed: true,
         }),
         Outcome::Ready(ReadyOutcome {
             device: id("d"),
@@ -538,6 +547,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Forget(_) => "forget",
         Outcome::Doctor(_) => "doctor",
         Outcome::Config(_) => "config",
+        Outcome::Passphrase(_) => "passphrase",
         Outcome::Log(_) => "log",
         Outcome::Answered => "answered",
         Outcome::Stopping => "stopping",

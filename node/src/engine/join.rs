@@ -63,7 +63,7 @@ pub(crate) async fn join(
         sites::moved(core).await?;
     }
     let start = core.clock.now();
-    let keys = launch::device_keys(&core.home)?;
+    let keys = core.keys.clone();
     let addresses = launch::socket_addresses(&invite.addresses);
     let seed = spoken::random()?;
     let joiner = Joiner::new(JoinerParts { keys, invite, join_as, start, seed })
@@ -171,7 +171,7 @@ pub(crate) async fn answer_stranger(
 ) -> Result<(), EngineError> {
     let seed = spoken::random()?;
     let inviter = Inviter::new(InviterParts {
-        keys: launch::device_keys(&core.home)?,
+        keys: core.keys.clone(),
         member: brought_along(core)?,
         invites: core.invitations.all(),
         peer: from,

@@ -67,7 +67,7 @@ impl Launch for Launcher {
         {
             return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
         }
-        let keys = device_keys(home)?;
+        let keys = home.device_keys()?;
         // HOME-14: `state.redb` may be lost; the log still says whose device this is.
         let vaults = Vaults::open(&home.vaults_directory()).map_err(EngineError::from)?;
         if vault_of(&vaults, &keys).is_some() {
@@ -91,6 +91,7 @@ impl Launch for Launcher {
             device: keys.id().to_string(),
             name: label.name,
             site: label.site,
+            sealed: home.is_key_sealed()?,
         })
     }
 
@@ -104,11 +105,6 @@ pub(super) fn rng() -> Result<ChaCha20Rng, EngineError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|_| EngineError::Randomness)?;
     Ok(ChaCha20Rng::from_seed(*seed))
-}
-
-pub(super) fn device_keys(home: &Home) -> Result<DeviceKeys, EngineError> {
-    let secrets = home.device_secrets()?;
-    Ok(DeviceKeys::from_seeds(*secrets.sign, *secrets.open))
 }
 
 /// Name and site of this device, in the settings; without a site what is there stays.
@@ -148,7 +144,7 @@ pub(super) fn keep_vault(home: &Home, log: &DeviceLog) -> Result<(), EngineError
 }
 
 async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
-    let keys = device_keys(&home)?;
+    let keys = home.device_keys().map_err(EngineError::from)?;
     let config = home.config()?;
     let state = State::open(home.directory())?;
     let cache = ScanCache::open(home.directory());
@@ -232,7 +228,7 @@ pub(super) fn member_of(core: &Arc<Core>) -> Result<Option<Member>, EngineError>
     let epochs = log.epoch_keys(&core.keys)?;
     let content = ContentKey::derive(epochs.first().ok_or(EngineError::UnknownEpoch(1))?);
     let keyring = RwLock::new(Arc::new(Keyring::of(&log, epochs)));
-    let keys = device_keys(&core.home)?;
+    let keys = core.keys.clone();
     let fetcher = Fetcher::start(core, core.home.fetch_directory());
     Ok(Some(Member { vault, keys, keyring, content, fetcher, custody: OnceLock::new() }))
 }

@@ -90,6 +90,7 @@ impl Node {
             Command::Drill => drill::run(core, &events).await,
             Command::Forget { keep, dry_run } => forget::run(core, keep, dry_run).await,
             Command::Doctor => report::doctor(core).await,
+            Command::Passphrase { act } => settings::passphrase(core, act).await,
             Command::Shutdown => Err(Failure::usage("this is for the control socket to answer")),
         }
     }

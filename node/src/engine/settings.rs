@@ -13,8 +13,8 @@ use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
 use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites, trail};
 use crate::{
     command::{
-        ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome, PathField,
-        RawPath,
+        ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome,
+        PassphraseAct, PathField, RawPath,
     },
     depot::Origin,
     files::check_patterns,
@@ -193,6 +193,14 @@ pub(crate) async fn config_get(core: &Arc<Core>, key: Option<String>) -> Result<
     let core = Arc::clone(core);
     let show = move || core.home.show_settings(key.as_deref());
     tokio::task::spawn_blocking(show).await.map_err(|_| EngineError::Stopped)?
+}
+
+/// Shows, checks or changes the passphrase of the device key.
+pub(crate) async fn passphrase(core: &Arc<Core>, act: PassphraseAct) -> Result<Outcome, Failure> {
+    let core = Arc::clone(core);
+    // A guess takes its time, on purpose.
+    let work = move || core.home.passphrase(&act);
+    tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)?
 }
 
 /// The setting that says what is kept for others.

@@ -41,7 +41,7 @@ impl TestNode {
     pub(crate) async fn bare() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("home");
-        drop(Home::create(&path, "test").unwrap());
+        drop(Home::create(&path, "test", None).unwrap());
         let node = open(&path).await;
         Self { node, directory }
     }
@@ -50,7 +50,7 @@ impl TestNode {
     pub(crate) async fn new(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("home");
-        let home = Home::create(&path, "init").unwrap();
+        let home = Home::create(&path, "init", None).unwrap();
         let options = InitOptions { name: name.to_owned(), site: name.to_owned() };
         Launcher.init(&home, options, &mut |_| Ok(())).await.unwrap();
         home.change_setting("depot.keep_own", Some("all")).unwrap();

@@ -24,6 +24,9 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Longest name of a device or a site, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Longest command line in the settings.
+const COMMAND_BYTES_MAX: usize = 1024;
+
 /// How many copies make a snapshot safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Copies {
@@ -60,6 +63,7 @@ pub struct Config {
     listen: Option<SocketAddr>,
     relays: Option<Vec<RelayAddress>>,
     name: Option<String>,
+    passphrase_command: Option<String>,
     site: Option<String>,
 }
 
@@ -133,7 +137,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-static KEYS: [Key; 12] = [
+static KEYS: [Key; 13] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -196,6 +200,15 @@ static KEYS: [Key; 12] = [
         "a name of at most 64 bytes",
         "the host's name",
         "how this device is shown to others"
+    ),
+    key!(
+        "device.passphrase_command",
+        passphrase_command,
+        parse_command,
+        String::clone,
+        "a command line such as `secret-tool lookup app larder`",
+        "none",
+        "prints the passphrase of the device key, with /bin/sh, where nobody else gives it"
     ),
     key!(
         "device.site",
@@ -303,6 +316,11 @@ impl Config {
     /// Name of this device, when one was set.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Command that prints the passphrase of the device key.
+    pub fn passphrase_command(&self) -> Option<&str> {
+        self.passphrase_command.as_deref()
     }
 
     /// Household of this device, when one was set.
@@ -498,6 +516,13 @@ fn parse_name(text: &str) -> Option<String> {
     plain.then(|| text.trim().to_owned())
 }
 
+fn parse_command(text: &str) -> Option<String> {
+    let plain = !text.trim().is_empty()
+        && text.len() <= COMMAND_BYTES_MAX
+        && !text.chars().any(char::is_control);
+    plain.then(|| text.trim().to_owned())
+}
+
 fn parse_switch(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),
@@ -541,7 +566,7 @@ fn show_copies(value: &Copies) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 12] = [
+    const GOOD: [(&str, &str); 13] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
@@ -549,6 +574,7 @@ mod tests {
         ("depot.spool_max", "12345"),
         ("depot.tend", "off"),
         ("device.name", "Anna's \"laptop\""),
+        ("device.passphrase_command", "pass show 'larder' | head -1"),
         ("device.site", "home"),
         ("net.lan", "off"),
         ("net.listen", "0.0.0.0:4242"),
@@ -628,6 +654,7 @@ mod tests {
             ("depot.scrub_days", "3651"),
             ("depot.scrub_days", "-1"),
             ("device.name", "a\nb"),
+            ("device.passphrase_command", " "),
             ("device.name", "  "),
             ("net.lan", "maybe"),
             ("net.listen", "4242"),

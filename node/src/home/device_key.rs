@@ -1,51 +1,38 @@
-//! `device.key`: the two secrets that make this machine a device. They never leave it.
+//! The file with the two secrets that make this machine a device. They never leave it.
 //!
-//! ```text
-//! larder device key 1
-//! sign 64 hex digits      Ed25519 seed; its public key is the device's id
-//! open 64 hex digits      X25519 secret; epoch keys are wrapped to its public key
-//! check 16 hex digits     BLAKE3 of the three lines before, 8 bytes
-//! ```
-//! Made once, never overwritten: a key that is lost or replaced is another device.
+//! Its form, in clear or sealed with a passphrase, is `larder_protocol::keys::key_file`. A key is made
+//! once and never replaced by another: one that is lost is another device. Only its form changes.
 
 use std::{
-    fmt, fs, io,
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs, io,
+    io::{Seek, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use data_encoding::HEXLOWER;
+use larder_protocol::{
+    keys::{
+        DeviceKeys, KeyFile, Passphrase, SealedKeys,
+        key_file::{KeyFileError, PassphraseSealError, SALT_BYTES, SealCost},
+    },
+    limits::KEY_FILE_BYTES_MAX,
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::sync_directory;
 
-const TITLE: &str = "larder device key 1";
-/// Longest file that is read: about twice the real one.
-const FILE_BYTES_MAX: u64 = 512;
-
-/// The secret keys of this device.
-#[derive(Clone)]
-pub struct DeviceSecrets {
-    /// Ed25519 seed.
-    pub sign: Zeroizing<[u8; 32]>,
-    /// X25519 secret.
-    pub open: Zeroizing<[u8; 32]>,
-}
-
-impl fmt::Debug for DeviceSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeviceSecrets(..)")
-    }
-}
-
 /// Why the device key cannot be used.
 #[derive(Debug, Error)]
 pub enum DeviceKeyError {
-    /// Not in the form that this version writes, or its check is wrong.
-    #[error("the device key {} is damaged or of a future version", .0.display())]
-    Damaged(PathBuf),
+    /// Not in a form that this version reads.
+    #[error("the device key {} cannot be read: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: KeyFileError,
+    },
     /// Others could read it.
     #[error("the device key {} can be read by others (mode {mode:o})", path.display())]
     Exposed {
@@ -54,6 +41,20 @@ pub enum DeviceKeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// It is sealed, and nobody has given the passphrase.
+    #[error("the device key {} is sealed with a passphrase", .0.display())]
+    Locked(PathBuf),
+    /// The passphrase does not open it, or there is no memory to try.
+    #[error("the device key {} stays sealed: {why}", path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: PassphraseSealError,
+    },
+    /// What was written does not read back as it was meant. The old file is still there.
+    #[error("the device key {} was not changed: what was written did not read back", .0.display())]
+    Garbled(PathBuf),
     /// The system has no randomness to give.
     #[error("the system gave no random bytes for a device key")]
     Random,
@@ -69,153 +70,226 @@ pub enum DeviceKeyError {
     },
 }
 
-impl DeviceSecrets {
-    /// Draws new keys from the system's randomness.
-    ///
-    /// # Errors
-    /// [`DeviceKeyError::Random`].
-    pub fn generate() -> Result<Self, DeviceKeyError> {
-        let mut secrets = Self { sign: Zeroizing::new([0; 32]), open: Zeroizing::new([0; 32]) };
-        getrandom::fill(&mut *secrets.sign).map_err(|_| DeviceKeyError::Random)?;
-        getrandom::fill(&mut *secrets.open).map_err(|_| DeviceKeyError::Random)?;
-        Ok(secrets)
-    }
+/// Draws new keys from the system's randomness.
+pub(super) fn generate() -> Result<DeviceKeys, DeviceKeyError> {
+    Ok(DeviceKeys::from_seeds(*random()?, *random()?))
+}
 
-    /// Writes them where no key is yet: complete and durable, or not at all.
-    pub(super) fn store(&self, path: &Path) -> Result<(), DeviceKeyError> {
-        let at = |doing| move |source| DeviceKeyError::Io { doing, path: path.to_owned(), source };
-        let directory = path.parent().unwrap_or(Path::new("."));
-        let temporary = directory.join("device.key.new");
-        // A left-over of an interrupted start: it was never in use, or the link below would stand.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at("prepare")(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(at("create"))?;
-        file.write_all(self.text().as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(at("write"))?;
-        // A link and not a rename: it fails when a key is already there.
-        fs::hard_link(&temporary, path)
-            .or_else(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => Err(error),
-                // File systems without hard links (exFAT, some network mounts).
-                _ => fs::rename(&temporary, path),
-            })
-            .map_err(at("name"))?;
-        let _gone = fs::remove_file(&temporary);
-        sync_directory(directory).map_err(at("sync"))
-    }
+fn random<const BYTES: usize>() -> Result<Zeroizing<[u8; BYTES]>, DeviceKeyError> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    getrandom::fill(&mut *bytes).map_err(|_| DeviceKeyError::Random)?;
+    Ok(bytes)
+}
 
-    /// Reads them.
-    ///
-    /// # Errors
-    /// When the file is missing, damaged, or readable by others.
-    pub fn load(path: &Path) -> Result<Self, DeviceKeyError> {
-        let at = |doing| move |source| DeviceKeyError::Io { doing, path: path.to_owned(), source };
-        let facts = fs::metadata(path).map_err(at("read"))?;
-        let mode = facts.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(DeviceKeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let damaged = || DeviceKeyError::Damaged(path.to_owned());
-        if facts.len() > FILE_BYTES_MAX {
-            return Err(damaged());
-        }
-        let text = Zeroizing::new(fs::read(path).map_err(at("read"))?);
-        let text = str::from_utf8(&text).map_err(|_| damaged())?;
-        let secrets = Self::parse(text).ok_or_else(damaged)?;
-        // One accepted form: what is read is exactly what would be written.
-        if *secrets.text() == text { Ok(secrets) } else { Err(damaged()) }
-    }
+/// The file for these keys: sealed where there is a passphrase.
+pub(super) fn file_of(
+    keys: &DeviceKeys,
+    passphrase: Option<&Passphrase>,
+    path: &Path,
+) -> Result<KeyFile, DeviceKeyError> {
+    let Some(passphrase) = passphrase else { return Ok(KeyFile::Clear(keys.clone())) };
+    let salt = random::<SALT_BYTES>()?;
+    SealedKeys::seal(keys, passphrase, *salt, SealCost::default())
+        .map(KeyFile::Sealed)
+        .map_err(|why| DeviceKeyError::Sealed { path: path.to_owned(), why })
+}
 
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        (lines.next()? == TITLE).then_some(())?;
-        let sign = secret_line(lines.next()?, "sign ")?;
-        let open = secret_line(lines.next()?, "open ")?;
-        Some(Self { sign, open })
+/// Reads the file.
+pub(super) fn load(path: &Path) -> Result<KeyFile, DeviceKeyError> {
+    let at = at("read", path);
+    let facts = fs::metadata(path).map_err(&at)?;
+    let mode = facts.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(DeviceKeyError::Exposed { path: path.to_owned(), mode });
     }
-
-    fn text(&self) -> Zeroizing<String> {
-        let sign = Zeroizing::new(HEXLOWER.encode(&*self.sign));
-        let open = Zeroizing::new(HEXLOWER.encode(&*self.open));
-        let mut text = Zeroizing::new(format!("{TITLE}\nsign {}\nopen {}\n", *sign, *open));
-        let check = blake3::hash(text.as_bytes()).to_hex();
-        text.push_str("check ");
-        text.push_str(&check[..16]);
-        text.push('\n');
-        text
+    let unreadable = |why| DeviceKeyError::Unreadable { path: path.to_owned(), why };
+    if usize::try_from(facts.len()).is_ok_and(|bytes| bytes <= KEY_FILE_BYTES_MAX) {
+        let bytes = Zeroizing::new(fs::read(path).map_err(&at)?);
+        KeyFile::parse(&bytes).map_err(unreadable)
+    } else {
+        Err(unreadable(KeyFileError::Malformed))
     }
 }
 
-fn secret_line(line: &str, label: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let digits = line.strip_prefix(label)?;
-    let bytes = Zeroizing::new(HEXLOWER.decode(digits.as_bytes()).ok()?);
-    let mut secret = Zeroizing::new([0; 32]);
-    if bytes.len() != secret.len() {
-        return None;
+/// Opens a sealed file.
+pub(super) fn open(
+    sealed: &SealedKeys,
+    passphrase: &Passphrase,
+    path: &Path,
+) -> Result<DeviceKeys, DeviceKeyError> {
+    sealed.open(passphrase).map_err(|why| DeviceKeyError::Sealed { path: path.to_owned(), why })
+}
+
+/// Writes it where no key is yet: complete and durable, or not at all.
+pub(super) fn store(path: &Path, file: &KeyFile) -> Result<(), DeviceKeyError> {
+    let temporary = write_beside(path, file)?;
+    // A link and not a rename: it fails when a key is already there.
+    fs::hard_link(&temporary, path)
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Err(error),
+            // File systems without hard links (exFAT, some network mounts).
+            _ => fs::rename(&temporary, path),
+        })
+        .map_err(at("name", path))?;
+    let _gone = fs::remove_file(&temporary);
+    sync_directory(parent(path)).map_err(at("sync", path))
+}
+
+/// Puts another form of the same keys in the place of the file. KEYS-14: the new one is durable and
+/// was read back, as `reads_back` judges, before the old one goes; whatever happens, one of both is
+/// there.
+pub(super) fn replace(
+    path: &Path,
+    file: &KeyFile,
+    reads_back: impl FnOnce(&KeyFile) -> bool,
+) -> Result<(), DeviceKeyError> {
+    let temporary = write_beside(path, file)?;
+    let is_right = load(&temporary).is_ok_and(|written| reads_back(&written));
+    if !is_right {
+        let _left_over = fs::remove_file(&temporary);
+        return Err(DeviceKeyError::Garbled(path.to_owned()));
     }
-    secret.copy_from_slice(&bytes);
-    Some(secret)
+    let old = fs::OpenOptions::new().write(true).open(path).map_err(at("open", path))?;
+    fs::rename(&temporary, path).map_err(at("name", path))?;
+    sync_directory(parent(path)).map_err(at("sync", path))?;
+    if let Err(error) = overwrite(old) {
+        tracing::warn!("the old form of the device key could not be overwritten: {error}");
+    }
+    Ok(())
+}
+
+/// Overwrites a file that has no name any more; one that somebody has linked elsewhere is his.
+fn overwrite(mut file: fs::File) -> io::Result<()> {
+    let facts = file.metadata()?;
+    if facts.nlink() > 0 {
+        return Ok(());
+    }
+    let length = usize::try_from(facts.len()).unwrap_or(0).min(KEY_FILE_BYTES_MAX);
+    file.rewind()?;
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
+/// The file as `device.key.new`, durable but for its name.
+fn write_beside(path: &Path, file: &KeyFile) -> Result<PathBuf, DeviceKeyError> {
+    let temporary = parent(path).join("device.key.new");
+    // A left-over of an interrupted run: it was never in use, or it would have the name.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(at("prepare", path)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut new = options.open(&temporary).map_err(at("create", path))?;
+    let written = new.write_all(file.text().as_bytes()).and_then(|()| new.sync_all());
+    if written.is_err() {
+        let _left_over = fs::remove_file(&temporary);
+    }
+    written.map_err(at("write", path))?;
+    Ok(temporary)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+fn at<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> DeviceKeyError + 'a {
+    move |source| DeviceKeyError::Io { doing, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn stored() -> (tempfile::TempDir, PathBuf, DeviceSecrets) {
+    fn stored(passphrase: Option<&Passphrase>) -> (tempfile::TempDir, PathBuf, DeviceKeys) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("device.key");
-        let secrets = DeviceSecrets::generate().unwrap();
-        secrets.store(&path).unwrap();
-        (directory, path, secrets)
+        let keys = generate().unwrap();
+        store(&path, &file_of(&keys, passphrase, &path).unwrap()).unwrap();
+        (directory, path, keys)
+    }
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::typed(text).unwrap()
+    }
+
+    fn keys_at(path: &Path, with: &Passphrase) -> DeviceKeys {
+        match load(path).unwrap() {
+            KeyFile::Clear(keys) => keys,
+            KeyFile::Sealed(sealed) => open(&sealed, with, path).unwrap(),
+        }
     }
 
     // CLI-9
     #[test]
     fn a_key_comes_back_and_is_for_its_owner_alone() {
-        let (directory, path, secrets) = stored();
-        let loaded = DeviceSecrets::load(&path).unwrap();
-        assert_eq!((*loaded.sign, *loaded.open), (*secrets.sign, *secrets.open));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(fs::metadata(&path).unwrap().len(), 183);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
-        assert!(!format!("{loaded:?}").contains(&HEXLOWER.encode(&*secrets.sign)));
+        let word = passphrase("correct horse");
+        for sealed in [None, Some(&word)] {
+            let (directory, path, keys) = stored(sealed);
+            assert_eq!(keys_at(&path, &word).public(), keys.public());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
+        }
     }
 
     // CLI-9
     #[test]
     fn a_key_is_never_overwritten() {
-        let (_directory, path, secrets) = stored();
-        DeviceSecrets::generate().unwrap().store(&path).unwrap_err();
-        assert_eq!(*DeviceSecrets::load(&path).unwrap().sign, *secrets.sign);
+        let word = passphrase("correct horse");
+        let (_directory, path, keys) = stored(None);
+        let other = file_of(&generate().unwrap(), None, &path).unwrap();
+        store(&path, &other).unwrap_err();
+        assert_eq!(keys_at(&path, &word).public(), keys.public());
     }
 
+    // KEYS-7
     #[test]
     fn damage_and_open_permissions_are_found() {
-        let (_directory, path, _secrets) = stored();
+        let (_directory, path, _keys) = stored(None);
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, &bad).unwrap();
-            assert!(matches!(DeviceSecrets::load(&path), Err(DeviceKeyError::Damaged(_))), "{at}");
+            assert!(matches!(load(&path), Err(DeviceKeyError::Unreadable { .. })), "{at}");
         }
         fs::write(&path, vec![b'x'; 10_000]).unwrap();
-        assert!(matches!(DeviceSecrets::load(&path), Err(DeviceKeyError::Damaged(_))));
+        assert!(matches!(load(&path), Err(DeviceKeyError::Unreadable { .. })));
         fs::write(&path, &good).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            DeviceSecrets::load(&path),
-            Err(DeviceKeyError::Exposed { mode: 0o640, .. })
-        ));
+        assert!(matches!(load(&path), Err(DeviceKeyError::Exposed { mode: 0o640, .. })));
+    }
+
+    // KEYS-14
+    #[test]
+    fn the_form_changes_and_the_keys_stay() {
+        let word = passphrase("correct horse");
+        let (directory, path, keys) = stored(None);
+        let elsewhere = directory.path().join("copy");
+        fs::hard_link(&path, &elsewhere).unwrap();
+        let clear = fs::read(&path).unwrap();
+        // What an interrupted run left is no hindrance.
+        fs::write(directory.path().join("device.key.new"), "half of a").unwrap();
+        let sealed = file_of(&keys, Some(&word), &path).unwrap();
+        replace(&path, &sealed, |read| *read.text() == *sealed.text()).unwrap();
+        assert_eq!(keys_at(&path, &word).public(), keys.public());
+        assert_eq!(fs::read(&elsewhere).unwrap(), clear, "somebody's own copy is his");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no left-over");
+        fs::remove_file(&elsewhere).unwrap();
+        // What does not read back changes nothing.
+        let open = file_of(&keys, None, &path).unwrap();
+        let refused = replace(&path, &open, |_| false).unwrap_err();
+        assert!(matches!(refused, DeviceKeyError::Garbled(_)));
+        assert_eq!(*load(&path).unwrap().text(), *sealed.text());
+        // Whoever still has the old file open sees that it was overwritten.
+        let mut old = fs::File::open(&path).unwrap();
+        replace(&path, &open, |_| true).unwrap();
+        let mut left = Vec::new();
+        io::Read::read_to_end(&mut old, &mut left).unwrap();
+        assert!(!left.is_empty() && left.iter().all(|byte| *byte == 0));
+        assert_eq!(keys_at(&path, &word).public(), keys.public());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
     }
 }

@@ -106,7 +106,7 @@ mod tests {
         fs::create_dir(&path).unwrap();
         fs::write(path.join("config.toml"), "").unwrap();
         set_mode(&path, 0o755);
-        drop(Home::create(&path, "init").unwrap());
+        drop(Home::create(&path, "init", None).unwrap());
         assert_eq!(mode(&path), 0o700);
         // Opened by whoever, for whatever reason.
         set_mode(&path, 0o770);
@@ -121,7 +121,7 @@ mod tests {
         let path = tempfile::tempdir().unwrap();
         set_mode(path.path(), 0o755);
         fs::write(path.path().join("letter.txt"), "").unwrap();
-        let refused = Home::create(path.path(), "init");
+        let refused = Home::create(path.path(), "init", None);
         assert!(matches!(&refused, Err(HomeError::Foreign { name, .. }) if name == "letter.txt"));
         assert_eq!(mode(path.path()), 0o755, "left as it was");
         assert_eq!(fs::read_dir(path.path()).unwrap().count(), 1);
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_home_of_somebody_else_is_refused() {
         let path = tempfile::tempdir().unwrap();
-        drop(Home::create(path.path(), "init").unwrap());
+        drop(Home::create(path.path(), "init", None).unwrap());
         if std::os::unix::fs::chown(path.path(), Some(65_534), None).is_err() {
             return eprintln!("skipped: giving a directory away takes root");
         }
-        for refused in [Home::open(path.path(), "up"), Home::create(path.path(), "init")] {
+        for refused in [Home::open(path.path(), "up"), Home::create(path.path(), "init", None)] {
             assert!(matches!(refused, Err(HomeError::NotOurs { owner: 65_534, .. })));
         }
     }

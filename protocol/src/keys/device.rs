@@ -4,20 +4,11 @@ use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use minicbor::{Decode, Encode};
-use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::sign;
-use crate::{
-    cbor::{self, DecodeError},
-    ids::DeviceId,
-};
-
-/// Version of the key file.
-const KEY_FILE_VERSION: u16 = 1;
-/// The whole key file is 73 bytes; no other length is read.
-const KEY_FILE_BYTES: usize = 73;
+use crate::ids::DeviceId;
 
 /// A device's secrets: Ed25519 to sign and to be known by, X25519 to receive.
 #[derive(Clone, ZeroizeOnDrop)]
@@ -36,31 +27,6 @@ pub struct DevicePublic {
     /// X25519 public key to which epoch keys are wrapped.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub hpke: [u8; 32],
-}
-
-/// Why a key file was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum KeyFileError {
-    /// Damaged, or something else altogether.
-    #[error("this is not a Larder device key")]
-    Malformed,
-    /// From a newer Larder.
-    #[error("the device key has version {version}, this Larder reads {KEY_FILE_VERSION}")]
-    Newer {
-        /// Version met.
-        version: u16,
-    },
-}
-
-#[derive(Encode, Decode, Zeroize, ZeroizeOnDrop)]
-#[cbor(map)]
-struct KeyFile {
-    #[n(0)]
-    version: u16,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    signing: [u8; 32],
-    #[cbor(n(2), with = "minicbor::bytes")]
-    receive: [u8; 32],
 }
 
 impl DeviceKeys {
@@ -94,36 +60,6 @@ impl DeviceKeys {
     pub(crate) const fn hpke_secret(&self) -> &[u8; 32] {
         &self.receive
     }
-
-    /// The bytes of the key file (`device.key`, mode 0600).
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let file = KeyFile {
-            version: KEY_FILE_VERSION,
-            signing: self.signing.to_bytes(),
-            receive: self.receive,
-        };
-        // Room from the start: a growing buffer would leave copies of the keys behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * KEY_FILE_BYTES));
-        minicbor::encode(&file, &mut *bytes).expect("writing to a Vec cannot fail");
-        bytes
-    }
-
-    /// Reads a key file.
-    ///
-    /// # Errors
-    /// [`KeyFileError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, KeyFileError> {
-        match cbor::peek_version(bytes) {
-            Some(KEY_FILE_VERSION) => {}
-            Some(version) if version > KEY_FILE_VERSION => {
-                return Err(KeyFileError::Newer { version });
-            }
-            Some(_) | None => return Err(KeyFileError::Malformed),
-        }
-        let file = cbor::decode::<KeyFile>(bytes, KEY_FILE_BYTES);
-        let file = file.map_err(|_: DecodeError| KeyFileError::Malformed)?;
-        Ok(Self::from_seeds(file.signing, file.receive))
-    }
 }
 
 impl fmt::Debug for DeviceKeys {
@@ -139,21 +75,6 @@ mod tests {
 
     fn keys() -> DeviceKeys {
         DeviceKeys::from_seeds([3; 32], [4; 32])
-    }
-
-    // KEYS-7
-    #[test]
-    fn the_key_file_round_trips_and_other_files_are_refused() {
-        let bytes = keys().encode();
-        assert_eq!(bytes.len(), KEY_FILE_BYTES);
-        assert_eq!(DeviceKeys::decode(&bytes).unwrap().public(), keys().public());
-        for end in 0..bytes.len() {
-            assert!(DeviceKeys::decode(&bytes[..end]).is_err());
-        }
-        let mut newer = bytes.to_vec();
-        newer[2] = 2;
-        assert_eq!(DeviceKeys::decode(&newer).unwrap_err(), KeyFileError::Newer { version: 2 });
-        assert_eq!(DeviceKeys::decode(b"garbage").unwrap_err(), KeyFileError::Malformed);
     }
 
     #[test]

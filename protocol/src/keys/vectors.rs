@@ -4,8 +4,9 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde_json::{Value, json};
 
 use super::{
-    DeviceKeys, Principal,
+    DeviceKeys, KeyFile, Passphrase, Principal, SealedKeys,
     epoch::{ContentKey, EpochKey},
+    key_file::SealCost,
     phrase::{Phrase, PhraseError},
     sign, verify,
     wrap::{WrapTerms, unwrap, wrap},
@@ -139,6 +140,23 @@ fn signatures(keys: &DeviceKeys) -> Value {
     ])
 }
 
+/// The file in clear, and sealed with passphrases that are typed in one way and another.
+fn key_files(keys: &DeviceKeys) -> Value {
+    let cheap = SealCost { memory_kib: 64, passes: 2, lanes: 2 };
+    let typed = ["correct horse battery", "cafe\u{301}\u{a0}au lait"];
+    let sealed = typed.into_iter().zip([cheap, SealCost::default()]).map(|(typed, cost)| {
+        let passphrase = Passphrase::typed(typed).unwrap();
+        let salt = *counting(0x80).first_chunk().unwrap();
+        let sealed = SealedKeys::seal(keys, &passphrase, salt, cost).unwrap();
+        json!({
+            "passphrase": typed,
+            "passphrase_bytes": hex(passphrase.as_bytes()),
+            "text": *KeyFile::Sealed(sealed).text(),
+        })
+    });
+    json!({ "clear": *KeyFile::Clear(keys.clone()).text(), "sealed": Value::from_iter(sealed) })
+}
+
 fn page() -> Value {
     let keys = DeviceKeys::from_seeds(counting(0), counting(0x20));
     let key = EpochKey::new(1, counting(0x40));
@@ -152,9 +170,9 @@ fn page() -> Value {
             "receiving_secret": hex(keys.hpke_secret()),
             "id": hex(keys.id().as_bytes()),
             "hpke_public": hex(keys.public().hpke),
-            "key_file": hex(&*keys.encode()),
             "device_public": hex(cbor::encode(&keys.public())),
         },
+        "key_files": key_files(&keys),
         "epoch": epoch(&key),
         "wraps": [wrapped(&key, Principal::from(&keys)), wrapped(&key, Principal::from(&recovery))],
         "signatures": signatures(&keys),

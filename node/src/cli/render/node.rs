@@ -3,7 +3,8 @@
 use super::{line, lists, plain, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, Joined, OfferOutcome, ReadyOutcome, RelayState, Safety, StatusOutcome, count,
+    JoinOutcome, Joined, OfferOutcome, PassphraseDone, PassphraseOutcome, ReadyOutcome, RelayState,
+    Safety, SealKind, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -11,7 +12,36 @@ pub(super) fn init(text: &mut String, done: &InitOutcome) {
     let (vault, device) = (short(&done.vault), short(&done.device));
     line(text, &format!("made vault {vault} with device {name} ({device}) at site {site}"));
     line(text, "copies at one site count as one; elsewhere: larder config set device.site NAME");
+    if !done.sealed {
+        line(
+            text,
+            "whoever copies this disk has this device: encrypt it, or larder passphrase set",
+        );
+    }
     line(text, "next: larder add FOLDER, larder up, larder invite");
+}
+
+pub(super) fn passphrase(text: &mut String, done: &PassphraseOutcome) {
+    if done.done == PassphraseDone::Checked {
+        line(text, "the passphrase is right");
+    }
+    match &done.seal {
+        Some(SealKind { kdf, memory_bytes, passes }) => {
+            let cost = format!("{kdf}, {memory_bytes}, {passes} passes");
+            line(text, &format!("the device key is sealed with a passphrase ({cost})"));
+        }
+        None => {
+            line(text, "the device key is in clear, readable by its owner only");
+            line(text, "whoever copies this disk has this device: larder passphrase set");
+        }
+    }
+    if done.done == PassphraseDone::Set {
+        line(
+            text,
+            "every start needs it now; a node that starts by itself: larder passphrase --help",
+        );
+        line(text, "older copies of the key file (snapshots, worn flash) open as they did before");
+    }
 }
 
 /// One line: scripts wait for it.

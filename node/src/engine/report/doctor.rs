@@ -97,8 +97,12 @@ fn home(home: &Home) -> Check {
 }
 
 fn device_key(core: &Core) -> Check {
-    match core.home.device_secrets() {
-        Ok(_) => good("device-key", "whole, readable by its owner only"),
+    match core.home.is_key_sealed() {
+        Ok(true) => good("device-key", "whole, sealed with a passphrase"),
+        Ok(false) => good(
+            "device-key",
+            "whole, in clear, readable by its owner only; `larder passphrase set` seals it",
+        ),
         Err(HomeError::DeviceKey(error @ DeviceKeyError::Exposed { .. })) => {
             let path = core.home.device_key_file();
             let hint = format!("close it: chmod 600 {}", path.display());

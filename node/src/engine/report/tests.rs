@@ -182,7 +182,7 @@ async fn doctor_notices_an_open_home_and_nobody_to_keep_copies() {
     let told = found.checks.iter().find(|check| check.name == "device-key").unwrap();
     assert_eq!(told.state, Health::Bad);
     assert!(told.hint.as_deref().unwrap().contains("chmod 600"), "{told:?}");
-    let told = crate::command::Failure::from(node.node.core.home.device_secrets().unwrap_err());
+    let told = crate::command::Failure::from(node.node.core.home.is_key_sealed().unwrap_err());
     assert!(told.hint.unwrap().contains(&format!("chmod 600 {}", key.display())));
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(node.home().join("device.key"), b"damaged").unwrap();

@@ -49,7 +49,7 @@ struct Said {
 impl Bed {
     async fn make() -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let home = Home::create(&temporary.path().join("home"), "test").unwrap();
+        let home = Home::create(&temporary.path().join("home"), "test", None).unwrap();
         let mut config = home.config().unwrap();
         config.set("depot.keep_own", Some("all")).unwrap();
         config.store(&home.config_file()).unwrap();
