@@ -52,6 +52,7 @@ pub mod log;
 pub mod manifest;
 pub mod meeting;
 pub mod order;
+pub mod pacing;
 pub mod pack;
 pub mod pairing;
 pub mod peer;

@@ -170,6 +170,15 @@ pub const DRILL_PART_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const DRILL_ADVISED_DAYS: u64 = 90;
 /// After more days without a proof that the phrase works a word is due.
 pub const PHRASE_ADVISED_DAYS: u64 = 365;
+/// Rates of one day.
+pub const PACING_ENTRIES_MAX: usize = 24;
+/// Who was idle sends so much of its rate at once, in milliseconds.
+pub const PACING_BURST_MS: u64 = 500;
+/// Bytes of an upload that go at once within a rate.
+pub const PACING_SLICE_BYTES: usize = 16 * 1024;
+/// Lowest rate of uploads, in bytes a second: each of [`UPLOADS_TOTAL_MAX`] at once gets more than the
+/// 4 KiB/s below which a holder gives an upload up.
+pub const PACING_UP_MIN: u64 = 64 * 1024;
 /// Longest text of a key file; the longest sealed one has 278 bytes.
 pub const KEY_FILE_BYTES_MAX: usize = 512;
 /// Characters of a new passphrase (NIST SP 800-63B).

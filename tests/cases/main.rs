@@ -35,6 +35,7 @@ mod memory;
 mod older_head;
 mod ordinary_user;
 mod own_disk;
+mod pacing;
 mod passphrase;
 mod phrase_alone;
 mod phrase_trial;

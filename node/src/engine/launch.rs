@@ -35,7 +35,7 @@ use crate::{
     command::{Failure, InitOptions, InitOutcome, Launch, OpenOptions, Reveal},
     depot::Depot,
     home::{Config, Copies as WantedCopies, Home, KeepOwn},
-    net::{Admission, Entry, Listen, Net, Protocol, Settings},
+    net::{Admission, Entry, Listen, Net, Protocol, Rates, Settings},
     state::{State, circle::GrantRow, scan_cache::ScanCache},
     vaults::{Relation, Vaults},
 };
@@ -157,7 +157,8 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let door = Door { vaults: Arc::clone(&vaults), invitations: Arc::clone(&invitations) };
     let listen = listen(&state, &config, options)?;
     let relays = relays(&config, options);
-    let settings = Settings { seed: keys.signing_seed(), listen, relays: relays.clone() };
+    let (seed, rates) = (keys.signing_seed(), rates(&config));
+    let settings = Settings { seed, listen, relays: relays.clone(), rates };
     let net = Net::start(settings, Arc::new(door)).await?;
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
@@ -268,6 +269,11 @@ pub(super) fn policy(config: &Config) -> Policy {
         WantedCopies::Count(count) => Copies::Fixed(u8::try_from(count).unwrap_or(u8::MAX)),
     };
     Policy { copies, keep_own: config.keep_own() == KeepOwn::All }
+}
+
+/// How fast uploads go, as the settings say.
+pub(super) fn rates(config: &Config) -> Rates {
+    Rates { up: config.upload_max(), also_near: config.limits_lan() }
 }
 
 fn listen(state: &State, config: &Config, options: &OpenOptions) -> Result<Listen, EngineError> {

@@ -220,6 +220,7 @@ pub(crate) async fn config_set(
         let mut config = changing.config.write().expect("no code panics while holding this lock");
         let outcome = changing.home.change_setting(&key, value.as_deref())?;
         *config = changing.home.config()?;
+        changing.net.set_rates(launch::rates(&config));
         changing.holding.set_terms(&changing.state, config.offer_bytes())?;
         Ok(outcome)
     };

@@ -4,6 +4,8 @@
 //! comment per setting. A key that is not known is an error, so that a slip of the finger is not
 //! a silent default. Source: specs/command_line.md, CLI-10.
 
+mod keys;
+
 use std::{
     fmt::Write as _,
     fs, io,
@@ -13,19 +15,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use larder_protocol::{limits::RELAYS_MAX, relaying::RelayAddress};
+use larder_protocol::{pacing::Timetable, relaying::RelayAddress};
 use thiserror::Error;
 
+use self::keys::{KEYS, Key, find};
 use super::sync_directory;
 use crate::command::{ByteSize, Failure, Setting};
 
 /// Longest settings file that is read.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
-/// Longest name of a device or a site, in bytes.
-const NAME_BYTES_MAX: usize = 64;
-
-/// Longest command line in the settings.
-const COMMAND_BYTES_MAX: usize = 1024;
 
 /// How many copies make a snapshot safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +58,8 @@ pub struct Config {
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
     lan: Option<bool>,
+    limit_lan: Option<bool>,
+    upload_max: Option<Timetable>,
     listen: Option<SocketAddr>,
     relays: Option<Vec<RelayAddress>>,
     name: Option<String>,
@@ -102,165 +102,6 @@ pub enum ConfigError {
         source: io::Error,
     },
 }
-
-/// One key: its name, what it takes, its default in words, what it does, how to get and set it.
-struct Key {
-    name: &'static str,
-    takes: &'static str,
-    default: &'static str,
-    help: &'static str,
-    /// For the file.
-    show: fn(&Config) -> Option<String>,
-    /// For the user.
-    tell: fn(&Config) -> Option<String>,
-    /// `None` when the text is not what the key takes.
-    set: fn(&mut Config, &str) -> Option<()>,
-    reset: fn(&mut Config),
-}
-
-macro_rules! key {
-    ($name:literal, $field:ident, $parse:expr, $show:expr, $takes:literal, $default:literal, $help:literal) => {
-        Key {
-            name: $name,
-            takes: $takes,
-            default: $default,
-            help: $help,
-            show: |config| config.$field.as_ref().map($show),
-            tell: |config| config.$field.as_ref().map($show),
-            set: |config, text| {
-                config.$field = Some($parse(text)?);
-                Some(())
-            },
-            reset: |config| config.$field = None,
-        }
-    };
-}
-
-/// Every key, ascending.
-static KEYS: [Key; 13] = [
-    key!(
-        "backup.compression_level",
-        compression_level,
-        parse_level,
-        i32::to_string,
-        "a zstd level from 1 to 19",
-        "3",
-        "how hard to compress: higher is smaller and slower"
-    ),
-    key!(
-        "depot.keep_own",
-        keep_own,
-        parse_keep_own,
-        show_keep_own,
-        "none, metadata or all",
-        "metadata",
-        "what stays on this device of its own backups once holders have them"
-    ),
-    key!(
-        "depot.offer",
-        offer,
-        parse_size,
-        show_size,
-        "a size such as 100GB",
-        "0",
-        "how much this device keeps for others"
-    ),
-    key!(
-        "depot.scrub_days",
-        scrub_days,
-        parse_days,
-        u32::to_string,
-        "a number of days up to 3650, or 0 for never",
-        "90",
-        "within how many days everything kept here is read back from the disk; 0 for never"
-    ),
-    key!(
-        "depot.spool_max",
-        spool_max,
-        parse_size,
-        show_size,
-        "a size such as 10GB",
-        "8GiB",
-        "own bytes waiting for holders at most; a backup waits for room beyond"
-    ),
-    key!(
-        "depot.tend",
-        tend,
-        parse_switch,
-        show_switch,
-        "on or off",
-        "on",
-        "whether `up` looks after the copies of a circle's vault whose devices are all silent"
-    ),
-    key!(
-        "device.name",
-        name,
-        parse_name,
-        String::clone,
-        "a name of at most 64 bytes",
-        "the host's name",
-        "how this device is shown to others"
-    ),
-    key!(
-        "device.passphrase_command",
-        passphrase_command,
-        parse_command,
-        String::clone,
-        "a command line such as `secret-tool lookup app larder`",
-        "none",
-        "prints the passphrase of the device key, with /bin/sh, where nobody else gives it"
-    ),
-    key!(
-        "device.site",
-        site,
-        parse_name,
-        String::clone,
-        "a name of at most 64 bytes",
-        "as it was at first",
-        "the household in which this device stands: copies go to different ones; others hear of a change"
-    ),
-    key!(
-        "net.lan",
-        lan,
-        parse_switch,
-        show_switch,
-        "on or off",
-        "on",
-        "whether `up` finds the circle's devices in the same network by itself"
-    ),
-    key!(
-        "net.listen",
-        listen,
-        parse_address,
-        SocketAddr::to_string,
-        "an address and port such as 0.0.0.0:4242",
-        "0.0.0.0:0, the port chosen once and kept",
-        "where `up` listens (UDP)"
-    ),
-    Key {
-        // Told without the tokens: what is told ends up on screens and in reports of faults.
-        tell: |config| config.relays.as_deref().map(|relays| texts(relays, ToString::to_string)),
-        ..key!(
-            "net.relays",
-            relays,
-            parse_relays,
-            |relays| texts(relays, RelayAddress::to_secret_text),
-            "up to 4 addresses of relays such as https://TOKEN@relay.example.org:8443, with spaces \
-             between",
-            "none",
-            "relays that help to reach other devices from behind a router"
-        )
-    },
-    key!(
-        "policy.copies",
-        copies,
-        parse_copies,
-        show_copies,
-        "auto or a number from 1 to 16",
-        "auto",
-        "copies at different sites that make a snapshot safe; auto is 2 where there are 2 sites"
-    ),
-];
 
 impl Config {
     /// How many copies make a snapshot safe.
@@ -306,6 +147,16 @@ impl Config {
     /// Whether to find devices of the circle in the same network.
     pub fn lan(&self) -> bool {
         self.lan.unwrap_or(true)
+    }
+
+    /// How fast uploads go.
+    pub fn upload_max(&self) -> Timetable {
+        self.upload_max.clone().unwrap_or_default()
+    }
+
+    /// Whether that holds in the local network as well.
+    pub fn limits_lan(&self) -> bool {
+        self.limit_lan.unwrap_or(false)
     }
 
     /// Relays to use; none unless some were set.
@@ -463,110 +314,11 @@ impl From<ConfigError> for Failure {
     }
 }
 
-fn find(name: &str) -> Result<&'static Key, ConfigError> {
-    KEYS.iter()
-        .find(|key| key.name == name)
-        .ok_or_else(|| ConfigError::UnknownKey(name.chars().take(80).collect()))
-}
-
-fn parse_level(text: &str) -> Option<i32> {
-    text.parse().ok().filter(|level| (1..=19).contains(level))
-}
-
-fn parse_days(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|days| (0..=3650).contains(days))
-}
-
-fn parse_keep_own(text: &str) -> Option<KeepOwn> {
-    match text {
-        "none" => Some(KeepOwn::None),
-        "metadata" => Some(KeepOwn::Metadata),
-        "all" => Some(KeepOwn::All),
-        _ => None,
-    }
-}
-
-fn show_keep_own(value: &KeepOwn) -> String {
-    match value {
-        KeepOwn::None => "none",
-        KeepOwn::Metadata => "metadata",
-        KeepOwn::All => "all",
-    }
-    .to_owned()
-}
-
-fn parse_size(text: &str) -> Option<ByteSize> {
-    text.parse().ok()
-}
-
-/// Exact, and short where a decimal unit divides it.
-fn show_size(size: &ByteSize) -> String {
-    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB")];
-    units
-        .iter()
-        .find(|(factor, _)| size.0 != 0 && size.0.is_multiple_of(*factor))
-        .map_or_else(|| size.0.to_string(), |(factor, unit)| format!("{}{unit}", size.0 / factor))
-}
-
-/// A name that can stand in one line of a terminal.
-fn parse_name(text: &str) -> Option<String> {
-    let plain = !text.trim().is_empty()
-        && text.len() <= NAME_BYTES_MAX
-        && !text.chars().any(char::is_control);
-    plain.then(|| text.trim().to_owned())
-}
-
-fn parse_command(text: &str) -> Option<String> {
-    let plain = !text.trim().is_empty()
-        && text.len() <= COMMAND_BYTES_MAX
-        && !text.chars().any(char::is_control);
-    plain.then(|| text.trim().to_owned())
-}
-
-fn parse_switch(text: &str) -> Option<bool> {
-    match text {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn show_switch(is_on: &bool) -> String {
-    if *is_on { "on" } else { "off" }.to_owned()
-}
-
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    text.parse().ok()
-}
-
-fn parse_relays(text: &str) -> Option<Vec<RelayAddress>> {
-    let relays: Result<Vec<RelayAddress>, _> = text.split_whitespace().map(str::parse).collect();
-    relays.ok().filter(|relays| (1..=RELAYS_MAX).contains(&relays.len()))
-}
-
-fn texts(relays: &[RelayAddress], text: fn(&RelayAddress) -> String) -> String {
-    relays.iter().map(text).collect::<Vec<_>>().join(" ")
-}
-
-fn parse_copies(text: &str) -> Option<Copies> {
-    if text == "auto" {
-        return Some(Copies::Auto);
-    }
-    text.parse().ok().filter(|count| (1..=16).contains(count)).map(Copies::Count)
-}
-
-fn show_copies(value: &Copies) -> String {
-    match value {
-        Copies::Auto => "auto".to_owned(),
-        Copies::Count(count) => count.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 13] = [
+    const GOOD: [(&str, &str); 15] = [
         ("backup.compression_level", "7"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
@@ -577,8 +329,10 @@ mod tests {
         ("device.passphrase_command", "pass show 'larder' | head -1"),
         ("device.site", "home"),
         ("net.lan", "off"),
+        ("net.limit_lan", "on"),
         ("net.listen", "0.0.0.0:4242"),
         ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
+        ("net.upload_max", "08:00 500000, 23:00 off"),
         ("policy.copies", "3"),
     ];
 
@@ -655,6 +409,8 @@ mod tests {
             ("depot.scrub_days", "-1"),
             ("device.name", "a\nb"),
             ("device.passphrase_command", " "),
+            ("net.upload_max", "65535"),
+            ("net.upload_max", "25:00 500kB"),
             ("device.name", "  "),
             ("net.lan", "maybe"),
             ("net.listen", "4242"),

@@ -10,7 +10,7 @@ use tokio::{task::JoinSet, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    Admission, Entry, Listen, Net, NetError, Protocol, Settings,
+    Admission, Entry, Listen, Net, NetError, Protocol, Rates, Settings,
     lan::moved,
     tuning::{ASIDE_SETTLE, CODE_DONE, HANDSHAKE},
 };
@@ -48,7 +48,8 @@ impl Net {
             Listen::Only(address) => Listen::Only(SocketAddr::new(address.ip(), 0)),
             Listen::Everywhere { .. } => Listen::Everywhere { port: 0 },
         };
-        Self::start(Settings { seed, listen, relays }, Arc::new(Only(purpose))).await
+        let rates = Rates::default();
+        Self::start(Settings { seed, listen, relays, rates }, Arc::new(Only(purpose))).await
     }
 
     /// Waits a moment until this network knows its own addresses, where there are any. What looks around

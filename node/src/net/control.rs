@@ -92,7 +92,7 @@ impl Peer {
             Answer::Stored { receipt } => return Ok(receipt),
             answer => return Err(refusal(&answer)),
         }
-        if let Err(error) = upload(&mut stream, shard).await {
+        if let Err(error) = upload(&self.net, &mut stream, shard).await {
             stream.abandon(CODE_BROKEN);
             return Err(error);
         }
@@ -187,10 +187,10 @@ fn refusal(answer: &Answer) -> PutError {
 
 /// Sends all bytes of a shard. Returns well, too, when the peer stops taking them: then it has an
 /// answer to give.
-async fn upload(stream: &mut FrameStream, shard: Shard) -> Result<(), PutError> {
+async fn upload(net: &Net, stream: &mut FrameStream, shard: Shard) -> Result<(), PutError> {
     let (mut pieces, reading) = pumps::read_shard(shard);
     while let Some(piece) = pieces.recv().await {
-        match timeout(STALL, stream.send.write_chunk(piece)).await {
+        match stream.upload(net, piece).await {
             Ok(Ok(())) => {}
             Ok(Err(WriteError::Stopped(_))) => return Ok(()),
             Ok(Err(_)) => return Err(stream.fault().into()),

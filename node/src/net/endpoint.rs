@@ -22,6 +22,7 @@ use super::{
     addresses::Addresses,
     admission::Door,
     links::{Lease, Links, Path},
+    pace::{Pace, Rates},
     relays::{RelayStanding, Relays},
     tuning::{CONNECTION_WINDOW, DIAL, GOODBYE, IDLE_TIMEOUT, KEEP_ALIVE, STREAMS_PER_CONNECTION},
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Relays to use. Without any, no server of anybody's is contacted.
     pub relays: Vec<RelayAddress>,
+    /// How fast uploads go.
+    pub rates: Rates,
 }
 
 /// The network of this device. Clones share one endpoint.
@@ -63,6 +66,7 @@ pub(super) struct Inner {
     relays: Relays,
     /// Where it was told to listen.
     pub(super) listen: Listen,
+    pub(super) pace: Pace,
 }
 
 impl Net {
@@ -86,10 +90,10 @@ impl Net {
             }
             Err(error) => return Err(NetError::Bind(Arc::new(error))),
         };
-        let links = Links::default();
-        Ok(Self {
-            inner: Arc::new(Inner { endpoint, addresses, links, relays, listen: settings.listen }),
-        })
+        let (links, listen) = (Links::default(), settings.listen);
+        let pace = Pace::new(settings.rates);
+        let inner = Inner { endpoint, addresses, links, relays, listen, pace };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// This device's id: its public key.
@@ -140,6 +144,11 @@ impl Net {
     /// Tells of every change of a connection with a relay, also of one that is over again.
     pub fn relay_changes(&self) -> impl Watcher<Value: Send> + Send + use<> {
         self.inner.endpoint.home_relay_status()
+    }
+
+    /// How fast uploads go from now on.
+    pub fn set_rates(&self, rates: Rates) {
+        self.inner.pace.set(rates);
     }
 
     /// Another device. Nothing is sent before the first request.

@@ -36,6 +36,10 @@ impl FrameStream {
         Self { _lease: Some(lease), ..self }
     }
 
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Who is at the other end, as the connection has proved.
     pub fn peer(&self) -> DeviceId {
         DeviceId::from_bytes(*self.connection.remote_id().as_bytes())

@@ -23,8 +23,8 @@ use larder_protocol::{
 use crate::{
     depot::{Depot, Origin, PartialShard, Tenure},
     net::{
-        Admission, Entry, FrameStream, Listen, Net, Peer, Protocol, Reservation, Serve, Serving,
-        Settings,
+        Admission, Entry, FrameStream, Listen, Net, Peer, Protocol, Rates, Reservation, Serve,
+        Serving, Settings,
     },
 };
 
@@ -132,7 +132,12 @@ impl Serve for Script {
 
 pub(super) fn settings(seed: u8, port: u16) -> Settings {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Settings { seed: [seed; 32].into(), listen: Listen::Only(address), relays: Vec::new() }
+    Settings {
+        seed: [seed; 32].into(),
+        listen: Listen::Only(address),
+        relays: Vec::new(),
+        rates: Rates::default(),
+    }
 }
 
 impl Node {
