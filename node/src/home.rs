@@ -30,7 +30,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use larder_protocol::keys::{DeviceKeys, KeyFile, Passphrase};
+use larder_protocol::keys::{DeviceKeys, KeyFile, Passphrase, key_file::KeyFileError};
 use thiserror::Error;
 
 pub use self::{
@@ -40,7 +40,7 @@ pub use self::{
     sealing::is_sealed,
 };
 pub(crate) use self::{
-    sealing::{passphrase_command, refused as refused_passphrase},
+    sealing::{no_passphrase, passphrase_command, unfit},
     secret_file::write_new,
 };
 use crate::command::{ConfigOutcome, ExitKind, Failure, Outcome};
@@ -131,6 +131,22 @@ impl From<HomeError> for Failure {
             HomeError::DeviceKey(DeviceKeyError::Garbled(_)) => {
                 "check the disk: the old form of the key is in use as before"
             }
+            HomeError::DeviceKey(DeviceKeyError::Linked(_)) => {
+                "remove the other name first: what is under it would open as before"
+            }
+            HomeError::DeviceKey(DeviceKeyError::Random) => {
+                "nothing was changed; give the command again when the system is up"
+            }
+            HomeError::DeviceKey(DeviceKeyError::Unreadable {
+                why: KeyFileError::Newer { .. },
+                ..
+            }) => "update larder: the key is whole",
+            HomeError::DeviceKey(DeviceKeyError::Io { source, .. })
+                if source.kind() != io::ErrorKind::NotFound =>
+            {
+                "check the disk, its space and the permissions of the home; the key itself is as it was, \
+                 or complete in its new form"
+            }
             HomeError::Missing(_) => {
                 "make one with `larder init`, or name another with --home or LARDER_HOME"
             }
@@ -183,8 +199,15 @@ impl Home {
             directory::refuse_foreign(directory)?;
         }
         let home = Self::locked(directory, purpose)?;
-        if !home.device_key_file().exists() {
-            home.make_key(passphrase)?;
+        let file = home.device_key_file();
+        let is_there = file.try_exists().map_err(doing("look for the device key", &file))?;
+        match passphrase {
+            passphrase if !is_there => home.make_key(passphrase)?,
+            // A first try without a passphrase went wrong before the key was of any vault.
+            Some(passphrase) if !home.has_vaults() && !home.is_key_sealed()? => {
+                home.keep(None, Some(passphrase))?;
+            }
+            _ => {}
         }
         home.make_parts()
     }
@@ -198,6 +221,11 @@ impl Home {
             return Err(HomeError::Missing(directory.to_owned()));
         }
         Self::locked(directory, purpose)?.make_parts()
+    }
+
+    fn has_vaults(&self) -> bool {
+        let mut kept = fs::read_dir(self.vaults_directory()).into_iter().flatten();
+        kept.next().is_some()
     }
 
     fn make_parts(self) -> Result<Self, HomeError> {
@@ -215,6 +243,7 @@ impl Home {
             std::path::absolute(directory).map_err(doing("find the home", directory))?;
         directory::close(&directory)?;
         let lock = lock::Lock::take(&directory, purpose)?;
+        device_key::tidy(&directory.join(DEVICE_KEY));
         Ok(Self { directory, keys: OnceLock::new(), sealing: Mutex::default(), _lock: lock })
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn run<L: Launch + 'static>(
              has no vault yet, stop it with `larder down`, then run this again",
         ));
     }
-    let seal = session.unlock().for_new_home()?;
+    let seal = session.unlock().for_new_home(session.directory())?;
     let create = |directory: &Path| Home::create(directory, "init", seal.as_ref());
     let home = session.own_home(create).await?;
     session.unlock().unlock(&home)?;

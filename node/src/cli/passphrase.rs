@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use larder_protocol::keys::Passphrase;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     output::Output,
     session::Session,
+    signals,
     unlock::{ask_new, chosen, from_file},
 };
 use crate::{
@@ -68,6 +70,8 @@ pub(super) async fn run<L: Launch + 'static>(
     arguments: PassphraseArguments,
     output: &mut Output,
 ) -> Result<ExitKind, Failure> {
+    // Whoever is ended while he types leaves the terminal as it was.
+    signals::watch(CancellationToken::new())?;
     let directory = session.directory();
     let is_sealed =
         is_sealed(directory)?.ok_or_else(|| HomeError::Missing(directory.to_owned()))?;
@@ -114,5 +118,5 @@ fn nobody_to_ask() -> Failure {
 
 fn no_new_one() -> Failure {
     Failure::usage("there is no terminal to ask for the new passphrase")
-        .hint("give --new-passphrase-file FILE")
+        .hint("give it with --new-passphrase-file FILE; --passphrase-file is the present one")
 }

@@ -1,11 +1,11 @@
 //! One line from the terminal that is not shown while it is typed.
 //!
 //! The terminal gives every key at once, Ctrl-C included, so that whatever is pressed leaves it as it
-//! was: a signal in the middle would leave it silent.
+//! was; a signal from elsewhere ends the process by [`be_loud`].
 
 use std::{
     io::{self, IsTerminal, Write},
-    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::termios::{
@@ -24,7 +24,7 @@ pub(super) fn can_ask() -> bool {
 /// Asks for a line; `None` when the person went away (Ctrl-C, Ctrl-D, a closed terminal).
 pub(super) fn ask(prompt: &str) -> io::Result<Option<Zeroizing<String>>> {
     let mut screen = io::stderr();
-    let silent = Silent::begin(io::stdin())?;
+    let silent = Silent::begin()?;
     screen.write_all(prompt.as_bytes())?;
     screen.flush()?;
     let typed = read(&mut || {
@@ -50,6 +50,8 @@ fn read(
             Some(CTRL_D) | None => break,
             Some(CTRL_U) => line.clear(),
             Some(BACKSPACE | DELETE) => rub_out(&mut line),
+            // Keys that would stop a process, and have no meaning here.
+            Some(CTRL_Z | CTRL_BACKSLASH) => {}
             Some(byte) if line.len() < LINE_BYTES_MAX => line.push(byte),
             Some(_) => {}
         }
@@ -70,32 +72,46 @@ const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 const BACKSPACE: u8 = 8;
 const CTRL_U: u8 = 21;
+const CTRL_Z: u8 = 26;
+const CTRL_BACKSLASH: u8 = 28;
 const DELETE: u8 = 127;
 
-/// A terminal that shows nothing of what is typed; as before when this is dropped.
-struct Silent<T: AsFd> {
-    terminal: T,
-    before: Termios,
+/// The terminal as it was, while it is silent.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Puts the terminal back as it was; whether it was silent.
+pub(super) fn be_loud() -> bool {
+    match BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(before) => {
+            let _closed = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            true
+        }
+        None => false,
+    }
 }
 
-impl<T: AsFd> Silent<T> {
-    fn begin(terminal: T) -> io::Result<Self> {
-        let before = tcgetattr(&terminal)?;
+/// A terminal that shows nothing of what is typed; as before when this is dropped.
+struct Silent;
+
+impl Silent {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
         let line_by_line = LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG;
         silent.local_modes -= LocalModes::ECHO | line_by_line;
         silent.input_modes |= InputModes::ICRNL;
         silent.special_codes[SpecialCodeIndex::VMIN] = 1;
         silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         // What was typed before was shown, and is no answer.
-        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before })
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self)
     }
 }
 
-impl<T: AsFd> Drop for Silent<T> {
+impl Drop for Silent {
     fn drop(&mut self) {
-        let _closed = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        be_loud();
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Session<L> {
 /// Who carries out a command.
 enum Target {
     Node(Client),
-    Here(Home),
+    Here(Box<Home>),
 }
 
 impl<L: Launch + 'static> Session<L> {
@@ -130,7 +130,7 @@ impl<L: Launch + 'static> Session<L> {
                 let asker = Asker::<L::Engine>::Node(self.directory.clone());
                 drive(work, events, (&cancel, asker), output).await
             }
-            Target::Here(home) => self.carry_out(home, command, &cancel, output).await,
+            Target::Here(home) => self.carry_out(*home, command, &cancel, output).await,
         }
     }
 
@@ -181,7 +181,6 @@ impl<L: Launch + 'static> Session<L> {
                 | Command::Join { .. }
         );
         let needs_node = matches!(command, Command::Invite { .. });
-        let seal = if makes_home { self.unlock.for_new_home()? } else { None };
         let started = Instant::now();
         loop {
             let client = Client::connect(&self.directory).await.map_err(|error| {
@@ -192,6 +191,7 @@ impl<L: Launch + 'static> Session<L> {
                 return Ok(Target::Node(client));
             }
             let opened = if makes_home {
+                let seal = self.unlock.for_new_home(&self.directory)?;
                 Home::create(&self.directory, purpose, seal.as_ref())
             } else {
                 Home::open(&self.directory, purpose)
@@ -201,7 +201,7 @@ impl<L: Launch + 'static> Session<L> {
                 opened => patience(opened, false),
             };
             if started.elapsed() >= patience {
-                return Ok(Target::Here(opened?));
+                return Ok(Target::Here(Box::new(opened?)));
             }
             // Given back, or the node that is about to start would find it taken.
             drop(opened);

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use larder_protocol::keys::Passphrase;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 use super::secret_line;
 use crate::{
     command::{ExitKind, Failure},
-    home::{Home, passphrase_command, refused_passphrase},
+    home::{Home, is_sealed, no_passphrase, passphrase_command, unfit},
 };
 
 /// Name of the credential that systemd hands over.
@@ -28,21 +29,28 @@ const TRIES: usize = 3;
 /// Longest text that is read; more than any passphrase.
 const TEXT_BYTES_MAX: u64 = 4096;
 
-/// Ways to a passphrase.
-#[derive(Debug, Clone, Default)]
+/// Ways to a passphrase. What was read or typed once is not asked for again.
+#[derive(Debug, Default)]
 pub(super) struct Unlock {
     file: Option<PathBuf>,
+    read: OnceLock<Zeroizing<String>>,
+    known: OnceLock<Passphrase>,
 }
 
 impl Unlock {
     /// With the file of the command line or of the environment, if one is named there.
-    pub(super) const fn new(file: Option<PathBuf>) -> Self {
-        Self { file }
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        Self { file, ..Self::default() }
     }
 
     /// Opens the key of a home if it is sealed.
     pub(super) fn unlock(&self, home: &Home) -> Result<(), Failure> {
         if !home.is_locked()? {
+            if self.file.is_some() && !home.is_key_sealed()? {
+                warn!(
+                    "a passphrase was given, and the device key is in clear: `larder passphrase set` seals it"
+                );
+            }
             return Ok(());
         }
         if let Some(passphrase) = self.told(home.directory())? {
@@ -55,11 +63,19 @@ impl Unlock {
         let mut left = TRIES;
         loop {
             left -= 1;
-            match home.unlock(&asked("Passphrase of the device key: ")?).map_err(Failure::from) {
+            let tried = asked().and_then(|typed| {
+                home.unlock(&typed)?;
+                Ok(typed)
+            });
+            match tried {
+                Ok(typed) => {
+                    let _first = self.known.set(typed);
+                    return Ok(());
+                }
                 Err(failure) if failure.kind == ExitKind::Key && left > 0 => {
                     eprintln!("That is not it.");
                 }
-                ended => return ended,
+                Err(failure) => return Err(failure),
             }
         }
     }
@@ -68,33 +84,45 @@ impl Unlock {
     pub(super) fn current(&self, directory: &Path) -> Result<Option<Passphrase>, Failure> {
         match self.told(directory)? {
             Some(passphrase) => Ok(Some(passphrase)),
-            None if secret_line::can_ask() => asked("Passphrase of the device key: ").map(Some),
+            None if secret_line::can_ask() => asked().map(Some),
             None => Ok(None),
         }
     }
 
-    /// What a home that is made now is sealed with: nobody is asked for it.
-    pub(super) fn for_new_home(&self) -> Result<Option<Passphrase>, Failure> {
-        let text = self.from_file()?.map_or_else(from_systemd, |text| Ok(Some(text)))?;
-        text.map(|text| chosen(&text)).transpose()
+    /// What a key is sealed with that is made now: nobody is asked for it. `None` as well where there is
+    /// a sealed one.
+    pub(super) fn for_new_home(&self, directory: &Path) -> Result<Option<Passphrase>, Failure> {
+        if is_sealed(directory)? == Some(true) {
+            return Ok(None);
+        }
+        self.handed().transpose().map(|text| chosen(&text?)).transpose()
     }
 
     /// The passphrase, as far as nobody has to be asked.
     fn told(&self, directory: &Path) -> Result<Option<Passphrase>, Failure> {
-        let text = match self.from_file()? {
+        if let Some(known) = self.known.get() {
+            return Ok(Some(known.clone()));
+        }
+        let text = match self.handed()? {
             Some(text) => Some(text),
-            None => match from_systemd()? {
-                Some(text) => Some(text),
-                None => {
-                    passphrase_command(directory)?.map(|line| from_command(&line)).transpose()?
-                }
-            },
+            None => passphrase_command(directory)?.map(|line| from_command(&line)).transpose()?,
         };
         text.map(|text| typed(&text)).transpose()
     }
 
-    fn from_file(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        self.file.as_deref().map(from_file).transpose()
+    /// What was handed over in a file. Read once: it may be a pipe.
+    fn handed(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        if let Some(read) = self.read.get() {
+            return Ok(Some(read.clone()));
+        }
+        let text = match &self.file {
+            Some(file) => {
+                warn_of_readers(file);
+                Some(from_file(file)?)
+            }
+            None => from_systemd()?,
+        };
+        Ok(text.map(|text| self.read.get_or_init(|| text).clone()))
     }
 }
 
@@ -125,12 +153,15 @@ pub(super) fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
         Failure::failed(format!("cannot read the passphrase file {}: {error}", path.display()))
             .hint("it holds the passphrase and nothing else, in one line")
     };
-    let file = fs::File::open(path).map_err(failed)?;
-    let facts = file.metadata().map_err(failed)?;
-    if facts.is_file() && facts.permissions().mode() & 0o077 != 0 {
+    one_line(fs::File::open(path).map_err(failed)?).map_err(failed)
+}
+
+/// Says so when others can read a file that somebody has named.
+fn warn_of_readers(path: &Path) {
+    let is_open = |facts: fs::Metadata| facts.is_file() && facts.permissions().mode() & 0o077 != 0;
+    if fs::metadata(path).is_ok_and(is_open) {
         warn!("the passphrase file {} can be read by others: chmod 600", path.display());
     }
-    one_line(file).map_err(failed)
 }
 
 fn from_systemd() -> Result<Option<Zeroizing<String>>, Failure> {
@@ -170,6 +201,8 @@ fn one_line(from: impl Read) -> io::Result<Zeroizing<String>> {
     from.take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
     let text = str::from_utf8(&bytes);
     let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8"))?;
+    // Some editors begin a file with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     let mut owned = Zeroizing::new(String::with_capacity(line.len()));
@@ -177,8 +210,8 @@ fn one_line(from: impl Read) -> io::Result<Zeroizing<String>> {
     Ok(owned)
 }
 
-fn asked(prompt: &str) -> Result<Passphrase, Failure> {
-    typed(&line(prompt)?)
+fn asked() -> Result<Passphrase, Failure> {
+    typed(&line("Passphrase of the device key: ")?)
 }
 
 fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
@@ -188,12 +221,12 @@ fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn typed(text: &str) -> Result<Passphrase, Failure> {
-    Passphrase::typed(text).map_err(refused_passphrase)
+    Passphrase::typed(text).map_err(no_passphrase)
 }
 
 /// A passphrase for a key that is sealed from now on.
 pub(super) fn chosen(text: &str) -> Result<Passphrase, Failure> {
-    Passphrase::chosen(text).map_err(refused_passphrase)
+    Passphrase::chosen(text).map_err(unfit)
 }
 
 #[cfg(test)]
@@ -204,7 +237,7 @@ mod tests {
     #[test]
     fn one_line_is_read_without_its_end() {
         let read = |text: &'static str| one_line(text.as_bytes()).unwrap().as_str().to_owned();
-        for text in ["two words", "two words\n", "two words\r\n"] {
+        for text in ["two words", "two words\n", "two words\r\n", "\u{feff}two words\n"] {
             assert_eq!(read(text), "two words");
         }
         // What is left of a second line is refused as a passphrase, not cut off.

@@ -74,10 +74,10 @@ pub(super) async fn run<L: Launch + 'static>(
                 _ => failure,
             }
         })?;
-    session.unlock().unlock(&home)?;
     let directory = home.directory().to_owned();
     let stop = CancellationToken::new();
     signals::watch(stop.clone())?;
+    session.unlock().unlock(&home)?;
     let engine = Arc::new(session.launch().open(home, options).await?);
     let server = Server::bind(&directory).map_err(|source| {
         let doing = "listen at the control socket of";

@@ -22,6 +22,9 @@ use zeroize::Zeroizing;
 
 use super::sync_directory;
 
+/// A key file that has not its name yet, beside the one that has.
+const TEMPORARY: &str = "device.key.new";
+
 /// Why the device key cannot be used.
 #[derive(Debug, Error)]
 pub enum DeviceKeyError {
@@ -55,6 +58,9 @@ pub enum DeviceKeyError {
     /// What was written does not read back as it was meant. The old file is still there.
     #[error("the device key {} was not changed: what was written did not read back", .0.display())]
     Garbled(PathBuf),
+    /// It has other names, which would stay as they are.
+    #[error("the device key {} has another name as well (a hard link)", .0.display())]
+    Linked(PathBuf),
     /// The system has no randomness to give.
     #[error("the system gave no random bytes for a device key")]
     Random,
@@ -124,47 +130,77 @@ pub(super) fn open(
 pub(super) fn store(path: &Path, file: &KeyFile) -> Result<(), DeviceKeyError> {
     let temporary = write_beside(path, file)?;
     // A link and not a rename: it fails when a key is already there.
-    fs::hard_link(&temporary, path)
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Err(error),
-            // File systems without hard links (exFAT, some network mounts).
-            _ => fs::rename(&temporary, path),
-        })
-        .map_err(at("name", path))?;
+    let named = fs::hard_link(&temporary, path).or_else(|error| match error.kind() {
+        // File systems without hard links (exFAT, some network mounts).
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported if !path.try_exists()? => {
+            fs::rename(&temporary, path)
+        }
+        _ => Err(error),
+    });
     let _gone = fs::remove_file(&temporary);
+    named.map_err(at("name", path))?;
     sync_directory(parent(path)).map_err(at("sync", path))
 }
 
 /// Puts another form of the same keys in the place of the file. KEYS-14: the new one is durable and
 /// was read back, as `reads_back` judges, before the old one goes; whatever happens, one of both is
-/// there.
+/// there. A symbolic link stays, and what it points to changes.
 pub(super) fn replace(
     path: &Path,
     file: &KeyFile,
     reads_back: impl FnOnce(&KeyFile) -> bool,
 ) -> Result<(), DeviceKeyError> {
+    let path = &fs::canonicalize(path).map_err(at("find", path))?;
+    if fs::metadata(path).map_err(at("look at", path))?.nlink() > 1 {
+        return Err(DeviceKeyError::Linked(path.clone()));
+    }
     let temporary = write_beside(path, file)?;
     let is_right = load(&temporary).is_ok_and(|written| reads_back(&written));
-    if !is_right {
-        let _left_over = fs::remove_file(&temporary);
-        return Err(DeviceKeyError::Garbled(path.to_owned()));
+    // Its bytes can be overwritten as long as it is open, whatever has its name.
+    let old = open_to_overwrite(path);
+    let named = match is_right {
+        true => fs::rename(&temporary, path).map_err(at("name", path)),
+        false => Err(DeviceKeyError::Garbled(path.clone())),
+    };
+    if named.is_err() {
+        discard(&temporary);
     }
-    let old = fs::OpenOptions::new().write(true).open(path).map_err(at("open", path))?;
-    fs::rename(&temporary, path).map_err(at("name", path))?;
+    named?;
     sync_directory(parent(path)).map_err(at("sync", path))?;
-    if let Err(error) = overwrite(old) {
+    if let Err(error) = old.and_then(overwrite) {
         tracing::warn!("the old form of the device key could not be overwritten: {error}");
     }
     Ok(())
 }
 
-/// Overwrites a file that has no name any more; one that somebody has linked elsewhere is his.
-fn overwrite(mut file: fs::File) -> io::Result<()> {
-    let facts = file.metadata()?;
-    if facts.nlink() > 0 {
-        return Ok(());
+/// Removes what an interrupted run left beside a key: it was never in use, and may be in clear.
+pub(super) fn tidy(path: &Path) {
+    let Ok(path) = fs::canonicalize(path) else { return };
+    discard(&parent(&path).join(TEMPORARY));
+}
+
+/// Overwrites and removes a file that was never in use, if it is there.
+fn discard(temporary: &Path) {
+    if let Ok(file) = open_to_overwrite(temporary) {
+        let _as_far_as_it_goes = overwrite(file);
     }
-    let length = usize::try_from(facts.len()).unwrap_or(0).min(KEY_FILE_BYTES_MAX);
+    let _left_over = fs::remove_file(temporary);
+}
+
+fn open_to_overwrite(path: &Path) -> io::Result<fs::File> {
+    let open = || fs::OpenOptions::new().write(true).open(path);
+    open().or_else(|error| match error.kind() {
+        // Somebody has protected it from being changed.
+        io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            open()
+        }
+        _ => Err(error),
+    })
+}
+
+fn overwrite(mut file: fs::File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0).min(KEY_FILE_BYTES_MAX);
     file.rewind()?;
     file.write_all(&vec![0; length])?;
     file.sync_all()
@@ -172,20 +208,14 @@ fn overwrite(mut file: fs::File) -> io::Result<()> {
 
 /// The file as `device.key.new`, durable but for its name.
 fn write_beside(path: &Path, file: &KeyFile) -> Result<PathBuf, DeviceKeyError> {
-    let temporary = parent(path).join("device.key.new");
-    // A left-over of an interrupted run: it was never in use, or it would have the name.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(at("prepare", path)(error));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    let temporary = parent(path).join(TEMPORARY);
+    discard(&temporary);
     let mut options = fs::OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o600);
     let mut new = options.open(&temporary).map_err(at("create", path))?;
     let written = new.write_all(file.text().as_bytes()).and_then(|()| new.sync_all());
     if written.is_err() {
-        let _left_over = fs::remove_file(&temporary);
+        discard(&temporary);
     }
     written.map_err(at("write", path))?;
     Ok(temporary)
@@ -269,20 +299,21 @@ mod tests {
         let (directory, path, keys) = stored(None);
         let elsewhere = directory.path().join("copy");
         fs::hard_link(&path, &elsewhere).unwrap();
-        let clear = fs::read(&path).unwrap();
+        let linked = replace(&path, &file_of(&keys, None, &path).unwrap(), |_| true).unwrap_err();
+        assert!(matches!(linked, DeviceKeyError::Linked(_)), "the other name would open as before");
+        fs::remove_file(&elsewhere).unwrap();
         // What an interrupted run left is no hindrance.
         fs::write(directory.path().join("device.key.new"), "half of a").unwrap();
         let sealed = file_of(&keys, Some(&word), &path).unwrap();
         replace(&path, &sealed, |read| *read.text() == *sealed.text()).unwrap();
         assert_eq!(keys_at(&path, &word).public(), keys.public());
-        assert_eq!(fs::read(&elsewhere).unwrap(), clear, "somebody's own copy is his");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no left-over");
-        fs::remove_file(&elsewhere).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
         // What does not read back changes nothing.
         let open = file_of(&keys, None, &path).unwrap();
         let refused = replace(&path, &open, |_| false).unwrap_err();
         assert!(matches!(refused, DeviceKeyError::Garbled(_)));
         assert_eq!(*load(&path).unwrap().text(), *sealed.text());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing in clear is left");
         // Whoever still has the old file open sees that it was overwritten.
         let mut old = fs::File::open(&path).unwrap();
         replace(&path, &open, |_| true).unwrap();
@@ -291,5 +322,31 @@ mod tests {
         assert!(!left.is_empty() && left.iter().all(|byte| *byte == 0));
         assert_eq!(keys_at(&path, &word).public(), keys.public());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no left-over");
+    }
+
+    // KEYS-14
+    #[test]
+    fn a_key_elsewhere_changes_there_and_a_protected_one_changes_as_well() {
+        let word = passphrase("correct horse");
+        let (directory, path, keys) = stored(None);
+        let home = directory.path().join("home");
+        fs::create_dir(&home).unwrap();
+        let link = home.join("device.key");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        let sealed = file_of(&keys, Some(&word), &link).unwrap();
+        replace(&link, &sealed, |_| true).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(*load(&path).unwrap().text(), *sealed.text());
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
+        // What a kill left is gone at the next start, its bytes as well.
+        let left = directory.path().join("device.key.new");
+        fs::write(&left, file_of(&keys, None, &path).unwrap().text().as_bytes()).unwrap();
+        let mut still_open = fs::File::open(&left).unwrap();
+        tidy(&link);
+        assert!(!left.exists());
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut still_open, &mut bytes).unwrap();
+        assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
     }
 }

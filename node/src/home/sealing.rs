@@ -109,7 +109,7 @@ impl Home {
             }
             PassphraseAct::Set { current, new } => {
                 let current = current.as_ref().map(typed).transpose()?;
-                let new = Passphrase::chosen(new.expose()).map_err(refused)?;
+                let new = Passphrase::chosen(new.expose()).map_err(unfit)?;
                 self.keep(current.as_ref(), Some(&new))?;
                 PassphraseDone::Set
             }
@@ -141,7 +141,7 @@ impl Home {
     }
 
     /// Keeps the keys from now on as `new` says.
-    fn keep(
+    pub(super) fn keep(
         &self,
         current: Option<&Passphrase>,
         new: Option<&Passphrase>,
@@ -176,11 +176,16 @@ fn seal_kind(cost: SealCost) -> SealKind {
 }
 
 fn typed(text: &Secret) -> Result<Passphrase, Failure> {
-    Passphrase::typed(text.expose()).map_err(refused)
+    Passphrase::typed(text.expose()).map_err(no_passphrase)
 }
 
-/// A text that is no passphrase.
-pub(crate) fn refused(why: PassphraseError) -> Failure {
+/// A text that opens nothing, because it is no passphrase.
+pub(crate) fn no_passphrase(why: PassphraseError) -> Failure {
+    Failure::new(ExitKind::Key, why.to_string()).hint("it is one line, and nothing else is in it")
+}
+
+/// A text that is not to seal anything.
+pub(crate) fn unfit(why: PassphraseError) -> Failure {
     Failure::new(ExitKind::Key, why.to_string())
         .hint("a few words that nobody guesses are best; the key is as it was")
 }

@@ -38,7 +38,7 @@ pub(super) fn passphrase(text: &mut String, done: &PassphraseOutcome) {
     if done.done == PassphraseDone::Set {
         line(
             text,
-            "every start needs it now; a node that starts by itself: larder passphrase --help",
+            "every start needs it now: change it as well where a start takes it from (larder passphrase --help)",
         );
         line(text, "older copies of the key file (snapshots, worn flash) open as they did before");
     }
