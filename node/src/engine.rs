@@ -109,7 +109,7 @@ pub(crate) struct Core {
     /// Spoken codes that are open.
     pub(crate) codes: spoken::Codes,
     /// Who came with a phrase.
-    pub(crate) callers: trail::Callers,
+    pub(crate) callers: Mutex<larder_protocol::trail::Callers>,
     /// Which shards are asked of whom just now.
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.

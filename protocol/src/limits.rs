@@ -259,6 +259,10 @@ pub const PAIRING_ASKING_MS_MAX: u64 = 300_000;
 pub const TRAIL_ENTRY_BYTES_MAX: usize = 1024;
 /// Entries that a node keeps; the oldest go.
 pub const TRAIL_ENTRIES_MAX: usize = 4096;
+/// Whoever comes with one phrase is noted so often, however often he calls.
+pub const TRAIL_CALLER_MS: u64 = 3_600_000;
+/// Vaults of which is remembered when somebody with their phrase was noted.
+pub const TRAIL_CALLERS_MAX: usize = 1024;
 
 /// What is asked from one holder at once: large enough to hide a round trip at home speeds, small
 /// enough to spread one shard over several holders. A multiple of [`GROUP_BYTES`].
@@ -289,6 +293,14 @@ pub const MEETING_MS_MAX: u64 = 10_000;
 pub const MEETING_FRAME_BYTES_MAX: usize = 2 * TICKET_BYTES_MAX;
 /// Longest that a spoken code is good for.
 pub const SPOKEN_CODE_S_MAX: u64 = 300;
+/// Wrong guesses after which another code is made for one invitation; none after the next.
+pub const SPOKEN_GUESSES_MAX: u32 = 4;
+/// Within so long whoever was given an invitation by a code comes with it; then there is another code.
+pub const SPOKEN_COMES_MS_MAX: u64 = 30_000;
+/// After a code was used there is one for the next person, where an invitation serves several.
+pub const SPOKEN_NEXT_MS: u64 = 2_000;
+/// Where no code can be made it is tried again.
+pub const SPOKEN_AGAIN_MS: u64 = 30_000;
 /// Nodes told of in one pairing, and the bytes of their records together.
 pub const PAIRING_PEERS_MAX: usize = 1024;
 /// See [`PAIRING_PEERS_MAX`].

@@ -35,6 +35,7 @@ mod frame;
 mod guest;
 mod host;
 mod offer;
+mod renewal;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use frame::Refusal;
 pub use guest::Guest;
 pub use host::Host;
 pub use offer::Offer;
+pub use renewal::{Audience, NoMore, Renewal, RenewalInput, RenewalOutput, Why};
 pub use search::Search;
 
 /// Protocol name.

@@ -19,6 +19,10 @@ use crate::{
     time::Timestamp,
 };
 
+mod callers;
+
+pub use callers::Callers;
+
 /// The one version so far.
 const VERSION: u16 = 1;
 

@@ -15,13 +15,14 @@ use std::{
 };
 
 use larder_protocol::{
+    meeting::{Audience, NoMore, RenewalOutput, Why},
     pairing::{Asked, Ending, InviteId},
     ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
     time::Timestamp,
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tracing::warn;
 
@@ -35,12 +36,9 @@ use crate::command::{
 const INVITATIONS_MAX: usize = 16;
 /// How often it is looked whether an invitation has expired, which a suspend does not hold up.
 const LOOK: Duration = Duration::from_secs(1);
-/// After what time a spoken code is tried for again where none could be made.
-const AGAIN: Duration = Duration::from_secs(30);
-/// So long whoever was given the invitation may take to come with it.
-const COMES: Duration = Duration::from_secs(30);
-/// Wrong spoken codes after which no more are made for one invitation: five guesses in 2^33.
-const GUESSES_MAX: u32 = 4;
+/// Said where too many codes were guessed.
+const NO_MORE: &str =
+    "too many wrong codes were tried: there are no more short ones; the long code is good";
 
 /// What whoever waits hears of an invitation.
 #[derive(Debug)]
@@ -172,7 +170,9 @@ pub(crate) async fn invite(
         joined: None,
     };
     if waiting == Waiting::No {
-        spoken.into_iter().for_each(spoken::Opened::stay);
+        if let Some(mut opened) = spoken {
+            opened.stay();
+        }
         return Ok(Outcome::Invite(outcome));
     }
     let (asks, said_yes) = (waiting == Waiting::Ask, AtomicBool::new(false));
@@ -317,61 +317,36 @@ impl Wait<'_> {
         Ok(answered.await.unwrap_or(false))
     }
 
-    /// Shows one spoken code after the other while the invitation is open; no more of them once somebody
-    /// has guessed too often. Never ends: what ends it is told elsewhere.
-    async fn speaking(&self, mut opened: Option<spoken::Opened>) -> Infallible {
-        let mut wrong = 0;
+    /// Shows one spoken code after the other, `first` at the beginning. Never ends: what ends it is told
+    /// elsewhere.
+    async fn speaking(&self, first: Option<spoken::Opened>) -> Infallible {
+        let mut renewing = spoken::Renewing::new(self.core, Audience::One);
+        let mut first = Some(first);
         loop {
-            let over = match opened.take() {
-                Some(opened) => {
-                    let over = self.until_over(&opened).await;
-                    // Whoever comes late is told so, until its time is over.
-                    opened.stay();
-                    over
+            match renewing.next(|| self.is_open()).await {
+                RenewalOutput::Open => renewing.opened(match first.take() {
+                    Some(first) => first,
+                    None => speak(self.core, &self.invite).await,
+                }),
+                RenewalOutput::Show(why) => self.tell(why, renewing.code()),
+                RenewalOutput::Ended(why) => {
+                    if why == NoMore::Guessed {
+                        self.events.notice(Level::Warning, NO_MORE);
+                    }
+                    return std::future::pending().await;
                 }
-                None => {
-                    sleep(AGAIN).await;
-                    Over::NeverOpen
-                }
-            };
-            wrong += u32::from(over == Over::Guessed);
-            if wrong > GUESSES_MAX {
-                self.events.notice(
-                    Level::Warning,
-                    "too many wrong codes were tried: there are no more short ones; the long code is good",
-                );
-                return std::future::pending().await;
-            }
-            if self.is_open() {
-                opened = speak(self.core, &self.invite).await;
-            }
-            if let Some(opened) = &opened {
-                self.tell(over, &opened.text);
             }
         }
     }
 
-    /// Waits until a spoken code was tried or its time is over.
-    async fn until_over(&self, opened: &spoken::Opened) -> Over {
-        while wall() < opened.expires {
-            if timeout(LOOK, opened.tried.cancelled()).await.is_err() {
-                continue;
-            }
-            // Whoever has the invitation now comes with it soon.
-            return tokio::select! {
-                () = opened.guessed.cancelled() => Over::Guessed,
-                () = sleep(COMES) => Over::Given,
-            };
-        }
-        Over::Expired
-    }
-
-    fn tell(&self, over: Over, code: &str) {
-        let (level, why) = match over {
-            Over::NeverOpen => (Level::Normal, "there is a short code now"),
-            Over::Expired => (Level::Normal, "the time of the short code is over; the new one"),
-            Over::Given => (Level::Normal, "whoever had the short code did not come; a new one"),
-            Over::Guessed => (Level::Warning, "somebody tried a wrong code; the new one"),
+    fn tell(&self, why: Why, code: &str) {
+        let (level, why) = match why {
+            // Shown with the invitation.
+            Why::First => return,
+            Why::Late => (Level::Normal, "there is a short code now"),
+            Why::Expired => (Level::Normal, "the time of the short code is over; the new one"),
+            Why::Given => (Level::Normal, "whoever had the short code did not come; a new one"),
+            Why::Guessed => (Level::Warning, "somebody tried a wrong code; the new one"),
         };
         self.events.notice(level, format!("{why}, for five minutes: larder join {code}"));
     }
@@ -380,17 +355,6 @@ impl Wait<'_> {
     fn is_open(&self) -> bool {
         wall() < self.invite.expires && self.core.invitations.has(self.invite.id())
     }
-}
-
-/// Why a spoken code is of no use any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Over {
-    NeverOpen,
-    Expired,
-    /// It brought the invitation to somebody.
-    Given,
-    /// A wrong one was tried.
-    Guessed,
 }
 
 #[cfg(test)]

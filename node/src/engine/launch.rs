@@ -183,7 +183,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         closing: CancellationToken::new(),
         invitations,
         codes: super::spoken::Codes::default(),
-        callers: super::trail::Callers::default(),
+        callers: Mutex::default(),
         holding,
         tending,
         committing: Mutex::new(()),

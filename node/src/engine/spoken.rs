@@ -39,6 +39,10 @@ use crate::{
     net::{FrameStream, LookEnd, Net, Protocol},
 };
 
+mod renewing;
+
+pub(super) use renewing::Renewing;
+
 /// Codes of the last five minutes, used ones among them: each shows itself and listens.
 const CODES_MAX: usize = 8;
 /// Note in `state.redb`: the channel of the last code.
@@ -87,14 +91,18 @@ pub(super) struct Opened {
     pub(super) tried: CancellationToken,
     /// Cancelled once it is known that it was tried with wrong words.
     pub(super) guessed: CancellationToken,
-    /// Ends it when this is dropped.
-    host: DropGuard,
+    /// Ends it when this is dropped; `None` once it stays.
+    host: Option<DropGuard>,
 }
 
 impl Opened {
     /// Leaves it open until its time is over.
-    pub(super) fn stay(self) {
-        let _ends_by_itself = self.host.disarm();
+    pub(super) fn stay(&mut self) {
+        let _ends_by_itself = self.host.take().map(DropGuard::disarm);
+    }
+
+    fn stays(&self) -> bool {
+        self.host.is_none()
     }
 }
 
@@ -125,7 +133,7 @@ pub(super) async fn open(core: &Arc<Core>, invite: &Invite) -> Result<Option<Ope
         offer: Mutex::new(offer),
     });
     let closing = core.closing.child_token();
-    let host = closing.clone().drop_guard();
+    let host = Some(closing.clone().drop_guard());
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {

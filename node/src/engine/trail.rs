@@ -2,18 +2,13 @@
 //!
 //! A note that cannot be written keeps nothing from happening: it is warned of. Source: specs/trail.md.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use larder_protocol::{
     holding::Caller,
-    ids::VaultId,
     log::LogEntry,
-    time::{Instant, Timestamp},
-    trail::{TrailEntry, TrailEvent},
+    time::Timestamp,
+    trail::{Callers, TrailEntry, TrailEvent},
 };
 use tracing::warn;
 
@@ -23,32 +18,8 @@ use crate::{
     state::{StateError, trail::Trail},
 };
 
-/// Whoever has a phrase is noted so often, however often he calls.
-const PHRASE_AGAIN: Duration = Duration::from_secs(60 * 60);
-
 /// Note in `state.redb`: the offer that was noted last.
 const OFFERED: &str = "offer noted";
-
-/// When somebody with the phrase of each vault was noted.
-#[derive(Debug, Default)]
-pub(crate) struct Callers(Mutex<BTreeMap<VaultId, Instant>>);
-
-impl Callers {
-    /// Whether a call at `now` is to be noted.
-    fn is_new(&self, vault: VaultId, now: Instant) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let again_ms = u64::try_from(PHRASE_AGAIN.as_millis()).unwrap_or(u64::MAX);
-        let is_new = noted.get(&vault).is_none_or(|last| last.after_ms(again_ms) <= now);
-        if is_new {
-            noted.insert(vault, now);
-        }
-        is_new
-    }
-
-    fn forget(&self, vault: VaultId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&vault);
-    }
-}
 
 /// Notes that something happened; whether that is written.
 pub(super) async fn note(core: &Arc<Core>, event: TrailEvent) -> bool {
@@ -66,14 +37,18 @@ pub(super) fn note_apart(core: &Arc<Core>, event: TrailEvent) {
 /// Notes that somebody with the phrase of a vault asks here, if `caller` is one.
 pub(super) fn came(core: &Arc<Core>, caller: &Caller) {
     let Caller::Recovery { vault, .. } = *caller else { return };
-    if core.callers.is_new(vault, core.clock.now()) {
+    if callers(core).is_to_be_noted(vault, core.clock.now()) {
         let core = Arc::clone(core);
         tokio::spawn(async move {
             if !note(&core, TrailEvent::PhraseCame { vault }).await {
-                core.callers.forget(vault);
+                callers(&core).was_not_noted(vault);
             }
         });
     }
+}
+
+fn callers(core: &Core) -> MutexGuard<'_, Callers> {
+    core.callers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes what this device keeps for others, if it is another figure than the last one noted: it may have

@@ -16,6 +16,8 @@ use crate::{
     wire::frame::FRAME_PREFIX_BYTES,
 };
 
+mod renewal;
+
 const START: Instant = Instant(1_000);
 const NOW: Timestamp = Timestamp(1_600_000_000);
 

@@ -72,19 +72,6 @@ async fn the_list_has_both_records_in_the_order_of_their_times() {
     assert!(times.is_sorted(), "{times:?}");
 }
 
-// TRAIL-5
-#[test]
-fn who_has_the_phrase_is_noted_once_an_hour_for_each_vault() {
-    let callers = Callers::default();
-    let [one, two] = [1, 2].map(|seed| VaultId::from_bytes([seed; 32]));
-    let hour = 3_600_000;
-    let at = |vault, ms| callers.is_new(vault, Instant(0).after_ms(ms));
-    assert!(at(one, 1) && at(two, 1));
-    assert!(!at(one, hour));
-    assert!(at(one, hour + 1));
-    assert!(!at(one, hour + 2));
-}
-
 // TRAIL-5: changed while no node was there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_offer_that_was_changed_in_the_settings_is_noted_at_the_next_start_and_once() {

@@ -12,6 +12,7 @@ use larder_protocol::{
     },
     ids::DeviceId,
     limits::HANDED_BYTES_MAX,
+    meeting::{Audience, NoMore, RenewalOutput, Why},
     ticket::{Invite, InviteKind, InviteSecret, Ticket},
     time::Timestamp,
 };
@@ -40,10 +41,9 @@ const HELP_S: u64 = 3600;
 const LOOK: Duration = Duration::from_secs(20);
 /// How long a guardian may take to send its frame.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A guardian who has used a code comes by so soon.
-const ARRIVES: Duration = Duration::from_secs(2);
-/// Where no code can be spoken, it is looked for a network again after this.
-const NO_CODE: Duration = Duration::from_secs(30);
+/// Said where too many codes were guessed.
+const NO_MORE: &str =
+    "too many wrong codes were tried: there are no more short ones; the long code above is good";
 
 struct Desk {
     core: Arc<Core>,
@@ -193,28 +193,35 @@ async fn enough(
 /// Shows one spoken code after the other: each is good for one guardian, or for one wrong guess. Ends with
 /// the invitation.
 async fn codes(core: &Arc<Core>, net: &Net, invite: &Invite, events: &EventSink) {
-    while wall() < invite.expires {
-        // Where this device is may have changed since.
-        let invite = Invite { addresses: addresses_of(core, net), ..invite.clone() };
-        match spoken::open(core, &invite).await {
-            Ok(Some(opened)) => {
-                let code = &opened.text;
+    let mut renewing = spoken::Renewing::new(core, Audience::Several);
+    loop {
+        match renewing.next(|| wall() < invite.expires).await {
+            RenewalOutput::Open => renewing.opened(speak(core, net, invite).await),
+            RenewalOutput::Show(why) => {
+                if why == Why::Guessed {
+                    events
+                        .notice(Level::Warning, "somebody tried a wrong code: another one follows");
+                }
+                let code = renewing.code();
                 let said = format!(
                     "or, in this network or by a relay of both: larder guardians give {code}"
                 );
                 events.notice(Level::Normal, said);
-                let left = Duration::from_secs(opened.expires.0.saturating_sub(wall().0));
-                let _over = timeout(left, opened.tried.cancelled()).await;
-                // Whoever has the invitation now brings his share: it may be the last one.
-                sleep(ARRIVES).await;
-                // Whoever comes late is told so, until its time is over.
-                opened.stay();
             }
-            Ok(None) => sleep(NO_CODE).await,
-            Err(error) => {
-                warn!("there is no spoken code: {error}");
-                sleep(NO_CODE).await;
+            RenewalOutput::Ended(NoMore::Guessed) => {
+                events.notice(Level::Warning, NO_MORE);
+                return expired(invite).await;
             }
+            RenewalOutput::Ended(NoMore::Closed) => return,
         }
     }
+}
+
+async fn speak(core: &Arc<Core>, net: &Net, invite: &Invite) -> Option<spoken::Opened> {
+    // Where this device is may have changed since.
+    let invite = Invite { addresses: addresses_of(core, net), ..invite.clone() };
+    spoken::open(core, &invite).await.unwrap_or_else(|error| {
+        warn!("there is no spoken code: {error}");
+        None
+    })
 }
