@@ -2,9 +2,14 @@
 //!
 //! Figures are printed for the reader (`cargo test spoken_code -- --nocapture`).
 
-use std::{path::Path, thread, time::Instant};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use larder_tests::{houses::Houses, node::Node, short_directory, skipped};
+use larder_tests::{houses::Houses, node::Node, short_directory, skipped, terminal::Terminal};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -137,4 +142,52 @@ fn of_many_who_try_at_once_none_gets_more_than_one_guess() {
     let heard = home.inviter.last_words().matches("wrong spoken code").count();
     assert_eq!(heard, 1, "of six one was heard: {}", home.inviter.last_words());
     assert_eq!(home.devices(), 1);
+}
+
+/// How long the stranger goes on.
+const HAMMERED: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
+
+// MEET-16, MEET-18
+#[test]
+fn a_stranger_who_tries_without_pause_gets_five_guesses_and_harms_nothing() {
+    let Some(home) = Home::new("hundreds of guesses at one who waits", 2) else { return };
+    let phone = home.other(1, "phone");
+    let document = || {
+        let log = home.inviter.ask(["log"]);
+        (log["entries"].clone(), home.inviter.ask(["peers"])["peers"].clone())
+    };
+    let before = (document(), home.inviter.usage());
+    let mut screen = Terminal::start(home.inviter.plain(["invite", "--device"]));
+    screen.sees("waiting for somebody to come", LIMIT);
+    let guesses = home.houses.guess(2, HAMMERED).expect("a thread can go into a network");
+    println!("  {guesses:?}");
+    assert_eq!((guesses.wrong, guesses.invited), (5, 0), "five codes, one guess at each");
+    assert_eq!(guesses.channels.len(), 5, "then none is made");
+    assert!(guesses.tried >= 100, "it was tried without pause");
+    // Its person is told of each, and at last that there are no more.
+    let shown = screen.sees("there are no more short ones; the long code is good", LIMIT);
+    assert_eq!(shown.matches("tried a wrong code; the new one").count(), 4, "{shown}");
+    let heard = home.inviter.last_words().matches("wrong spoken code").count();
+    assert_eq!(heard, 5, "{}", home.inviter.last_words());
+    assert!(!shown.contains("[y/N]"), "nobody has come: {shown}");
+    // It waits on, by the long code; then it is broken off.
+    let pid = i32::try_from(screen.pid()).ok().and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, Signal::INT).expect("it can be told");
+    assert_eq!(screen.ended(LIMIT).code(), Some(130), "{}", screen.shown());
+    let after = (document(), home.inviter.usage());
+    assert_eq!(after.0, before.0, "neither its log nor its trail nor its circle has changed");
+    let grown = after.1.rss_bytes_max.saturating_sub(before.1.rss_bytes_max);
+    let cpu = after.1.cpu.saturating_sub(before.1.cpu);
+    println!(
+        "  memory {} KiB more at the most, {:.1} s of processor",
+        grown / 1024,
+        cpu.as_secs_f64()
+    );
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    assert!(cpu < HAMMERED, "less than one processor: {cpu:?}");
+    // And a right code is good.
+    let code = home.code("--device");
+    assert_eq!(phone.ask(["join", &code, "--name", "phone"])["kind"], "device");
+    assert_eq!(home.devices(), 2);
 }

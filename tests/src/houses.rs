@@ -15,9 +15,10 @@
 //! machine is touched. Lines have a limit of rate at most: no delay, and no losses but those of a
 //! full queue. Packets that the kernel hands on in one piece are counted with one header.
 
-use std::{ffi::OsString, io, path::Path};
+use std::{ffi::OsString, io, path::Path, time::Duration};
 
 use crate::{
+    guesser::{Guesses, guess_in},
     network::{Crossed, Network},
     node::Node,
     stranger::Stranger,
@@ -88,6 +89,15 @@ impl Houses {
     pub fn stranger(&self, house: usize) -> io::Result<Stranger> {
         let address = address(house).parse().expect("an address of a house is one");
         Stranger::in_network(&self.houses[house], address)
+    }
+
+    /// Somebody in a house tries spoken codes for this long.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn guess(&self, house: usize, within: Duration) -> io::Result<Guesses> {
+        let address = address(house).parse().expect("an address of a house is one");
+        guess_in(&self.houses[house], address, within)
     }
 
     /// The same as [`Houses::node`], reached by IPv6 and nothing else.

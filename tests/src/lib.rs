@@ -12,6 +12,7 @@
 //! | [`disk`], [`network`] | small disks that fill up; a network with counters |
 //! | [`houses`] | such networks joined by lines that can be cut, slowed and counted |
 //! | [`routers`], [`relay`] | homes behind routers that translate addresses; the relay between them |
+//! | [`stranger`], [`guesser`] | somebody in the same network who listens and shows things; who tries codes |
 //! | [`dice`] | seeded choices |
 //! | [`tools`] | programs of others, installed when they are missing |
 //! | [`fuzz_targets`] | every decoder as a function of bytes |
@@ -22,6 +23,7 @@ pub mod compare;
 pub mod dice;
 pub mod disk;
 pub mod fuzz_targets;
+pub mod guesser;
 pub mod houses;
 pub mod network;
 pub mod node;

@@ -16,6 +16,7 @@ use crate::{
     wire::frame::FRAME_PREFIX_BYTES,
 };
 
+mod guesses;
 mod renewal;
 
 const START: Instant = Instant(1_000);

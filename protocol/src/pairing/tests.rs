@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod asking;
+mod guesses;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const START: Instant = Instant(0);
