@@ -36,7 +36,7 @@ use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory, Parser};
 
-pub use self::arguments::Arguments;
+pub use self::{arguments::Arguments, log::is_valid_document as is_valid_log_document};
 use self::{
     arguments::{Global, Step},
     output::Output,

@@ -25,7 +25,7 @@ use larder_protocol::{
 };
 use larder_tests::{
     dice::{Dice, number_from_env},
-    fuzz_targets::TARGETS,
+    fuzz_targets::{TARGETS, acts, pairings, trails},
     workspace,
 };
 
@@ -92,6 +92,7 @@ fn well_formed() -> Vec<Vec<u8>> {
     }
     let message = larder_protocol::wire::frame::encode_frame(&Answer::HeadTaken).unwrap();
     seeds.push([&[200][..], &message, &message].concat());
+    seeds.extend([trails(), pairings(), acts()].concat());
     seeds
 }
 
@@ -138,7 +139,7 @@ fn mutate(dice: &mut Dice, seed: &[u8], other: &[u8]) -> Vec<u8> {
     bytes
 }
 
-// CTRL-7, TEND-18
+// CTRL-7, TEND-18, TRAIL-2, TRAIL-7, PAIR-9, LOG-8
 #[test]
 fn no_decoder_panics_on_mutated_input() {
     let seconds = number_from_env("LARDER_FUZZ_SECONDS").unwrap_or(8);

@@ -40,6 +40,16 @@ use larder_protocol::{
     },
 };
 
+mod log_acts;
+mod pairing;
+mod pieces;
+mod trail;
+mod world;
+
+pub use log_acts::{acts, log_acts};
+pub use pairing::{pairing, pairings};
+pub use trail::{trail, trails};
+
 /// A decoder with its name, as `cargo fuzz run NAME` takes it.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -73,6 +83,9 @@ pub const TARGETS: &[Target] = &[
     ("meeting", meeting),
     ("guardians", guardians),
     ("tending", tending),
+    ("trail", trail),
+    ("pairing", pairing),
+    ("log_acts", log_acts),
 ];
 
 /// Frames of the control protocol, in pieces as a network would deliver them.

@@ -115,6 +115,11 @@ fn told(checked: &Checked) -> String {
     said + "what came after the last one would not be missed: compare with a later document\n"
 }
 
+/// Whether a text is a document of this kind and proves what it says.
+pub fn is_valid_document(text: &str) -> bool {
+    checked(text).is_ok()
+}
+
 /// What a document proves, or what is wrong with it first.
 fn checked(text: &str) -> Result<Checked, Failure> {
     let wrong = |what: String| {
