@@ -5,6 +5,7 @@
 //! and everything shown comes back as events and an outcome. Source: specs/command_line.md.
 
 mod arguments;
+mod consent;
 mod escape;
 mod folders;
 mod guardians;

@@ -1,16 +1,16 @@
 //! `guardians`: relatives who can give the recovery phrase back together.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
 };
 
 use clap::{Args, Subcommand};
 
 use super::{
+    consent,
     folders::seconds,
     output::Output,
-    question::is_yes,
     restore::{ask_phrase, phrase_from, tidy_phrase},
     session::Session,
 };
@@ -160,13 +160,8 @@ async fn confirm<L: Launch + 'static>(
         return Err(Failure::internal(&"another outcome than was asked for"));
     };
     let said = question(&known.guardian_of, of);
-    let mut stderr = io::stderr();
-    let asked = stderr.write_all(said.as_bytes()).and_then(|()| stderr.flush());
-    asked.map_err(|error| Failure::from_error("cannot ask", &error))?;
-    let mut answer = String::new();
-    let mut stdin = io::BufReader::new(io::stdin());
-    stdin.read_line(&mut answer).map_err(|error| Failure::from_error("cannot ask", &error))?;
-    if is_yes(&answer) {
+    let asked = consent::is_given(said).await;
+    if asked.map_err(|error| Failure::from_error("cannot ask", &error))? {
         Ok(())
     } else {
         Err(Failure::failed("nothing was handed over").hint("say this again when you are sure"))
@@ -182,7 +177,7 @@ fn question(guardian_of: &[GuardianOf], of: Option<&str>) -> String {
     let whose = super::escape::visible_text(&whose);
     format!(
         "This hands your share of the recovery phrase of {whose} to whoever told you that code.\n\
-         Have you seen that person, or heard the voice, and are you sure? [y/N] "
+         Have you seen that person, or heard the voice, and are you sure?"
     )
 }
 
@@ -192,9 +187,7 @@ mod tests {
 
     // GUARD-21
     #[test]
-    fn nothing_but_yes_is_yes_and_the_question_names_whose_share_it_is() {
-        assert!(is_yes("y\n") && is_yes(" Yes \n"));
-        assert!(!is_yes("") && !is_yes("n\n") && !is_yes("yess\n") && !is_yes("\n"));
+    fn the_question_names_whose_share_it_is() {
         let one = |name: &str| GuardianOf {
             vault: "aa".into(),
             name: name.into(),
