@@ -214,10 +214,6 @@ mod tests {
         assert_eq!(pacer.book(now, 100_000, rate), Duration::ZERO);
         assert_eq!(pacer.book(now, 100_000, rate), Duration::from_secs(1));
         assert_eq!(pacer.book(now, 1, rate), Duration::from_secs(2));
-        assert_eq!(
-            (transfers_at_once(16_384, 32_768), transfers_at_once(1 << 20, 32_768)),
-            (1, 32)
-        );
     }
 
     proptest! {

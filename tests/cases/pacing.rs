@@ -24,7 +24,7 @@ fn least(bytes: u64) -> Duration {
 // PACE-2, PACE-4, PACE-5
 #[test]
 fn a_backup_keeps_to_the_limit_and_goes_on_without_it_once_it_is_lifted() {
-    let mut circle = Circle::new(2);
+    let circle = Circle::new(2);
     limit(&circle.source, SLOW);
     let folder = circle.folder("folder");
     fs::write(folder.join("noise"), Dice::new(5).bytes(500_000)).unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -21,6 +22,7 @@ use larder_tests::{
     terminal::Terminal,
     tree,
 };
+use rustix::process::{Pid, Signal, kill_process};
 
 const FIRST: &str = "first passphrase 9137";
 const SECOND: &str = "second passphrase 4401";
@@ -242,6 +244,36 @@ fn a_terminal_asks_and_shows_nothing_of_it() {
     screen.presses(b"half\x03");
     assert_eq!(screen.ended(LIMIT).code(), Some(130), "{}", screen.shown());
     assert!(!screen.shown().contains("half"), "{}", screen.shown());
+
+    // Ended from elsewhere: the terminal shows again what is typed.
+    let mut screen = on_terminal(&["status"]);
+    screen.sees("Passphrase of the device key: ", LIMIT);
+    assert!(!screen.echoes());
+    kill_process(Pid::from_raw(i32::try_from(screen.pid()).unwrap()).unwrap(), Signal::TERM)
+        .unwrap();
+    assert_eq!(screen.ended(LIMIT).code(), Some(130), "{}", screen.shown());
+    assert!(screen.echoes());
+}
+
+// CLI-22, KEYS-13
+#[test]
+fn a_key_of_a_first_try_is_sealed_by_the_second_and_a_pipe_is_read_once() {
+    let directory = short_directory();
+    let at = directory.path();
+    let node = Node::new(at, "laptop");
+    let init = ["init", "--name", "laptop", "--site", "home", "--phrase-out"];
+    node.cli(init, [at.join("nowhere/words")]).expect_code(1);
+    let key = || fs::read_to_string(node.home().join("device.key")).unwrap();
+    assert!(key().starts_with("larder device key 1\n"));
+    let mut again = node.command(init, [at.join("words")]);
+    again.args(["--passphrase-file", "/dev/stdin"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut again = again.spawn().unwrap();
+    again.stdin.take().unwrap().write_all(format!("{FIRST}\n").as_bytes()).unwrap();
+    let made = again.wait_with_output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    assert!(String::from_utf8(made.stdout).unwrap().contains("\"sealed\":true"));
+    assert!(key().starts_with("larder device key 2\n"));
+    with(&node, &file(at, "first", FIRST), &["status"]).ok();
 }
 
 // KEYS-14

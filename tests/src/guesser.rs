@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder_node::net::{AdmitAll, Listen, Net, Settings};
+use larder_node::net::{AdmitAll, Listen, Net, Rates, Settings};
 use larder_protocol::{
     discovering::Beacon,
     ids::DeviceId,
@@ -88,7 +88,7 @@ impl Guesser {
     async fn go_on(mut self, within: Duration) -> Guesses {
         let (begun, seed) = (Instant::now(), Zeroizing::new(self.random()));
         let listen = Listen::Only(SocketAddr::from((self.address, 0)));
-        let settings = Settings { seed, listen, relays: Vec::new() };
+        let settings = Settings { seed, listen, relays: Vec::new(), rates: Rates::default() };
         let net = Net::start(settings, Arc::new(AdmitAll)).await.expect("a port is free");
         while begun.elapsed() < within {
             self.look(&net).await;

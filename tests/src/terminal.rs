@@ -12,6 +12,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
 };
 
 use crate::process::eventually;
@@ -80,6 +81,11 @@ impl Terminal {
     /// Types a line.
     pub fn types(&mut self, line: &str) {
         self.presses(format!("{line}\n").as_bytes());
+    }
+
+    /// Whether what is typed is shown.
+    pub fn echoes(&self) -> bool {
+        tcgetattr(&self.keys).expect("it is a terminal").local_modes.contains(LocalModes::ECHO)
     }
 
     /// Its process.

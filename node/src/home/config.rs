@@ -332,7 +332,7 @@ mod tests {
         ("net.limit_lan", "on"),
         ("net.listen", "0.0.0.0:4242"),
         ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
-        ("net.upload_max", "08:00 500000, 23:00 off"),
+        ("net.upload_max", "08:00 500kB, 23:00 off"),
         ("policy.copies", "3"),
     ];
 
