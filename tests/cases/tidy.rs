@@ -23,6 +23,7 @@ const UNCOVERED: &str = include_str!("tidy/uncovered.txt");
 /// What `protocol/` may depend on: crates that compute and do no I/O. `bip39`, `hpke` and the like
 /// take their randomness as an argument.
 const CORE_MAY_USE: &[&str] = &[
+    "argon2",
     "bip39",
     "blake3",
     "chacha20poly1305",
@@ -35,6 +36,7 @@ const CORE_MAY_USE: &[&str] = &[
     "rand_chacha",
     "rand_core",
     "thiserror",
+    "unicode-normalization",
     "x25519-dalek",
     "zeroize",
     "zstd",

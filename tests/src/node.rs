@@ -157,7 +157,8 @@ impl Node {
         let mut all = self.prefix.clone();
         all.push(larder().into());
         let mut command = Command::new(&all[0]);
-        command.args(&all[1..]).env_remove("LARDER_HOME").arg("--home").arg(&self.home);
+        command.args(&all[1..]).env_remove("LARDER_HOME").env_remove("LARDER_PASSPHRASE_FILE");
+        command.arg("--home").arg(&self.home);
         command.args(words);
         command
     }

@@ -11,7 +11,7 @@ const GUESSES: u32 = 10_000;
 fn guess(rng: &mut ChaCha8Rng, number: u32, from: &DeviceKeys) -> Vec<u8> {
     let mut random = [0; 32];
     rng.fill_bytes(&mut random);
-    let kind = if number % 2 == 0 { InviteKind::Device } else { InviteKind::Circle };
+    let kind = if number.is_multiple_of(2) { InviteKind::Device } else { InviteKind::Circle };
     let vault = (kind == InviteKind::Circle).then(|| VaultId::from_bytes([9; 32]));
     let real = invite(kind);
     let guessed = Invite { secret: InviteSecret(random), ..real.clone() };
