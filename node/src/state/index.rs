@@ -28,7 +28,7 @@ const CHUNKS: TableDefinition<'_, &[u8; 32], (u32, u32)> = TableDefinition::new(
 /// Further places of chunks that are in several packs, beside the one in `chunks`: pack number and
 /// position, little endian, one after the other.
 const SPARES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("chunk_spares");
-const PACKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("packs");
+pub(super) const PACKS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("packs");
 const FACTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("pack_facts");
 
 /// Number of a pack in this node's own tables.
@@ -626,7 +626,9 @@ impl Tables<'_> {
             return Ok(());
         }
         let mut all = before.clone();
-        all.push(place);
+        // What this device stores anew takes the place of what it stored before.
+        let at = if usable.trust(place.0) == Trust::Own { 0 } else { all.len() };
+        all.insert(at, place);
         all.sort_by_key(|(number, _)| Reverse(usable.trust(*number)));
         all.truncate(PLACES_MAX);
         if before.is_empty() {

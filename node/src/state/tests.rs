@@ -177,13 +177,13 @@ fn a_chunk_has_several_places_and_the_most_trusted_comes_first() {
         state.add_packs(&more, Standing::Known).unwrap();
         assert_eq!(roots(&state), [3, 2, 1, 10]);
         state.add_packs(&[pack(4, 1)], Standing::Own).unwrap();
-        assert_eq!(roots(&state), [3, 4, 2, 1]);
+        assert_eq!(roots(&state), [4, 3, 2, 1], "of its own the newest");
     }
     let state = State::open(home.path()).unwrap();
-    assert_eq!(roots(&state), [3, 4, 2, 1], "after a restart too");
+    assert_eq!(roots(&state), [4, 3, 2, 1], "after a restart too");
     state.revoke(&shard(3).root).unwrap();
     state.revoke(&shard(4).root).unwrap();
-    assert_eq!(roots(&state), [2, 1, 3, 4], "lost ones are tried last");
+    assert_eq!(roots(&state), [2, 1, 4, 3], "lost ones are tried last");
     let number = state.facts_of(&shard(2).root).unwrap().unwrap().number;
     assert_eq!(state.usable_pack_of(&chunk).unwrap(), Some(number));
 }
