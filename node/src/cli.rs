@@ -22,6 +22,7 @@ mod phrase_check;
 mod progress;
 mod qr;
 mod question;
+mod rekey;
 mod render;
 mod restore;
 mod revoke;

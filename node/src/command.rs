@@ -20,6 +20,7 @@ mod logged;
 mod outcome;
 mod passphrase;
 mod peer;
+mod rekey;
 mod removal;
 mod row;
 mod sheet;
@@ -48,6 +49,7 @@ pub use self::{
     outcome::*,
     passphrase::{PassphraseAct, PassphraseDone, PassphraseOutcome, SealKind},
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
+    rekey::{OlderKey, OtherClaims, RekeyAct, RekeyOutcome, RekeyProgress, RemovedReader},
     removal::{Removal, RemovalReason, RevokeOutcome},
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
@@ -244,6 +246,11 @@ pub enum Command {
         undo: bool,
         /// The recovery phrase, whose word comes before that of every device.
         phrase: Option<Secret>,
+    },
+    /// Has what is sealed under older keys made anew under the newest one, or tells of it.
+    Rekey {
+        /// What is to be done.
+        act: RekeyAct,
     },
     /// Lists the nodes that this one knows.
     Peers,

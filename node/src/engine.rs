@@ -55,6 +55,7 @@ mod opening;
 mod phrase;
 mod reception;
 mod recover;
+mod rekey;
 mod report;
 mod restore;
 mod revoke;
@@ -114,6 +115,8 @@ pub(crate) struct Core {
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.
     pub(crate) scrubber: scrubber::Scrubber,
+    /// Makes anew what is sealed under older keys.
+    pub(crate) rekeyer: rekey::Rekeyer,
     /// Held during a restore drill.
     drilling: tokio::sync::Mutex<()>,
     /// What this device decides as a holder.

@@ -24,6 +24,7 @@ pub mod commits;
 pub mod folders;
 pub mod index;
 pub mod receipts;
+pub mod rekey;
 pub mod scan_cache;
 pub mod trail;
 mod vigils;
@@ -122,6 +123,7 @@ impl State {
         self.write(|tx| {
             index::create(tx)?;
             receipts::create(tx)?;
+            rekey::create(tx)?;
             circle::create(tx)?;
             folders::create(tx)?;
             commits::create(tx)?;

@@ -25,6 +25,7 @@
 //! | [`locating`] | how a phrase alone leads to those who hold its vault |
 //! | [`guarding`] | relatives of whom a few can give the phrase back, after a delay |
 //! | [`tending`] | how holders keep up the copies of a vault whose devices are silent |
+//! | [`rekeying`] | what is made anew under the newest key, in which order and how often |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
 //! | [`retention`] | which snapshots stay |
@@ -60,6 +61,7 @@ pub mod placing;
 pub mod proof;
 pub mod receipt;
 pub mod recovering;
+pub mod rekeying;
 pub mod relaying;
 pub mod retention;
 pub mod scrubbing;

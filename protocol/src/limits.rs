@@ -138,6 +138,18 @@ pub const CLOCK_AHEAD_S_MAX: u64 = 86_400;
 pub const REPACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A pack with less waste is not worth making anew.
 pub const REPACK_WASTE_BYTES_MIN: u64 = 1024 * 1024;
+/// Packs that are made anew under the newest key at once: as much as collecting makes anew.
+pub const REKEY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Commits that rekeying a large vault takes: each writes the whole index anew.
+pub const REKEY_COMMITS_MAX: u64 = 64;
+/// Milliseconds after the start of a node before rekeying goes on.
+pub const REKEY_FIRST_MS: u64 = 60_000;
+/// Milliseconds between two rounds of rekeying at least.
+pub const REKEY_REST_MS_MIN: u64 = 15_000;
+/// Rekeying rests so many times as long as its last round took, sending included.
+pub const REKEY_REST_FACTOR: u64 = 3;
+/// Milliseconds until rekeying tries again that met a backup or a restore.
+pub const REKEY_BUSY_MS: u64 = 60_000;
 /// What came to be unclaimed within so many days is looked at together.
 pub const MASS_UNCLAIM_DAYS: u64 = 7;
 /// When it is this part of all that is kept, or more, it is kept for longer: 1 in 4.

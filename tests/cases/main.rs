@@ -42,6 +42,7 @@ mod phrase_trial;
 mod proofs;
 mod reader;
 mod real_trees;
+mod rekey;
 mod revoke;
 mod round_trip;
 mod same_network;

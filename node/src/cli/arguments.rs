@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, log, look, node, pair, passphrase, restore, revoke, settings,
+    folders, guardians, init, invite, log, look, node, pair, passphrase, rekey, restore, revoke, settings,
     sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
@@ -118,6 +118,8 @@ pub(super) enum Verb {
     Log(log::LogArguments),
     /// Remove a lost or stolen device from this vault
     Revoke(revoke::RevokeArguments),
+    /// Seal anew, with the newest key, what removed devices have the keys of
+    Rekey(rekey::RekeyArguments),
     /// Show the nodes that this one knows, and what they hold
     Peers(pair::PeersArguments),
     /// Say what to expect of a holder: that it is lost, or away for a while
@@ -206,6 +208,7 @@ impl Verb {
             Self::Log(log::LogArguments { check: None }) => Command::Log,
             Self::Devices(_) => Command::Devices,
             Self::Revoke(arguments) => arguments.command()?,
+            Self::Rekey(arguments) => arguments.command(),
             Self::Peers(_) => Command::Peers,
             Self::Expect(arguments) => arguments.command(),
             Self::Status(_) => Command::Status,

@@ -99,6 +99,7 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Writing => "writing",
         Stage::Looking => "looking for holders",
         Stage::Verifying => "verifying",
+        Stage::Rekeying => "made anew",
         Stage::Confirming => "asking holders",
     }
 }
@@ -112,6 +113,7 @@ const fn unit(stage: Stage) -> &'static str {
         | Stage::Waiting
         | Stage::Fetching
         | Stage::Verifying
+        | Stage::Rekeying
         | Stage::Confirming => "shards",
     }
 }

@@ -3,6 +3,7 @@
 mod guardians;
 mod lists;
 mod node;
+mod rekey;
 mod revoke;
 mod trial;
 mod work;
@@ -78,6 +79,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),
         Outcome::Revoke(done) => revoke::revoke(&mut text, done),
+        Outcome::Rekey(done) => rekey::rekey(&mut text, done),
         Outcome::Expect(done) => lists::expect(&mut text, done),
         Outcome::Status(done) => node::status(&mut text, done),
         Outcome::Verify(done) => work::verify(&mut text, done),

@@ -318,6 +318,7 @@ const fn purpose(command: &Command) -> &'static str {
         }
         Command::Guardians { .. } | Command::GiveShare { .. } => "guardians",
         Command::Revoke { .. } => "revoke",
+        Command::Rekey { .. } => "rekey",
         Command::Join { .. } => "join",
         Command::Verify { .. } | Command::Drill => "verify",
         Command::Forget { .. } => "forget",

@@ -277,6 +277,10 @@ fn the_contract_parses() {
         "sheet",
         "sheet --out sheet.pdf --phrase-file f",
         "devices",
+        "rekey",
+        "rekey --now",
+        "rekey --dry-run",
+        "rekey --stop",
         "peers",
         "status --json --quiet",
         "verify --all",
@@ -301,6 +305,7 @@ fn the_contract_parses() {
         "invite --device --circle",
         "status --quiet --verbose",
         "init --wait",
+        "rekey --now --stop",
     ];
     for line in wrong {
         let words = std::iter::once("larder").chain(line.split(' '));

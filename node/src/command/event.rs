@@ -72,6 +72,8 @@ pub enum Stage {
     Writing,
     /// Reading back what is kept.
     Verifying,
+    /// Making anew what is sealed under older keys.
+    Rekeying,
     /// Holders say whether they have what they signed for.
     Confirming,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
     GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PassphraseOutcome,
-    PathField, PeersOutcome, Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome,
+    PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome,
     Wait, WaitingOutcome,
 };
 
@@ -65,6 +65,8 @@ pub enum Outcome {
     Devices(DevicesOutcome),
     /// Of `revoke`.
     Revoke(RevokeOutcome),
+    /// Of `rekey`.
+    Rekey(RekeyOutcome),
     /// Of `peers`.
     Peers(PeersOutcome),
     /// Of `expect`.
@@ -113,6 +115,7 @@ impl Outcome {
             Self::Connect(done) if !done.reached => ExitKind::Holders,
             Self::Doctor(done) => done.exit_kind(),
             Self::Trial(done) => done.exit_kind(),
+            Self::Rekey(done) => done.exit_kind(),
             _ => ExitKind::Done,
         }
     }
@@ -528,6 +531,9 @@ pub struct StatusOutcome {
     /// Vaults of the circle of which no device is heard of, whose copies this node looks after.
     #[serde(default)]
     pub tending: Vec<TendedVault>,
+    /// How far what is sealed under older keys is made anew, `null` when nobody wants that.
+    #[serde(default)]
+    pub rekey: Option<RekeyProgress>,
     /// What is wrong, worst first.
     pub advice: Vec<Advice>,
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod rekey;
 mod status;
 
 fn vectors_file() -> PathBuf {
@@ -335,6 +336,7 @@ fn about_nodes() -> Vec<Outcome> {
             told: vec!["nas".to_owned()],
             not_told: vec!["friend".to_owned()],
         }),
+        Outcome::Rekey(rekey::sample()),
         Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
         Outcome::Expect(ExpectOutcome {
             device: id("e"),
@@ -541,6 +543,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Peers(_) => "peers",
         Outcome::Expect(_) => "expect",
         Outcome::Revoke(_) => "revoke",
+        Outcome::Rekey(_) => "rekey",
         Outcome::Status(_) => "status",
         Outcome::Verify(_) => "verify",
         Outcome::Drill(_) => "drill",

@@ -371,9 +371,8 @@ impl Run<'_> {
         let change = commit::Change {
             add: Some(summary.clone()),
             replace: checkpoints.map(|old| old.id).chain([id]).collect(),
-            forget: Vec::new(),
             relied_on: store.known.relied_on(),
-            drop: std::collections::BTreeSet::new(),
+            ..commit::Change::default()
         };
         commit::commit(self.core, self.member, self.custody, change)?;
         Ok(summary)

@@ -212,7 +212,7 @@ fn check_moved(
 }
 
 /// Adds a chunk to the open pack, or to a new one when it is full.
-fn add(
+pub(crate) fn add(
     store: &commit::Store<'_>,
     open: &mut Option<PackBuilder>,
     kind: ChunkKind,
@@ -283,7 +283,7 @@ pub(crate) async fn sweep(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), 
 /// What neither the published own head nor any other device claims leaves the index.
 fn take_leave(core: &Core, member: &Member) -> Result<BTreeSet<ShardRoot>, EngineError> {
     let published = core.state.published_seq()?;
-    let claimed = core.state.claimed()?;
+    let claimed = commit::claimed_by_others(core, member)?;
     let (mut gone, mut handed_over) = (BTreeSet::new(), BTreeSet::new());
     for facts in core.state.pack_facts()? {
         let root = facts.shard.root;

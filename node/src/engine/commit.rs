@@ -26,6 +26,7 @@ use crate::{
         StateError,
         commits::{ClaimChange, CommitRow},
         index::{PackFacts, PackNumber, Standing},
+        rekey::LeftChange,
     },
 };
 
@@ -48,6 +49,10 @@ pub(crate) struct Change {
     pub(crate) relied_on: Vec<PackNumber>,
     /// Packs that no snapshot of this device needs any more: they are not claimed from now on.
     pub(crate) drop: BTreeSet<ShardRoot>,
+    /// The index is written anew if it is sealed under a key of before this epoch.
+    pub(crate) reseal_below: u32,
+    /// Packs of removed devices that are among those dropped, and where what is in them is now.
+    pub(crate) left: LeftChange,
 }
 
 /// The manifest of this device as it is now; an empty one before the first commit.
@@ -80,11 +85,13 @@ pub(crate) fn commit(
     apply(&mut manifest, &change);
     manifest.peers = peer_records(core)?;
     check_relied_on(core, &change.relied_on)?;
-    let Unlisted { new, mut dropped } = unlisted(core, member, &change.relied_on)?;
+    let mut left = left_behind(core, member)?;
+    left.retain(|root| !change.left.released.contains(root));
+    let drop: BTreeSet<ShardRoot> = change.drop.difference(&left).copied().collect();
+    let Unlisted { new, mut dropped } = unlisted(core, (&left, &drop), &change.relied_on)?;
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
-    let left = left_behind(core, member)?;
-    dropped.extend(change.drop.difference(&left));
-    let again = rewritten(core, member, &mut manifest, &change.drop)?;
+    let again = rewritten(core, member, &mut manifest, (&drop, change.reseal_below))?;
+    dropped.extend(drop);
     let store = Store { core, member, custody, class: PackClass::Metadata };
     for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
         manifest.segments.extend(record.locations());
@@ -104,7 +111,7 @@ pub(crate) fn commit(
     let all = claims_of(core, &manifest, shard, &roots, &dropped)?;
     let claims = Claims::of(all.iter().map(|claimed| claimed.shard));
     let needs = needs_of(all, &given_up);
-    let claim_change = ClaimChange { listed: roots, given_up, dropped };
+    let claim_change = ClaimChange { listed: roots, given_up, dropped, left: change.left };
     let head = SignedHead::sign(
         HeadBody {
             version: HEAD_VERSION,
@@ -313,19 +320,21 @@ fn apply(manifest: &mut Manifest, change: &Change) {
 }
 
 /// Takes out of a manifest the segments that are to be written anew, and returns their records:
-/// many small ones, or all of them when one is lost, or names what is dropped.
+/// many small ones, or all of them when one is lost, names what is dropped, or is sealed under a key
+/// that is to be needed no more.
 fn rewritten(
     core: &Core,
     member: &Member,
     manifest: &mut Manifest,
-    drop: &BTreeSet<ShardRoot>,
+    (drop, reseal_below): (&BTreeSet<ShardRoot>, u32),
 ) -> Result<Vec<PackRecord>, EngineError> {
     let facts = core.state.pack_facts()?;
     let nowhere: BTreeSet<ShardRoot> =
         facts.iter().filter(|facts| !facts.usable).map(|facts| facts.shard.root).collect();
     let is_any_nowhere =
         manifest.segments.iter().any(|location| nowhere.contains(&location.shard.root));
-    if is_any_nowhere || !drop.is_empty() {
+    let is_any_old = manifest.segments.iter().any(|location| location.epoch < reseal_below);
+    if is_any_nowhere || is_any_old || !drop.is_empty() {
         let is_listed = |facts: &&PackFacts| facts.listed && !drop.contains(&facts.shard.root);
         let listed = facts.iter().filter(is_listed);
         let record = |facts: &PackFacts| {
@@ -363,7 +372,8 @@ fn check_relied_on(core: &Core, relied_on: &[PackNumber]) -> Result<(), EngineEr
 /// Has packs listed that a backup stored which never came to its commit: new backups rely on them, so
 /// they have to be claimed (DEL-15).
 pub(crate) fn list_left_over(core: &Arc<Core>, member: &Member) -> Result<(), EngineError> {
-    if unlisted(core, member, &[])?.new.is_empty() {
+    // DEL-17: nobody else claims what a removed device has left.
+    if unlisted(core, (&left_behind(core, member)?, &BTreeSet::new()), &[])?.new.is_empty() {
         return Ok(());
     }
     commit(core, member, member.custody()?, Change::default())?;
@@ -381,17 +391,16 @@ struct Unlisted {
 
 fn unlisted(
     core: &Core,
-    member: &Member,
+    (left, drop): (&BTreeSet<ShardRoot>, &BTreeSet<ShardRoot>),
     relied_on: &[PackNumber],
 ) -> Result<Unlisted, EngineError> {
-    // DEL-17: nobody else claims what a removed device has left.
-    let left = left_behind(core, member)?;
     let mut unlisted = Unlisted { new: Vec::new(), dropped: BTreeSet::new() };
     for facts in core.state.pack_facts()? {
         let is_left = left.contains(&facts.shard.root);
         let wanted =
             is_left || facts.own || facts.is_relied_on || relied_on.contains(&facts.number);
-        if !wanted || facts.listed || facts.dropped_at > 0 {
+        let is_settled = facts.listed || facts.dropped_at > 0 || drop.contains(&facts.shard.root);
+        if !wanted || is_settled {
             continue;
         }
         let Some(record) = core.state.pack(facts.number)? else { continue };
@@ -413,14 +422,40 @@ fn unusable(core: &Core, roots: &BTreeSet<ShardRoot>) -> Result<BTreeSet<ShardRo
     Ok(unusable.map(|facts| facts.shard.root).collect())
 }
 
-/// Packs that the devices which were removed need, this one's removal aside.
+/// Packs that the devices which were removed need, this one's removal aside, or the packs in which that is
+/// since rekeying has made them anew.
 pub(crate) fn left_behind(
     core: &Core,
     member: &Member,
 ) -> Result<BTreeSet<ShardRoot>, EngineError> {
     let log = core.log_of(&member.vault)?;
     let removed: Vec<DeviceId> = log.removed().map(|(device, _)| device).collect();
-    if removed.is_empty() { Ok(BTreeSet::new()) } else { Ok(core.state.claimed_of(&removed)?) }
+    let mut left = core.state.adopted()?;
+    if !removed.is_empty() {
+        let released = core.state.released()?;
+        left.extend(core.state.claimed_of(&removed)?.difference(&released));
+    }
+    Ok(left)
+}
+
+/// Packs that some device of the vault beside this one needs, or a removed one has left.
+pub(crate) fn claimed_by_others(
+    core: &Core,
+    member: &Member,
+) -> Result<BTreeSet<ShardRoot>, EngineError> {
+    let mut claimed = claimed_by_living(core, member)?;
+    claimed.extend(left_behind(core, member)?);
+    Ok(claimed)
+}
+
+/// Packs that other devices need which belong to the vault.
+pub(crate) fn claimed_by_living(
+    core: &Core,
+    member: &Member,
+) -> Result<BTreeSet<ShardRoot>, EngineError> {
+    let log = core.log_of(&member.vault)?;
+    let removed: Vec<DeviceId> = log.removed().map(|(device, _)| device).collect();
+    Ok(core.state.claimed_but_of(&removed)?)
 }
 
 /// Whether a chunk serves the commit that it came with alone.

@@ -26,7 +26,7 @@ use super::{
     invitations::Invitations,
     locating,
     neighbours::{self, Neighbours},
-    roster,
+    rekey, roster,
     scrubber::{self, Scrubber},
     serve::Holder,
     tending::{self, Tender},
@@ -166,6 +166,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let (scrubber, scrubs) = Scrubber::new();
     let core = Arc::new(Core {
         scrubber,
+        rekeyer: rekey::Rekeyer::default(),
         drilling: tokio::sync::Mutex::default(),
         examined: super::custody::Examined::default(),
         home,
@@ -255,6 +256,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
         super::sync::meet_everybody(core, &member);
         locating::start(core);
         tending::start(core, &member)?;
+        rekey::start(core, &member);
     }
     if core.shows_itself {
         neighbours::start(core, &member);

@@ -37,15 +37,18 @@ impl State {
         })
     }
 
-    /// What other devices need, as far as is known.
+    /// What other devices but these need, as far as is known.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn claimed(&self) -> Result<BTreeSet<ShardRoot>, StateError> {
+    pub fn claimed_but_of(&self, devices: &[DeviceId]) -> Result<BTreeSet<ShardRoot>, StateError> {
         self.read(|tx| {
             let mut roots = BTreeSet::new();
             for row in tx.open_table(CLAIMED)?.iter()? {
-                let (_, bytes) = row?;
+                let (device, bytes) = row?;
+                if devices.contains(&DeviceId::from_bytes(*device.value())) {
+                    continue;
+                }
                 let (all, _) = bytes.value().as_chunks::<32>();
                 roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
             }

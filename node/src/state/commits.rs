@@ -14,7 +14,7 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{META, State, StateError, claims, index, record};
+use super::{META, State, StateError, claims, index, record, rekey};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
@@ -50,6 +50,8 @@ pub struct ClaimChange {
     pub given_up: BTreeSet<ShardRoot>,
     /// It claims these no more.
     pub dropped: BTreeSet<ShardRoot>,
+    /// What becomes of what removed devices have left.
+    pub left: rekey::LeftChange,
 }
 
 /// Own heads that are not yet published, by number.
@@ -101,6 +103,7 @@ impl State {
             index::mark_listed(tx, &change.listed)?;
             index::mark_given_up(tx, &change.given_up)?;
             index::mark_dropped(tx, &change.dropped, row.seq)?;
+            rekey::mark_left(tx, &change.left)?;
             let mut table = tx.open_table(MANIFESTS)?;
             table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
             let mut heads = tx.open_table(OWN_HEADS)?;

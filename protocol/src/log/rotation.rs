@@ -145,6 +145,16 @@ impl DeviceLog {
         self.view.epochs.iter().find(|id| id.number == newest && has(id) == wanted).copied()
     }
 
+    /// Number of the newest epoch whose key a device was ever given, removed or not: whoever has its
+    /// secrets opens what is sealed under that one and every one before.
+    pub fn newest_epoch_of(&self, device: &DeviceId) -> Option<u32> {
+        let entries = &self.devices.get(device)?.entries;
+        let own: BTreeSet<[u8; 32]> =
+            entries.iter().filter_map(|entry| Some(self.device_of(entry)?.hpke)).collect();
+        let has = |id: &&EpochId| self.wraps(id).into_iter().any(|wrap| own.contains(&wrap.to));
+        self.epochs.keys().filter(has).map(|id| id.number).max()
+    }
+
     /// X25519 keys of those who live by these entries, without `but`, and of the phrase. Of a device that
     /// was taken in more than once the first of these entries speaks.
     fn recipients(

@@ -1,6 +1,6 @@
 //! How this node is, and who its neighbours are.
 
-use super::{line, lists, plain, short, visible, when, when_or_never};
+use super::{line, lists, plain, rekey, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
     JoinOutcome, Joined, OfferOutcome, PassphraseDone, PassphraseOutcome, ReadyOutcome, RelayState,
@@ -213,6 +213,9 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     }
     if let Some(at) = done.phrase_proved {
         line(text, &format!("phrase   last proved {}", when(at)));
+    }
+    if let Some(far) = &done.rekey {
+        line(text, &format!("rekey    {}", rekey::so_far(far)));
     }
     let relayed = match done.peers_relayed {
         0 => String::new(),

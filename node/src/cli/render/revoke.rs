@@ -37,6 +37,13 @@ pub(super) fn revoke(text: &mut String, done: &RevokeOutcome) {
             ),
         );
     }
+    if done.reason != RemovalReason::Replaced {
+        line(
+            text,
+            "What was saved before is sealed with keys that it has: `larder rekey` seals it anew, \
+             `larder rekey --dry-run` tells how much that is.",
+        );
+    }
     if done.reason == RemovalReason::Stolen {
         line(
             text,

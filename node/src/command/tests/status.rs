@@ -43,6 +43,7 @@ pub(super) fn sample() -> StatusOutcome {
             nowhere: 0,
             is_full: false,
         }],
+        rekey: Some(rekey::progress()),
         advice: vec![Advice { text: "nas is away".to_owned(), hint: "switch it on".to_owned() }],
     }
 }

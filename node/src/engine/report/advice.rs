@@ -9,7 +9,7 @@ use super::{
     super::{Blamed, recover::Proof},
     blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
 };
-use crate::command::{Advice, ByteSize, Folder, LastDrill, Safety, Time, count};
+use crate::command::{Advice, ByteSize, Folder, LastDrill, RekeyProgress, Safety, Time, count};
 
 /// A newest snapshot older than this is worth a word, in seconds.
 const STALE_S: i64 = 7 * 86_400;
@@ -58,6 +58,8 @@ pub(super) struct Facts {
     /// When the phrase was last proved to work.
     pub(super) phrase: Proof,
     pub(super) disk_free_bytes: u64,
+    /// How far older packs are made anew, where that is wanted.
+    pub(super) rekey: Option<RekeyProgress>,
     pub(super) peers_total: u32,
 }
 
@@ -271,6 +273,13 @@ impl Facts {
                 all,
                 text,
                 "fetch the 24 words and run `larder recover --dry-run`: it changes nothing",
+            );
+        }
+        if self.rekey.is_some() && !self.running {
+            say(
+                all,
+                "what is sealed under older keys is to be made anew, and no node is running that would",
+                "start `larder up`, or do all of it now: `larder rekey --now`",
             );
         }
         if self.disk_free_bytes < DISK_LOW_BYTES {

@@ -18,7 +18,7 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        drill, guardians, launch, names, on_disk, recover,
+        drill, guardians, launch, names, on_disk, recover, rekey,
         scrubber::{read_age, read_since},
         settings,
     },
@@ -29,7 +29,10 @@ use super::{
     tended::{self, tended},
 };
 use crate::{
-    command::{Failure, Outcome, PeerState, Relay, RelayState, Safety, StatusOutcome, TendedVault},
+    command::{
+        Failure, Outcome, PeerState, RekeyProgress, Relay, RelayState, Safety, StatusOutcome,
+        TendedVault,
+    },
     depot::{Origin, ShardState},
     net::{Path, RelayStanding},
     state::circle::PeerRow,
@@ -84,6 +87,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     if let Some(placing) = &facts.placing {
         facts.missed = missed(&histories, placing, &facts.names);
     }
+    let rekey = rekey_progress(core, &mut facts).await?;
     let survives = facts.placing.as_ref().map_or((0, 0), survives);
     let age = |since| read_age(since, wall(), &config);
     facts.unread_days = facts.read_since.map(age).filter(|age| age.is_overdue).map(|age| age.days);
@@ -108,9 +112,22 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         peers_relayed: relayed(core)?,
         relays: core.net.relays().into_iter().map(relay).collect(),
         tending,
+        rekey,
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+/// How far packs of older keys are made anew, for the advice as well.
+async fn rekey_progress(
+    core: &Arc<Core>,
+    facts: &mut Facts,
+) -> Result<Option<RekeyProgress>, EngineError> {
+    let Ok(member) = core.member() else { return Ok(None) };
+    let looking = Arc::clone(core);
+    let far = on_disk(move || rekey::progress(&looking, &member)).await?;
+    facts.rekey = far;
+    Ok(far)
 }
 
 /// Peers that are reached through a relay just now.

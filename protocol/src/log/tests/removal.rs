@@ -69,6 +69,19 @@ fn whoever_is_removed_is_out_and_reads_nothing_that_comes_after() {
     assert!(log.draft_add(&device(1), &newcomer(2), &mut rng(9)).is_err(), "not under that key");
 }
 
+// REKEY-7
+#[test]
+fn it_is_known_which_keys_a_removed_device_had() {
+    let mut log = family(3);
+    rotate(&mut log, 1, 50);
+    remove(&mut log, 1, 2);
+    remove(&mut log, 1, 3);
+    let newest = |number| log.newest_epoch_of(&device(number).id());
+    assert_eq!((newest(1), newest(2), newest(3), newest(4)), (Some(4), Some(2), Some(3), None));
+    let keys = log.epoch_keys(&device(2)).unwrap();
+    assert_eq!(keys.iter().map(EpochKey::number).max(), newest(2));
+}
+
 // LOG-18: a key that only a later one leads to.
 #[test]
 fn the_newest_key_leads_to_all_before_it() {
