@@ -38,8 +38,10 @@ const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-/// Layout of `state.redb` that this program writes.
+/// Layout of `state.redb` that this program begins with.
 const LAYOUT: u32 = 1;
+/// The same once packs are adopted: a program that does not know of them would have them dropped.
+const LAYOUT_ADOPTED: u32 = 2;
 
 /// Why the node's memory could not be read or written.
 #[derive(Debug, Error)]
@@ -111,10 +113,10 @@ impl State {
         })?;
         match found.map(|bytes| <[u8; 4]>::try_from(bytes.as_slice())) {
             None => Ok(()),
-            Some(Ok(bytes)) if u32::from_le_bytes(bytes) == LAYOUT => Ok(()),
-            Some(Ok(bytes)) => {
-                Err(StateError::Newer { found: u32::from_le_bytes(bytes), known: LAYOUT })
-            }
+            Some(Ok(bytes)) => match u32::from_le_bytes(bytes) {
+                LAYOUT | LAYOUT_ADOPTED => Ok(()),
+                found => Err(StateError::Newer { found, known: LAYOUT_ADOPTED }),
+            },
             Some(Err(_)) => Err(StateError::Damaged { table: "meta" }),
         }
     }

@@ -146,6 +146,8 @@ pub const REKEY_COMMITS_MAX: u64 = 64;
 pub const REKEY_FIRST_MS: u64 = 60_000;
 /// Milliseconds between two rounds of rekeying at least.
 pub const REKEY_REST_MS_MIN: u64 = 15_000;
+/// Milliseconds between two rounds of rekeying at most.
+pub const REKEY_REST_MS_MAX: u64 = 21_600_000;
 /// Rekeying rests so many times as long as its last round took, sending included.
 pub const REKEY_REST_FACTOR: u64 = 3;
 /// Milliseconds until rekeying tries again that met a backup or a restore.

@@ -23,7 +23,7 @@ use crate::{
     index::PackClass,
     limits::{
         REKEY_BUSY_MS, REKEY_BYTES_MAX, REKEY_COMMITS_MAX, REKEY_FIRST_MS, REKEY_REST_FACTOR,
-        REKEY_REST_MS_MIN,
+        REKEY_REST_MS_MAX, REKEY_REST_MS_MIN,
     },
     order::{Backoff, OrderId, OrderNumbers},
     time::Instant,
@@ -143,11 +143,16 @@ impl Plan {
     }
 
     /// Whether old packs of which everything is in new ones, `moved`, are to be dropped by a commit now. Each
-    /// such commit writes the whole index anew, so there are not many.
-    pub fn is_commit_due(&self, moved: &BTreeSet<ShardRoot>, is_more: bool) -> bool {
+    /// such commit writes the whole index anew, so there are not many: `dropped_bytes` is what earlier ones dropped.
+    pub fn is_commit_due(
+        &self,
+        moved: &BTreeSet<ShardRoot>,
+        dropped_bytes: u64,
+        is_more: bool,
+    ) -> bool {
         let moved = self.packs.iter().filter(|pack| moved.contains(&pack.root));
         let moved_bytes: u64 = moved.map(|pack| pack.bytes).sum();
-        let share_bytes = self.behind.bytes / REKEY_COMMITS_MAX;
+        let share_bytes = self.behind.bytes.saturating_add(dropped_bytes) / REKEY_COMMITS_MAX;
         moved_bytes > 0 && (!is_more || moved_bytes >= share_bytes.max(REKEY_BYTES_MAX))
     }
 }
@@ -174,6 +179,11 @@ pub enum Input {
         order: OrderId,
         /// How it went.
         how: Ended,
+    },
+    /// Not yet [`is_settled`].
+    Unsettled {
+        /// Nothing is under way: a holder is away or full.
+        is_held_up: bool,
     },
     /// [`is_settled`].
     Settled,
@@ -213,8 +223,8 @@ enum State {
     Resting { until: Instant },
     /// A round is under way.
     Working { order: OrderId, since: Instant },
-    /// What it made is on its way to holders.
-    Settling { since: Instant },
+    /// What it made is on its way to holders. So long was worked for it until `looked`.
+    Settling { worked_ms: u64, looked: Instant },
 }
 
 /// The machine that says when.
@@ -258,12 +268,23 @@ impl Rekeying {
             {
                 self.ended(how, since);
             }
-            (Input::Settled, State::Settling { since }) => {
-                let worked_ms = self.now.ms_since(since);
-                self.rest(worked_ms.saturating_mul(REKEY_REST_FACTOR).max(REKEY_REST_MS_MIN));
+            (Input::Unsettled { is_held_up }, State::Settling { worked_ms, looked }) => {
+                // To wait for somebody is no work.
+                let more_ms = if is_held_up { 0 } else { self.now.ms_since(looked) };
+                let worked_ms = worked_ms.saturating_add(more_ms);
+                self.state = State::Settling { worked_ms, looked: self.now };
+            }
+            (Input::Settled, State::Settling { worked_ms, looked }) => {
+                let worked_ms = worked_ms.saturating_add(self.now.ms_since(looked));
+                let rest_ms = worked_ms.saturating_mul(REKEY_REST_FACTOR);
+                self.rest(rest_ms.clamp(REKEY_REST_MS_MIN, REKEY_REST_MS_MAX));
             }
             (
-                Input::Wanted { .. } | Input::Ended { .. } | Input::Settled | Input::TimePassed,
+                Input::Wanted { .. }
+                | Input::Ended { .. }
+                | Input::Unsettled { .. }
+                | Input::Settled
+                | Input::TimePassed,
                 _,
             ) => {}
         }
@@ -302,7 +323,8 @@ impl Rekeying {
         match how {
             Ended::Moved => {
                 self.failures = 0;
-                self.state = State::Settling { since };
+                let worked_ms = self.now.ms_since(since);
+                self.state = State::Settling { worked_ms, looked: self.now };
             }
             Ended::Busy => self.rest(REKEY_BUSY_MS),
             Ended::Stuck => {

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, log, look, node, pair, passphrase, rekey, restore, revoke, settings,
-    sheet, up,
+    folders, guardians, init, invite, log, look, node, pair, passphrase, rekey, restore, revoke,
+    settings, sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
     GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PassphraseOutcome,
-    PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome,
-    Wait, WaitingOutcome,
+    PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal, RevokeOutcome, SheetOutcome,
+    TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.

@@ -93,12 +93,16 @@ pub struct RemovedReader {
     pub at: Time,
     /// Number of the newest key that it had; it opens that and every one before.
     pub key: Option<u32>,
-    /// Snapshots that are still here and were begun until then: it could read them.
+    /// Snapshots that are still here and were begun until then: these at least it could read.
     pub snapshots: u64,
-    /// Packs that are claimed here and still sealed with keys that it had.
+    /// Packs that are claimed here, can be made anew and are still sealed with keys that it had.
     pub packs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Lists under such keys that removed devices have signed and nobody can make anew.
+    pub signed_packs: u64,
+    /// Packs under such keys that nobody has any more, as far as is known.
+    pub lost_packs: u64,
 }
 
 /// What another device of the vault claims.

@@ -310,6 +310,7 @@ impl Run<'_> {
         let (snapshot, is_unchanged) = match same {
             Some(same) => {
                 store.settle(|| self.check())?;
+                self.list(store)?;
                 (same, true)
             }
             None => (self.commit(store, &grown, true)?, false),
@@ -327,8 +328,8 @@ impl Run<'_> {
         })
     }
 
-    /// The parent, if the folder is exactly as it was, everything could be read, and all of it is
-    /// where the parent's manifest says.
+    /// The parent, if the folder is exactly as it was, everything could be read, and nothing that
+    /// is claimed was lost.
     fn is_same(
         &self,
         before: &SnapshotSummary,
@@ -337,7 +338,7 @@ impl Run<'_> {
     ) -> Result<Option<SnapshotSummary>, BackupError> {
         let state = &self.core.state;
         let is_stored_anew = store.new_bytes.load(Ordering::Relaxed) > 0;
-        if is_stored_anew || commit::is_due(self.core, &store.known.relied_on())? {
+        if is_stored_anew || commit::is_any_lost(self.core)? {
             return Ok(None);
         }
         let Some(location) = state.locate(&before.id)? else { return Ok(None) };
@@ -349,6 +350,17 @@ impl Run<'_> {
             && snapshot.root.attributes == grown.attributes
             && snapshot.unreadable == self.problems.count();
         Ok(same.then(|| before.clone()))
+    }
+
+    /// Has packs listed that an unchanged folder was found in and no manifest lists: rekeying made them, or
+    /// a backup that was cut off.
+    fn list(&self, store: &ChunkStore<'_>) -> Result<(), BackupError> {
+        let relied_on = store.known.relied_on();
+        if commit::is_any_unlisted(self.core, &relied_on)? {
+            let change = commit::Change { relied_on, ..commit::Change::default() };
+            commit::commit(self.core, self.member, self.custody, change)?;
+        }
+        Ok(())
     }
 
     /// Everything so far durable, then the snapshot's chunk durable, then the commit.

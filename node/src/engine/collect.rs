@@ -143,7 +143,7 @@ fn repack(
     let mut moved = BTreeSet::new();
     let begun = Instant::now();
     for class in [PackClass::Metadata, PackClass::Data] {
-        let store = commit::Store { core, member, custody: member.custody()?, class };
+        let store = commit::Store::own(core, member, member.custody()?, class);
         let mut open: Option<PackBuilder> = None;
         for root in &survey.choice.repacked {
             let facts = core.state.facts_of(root)?.filter(|facts| facts.class == class);

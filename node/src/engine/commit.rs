@@ -92,7 +92,7 @@ pub(crate) fn commit(
     let roots: BTreeSet<ShardRoot> = new.iter().map(|record| record.shard.root).collect();
     let again = rewritten(core, member, &mut manifest, (&drop, change.reseal_below))?;
     dropped.extend(drop);
-    let store = Store { core, member, custody, class: PackClass::Metadata };
+    let store = Store::own(core, member, custody, PackClass::Metadata);
     for record in store.put(ChunkKind::Index, &encode_segments(new.into_iter().chain(again)))? {
         manifest.segments.extend(record.locations());
     }
@@ -225,12 +225,15 @@ const fn is_lost(facts: &PackFacts) -> bool {
     facts.listed && !facts.usable && !facts.is_given_up
 }
 
-/// Whether a new snapshot is needed even if the folder is as it was: what the newest one needs was
-/// lost, or is in packs that no manifest lists.
-pub(crate) fn is_due(core: &Core, relied_on: &[PackNumber]) -> Result<bool, EngineError> {
+/// Whether a new snapshot is needed even if the folder is as it was: what the newest one needs was lost.
+pub(crate) fn is_any_lost(core: &Core) -> Result<bool, EngineError> {
+    Ok(core.state.pack_facts()?.iter().any(is_lost))
+}
+
+/// Whether any of these packs is listed by no manifest of this device yet.
+pub(crate) fn is_any_unlisted(core: &Core, relied_on: &[PackNumber]) -> Result<bool, EngineError> {
     let all = core.state.pack_facts()?;
-    let is_unlisted = |facts: &PackFacts| !facts.listed && relied_on.contains(&facts.number);
-    Ok(all.iter().any(|facts| is_lost(facts) || is_unlisted(facts)))
+    Ok(all.iter().any(|facts| !facts.listed && relied_on.contains(&facts.number)))
 }
 
 /// Notes that the snapshots so far may need what is given up now.
@@ -469,9 +472,20 @@ pub(crate) struct Store<'a> {
     pub(crate) member: &'a Member,
     pub(crate) custody: &'a Custody,
     pub(crate) class: PackClass,
+    pub(crate) standing: Standing,
 }
 
-impl Store<'_> {
+impl<'a> Store<'a> {
+    /// For what this device itself needs.
+    pub(crate) const fn own(
+        core: &'a Core,
+        member: &'a Member,
+        custody: &'a Custody,
+        class: PackClass,
+    ) -> Self {
+        Self { core, member, custody, class, standing: Standing::Own }
+    }
+
     /// Puts chunks of one kind into as few packs as they fit into, in order.
     fn put(&self, kind: ChunkKind, chunks: &[Vec<u8>]) -> Result<Vec<PackRecord>, EngineError> {
         let mut records = Vec::new();
@@ -513,7 +527,7 @@ impl Store<'_> {
         let pack = pack.finish()?;
         let shard = self.core.depot.import(&pack.bytes, tenure)?;
         let record = pack.into_record(shard);
-        self.core.state.add_packs(std::slice::from_ref(&record), Standing::Own)?;
+        self.core.state.add_packs(std::slice::from_ref(&record), self.standing)?;
         self.custody.tell_blocking(Input::PackStored { shard, class: self.class });
         Ok(record)
     }

@@ -8,10 +8,15 @@
 //! Decides nothing: which packs, how many at once and when is `larder_protocol::rekeying`. Source:
 //! specs/rekeying.md.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use larder_protocol::{
     ids::ShardRoot,
+    placing::Status,
     rekeying::{Ended, Input, Output, Rekeying, is_settled},
 };
 use tokio::sync::{Notify, OwnedMutexGuard};
@@ -43,15 +48,38 @@ pub(crate) struct Rekeyer {
     told: Notify,
     /// Held during a round.
     work: Arc<tokio::sync::Mutex<Memory>>,
+    /// Packs that removed devices have left, and of which every holder that there is has said that it has not got them.
+    nowhere: Mutex<BTreeSet<ShardRoot>>,
+}
+
+impl Rekeyer {
+    fn nowhere(&self) -> MutexGuard<'_, BTreeSet<ShardRoot>> {
+        self.nowhere.lock().expect("no code panics while holding this lock")
+    }
 }
 
 /// What is known of packs that are to be made anew.
 #[derive(Debug, Default)]
 struct Memory {
+    /// All of this is for a round up to this epoch.
+    up_to: u32,
     /// Everything in them is in new ones, as was found in this run.
     moved: BTreeSet<ShardRoot>,
     /// Could not be had.
     unreachable: BTreeSet<ShardRoot>,
+}
+
+impl Memory {
+    /// What was made anew up to an earlier epoch is behind again.
+    fn aim(&mut self, up_to: u32) {
+        if self.up_to != up_to {
+            *self = Self { up_to, ..Self::default() };
+        }
+    }
+
+    fn passed_over(&self) -> BTreeSet<ShardRoot> {
+        self.moved.union(&self.unreachable).copied().collect()
+    }
 }
 
 /// The `rekey` command.
@@ -84,9 +112,9 @@ pub(crate) async fn run(
 async fn want(core: &Arc<Core>, member: &Arc<Member>) -> Result<bool, EngineError> {
     // Others may have done some of it before, or have begun an epoch.
     super::sync::refresh(core, member).await;
-    roster::ensure_epoch(core, member).await?;
-    begin_clear_epoch(core, member).await?;
-    let up_to = member.keyring().sealing()?.number();
+    let up_to = clear_epoch(core, member).await?;
+    // Whoever asks again has every holder asked again.
+    core.rekeyer.nowhere().clear();
     let (looking, of) = (Arc::clone(core), Arc::clone(member));
     let is_behind = on_disk(move || round::is_anything_behind(&looking, &of, up_to)).await?;
     if is_behind {
@@ -95,20 +123,19 @@ async fn want(core: &Arc<Core>, member: &Arc<Member>) -> Result<bool, EngineErro
     Ok(is_behind)
 }
 
-/// REKEY-3: a pack names its epoch by number alone. Where two epochs that began apart have the newest
-/// number, one with a number of its own is begun first.
-async fn begin_clear_epoch(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
-    let keyring = member.keyring();
-    let newest = keyring.newest_number();
-    if keyring.all().iter().filter(|key| key.number() == newest).count() < 2 {
-        return Ok(());
-    }
+/// REKEY-3: a pack names its epoch by number alone. Where another epoch that is known, void or not, has the
+/// number of the one that is sealed with, or a higher one, an epoch above all of them is begun first.
+async fn clear_epoch(core: &Arc<Core>, member: &Arc<Member>) -> Result<u32, EngineError> {
+    roster::ensure_epoch(core, member).await?;
     let mut log = core.log_of(&member.vault)?;
+    if let Some(number) = log.clear_epoch() {
+        return Ok(number);
+    }
     let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;
     roster::keep_entry(core, member.vault, entry).await?;
-    info!("a new key is used from now on: two began with number {newest}");
+    info!("a new key is used from now on: the number of the last one did not tell it from others");
     contact::spread_log(core, member.vault);
-    Ok(())
+    core.log_of(&member.vault)?.clear_epoch().ok_or(EngineError::EpochDue)
 }
 
 /// Takes the wish back. What was made anew already is used: else it would be kept twice.
@@ -150,7 +177,9 @@ async fn drive(core: &Arc<Core>, member: &Arc<Member>) {
             tokio::select! {
                 () = core.rekeyer.told.notified() => wanted(core, false),
                 () = core.clock.reached(machine.poll_timeout()) => Input::TimePassed,
-                () = settled(core, member), if machine.is_settling() => Input::Settled,
+                () = tokio::time::sleep(LOOK_EVERY), if machine.is_settling() => {
+                    look(core, member).await
+                }
             }
         };
     }
@@ -188,34 +217,49 @@ async fn work(
     mut memory: Guard,
     stop: CancellationToken,
 ) -> Result<(Guard, Ended), EngineError> {
-    let Some(wish) = core.state.rekey_wish()? else { return Ok((memory, Ended::Done)) };
-    roster::ensure_epoch(core, member).await?;
+    if core.state.rekey_wish()?.is_none() {
+        return Ok((memory, Ended::Done));
+    }
+    // What was sealed since the wish may have another epoch's number, which nothing tells from the wanted one.
+    let number = clear_epoch(core, member).await?;
+    let Some(wish) = core.state.raise_rekey_wish(number)? else {
+        return Ok((memory, Ended::Done));
+    };
     let round = Round::new(core, member, wish.up_to, stop);
     let (memory, how) = on_disk(move || {
         let how = round.run(&mut memory)?;
         Ok::<_, EngineError>((memory, how))
     })
     .await?;
-    if how == Ended::Done {
-        core.state.drop_rekey_wish()?;
-        info!("nothing that is claimed here needs a key of before epoch {}", wish.up_to);
+    if how != Ended::Done {
+        return Ok((memory, how));
     }
-    Ok((memory, how))
+    let is_clear = core.log_of(&member.vault)?.clear_epoch() == Some(wish.up_to);
+    if !is_clear || !core.state.fulfil_rekey_wish(wish.up_to)? {
+        return Ok((memory, Ended::Moved));
+    }
+    info!("what is claimed here and can be had needs no key of before epoch {}", wish.up_to);
+    Ok((memory, Ended::Done))
 }
 
-/// Completes once what was made anew is at holders.
-async fn settled(core: &Core, member: &Member) {
-    loop {
-        if is_settled_now(core, member).await.unwrap_or(false) {
-            return;
+/// Whether what was made anew is at holders.
+async fn look(core: &Core, member: &Member) -> Input {
+    let looked = async {
+        let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
+        Ok::<_, EngineError>((is_safe(core, member, &status)?, status.blocked.is_some()))
+    };
+    match looked.await {
+        Ok((true, _)) => Input::Settled,
+        Ok((false, is_held_up)) => Input::Unsettled { is_held_up },
+        Err(error) => {
+            warn!("whether what was made anew is safe is not known: {error}");
+            Input::Unsettled { is_held_up: true }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-async fn is_settled_now(core: &Core, member: &Member) -> Result<bool, EngineError> {
+fn is_safe(core: &Core, member: &Member, status: &Status) -> Result<bool, EngineError> {
     let newest = core.state.commit_of(&member.keys.id())?.map_or(0, |commit| commit.seq);
-    let status = member.custody()?.status().await.ok_or(EngineError::Stopped)?;
     Ok(is_settled(status.waiting_bytes, (newest, status.published_seq)))
 }
 
@@ -269,9 +313,12 @@ async fn settle(
     let custody = member.custody()?;
     let names = report::peer_names(core)?;
     let mut said = None;
-    while !is_settled_now(core, member).await? {
-        events.check().map_err(EngineError::from)?;
+    loop {
         let status = custody.status().await.ok_or(EngineError::Stopped)?;
+        if is_safe(core, member, &status)? {
+            return Ok(true);
+        }
+        events.check().map_err(EngineError::from)?;
         if said != status.blocked {
             if let Some(Advice { text, hint }) = report::why_blocked(&status, &names) {
                 events.notice(Level::Warning, format!("{text}: {hint}"));
@@ -286,7 +333,6 @@ async fn settle(
             () = events.cancelled() => return Err(Failure::interrupted()),
         }
     }
-    Ok(true)
 }
 
 /// How far it is.

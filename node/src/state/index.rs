@@ -22,7 +22,7 @@ use redb::{
     ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 
-use super::{State, StateError, record, values};
+use super::{State, StateError, record, rekey, values};
 
 const CHUNKS: TableDefinition<'_, &[u8; 32], (u32, u32)> = TableDefinition::new("chunks");
 /// Further places of chunks that are in several packs, beside the one in `chunks`: pack number and
@@ -97,6 +97,8 @@ const fn is_zero(value: &u64) -> bool {
 pub enum Standing {
     /// Made and made durable by this device.
     Own,
+    /// The same, in place of what a removed device has left.
+    Adopted,
     /// Of another device of the vault; receipts that meet the policy were seen here.
     Vouched,
     /// Of another device of the vault; good for restoring.
@@ -232,6 +234,10 @@ impl State {
                 packs: tx.open_table(PACKS)?,
                 facts: tx.open_table(FACTS)?,
             };
+            // What was left stays claimed in the new pack as well: no snapshot here leads to it.
+            if standing == Standing::Adopted {
+                rekey::adopt(tx, records.iter().map(|pack| pack.shard.root))?;
+            }
             records.iter().try_for_each(|pack| tables.add(pack, standing, &self.usable))
         })
     }
@@ -600,7 +606,7 @@ impl Tables<'_> {
         };
         // To be met again takes no trust away.
         facts.usable |= standing != Standing::Known;
-        facts.own |= standing == Standing::Own;
+        facts.own |= matches!(standing, Standing::Own | Standing::Adopted);
         self.facts.insert(root.as_bytes(), cbor::encode(&facts).as_slice())?;
         if known.is_none() {
             self.packs.insert(facts.number, cbor::encode(pack).as_slice())?;

@@ -13,7 +13,7 @@ use minicbor::Decoder;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{
-    META, State, StateError,
+    LAYOUT_ADOPTED, META, State, StateError,
     index::{PACKS, PackNumber},
 };
 
@@ -65,15 +65,27 @@ pub(super) fn mark_left(tx: &WriteTransaction, change: &LeftChange) -> Result<()
     if change.released.is_empty() && change.adopted.is_empty() {
         return Ok(());
     }
-    let (mut released, mut adopted) = (tx.open_table(RELEASED)?, tx.open_table(ADOPTED)?);
-    for root in &change.released {
-        released.insert(root.as_bytes(), ())?;
-        // It may have been made anew before, under a key that is an older one by now.
-        adopted.remove(root.as_bytes())?;
+    {
+        let (mut released, mut adopted) = (tx.open_table(RELEASED)?, tx.open_table(ADOPTED)?);
+        for root in &change.released {
+            released.insert(root.as_bytes(), ())?;
+            // It may have been made anew before, under a key that is an older one by now.
+            adopted.remove(root.as_bytes())?;
+        }
     }
-    for root in &change.adopted {
+    adopt(tx, change.adopted.iter().copied())
+}
+
+/// What removed devices have left is in these packs. A program that would not know is kept out from now on.
+pub(super) fn adopt(
+    tx: &WriteTransaction,
+    roots: impl Iterator<Item = ShardRoot>,
+) -> Result<(), redb::Error> {
+    let mut adopted = tx.open_table(ADOPTED)?;
+    for root in roots {
         adopted.insert(root.as_bytes(), ())?;
     }
+    tx.open_table(META)?.insert("layout", LAYOUT_ADOPTED.to_le_bytes().as_slice())?;
     Ok(())
 }
 
@@ -114,7 +126,40 @@ impl State {
         })
     }
 
-    /// It is done, or not wanted any more.
+    /// The wish, raised to this epoch: a newer one has begun since it was made. None without a wish.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn raise_rekey_wish(&self, up_to: u32) -> Result<Option<RekeyWish>, StateError> {
+        self.write(|tx| {
+            let mut meta = tx.open_table(META)?;
+            let before = meta.get(WISH)?.and_then(|value| wish(value.value()).ok());
+            let Some(mut wish) = before else { return Ok(None) };
+            if wish.up_to < up_to {
+                wish.up_to = up_to;
+                meta.insert(WISH, written(&wish).as_slice())?;
+            }
+            Ok(Some(wish))
+        })
+    }
+
+    /// What was wanted up to this epoch is done. False, and nothing changes, when more is wanted by now.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn fulfil_rekey_wish(&self, up_to: u32) -> Result<bool, StateError> {
+        self.write(|tx| {
+            let mut meta = tx.open_table(META)?;
+            let wish = meta.get(WISH)?.and_then(|value| wish(value.value()).ok());
+            if wish.is_some_and(|wish| wish.up_to != up_to) {
+                return Ok(false);
+            }
+            meta.remove(WISH)?;
+            Ok(true)
+        })
+    }
+
+    /// It is not wanted any more.
     ///
     /// # Errors
     /// [`StateError`].
@@ -240,8 +285,35 @@ mod tests {
         state.want_rekey(2, Timestamp(200)).unwrap();
         let wish = RekeyWish { up_to: 3, asked: Timestamp(100), moved: one };
         assert_eq!(state.rekey_wish().unwrap(), Some(wish), "asked again, it goes on");
+        // More is wanted while a round ends that has done what was wanted before.
+        state.want_rekey(4, Timestamp(300)).unwrap();
+        assert!(!state.fulfil_rekey_wish(3).unwrap());
+        let more = RekeyWish { up_to: 4, ..wish };
+        assert_eq!(state.raise_rekey_wish(2).unwrap(), Some(more));
+        let more = RekeyWish { up_to: 5, ..wish };
+        assert_eq!(state.raise_rekey_wish(5).unwrap(), Some(more));
+        assert!(state.fulfil_rekey_wish(5).unwrap());
+        assert_eq!(state.rekey_wish().unwrap(), None, "it is done");
+        assert_eq!(state.raise_rekey_wish(6).unwrap(), None, "nobody wants it");
+        state.want_rekey(6, Timestamp(400)).unwrap();
         state.drop_rekey_wish().unwrap();
         assert_eq!(state.rekey_wish().unwrap(), None);
+    }
+
+    // REKEY-2
+    #[test]
+    fn a_pack_is_adopted_as_it_enters_the_index_and_keeps_older_programs_out() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::open(home.path()).unwrap();
+        let layout = |state: &State| state.note("layout").unwrap();
+        state.add_packs(&[pack(1, 1, ChunkKind::Data)], Standing::Own).unwrap();
+        assert_eq!(layout(&state).as_deref(), Some(&1_u32.to_le_bytes()[..]));
+        state.add_packs(&[pack(2, 1, ChunkKind::Data)], Standing::Adopted).unwrap();
+        assert_eq!(layout(&state).as_deref(), Some(&2_u32.to_le_bytes()[..]));
+        drop(state);
+        let state = State::open(home.path()).unwrap();
+        assert_eq!(state.adopted().unwrap(), BTreeSet::from([root(2)]));
+        assert!(state.facts_of(&root(2)).unwrap().unwrap().own);
     }
 
     // REKEY-1

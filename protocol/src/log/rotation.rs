@@ -145,6 +145,19 @@ impl DeviceLog {
         self.view.epochs.iter().find(|id| id.number == newest && has(id) == wanted).copied()
     }
 
+    /// Number of the epoch that is sealed with, if no other one that is known, void or not, has this number or a higher one: then
+    /// the number that a pack says tells it from those before.
+    pub fn clear_epoch(&self) -> Option<u32> {
+        let number = self.current_epoch()?.number;
+        let is_clear = self.epochs.keys().filter(|id| id.number >= number).count() == 1;
+        is_clear.then_some(number)
+    }
+
+    /// The number that the next epoch will have.
+    pub fn next_epoch(&self) -> u32 {
+        self.epochs.keys().map(|id| id.number).max().unwrap_or(0).saturating_add(1)
+    }
+
     /// Number of the newest epoch whose key a device was ever given, removed or not: whoever has its
     /// secrets opens what is sealed under that one and every one before.
     pub fn newest_epoch_of(&self, device: &DeviceId) -> Option<u32> {

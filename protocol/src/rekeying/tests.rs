@@ -66,10 +66,27 @@ fn the_index_is_written_anew_a_bounded_number_of_times() {
     let all: Vec<_> = (0..1024).map(|number| pack(number, 1, PackClass::Data, Bond::Own)).collect();
     let plan = Plan::among(all.clone(), 2);
     let moved = |packs: usize| all.iter().take(packs).map(|pack| pack.root).collect();
-    assert!(!plan.is_commit_due(&moved(15), true));
-    assert!(plan.is_commit_due(&moved(16), true));
-    assert!(plan.is_commit_due(&moved(1), false), "the rest");
-    assert!(!plan.is_commit_due(&BTreeSet::new(), false));
+    assert!(!plan.is_commit_due(&moved(15), 0, true));
+    assert!(plan.is_commit_due(&moved(16), 0, true));
+    assert!(plan.is_commit_due(&moved(1), 0, false), "the rest");
+    assert!(!plan.is_commit_due(&BTreeSet::new(), 0, false));
+    // To the end: the share is of all of it, not of what is left.
+    let all = (0..20_000).map(|number| pack(number, 1, PackClass::Data, Bond::Own));
+    let mut left: Vec<_> = all.collect();
+    let (mut moved, mut dropped_bytes, mut commits) = (BTreeSet::new(), 0, 0);
+    while !left.is_empty() {
+        let plan = Plan::among(left.clone(), 2);
+        moved.extend(plan.round(&moved).iter().map(|pack| pack.root));
+        let is_more = !plan.round(&moved).is_empty();
+        if plan.is_commit_due(&moved, dropped_bytes, is_more) {
+            let before = plan.behind.bytes;
+            left.retain(|pack| !moved.contains(&pack.root));
+            moved.clear();
+            dropped_bytes += before - Plan::among(left.clone(), 2).behind.bytes;
+            commits += 1;
+        }
+    }
+    assert!(commits <= REKEY_COMMITS_MAX, "{commits}");
 }
 
 // REKEY-4
@@ -132,6 +149,28 @@ fn it_begins_when_it_is_asked_for_and_rests_for_three_times_as_long_as_it_works(
     let third = order(&mut machine);
     machine.handle_input(at(500_001), Input::Ended { order: third, how: Ended::Done });
     assert_eq!((machine.poll_output(), machine.poll_timeout()), (None, None), "over");
+}
+
+// REKEY-4
+#[test]
+fn to_wait_for_a_holder_is_no_work_and_no_rest_is_without_end() {
+    let settling = || {
+        let mut machine = machine();
+        machine.handle_input(at(0), Input::Wanted { is_start: false });
+        let first = order(&mut machine);
+        machine.handle_input(at(20_000), Input::Ended { order: first, how: Ended::Moved });
+        machine
+    };
+    let mut machine = settling();
+    machine.handle_input(at(30_000), Input::Unsettled { is_held_up: false });
+    let week = 30_000 + 7 * 86_400_000;
+    machine.handle_input(at(week), Input::Unsettled { is_held_up: true });
+    machine.handle_input(at(week + 10_000), Input::Settled);
+    assert_eq!(machine.poll_timeout(), Some(at(week + 10_000 + 3 * 40_000)));
+    let mut machine = settling();
+    machine.handle_input(at(week), Input::Unsettled { is_held_up: false });
+    machine.handle_input(at(week), Input::Settled);
+    assert_eq!(machine.poll_timeout(), Some(at(week + REKEY_REST_MS_MAX)));
 }
 
 // REKEY-4, REKEY-6
@@ -206,7 +245,8 @@ proptest! {
                 }
             }
             let is_more = !plan.round(&moved.union(&unreachable).copied().collect()).is_empty();
-            if plan.is_commit_due(&moved, is_more) {
+            let dropped_bytes = all_bytes - plan.behind.bytes;
+            if plan.is_commit_due(&moved, dropped_bytes, is_more) {
                 commits += 1;
                 dropped.append(&mut moved);
             } else if round.is_empty() {

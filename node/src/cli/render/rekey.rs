@@ -101,7 +101,7 @@ fn removed(text: &mut String, reader: &RemovedReader) {
     line(
         text,
         &format!(
-            "  until then it could read everything that this vault had saved: {} of those that are here. \
+            "  until then it could read everything that this vault had saved: at least {} of those that are here. \
              What was copied by then stays readable to whoever has the copy and its keys",
             count(reader.snapshots, "snapshot")
         ),
@@ -109,7 +109,8 @@ fn removed(text: &mut String, reader: &RemovedReader) {
     line(
         text,
         &match reader.packs {
-            0 => "  nothing that this device claims is sealed with its keys any more".to_owned(),
+            0 => "  nothing that this device claims and can make anew is sealed with its keys any more"
+                .to_owned(),
             packs => format!(
                 "  sealed with its keys still, of what this device claims: {}, {}; holders that know of \
                  the removal refuse it",
@@ -165,6 +166,8 @@ mod tests {
             snapshots: 12,
             packs: 3,
             bytes: 5_000_000,
+            signed_packs: 2,
+            lost_packs: 0,
         };
         let older = vec![OlderKey { key: 1, packs: 3, bytes: 5_000_000 }];
         let behind = RekeyOutcome {
@@ -181,7 +184,7 @@ mod tests {
             "30 days at least, 90 where",
             "phone (removed: stolen)",
             "had keys up to 1",
-            "could read everything that this vault had saved: 12 snapshots",
+            "could read everything that this vault had saved: at least 12 snapshots",
             "sealed with its keys still",
         ] {
             assert!(said.contains(part), "{part}: {said}");
@@ -192,6 +195,9 @@ mod tests {
         };
         let said = text(&after);
         assert!(said.contains("could read everything"), "that stays true: {said}");
-        assert!(said.contains("nothing that this device claims is sealed with its keys"), "{said}");
+        assert!(
+            said.contains("nothing that this device claims and can make anew is sealed"),
+            "{said}"
+        );
     }
 }

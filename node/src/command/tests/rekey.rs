@@ -34,6 +34,8 @@ pub(super) fn sample() -> RekeyOutcome {
             snapshots: 12,
             packs: 4,
             bytes: 67_141_632,
+            signed_packs: 2,
+            lost_packs: 1,
         }],
         others: vec![OtherClaims {
             device: id("d"),

@@ -267,7 +267,7 @@ async fn a_pack_is_dropped_only_when_what_is_needed_of_it_is_elsewhere() {
         assert!(matches!(check_moved(&core, &survey, &drop), Err(EngineError::UnknownChunk(_))));
         // And when it was written.
         let (class, custody) = (PackClass::Data, member.custody().unwrap());
-        let store = commit::Store { core: &core, member: &member, custody, class };
+        let store = commit::Store::own(&core, &member, custody, class);
         let mut open = None;
         assert!(move_pack(&store, &mut open, &reader, &survey, data.number).unwrap());
         check_moved(&core, &survey, &drop).unwrap_err();
@@ -285,7 +285,7 @@ async fn what_a_backup_that_was_cut_off_has_stored_is_claimed_before_anything_is
     let member = core.member().unwrap();
     let working = move || {
         let (class, custody) = (PackClass::Data, member.custody().unwrap());
-        let store = commit::Store { core: &core, member: &member, custody, class };
+        let store = commit::Store::own(&core, &member, custody, class);
         let mut open = None;
         add(&store, &mut open, ChunkKind::Data, &noise(5)).unwrap();
         let root = store.keep(open.unwrap()).unwrap().shard.root;

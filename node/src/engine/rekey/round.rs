@@ -28,7 +28,7 @@ use crate::{
     },
     state::{
         StateError,
-        index::{PackFacts, PackNumber},
+        index::{PackFacts, PackNumber, Standing},
     },
 };
 
@@ -38,6 +38,7 @@ const LAST: u8 = 3;
 /// Packs that this device claims, or is about to, and how they are sealed.
 pub(super) fn claimed(core: &Core, member: &Member) -> Result<Vec<SealedPack>, EngineError> {
     let (left, seals) = (commit::left_behind(core, member)?, core.state.pack_seals()?);
+    let nowhere = core.rekeyer.nowhere().clone();
     let mut packs = Vec::new();
     for facts in core.state.pack_facts()? {
         let Some(seal) = seals.get(&facts.number) else { continue };
@@ -49,7 +50,8 @@ pub(super) fn claimed(core: &Core, member: &Member) -> Result<Vec<SealedPack>, E
         }
         let bond = match (is_left, facts.is_given_up) {
             (true, _) if seal.is_of_commits => Bond::Signed,
-            // Of what others have made it is not known who keeps it.
+            (true, _) if nowhere.contains(&facts.shard.root) => Bond::Lost,
+            // Of what others have made it is not known who keeps it, until everybody was asked.
             (false, true) => Bond::Lost,
             (true, _) => Bond::Left,
             (false, false) => Bond::Own,
@@ -92,6 +94,24 @@ pub(super) fn is_anything_behind(
     Ok(plan.behind.packs > 0 || is_index_behind(core, member, up_to)?)
 }
 
+/// How far a round came.
+#[derive(Default)]
+struct Made {
+    has_moved: bool,
+    /// Something else goes first.
+    is_held_up: bool,
+}
+
+/// What became of a pack.
+enum Taken {
+    /// All of it goes into new packs, or is in such.
+    Whole,
+    /// Some of it cannot be had now.
+    NotNow,
+    /// A removed device has left it, and nobody has it.
+    Nowhere,
+}
+
 /// What one round works with.
 pub(super) struct Round {
     core: Arc<Core>,
@@ -116,32 +136,19 @@ impl Round {
 
     /// Makes packs anew as far as the budget goes, and drops old ones when it is time to.
     pub(super) fn run(&self, memory: &mut Memory) -> Result<Ended, EngineError> {
+        if !self.is_sealing_new()? {
+            return Ok(Ended::Busy);
+        }
+        memory.aim(self.up_to);
         let plan = self.plan()?;
         if plan.packs().is_empty() {
             return self.run_index();
         }
-        let passed_over = memory.moved.union(&memory.unreachable).copied().collect();
-        let (mut mover, mut done) = (Mover::new(self)?, Vec::new());
-        let mut is_held_up = false;
-        for pack in plan.round(&passed_over) {
-            // REKEY-4: whoever backs up or restores goes first, and so does whoever changes his mind.
-            is_held_up = self.core.relying.try_write().is_err();
-            if is_held_up || self.is_over()? {
-                break;
-            }
-            if mover.take(&pack)? {
-                done.push(pack.root);
-            } else {
-                memory.unreachable.insert(pack.root);
-            }
-        }
-        mover.finish()?;
-        let has_moved = !done.is_empty();
-        memory.moved.extend(done);
-        let passed_over = memory.moved.union(&memory.unreachable).copied().collect();
-        let is_more = !plan.round(&passed_over).is_empty();
+        let Made { has_moved, mut is_held_up } = self.make(&plan, memory)?;
+        let is_more = !plan.round(&memory.passed_over()).is_empty();
+        let dropped_bytes = self.core.state.rekey_wish()?.map_or(0, |wish| wish.moved.bytes);
         let mut has_dropped = false;
-        if !is_held_up && plan.is_commit_due(&memory.moved, is_more) {
+        if !is_held_up && plan.is_commit_due(&memory.moved, dropped_bytes, is_more) {
             match self.drop_moved(&mut memory.moved)? {
                 Some(dropped) => has_dropped = dropped.packs > 0,
                 None => is_held_up = true,
@@ -154,7 +161,63 @@ impl Round {
             return Ok(Ended::Busy);
         }
         memory.unreachable.clear();
-        Ok(Ended::Stuck)
+        // It may be that nobody has any of it; the index does not wait for it in any case.
+        if self.plan()?.packs().is_empty() {
+            return self.run_index();
+        }
+        Ok(if self.reseal_index()? { Ended::Moved } else { Ended::Stuck })
+    }
+
+    /// Makes packs anew as far as the budget goes.
+    fn make(&self, plan: &Plan, memory: &mut Memory) -> Result<Made, EngineError> {
+        let (mut mover, mut taken) = (Mover::new(self)?, Vec::new());
+        let mut made = Made::default();
+        for pack in plan.round(&memory.passed_over()) {
+            // REKEY-4: whoever backs up or restores goes first, and so does whoever changes his mind.
+            let is_relied_on = self.core.relying.try_write().is_err();
+            made.is_held_up = is_relied_on || !self.is_sealing_new()?;
+            if made.is_held_up || self.is_over()? {
+                break;
+            }
+            match mover.take(&pack)? {
+                Taken::Whole => taken.push(pack),
+                Taken::NotNow => _ = memory.unreachable.insert(pack.root),
+                Taken::Nowhere => {
+                    memory.unreachable.insert(pack.root);
+                    self.core.rekeyer.nowhere().insert(pack.root);
+                }
+            }
+        }
+        mover.finish()?;
+        // Seen before it is counted: what did not come to be in new packs is not made again and again.
+        let staying = self.staying()?;
+        for pack in taken {
+            if self.is_moved(&pack, &staying)? {
+                made.has_moved = true;
+                memory.moved.insert(pack.root);
+            } else {
+                memory.unreachable.insert(pack.root);
+            }
+        }
+        Ok(made)
+    }
+
+    /// Whether everything in a pack is in packs that stay, or it has left the index.
+    fn is_moved(
+        &self,
+        pack: &SealedPack,
+        staying: &BTreeMap<PackNumber, PackFacts>,
+    ) -> Result<bool, EngineError> {
+        match self.core.state.pack(pack.number)? {
+            Some(record) => Ok(self.places_in(&record, staying)?.is_some()),
+            None => Ok(true),
+        }
+    }
+
+    /// Whether new packs are of the wanted epoch or a later one: what was sealed with an older key would be
+    /// behind at once, and be made anew for ever.
+    fn is_sealing_new(&self) -> Result<bool, EngineError> {
+        Ok(self.member.keyring().sealing()?.number() >= self.up_to)
     }
 
     /// Makes everything anew and drops nothing: as far as a round gets that is cut off before its commit.
@@ -162,7 +225,7 @@ impl Round {
     pub(super) fn make_all(&self) -> Result<usize, EngineError> {
         let (plan, mut mover) = (self.plan()?, Mover::new(self)?);
         for pack in plan.packs() {
-            assert!(mover.take(pack)?);
+            assert!(matches!(mover.take(pack)?, Taken::Whole));
         }
         mover.finish()?;
         Ok(plan.packs().len())
@@ -189,14 +252,23 @@ impl Round {
     /// Every pack is new: manifest and index follow, and all of it has to be safe.
     fn run_index(&self) -> Result<Ended, EngineError> {
         let (core, member) = (&self.core, &self.member);
-        if is_index_behind(core, member, self.up_to)? {
-            let change = commit::Change { reseal_below: self.up_to, ..commit::Change::default() };
-            commit::commit(core, member, member.custody()?, change)?;
+        if self.reseal_index()? {
             return Ok(Ended::Moved);
         }
         let newest = core.state.commit_of(&member.keys.id())?.map_or(0, |commit| commit.seq);
         let is_published = core.state.published_seq()? >= newest;
         Ok(if is_published { Ended::Done } else { Ended::Moved })
+    }
+
+    /// Has manifest and index written anew; false when they are new.
+    fn reseal_index(&self) -> Result<bool, EngineError> {
+        let (core, member) = (&self.core, &self.member);
+        let is_behind = is_index_behind(core, member, self.up_to)?;
+        if is_behind {
+            let change = commit::Change { reseal_below: self.up_to, ..commit::Change::default() };
+            commit::commit(core, member, member.custody()?, change)?;
+        }
+        Ok(is_behind)
     }
 
     /// Packs of the wanted epoch that stay: what is in them is as good as made anew.
@@ -291,12 +363,15 @@ struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     fn new(round: &'a Round) -> Result<Self, EngineError> {
+        if !round.is_sealing_new()? {
+            return Err(EngineError::EpochDue);
+        }
         let (moved, staying) = (HashSet::new(), round.staying()?);
         Ok(Self { round, staying, moved, open: None, kin: None })
     }
 
-    /// Moves what is in one pack and in no new one. False when some of it cannot be had now.
-    fn take(&mut self, pack: &SealedPack) -> Result<bool, EngineError> {
+    /// Moves what is in one pack and in no new one.
+    fn take(&mut self, pack: &SealedPack) -> Result<Taken, EngineError> {
         if self.kin.is_none_or(|kin| !kin.is_kin(pack)) {
             self.finish()?;
             self.kin = Some(*pack);
@@ -304,25 +379,48 @@ impl<'a> Mover<'a> {
         let record = match self.round.record(pack.number) {
             Ok(record) => record,
             // It has left the index meanwhile.
-            Err(_) if self.round.core.state.facts_of(&pack.root)?.is_none() => return Ok(true),
+            Err(_) if self.round.core.state.facts_of(&pack.root)?.is_none() => {
+                return Ok(Taken::Whole);
+            }
             Err(error) => return Err(error),
         };
         let missing = self.missing(&record)?;
         let fetched = match self.fetch(&record, &missing) {
             Ok(fetched) => fetched,
-            Err(error) => return cannot_be_had(&record, error),
+            Err(error) => return self.cannot_be_had(pack, error),
         };
         for location in &missing {
             match self.plain(location) {
                 Ok(plain) => self.add(location, &plain, record.class)?,
-                Err(error) => return cannot_be_had(&record, error),
+                Err(error) => return self.cannot_be_had(pack, error),
             }
         }
         if fetched.is_some() {
             drop(fetched);
             self.round.member.fetcher.discard(&pack.root);
         }
-        Ok(true)
+        Ok(Taken::Whole)
+    }
+
+    /// An error that leaves a pack as it is for now, and one that ends the round.
+    fn cannot_be_had(&self, pack: &SealedPack, error: EngineError) -> Result<Taken, EngineError> {
+        debug!("{} cannot be made anew now: {error}", pack.root.short());
+        match error {
+            EngineError::Interrupted | EngineError::Stopped => Err(error),
+            EngineError::NoHolder(_) if pack.bond == Bond::Left && self.is_everybody_there()? => {
+                Ok(Taken::Nowhere)
+            }
+            _ => Ok(Taken::NotNow),
+        }
+    }
+
+    /// Whether every holder that is not presumed lost is connected: then nobody is left who might have it.
+    fn is_everybody_there(&self) -> Result<bool, EngineError> {
+        let custody = self.round.member.custody()?;
+        let status = Handle::current().block_on(custody.status()).ok_or(EngineError::Stopped)?;
+        let mut holders = status.holders.values().filter(|it| !it.presumed_lost);
+        let is_any = status.holders.values().any(|it| it.connected);
+        Ok(is_any && holders.all(|it| it.connected || !it.acquaintance.counts()))
     }
 
     fn missing(&self, record: &PackRecord) -> Result<Vec<Location>, EngineError> {
@@ -385,8 +483,7 @@ impl<'a> Mover<'a> {
         plain: &[u8],
         class: PackClass,
     ) -> Result<(), EngineError> {
-        let (core, member) = (&*self.round.core, &*self.round.member);
-        let store = commit::Store { core, member, custody: member.custody()?, class };
+        let store = self.store(class)?;
         collect::add(&store, &mut self.open, location.record.kind, plain)?;
         self.moved.insert(location.record.id);
         Ok(())
@@ -395,21 +492,17 @@ impl<'a> Mover<'a> {
     /// Makes the open pack durable.
     fn finish(&mut self) -> Result<(), EngineError> {
         let (Some(open), Some(kin)) = (self.open.take(), self.kin) else { return Ok(()) };
-        let (core, member) = (&*self.round.core, &*self.round.member);
-        let custody = member.custody()?;
-        commit::Store { core, member, custody, class: kin.class }.keep(open)?;
+        self.store(kin.class)?.keep(open)?;
         Ok(())
     }
-}
 
-/// An error that leaves a pack as it is for now, and one that ends the round.
-fn cannot_be_had(record: &PackRecord, error: EngineError) -> Result<bool, EngineError> {
-    match error {
-        EngineError::Interrupted | EngineError::Stopped => Err(error),
-        error => {
-            debug!("{} cannot be made anew now: {error}", record.shard.root.short());
-            Ok(false)
-        }
+    /// What was left stays claimed in its new pack from the moment that there is one: collecting would have
+    /// it dropped before it stands in the place of the old one.
+    fn store(&self, class: PackClass) -> Result<commit::Store<'a>, EngineError> {
+        let (core, member) = (&*self.round.core, &*self.round.member);
+        let is_left = self.kin.is_some_and(|kin| kin.bond == Bond::Left);
+        let standing = if is_left { Standing::Adopted } else { Standing::Own };
+        Ok(commit::Store { standing, ..commit::Store::own(core, member, member.custody()?, class) })
     }
 }
 

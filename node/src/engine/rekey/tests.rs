@@ -2,13 +2,17 @@
 
 use std::{fs, path::Path};
 
-use larder_protocol::{index::PackClass, keys::epoch::EpochKey};
+use larder_protocol::{
+    index::PackClass,
+    keys::epoch::EpochKey,
+    log::{Leaver, Reason},
+};
 
 use super::*;
 use crate::{
     command::{Command, Keep, RekeyOutcome, RemovalReason, Wait},
     engine::{
-        commit, sync,
+        collect, commit, sync,
         testing::{TestNode, admit, named, pair, raw},
     },
 };
@@ -118,7 +122,7 @@ async fn nothing_that_is_claimed_opens_with_the_keys_of_a_removed_device_and_all
     let left = signed(&ann);
     assert_eq!(opened_by(&ann, &keeper, &old), left, "what ben has signed alone");
     assert_eq!(done.signed_packs, u64::try_from(left.len()).unwrap());
-    assert_eq!(done.removed[0].packs, done.signed_packs);
+    assert_eq!((done.removed[0].packs, done.removed[0].signed_packs), (0, done.signed_packs));
     assert_eq!(done.removed[0].snapshots, 2, "what it could read it could read");
     for seed in 1..5 {
         assert_reads(&ann, &of_ann.0, &of_ann.1, seed).await;
@@ -194,6 +198,15 @@ async fn a_round_that_was_cut_off_costs_nothing_twice_and_nothing_is_dropped_whi
     assert!(moved > 0);
     let made = data_packs(&ann);
     assert!(old.is_subset(&made) && made.len() > old.len());
+    // A backup of what has not changed makes no snapshot, and collecting throws away nothing that was made: to what
+    // a removed device has left no snapshot of this one leads.
+    assert_eq!(ann.backup(&of_ann.1, Wait::Safe).await, of_ann.0, "nothing has changed");
+    let keep = Keep { last: 1, ..Keep::default() };
+    ann.ask(Command::Forget { keep, dry_run: false }).await;
+    let (core, member) = (&ann.node.core, ann.node.core.member().unwrap());
+    collect::put_off(core).unwrap();
+    collect::sweep(core, &member).await.unwrap();
+    assert_eq!(data_packs(&ann), made);
     let ann = ann.reopen().await;
     assert!(ann.node.core.state.rekey_wish().unwrap().is_some(), "it is wanted still");
     let Outcome::Ticket(told) = keeper.ask(Command::Ticket).await else { panic!() };
@@ -240,6 +253,34 @@ async fn what_cannot_be_had_stays_as_it_is_and_what_was_begun_is_used_when_the_w
     assert_reads(&ann, &of_ann.0, &of_ann.1, 2).await;
 }
 
+// REKEY-1, REKEY-5, REKEY-7
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_removed_device_has_left_and_nobody_has_holds_nothing_up() {
+    let Family { ann, ben, keeper, of_ann, .. } = family().await;
+    revoke(&ann, "ben").await;
+    let core = &ann.node.core;
+    let vault = core.member().unwrap().vault;
+    let theirs = core.state.claimed_of(&[ben.node.core.keys.id()]).unwrap();
+    let facts = core.state.pack_facts().unwrap().into_iter();
+    let lost: Vec<ShardRoot> = facts
+        .filter(|facts| facts.class == PackClass::Data && !facts.own)
+        .map(|facts| facts.shard.root)
+        .collect();
+    assert!(lost.len() == 1 && theirs.contains(&lost[0]));
+    keeper.node.core.depot.remove(&lost[0], &vault).unwrap();
+    let done = rekey(&ann, RekeyAct::Now).await;
+    assert!(done.wanted.is_none() && !done.is_behind(), "{done:?}");
+    assert_eq!((done.lost_packs, done.removed[0].lost_packs, done.removed[0].packs), (1, 1, 0));
+    assert!(commit::left_behind(core, &core.member().unwrap()).unwrap().contains(&lost[0]));
+    // Nor is another device told to make it anew, or what only a removed one could sign.
+    let older = told::replaceable(core, &theirs, done.key).unwrap();
+    let lists = signed(&ann);
+    assert!(!lists.is_empty() && lists.iter().chain(&lost).all(|root| !older.contains_key(root)));
+    for seed in 1..5 {
+        assert_reads(&ann, &of_ann.0, &of_ann.1, seed).await;
+    }
+}
+
 // REKEY-6, REKEY-8
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_node_does_it_by_itself() {
@@ -274,7 +315,52 @@ async fn where_two_epochs_have_the_newest_number_one_with_its_own_is_begun_first
     }
     let numbers = || -> Vec<u32> { keys_of(&ann).iter().map(EpochKey::number).collect() };
     assert_eq!(numbers(), [1, 2, 2]);
+    let shown = rekey(&ann, RekeyAct::Show).await;
+    assert!(shown.key == 3 && shown.is_behind(), "{shown:?}");
+    let before = core.log_of(&vault).unwrap();
     let wanted = rekey(&ann, RekeyAct::Want).await;
     assert_eq!(wanted.wanted.map(|far| far.key), Some(3), "{wanted:?}");
     assert_eq!(numbers(), [1, 2, 2, 3]);
+    // Another one with the wanted number comes later.
+    let entry = before.clone().rotate(&ben.node.core.keys, wall(), &mut launch::rng().unwrap());
+    roster::keep_entry(core, vault, entry.unwrap()).await.unwrap();
+    let wanted = rekey(&ann, RekeyAct::Now).await;
+    assert_eq!(wanted.wanted.map(|far| far.key), Some(4), "{wanted:?}");
+    assert!(!wanted.is_behind(), "{wanted:?}");
+    assert_eq!(numbers(), [1, 2, 2, 3, 3, 4]);
+}
+
+// REKEY-3, REKEY-4
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_wanted_epoch_turns_out_void_a_higher_one_is_begun_and_nothing_is_made_before() {
+    let (ann, ben, carl) =
+        (TestNode::new("ann").await, TestNode::bare().await, TestNode::bare().await);
+    admit(&ann, &ben, "ben").await;
+    admit(&ann, &carl, "carl").await;
+    let folder = ann.folder("docs");
+    fill(&folder, [1]);
+    ann.backup(&folder, Wait::Local).await;
+    let core = &ann.node.core;
+    let member = core.member().unwrap();
+    let mut apart = core.log_of(&member.vault).unwrap();
+    let rng = &mut launch::rng().unwrap();
+    for _ in 0..2 {
+        let mut log = core.log_of(&member.vault).unwrap();
+        let entry = log.rotate(&ben.node.core.keys, wall(), rng).unwrap();
+        roster::keep_entry(core, member.vault, entry).await.unwrap();
+    }
+    core.state.want_rekey(3, wall()).unwrap();
+    // Somebody has thrown out before who began those epochs.
+    let (device, reason) = (ben.node.core.keys.id(), Reason::Stolen);
+    let leaver = Leaver { device, reason, last: None, undo_removals: false, time: wall() };
+    let entry = apart.remove(&carl.node.core.keys, &leaver, rng).unwrap();
+    roster::keep_entry(core, member.vault, entry).await.unwrap();
+    assert_eq!(member.keyring().sealing().unwrap().number(), 2);
+    let before = data_packs(&ann);
+    let round = Round::new(core, &member, 3, CancellationToken::new());
+    let how = on_disk(move || round.run(&mut Memory::default())).await.unwrap();
+    assert_eq!((how, data_packs(&ann)), (Ended::Busy, before.clone()));
+    let wanted = rekey(&ann, RekeyAct::Now).await;
+    assert_eq!(wanted.wanted.map(|far| far.key), Some(4), "{wanted:?}");
+    assert!(!wanted.is_behind() && data_packs(&ann).is_disjoint(&before), "{wanted:?}");
 }

@@ -7,7 +7,7 @@ use std::{
 
 use larder_protocol::{
     ids::{DeviceId, ShardRoot},
-    index::PackClass,
+    index::{PackClass, ShardRef},
     limits::{MASS_UNCLAIM_FACTOR, RETENTION_DAYS_MIN},
     log::{DeviceLog, Reason},
     placing::Status,
@@ -22,7 +22,7 @@ use crate::{
     },
     depot::ShardState,
     engine::{Core, EngineError, Member, look, names, on_disk},
-    state::rekey::RekeyWish,
+    state::{index::PackFacts, rekey::RekeyWish},
 };
 
 /// How far it is, while it is wanted. Blocks.
@@ -60,8 +60,8 @@ fn gather(
     status: &Status,
 ) -> Result<RekeyOutcome, EngineError> {
     let log = core.log_of(&member.vault)?;
-    let newest = log.current_epoch().map(|epoch| epoch.number);
-    let newest = newest.unwrap_or_else(|| member.keyring().newest_number().saturating_add(1));
+    // Where its number does not tell the newest key from others, one is begun first.
+    let newest = log.clear_epoch().unwrap_or_else(|| log.next_epoch());
     let wish = core.state.rekey_wish()?;
     let up_to = wish.map_or(newest, |wish| wish.up_to);
     let claimed = round::claimed(core, member)?;
@@ -126,10 +126,9 @@ fn removed(
     all.sort_by_key(|(_, removal)| std::cmp::Reverse(removal.time));
     let reader = |(device, removal): (DeviceId, &larder_protocol::log::Removed)| {
         let key = log.newest_epoch_of(&device);
-        let mut still = Amount::default();
-        for pack in claimed.iter().filter(|pack| key.is_some_and(|key| pack.epoch <= key)) {
-            still.add(pack.bytes);
-        }
+        let still = key.map_or_else(Plan::default, |key| {
+            Plan::among(claimed.iter().copied(), key.saturating_add(1))
+        });
         let before = snapshots.iter().filter(|snapshot| snapshot.started <= removal.time);
         RemovedReader {
             device: device.to_string(),
@@ -142,8 +141,10 @@ fn removed(
             at: removal.time.into(),
             key,
             snapshots: u64::try_from(before.count()).unwrap_or(u64::MAX),
-            packs: still.packs,
-            bytes: still.bytes,
+            packs: still.behind.packs,
+            bytes: still.behind.bytes,
+            signed_packs: still.signed.packs,
+            lost_packs: still.lost.packs,
         }
     };
     Ok(all.into_iter().map(reader).collect())
@@ -156,18 +157,11 @@ fn others(
     log: &DeviceLog,
     (up_to, names): (u32, &BTreeMap<DeviceId, String>),
 ) -> Result<Vec<OtherClaims>, EngineError> {
-    let seals = core.state.pack_seals()?;
-    let older: BTreeMap<ShardRoot, u64> = core
-        .state
-        .pack_facts()?
-        .into_iter()
-        .filter(|facts| seals.get(&facts.number).is_some_and(|seal| seal.epoch < up_to))
-        .map(|facts| (facts.shard.root, facts.shard.bytes))
-        .collect();
-    let left: BTreeSet<DeviceId> = log.removed().map(|(device, _)| device).collect();
+    let gone: Vec<DeviceId> = log.removed().map(|(device, _)| device).collect();
+    let older = replaceable(core, &core.state.claimed_of(&gone)?, up_to)?;
     let mut all = Vec::new();
     for device in log.devices().map(|device| device.public.id) {
-        if device == member.keys.id() || left.contains(&device) {
+        if device == member.keys.id() || gone.contains(&device) {
             continue;
         }
         let mut amount = Amount::default();
@@ -186,4 +180,23 @@ fn others(
         }
     }
     Ok(all)
+}
+
+/// Bytes of packs of before epoch `up_to` that whoever claims them can make anew: not lists that removed devices
+/// have signed, and not what nobody has. `left` is what those claim.
+pub(super) fn replaceable(
+    core: &Core,
+    left: &BTreeSet<ShardRoot>,
+    up_to: u32,
+) -> Result<BTreeMap<ShardRoot, u64>, EngineError> {
+    let (seals, nowhere) = (core.state.pack_seals()?, core.rekeyer.nowhere().clone());
+    let is_replaceable = |facts: &PackFacts| {
+        let ShardRef { root, .. } = facts.shard;
+        let Some(seal) = seals.get(&facts.number) else { return false };
+        let is_signed = seal.is_of_commits && left.contains(&root);
+        let is_lost = nowhere.contains(&root) || facts.is_given_up && !left.contains(&root);
+        seal.epoch < up_to && !is_signed && !is_lost
+    };
+    let all = core.state.pack_facts()?.into_iter().filter(is_replaceable);
+    Ok(all.map(|facts| (facts.shard.root, facts.shard.bytes)).collect())
 }

@@ -82,6 +82,24 @@ fn it_is_known_which_keys_a_removed_device_had() {
     assert_eq!(keys.iter().map(EpochKey::number).max(), newest(2));
 }
 
+// REKEY-3
+#[test]
+fn an_epoch_is_clear_when_no_other_one_void_or_not_has_its_number_or_a_higher_one() {
+    let mut log = family(3);
+    assert_eq!((log.clear_epoch(), log.next_epoch()), (Some(1), 2));
+    // The thief removes others apart, and is removed without knowing of it.
+    let mut of_thief = log.clone();
+    rotate(&mut of_thief, 3, 60);
+    rotate(&mut of_thief, 3, 61);
+    remove(&mut log, 1, 3);
+    assert_eq!(log.clear_epoch(), Some(2));
+    let mut log = merged(&log, &of_thief);
+    assert_eq!(log.current_epoch().map(|id| id.number), Some(2), "void ones do not count");
+    assert_eq!((log.clear_epoch(), log.next_epoch()), (None, 4));
+    rotate(&mut log, 1, 62);
+    assert_eq!((log.clear_epoch(), log.next_epoch()), (Some(4), 5));
+}
+
 // LOG-18: a key that only a later one leads to.
 #[test]
 fn the_newest_key_leads_to_all_before_it() {
