@@ -100,6 +100,8 @@ struct Made {
     has_moved: bool,
     /// Something else goes first.
     is_held_up: bool,
+    /// Packs were made, and what they were made for is in none that stay.
+    is_in_vain: bool,
 }
 
 /// What became of a pack.
@@ -144,7 +146,7 @@ impl Round {
         if plan.packs().is_empty() {
             return self.run_index();
         }
-        let Made { has_moved, mut is_held_up } = self.make(&plan, memory)?;
+        let Made { has_moved, mut is_held_up, is_in_vain } = self.make(&plan, memory)?;
         let is_more = !plan.round(&memory.passed_over()).is_empty();
         let dropped_bytes = self.core.state.rekey_wish()?.map_or(0, |wish| wish.moved.bytes);
         let mut has_dropped = false;
@@ -156,6 +158,9 @@ impl Round {
         }
         if has_moved || has_dropped {
             return Ok(Ended::Moved);
+        }
+        if is_in_vain {
+            return Ok(Ended::Stuck);
         }
         if is_held_up || is_more {
             return Ok(Ended::Busy);
@@ -191,9 +196,10 @@ impl Round {
         mover.finish()?;
         // Seen before it is counted: what did not come to be in new packs is not made again and again.
         let staying = self.staying()?;
+        made.is_in_vain = !taken.is_empty();
         for pack in taken {
             if self.is_moved(&pack, &staying)? {
-                made.has_moved = true;
+                (made.has_moved, made.is_in_vain) = (true, false);
                 memory.moved.insert(pack.root);
             } else {
                 memory.unreachable.insert(pack.root);
