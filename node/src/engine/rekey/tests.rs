@@ -253,6 +253,34 @@ async fn what_cannot_be_had_stays_as_it_is_and_what_was_begun_is_used_when_the_w
     assert_reads(&ann, &of_ann.0, &of_ann.1, 2).await;
 }
 
+// REKEY-1, REKEY-5
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_does_not_wait_for_packs_that_cannot_be_had() {
+    let ann = TestNode::new("ann").await;
+    let folder = ann.folder("docs");
+    fill(&folder, [1]);
+    ann.backup(&folder, Wait::Local).await;
+    let core = Arc::clone(&ann.node.core);
+    let member = core.member().unwrap();
+    for root in commit::claimed(&core, &member).unwrap().1 {
+        core.depot.remove(&root, &member.vault).unwrap();
+    }
+    let mut log = core.log_of(&member.vault).unwrap();
+    let entry = log.rotate(&core.keys, wall(), &mut launch::rng().unwrap()).unwrap();
+    roster::keep_entry(&core, member.vault, entry).await.unwrap();
+    let round = round_of(&ann).await;
+    on_disk(move || {
+        let mut memory = Memory::default();
+        assert!(round::is_index_behind(&core, &member, 2)?);
+        assert_eq!(round.run(&mut memory)?, Ended::Moved);
+        assert!(!round::is_index_behind(&core, &member, 2)?);
+        assert_eq!(round.run(&mut memory)?, Ended::Stuck);
+        Ok::<_, EngineError>(())
+    })
+    .await
+    .unwrap();
+}
+
 // REKEY-1, REKEY-5, REKEY-7
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_removed_device_has_left_and_nobody_has_holds_nothing_up() {
