@@ -108,7 +108,7 @@ pub(crate) async fn run(
     Ok(Outcome::Rekey(told::outcome(core, &member, act).await?))
 }
 
-/// Notes that older packs are to be made anew; false when there are none.
+/// Notes that older packs are to be made anew; false when there are none, and nothing is left of an earlier wish.
 async fn want(core: &Arc<Core>, member: &Arc<Member>) -> Result<bool, EngineError> {
     // Others may have done some of it before, or have begun an epoch.
     super::sync::refresh(core, member).await;
@@ -120,7 +120,8 @@ async fn want(core: &Arc<Core>, member: &Arc<Member>) -> Result<bool, EngineErro
     if is_behind {
         core.state.want_rekey(up_to, wall())?;
     }
-    Ok(is_behind)
+    // Of an earlier one it may be that all is made anew, and not yet safe.
+    Ok(is_behind || core.state.rekey_wish()?.is_some())
 }
 
 /// REKEY-3: a pack names its epoch by number alone. Where another epoch that is known, void or not, has the
@@ -169,6 +170,8 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
 async fn drive(core: &Arc<Core>, member: &Arc<Member>) {
     let mut machine = Rekeying::new(core.keys.id());
     let mut input = wanted(core, true);
+    // Kept over the rounds of the loop: whoever asks again and again does not put it off.
+    let mut next_look = tokio::time::Instant::now();
     loop {
         machine.handle_input(core.clock.now(), input);
         input = if let Some(Output::Round { order }) = machine.poll_output() {
@@ -177,7 +180,8 @@ async fn drive(core: &Arc<Core>, member: &Arc<Member>) {
             tokio::select! {
                 () = core.rekeyer.told.notified() => wanted(core, false),
                 () = core.clock.reached(machine.poll_timeout()) => Input::TimePassed,
-                () = tokio::time::sleep(LOOK_EVERY), if machine.is_settling() => {
+                () = tokio::time::sleep_until(next_look), if machine.is_settling() => {
+                    next_look = tokio::time::Instant::now() + LOOK_EVERY;
                     look(core, member).await
                 }
             }
