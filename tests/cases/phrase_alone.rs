@@ -21,8 +21,9 @@ use larder_tests::{
 };
 use serde_json::Value;
 
-/// Longest until holders have left word at a relay that forgot all.
-const WORD_LIMIT: Duration = Duration::from_secs(150);
+/// Longest until holders have left word at a relay that forgot all: a vault is noticed within a minute, and on
+/// a busy machine an attempt may fail, which is made up for after one minute, and after two more.
+const WORD_LIMIT: Duration = Duration::from_secs(300);
 
 /// Recovers with the phrase and these words; prints how long it took.
 #[track_caller]
