@@ -51,11 +51,7 @@ fn of<'a>(list: &'a Value, path: &Path) -> &'a str {
 /// other in it.
 fn family() -> (Circle, Node) {
     let circle = Circle::new(2);
-    let mut phone = Node::new(&circle.path(""), "phone");
-    let invitation = circle.source.ask(["invite", "--device"]);
-    let code = invitation["code"].as_str().unwrap();
-    phone.ask(["join", code, "--name", "phone", "--site", "pocket"]);
-    phone.up();
+    let phone = circle.phone();
     let folder = circle.folder("folder");
     tree::ordinary(&folder, 601, 120, 400_000);
     circle.backup(&folder);

@@ -12,11 +12,7 @@ const MET_LIMIT: Duration = Duration::from_secs(60);
 /// A circle of two holders whose vault has a second device, which has a backup of its own.
 fn with_phone() -> (Circle, Node) {
     let circle = Circle::new(2);
-    let mut phone = Node::new(&circle.path(""), "phone");
-    let invitation = circle.source.ask(["invite", "--device"]);
-    let code = invitation["code"].as_str().unwrap();
-    phone.ask(["join", code, "--name", "phone", "--site", "pocket"]);
-    phone.up();
+    let phone = circle.phone();
     let folder = circle.folder("of the phone");
     tree::ordinary(&folder, 501, 20, 40_000);
     let done = phone.cli(["backup"], [&folder]).ok().json();

@@ -84,6 +84,17 @@ impl Circle {
         std::fs::remove_dir_all(self.source.home()).expect("the home can be removed");
     }
 
+    /// A second device of the source's vault, elsewhere, running.
+    #[track_caller]
+    pub fn phone(&self) -> Node {
+        let mut phone = Node::new(&self.path(""), "phone");
+        let invitation = self.source.ask(["invite", "--device"]);
+        let code = invitation["code"].as_str().expect("there is a code");
+        phone.ask(["join", code, "--name", "phone", "--site", "pocket"]);
+        phone.up();
+        phone
+    }
+
     /// A fresh home with nothing but the phrase, which asks the holders that are up.
     pub fn recoverer(&self, name: &str) -> Node {
         Node::new(self.directory.path(), name).behind(self.prefix.clone())
