@@ -12,6 +12,7 @@ mod guardians;
 mod household;
 mod init;
 mod invite;
+mod leave;
 mod log;
 mod look;
 mod node;

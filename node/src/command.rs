@@ -16,6 +16,7 @@ mod failure;
 mod guardians;
 mod invited;
 mod joined;
+mod leaving;
 mod logged;
 mod outcome;
 mod passphrase;
@@ -45,6 +46,7 @@ pub use self::{
     },
     invited::{About, InviteOutcome, Joined, Question, Waiting},
     joined::JoinOutcome,
+    leaving::{Kept, LeaveAct, LeaveOutcome, LeavingCircle, LeavingSide, WhoLeaves},
     logged::{LogLine, LogOutcome, LogSource},
     outcome::*,
     passphrase::{PassphraseAct, PassphraseDone, PassphraseOutcome, SealKind},
@@ -251,6 +253,13 @@ pub enum Command {
     Rekey {
         /// What is to be done.
         act: RekeyAct,
+    },
+    /// Goes apart from another vault of the circle, or tells how that stands.
+    Leave {
+        /// Name of one of its devices, or the beginning of an id; all when `None`.
+        whom: Option<String>,
+        /// What is to be done.
+        act: LeaveAct,
     },
     /// Lists the nodes that this one knows.
     Peers,

@@ -46,6 +46,7 @@ mod invitations;
 mod join;
 mod keyring;
 mod launch;
+mod leaving;
 mod locating;
 mod look;
 mod names;
@@ -117,6 +118,8 @@ pub(crate) struct Core {
     pub(crate) scrubber: scrubber::Scrubber,
     /// Makes anew what is sealed under older keys.
     pub(crate) rekeyer: rekey::Rekeyer,
+    /// Goes apart from other vaults.
+    pub(crate) leaving: leaving::Leaver,
     /// Held during a restore drill.
     drilling: tokio::sync::Mutex<()>,
     /// What this device decides as a holder.

@@ -23,6 +23,7 @@ mod claims;
 pub mod commits;
 pub mod folders;
 pub mod index;
+pub mod leaving;
 pub mod receipts;
 pub mod rekey;
 pub mod scan_cache;
@@ -124,6 +125,7 @@ impl State {
     fn create_tables(&self) -> Result<(), StateError> {
         self.write(|tx| {
             index::create(tx)?;
+            leaving::create(tx)?;
             receipts::create(tx)?;
             rekey::create(tx)?;
             circle::create(tx)?;

@@ -222,6 +222,18 @@ impl Vaults {
         self.merge_log(vault, &entries).map(|_| ())
     }
 
+    /// Forgets a vault: its log, its heads and whatever else is kept of it, but for shards. What a crash leaves
+    /// of its folder is removed at the next start.
+    ///
+    /// # Errors
+    /// [`VaultError`] of the disk: it is forgotten all the same, until the next start.
+    pub fn forget(&self, vault: VaultId) -> Result<(), VaultError> {
+        let Ok(turn) = self.turn(vault) else { return Ok(()) };
+        let _one_at_a_time = lock(&turn);
+        let known = self.write().remove(&vault);
+        known.map_or(Ok(()), |known| known.folder.remove())
+    }
+
     /// Takes log entries, parents first; durable when it returns. True if any was new.
     ///
     /// # Errors

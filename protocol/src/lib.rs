@@ -25,6 +25,7 @@
 //! | [`locating`] | how a phrase alone leads to those who hold its vault |
 //! | [`guarding`] | relatives of whom a few can give the phrase back, after a delay |
 //! | [`tending`] | how holders keep up the copies of a vault whose devices are silent |
+//! | [`leaving`] | how two vaults of a circle go apart without either losing anything |
 //! | [`rekeying`] | what is made anew under the newest key, in which order and how often |
 //! | [`relaying`] | whom a relay lets in, and how a relay is written |
 //! | [`proof`] | that somebody has one chunk of a shard |
@@ -47,6 +48,7 @@ pub mod holding;
 pub mod ids;
 pub mod index;
 pub mod keys;
+pub mod leaving;
 pub mod limits;
 pub mod locating;
 pub mod log;

@@ -454,6 +454,25 @@ pub const TEND_ABSENCE_S: u64 = 129_600;
 /// Bytes of what is noted of a vault whose devices are silent.
 pub const TEND_VIGIL_BYTES_MAX: usize = 4_096;
 
+// Leaving: specs/leaving.md.
+
+/// Bytes of a signed word.
+pub const LEAVING_WORD_BYTES_MAX: usize = 512;
+/// Words that a node keeps.
+pub const LEAVING_WORDS_MAX: usize = 1_024;
+/// Vaults about which one device may have said something.
+pub const LEAVING_OTHERS_MAX: usize = 64;
+/// Words in one message: all that a node keeps, and its own.
+pub const LEAVING_PART_MAX: usize = 1_280;
+/// Days that a node sees before it erases what every device of a vault has waived.
+pub const LEAVING_DAYS: u32 = 90;
+/// Seconds after which another day has been seen.
+pub const LEAVING_DAY_S: u64 = 72_000;
+/// Between two looks at whether everything is elsewhere by now.
+pub const LEAVING_LOOK_MS: u64 = 10_000;
+/// Between two looks at the calendar, and at who has not been told.
+pub const LEAVING_TELL_MS: u64 = 600_000;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -49,6 +49,7 @@ mod bringing;
 mod dropping;
 mod heads;
 mod holder;
+mod leaving;
 mod moving;
 mod pack;
 mod policy;
@@ -159,6 +160,13 @@ pub enum Input {
         holder: DeviceId,
         /// Whether it is.
         is_lost: bool,
+    },
+    /// Its vault and this one go apart: its receipts make no copy, and what it keeps is placed elsewhere, fetched
+    /// from it where need be, see [`leaving`](crate::leaving). When it is over, `HolderRemoved`; when they stay
+    /// together after all, `HolderKnown` follows: what it said that it keeps is asked for anew.
+    HolderLeaves {
+        /// Who.
+        holder: DeviceId,
     },
     /// It called us: it is there, whatever it was when we called last.
     HolderHeard {
@@ -469,8 +477,8 @@ pub struct Placing {
 }
 
 impl Placing {
-    /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder and
-    /// `HolderPresumed` for those presumed lost, before anything is taken for safe because of them,
+    /// A machine that knows nothing yet. At start the shell gives `HolderKnown` for every holder,
+    /// `HolderPresumed` for those presumed lost and `HolderLeaves` for those that leave, before anything is taken for safe because of them,
     /// then `PackKnown` for every pack in its database, then `HeadCommitted` for its newest head
     /// and `HeadHeld` for every holder that acknowledged it or an older one.
     pub fn new(vault: VaultId, policy: Policy) -> Self {
@@ -524,6 +532,7 @@ impl Placing {
                 self.holder_connected(holder, granted_bytes);
             }
             Input::HolderPresumed { holder, is_lost } => self.holder_presumed(holder, is_lost),
+            Input::HolderLeaves { holder } => self.holder_leaves(holder),
             Input::HolderHeard { holder } => self.holder_heard(holder),
             Input::HolderLost { holder } => self.holder_lost(holder, Condition::Away),
             Input::HolderRefused { holder } => self.holder_lost(holder, Condition::Forbidden),

@@ -26,6 +26,13 @@ impl Instant {
 pub struct Timestamp(#[n(0)] pub u64);
 
 impl Timestamp {
+    /// The number of what a device says next: the greater of its clock and one more than its last. So the
+    /// highest number is the newest word, and a clock that was set back makes no word an old one.
+    pub const fn number_after(self, last: u64) -> u64 {
+        let next = last.saturating_add(1);
+        if self.0 > next { self.0 } else { next }
+    }
+
     /// The time `days` days later.
     pub const fn after_days(self, days: u64) -> Self {
         Self(self.0.saturating_add(days.saturating_mul(86_400)))

@@ -120,6 +120,29 @@ pub enum TrailEvent {
         #[n(1)]
         name: String,
     },
+    /// Its person said that this vault leaves another one, or stays with it after all.
+    #[n(9)]
+    Leaves {
+        /// The other vault.
+        #[n(0)]
+        vault: VaultId,
+        /// What its devices are called.
+        #[n(1)]
+        name: String,
+        /// Whether it is left.
+        #[n(2)]
+        leaves: bool,
+    },
+    /// It forgets a vault that this one is apart from: nothing is kept for it here any more.
+    #[n(10)]
+    Parted {
+        /// The other vault.
+        #[n(0)]
+        vault: VaultId,
+        /// What its devices were called.
+        #[n(1)]
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -266,9 +289,10 @@ impl Body {
         let is_text = |text: &String| is_plain(text);
         let has_texts = match &self.event {
             TrailEvent::TookIn { name, site, .. } => is_text(name) && is_text(site),
-            TrailEvent::Befriended { name, .. } | TrailEvent::Accepted { name, .. } => {
-                is_text(name)
-            }
+            TrailEvent::Befriended { name, .. }
+            | TrailEvent::Accepted { name, .. }
+            | TrailEvent::Leaves { name, .. }
+            | TrailEvent::Parted { name, .. } => is_text(name),
             TrailEvent::Became { .. }
             | TrailEvent::Declined { .. }
             | TrailEvent::Offered { .. }

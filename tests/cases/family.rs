@@ -148,11 +148,24 @@ impl Family {
     }
 
     fn dora_leaves(&self) {
-        self.anna.ask(["expect", "dora-pc", "--lost"]);
+        let begun = self.dora.ask(["leave", "anna-again"]);
+        assert_eq!(begun["circles"][0]["guards_them"], true, "she is a guardian still");
         self.appoint(&["bob-again", "carol-pc"]);
-        let dora = self.dora.ask(["guardians"]);
-        assert_eq!(dora["guardian_of"], Value::Array(vec![]), "her share is of no use any more");
-        self.told("Dora leaves the circle: two others are guardians now");
+        eventually("her share is of no use any more", SETTLE, || {
+            self.dora.ask(["guardians"])["guardian_of"] == Value::Array(vec![])
+        });
+        let stands = || self.dora.ask(["leave", "anna-again", "--dry-run"])["circles"][0].clone();
+        eventually("Anna has everything elsewhere", SETTLE, || {
+            stands()["theirs"]["waived"] == true
+        });
+        self.dora.ask(["leave", "anna-again", "--drop-theirs"]);
+        eventually("nothing is left of her", SETTLE, || {
+            [(&self.anna, "dora-pc"), (&self.dora, "anna-again")].iter().all(|(node, name)| {
+                let peers = node.ask(["peers"]);
+                peers["peers"].as_array().unwrap().iter().all(|peer| peer["name"] != **name)
+            })
+        });
+        self.told("Dora leaves the circle: what she kept is elsewhere, two others are guardians");
     }
 }
 

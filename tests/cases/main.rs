@@ -29,6 +29,7 @@ mod idle;
 mod invite;
 mod killed_restore;
 mod kills;
+mod leaving;
 mod looking;
 mod lost_copy;
 mod memory;

@@ -15,6 +15,7 @@ import guarding
 import head
 import key_file
 import keys
+import leaving
 import locating
 import meeting
 import pack
@@ -236,6 +237,23 @@ class Tending(unittest.TestCase):
             broken[-1] ^= 1
             self.assertRaises(ValueError, reader, bytes(broken), log)
         self.assertEqual(cbor.decode(raw(page["vigil"]))[1], 259_200)
+
+
+class Leaving(unittest.TestCase):
+    """LEAVE-9"""
+
+    def test_words(self):
+        page = vectors("leaving")
+        log = device_log.Log(raw(page["vault"]), [raw(entry) for entry in page["log"]])
+        for said in page["words"]:
+            device, other, number, wish, waives = leaving.word(raw(said["word"]), log)
+            self.assertEqual((device.hex(), other.hex(), number), (page["device"], page["other"], said["number"]))
+            expected = said["wish"] and (said["wish"]["number"], said["wish"]["leaves"], said["wish"]["stayed"])
+            self.assertEqual((wish, waives), (expected, said["waives"]))
+            broken = bytearray(raw(said["word"]))
+            broken[-1] ^= 1
+            self.assertRaises(ValueError, leaving.word, bytes(broken), log)
+        self.assertEqual(cbor.decode(raw(page["days"]))[2], 1)
 
 
 class DeviceLog(unittest.TestCase):

@@ -21,7 +21,8 @@ use larder_protocol::{
     ids::{DeviceId, LocatorSlot, ShardRoot, VaultId},
     index::{Segment, ShardRef},
     keys::{KeyFile, epoch::EpochKey, phrase::Phrase},
-    limits::{CHUNK_BYTES_MAX, FELLOWS_MAX, FRAME_BYTES_MAX, WHEREABOUTS_BYTES_MAX},
+    leaving::{DaysSeen, LeavingWord, Words},
+    limits::{CHUNK_BYTES_MAX, FELLOWS_MAX, FRAME_BYTES_MAX, LEAVING_DAYS, WHEREABOUTS_BYTES_MAX},
     locating::{LocatorRecord, Whereabouts},
     log::{AddDraft, DeviceLog, LogEntry},
     manifest::Manifest,
@@ -83,6 +84,7 @@ pub const TARGETS: &[Target] = &[
     ("meeting", meeting),
     ("guardians", guardians),
     ("tending", tending),
+    ("leaving", leaving),
     ("trail", trail),
     ("pairing", pairing),
     ("log_acts", log_acts),
@@ -392,6 +394,21 @@ pub fn tending(bytes: &[u8]) {
     }
     if let Ok(vigil) = Vigil::decode(bytes) {
         assert_eq!(vigil.encode(), bytes);
+    }
+}
+
+/// What devices say of who leaves whom, and how long somebody has waited.
+pub fn leaving(bytes: &[u8]) {
+    if let Ok(word) = LeavingWord::decode(bytes) {
+        assert_eq!(word.bytes(), bytes);
+        let pair = word.body().pair();
+        let mut words = Words::default();
+        assert!(words.offer(word.clone()) && !words.offer(word));
+        assert_eq!(words.between(pair).count(), words.between(pair.turned()).count());
+    }
+    if let Ok(days) = DaysSeen::decode(bytes) {
+        assert_eq!(days.encode(), bytes);
+        assert!(days.left() <= LEAVING_DAYS);
     }
 }
 

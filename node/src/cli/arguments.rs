@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, log, look, node, pair, passphrase, rekey, restore, revoke,
-    settings, sheet, up,
+    folders, guardians, init, invite, leave, log, look, node, pair, passphrase, rekey, restore,
+    revoke, settings, sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 
@@ -120,6 +120,8 @@ pub(super) enum Verb {
     Revoke(revoke::RevokeArguments),
     /// Seal anew, with the newest key, what removed devices have the keys of
     Rekey(rekey::RekeyArguments),
+    /// Go apart from another person's vault, without either losing anything
+    Leave(leave::LeaveArguments),
     /// Show the nodes that this one knows, and what they hold
     Peers(pair::PeersArguments),
     /// Say what to expect of a holder: that it is lost, or away for a while
@@ -209,6 +211,7 @@ impl Verb {
             Self::Devices(_) => Command::Devices,
             Self::Revoke(arguments) => arguments.command()?,
             Self::Rekey(arguments) => arguments.command(),
+            Self::Leave(arguments) => arguments.command(),
             Self::Peers(_) => Command::Peers,
             Self::Expect(arguments) => arguments.command(),
             Self::Status(_) => Command::Status,

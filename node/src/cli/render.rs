@@ -1,6 +1,7 @@
 //! Outcomes and rows as text for people. Sizes in decimal units, times in the local zone.
 
 mod guardians;
+mod leave;
 mod lists;
 mod node;
 mod rekey;
@@ -80,6 +81,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Peers(done) => lists::peers(&mut text, done),
         Outcome::Revoke(done) => revoke::revoke(&mut text, done),
         Outcome::Rekey(done) => rekey::rekey(&mut text, done),
+        Outcome::Leave(done) => leave::leave(&mut text, done),
         Outcome::Expect(done) => lists::expect(&mut text, done),
         Outcome::Status(done) => node::status(&mut text, done),
         Outcome::Verify(done) => work::verify(&mut text, done),

@@ -319,6 +319,7 @@ const fn purpose(command: &Command) -> &'static str {
         Command::Guardians { .. } | Command::GiveShare { .. } => "guardians",
         Command::Revoke { .. } => "revoke",
         Command::Rekey { .. } => "rekey",
+        Command::Leave { .. } => "leave",
         Command::Join { .. } => "join",
         Command::Verify { .. } | Command::Drill => "verify",
         Command::Forget { .. } => "forget",

@@ -114,6 +114,15 @@ fn event(event: &TrailEvent, names: &Names) -> (&'static str, String) {
             "share-given",
             format!("set about handing over a share of the phrase of vault {}", vault.short()),
         ),
+        TrailEvent::Leaves { vault, name, leaves: true } => {
+            ("leaves", format!("said that this vault leaves {name} (vault {})", vault.short()))
+        }
+        TrailEvent::Leaves { vault, name, leaves: false } => {
+            ("stays", format!("said that this vault stays with {name} (vault {})", vault.short()))
+        }
+        TrailEvent::Parted { vault, name } => {
+            ("parted", format!("forgot {name} (vault {}), which was left", vault.short()))
+        }
         TrailEvent::Accepted { device, name } => (
             "accepted",
             format!("said yes to {name} ({}), which came with an invitation", device.short()),

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
-    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LogOutcome, PassphraseOutcome,
-    PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal, RevokeOutcome, SheetOutcome,
-    TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
+    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LeaveOutcome, LogOutcome,
+    PassphraseOutcome, PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal,
+    RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -67,6 +67,8 @@ pub enum Outcome {
     Revoke(RevokeOutcome),
     /// Of `rekey`.
     Rekey(RekeyOutcome),
+    /// Of `leave`.
+    Leave(LeaveOutcome),
     /// Of `peers`.
     Peers(PeersOutcome),
     /// Of `expect`.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod leaving;
 mod rekey;
 mod status;
 
@@ -337,6 +338,7 @@ fn about_nodes() -> Vec<Outcome> {
             not_told: vec!["friend".to_owned()],
         }),
         Outcome::Rekey(rekey::sample()),
+        Outcome::Leave(leaving::sample()),
         Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
         Outcome::Expect(ExpectOutcome {
             device: id("e"),
@@ -544,6 +546,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Expect(_) => "expect",
         Outcome::Revoke(_) => "revoke",
         Outcome::Rekey(_) => "rekey",
+        Outcome::Leave(_) => "leave",
         Outcome::Status(_) => "status",
         Outcome::Verify(_) => "verify",
         Outcome::Drill(_) => "drill",

@@ -535,8 +535,9 @@ impl<'a> Store<'a> {
 
 /// The circle as a new device needs to know it.
 pub(crate) fn peer_records(core: &Core) -> Result<Vec<PeerRecord>, EngineError> {
-    let peers = core.state.peers()?;
-    Ok(peers.into_iter().map(super::join::record_of).collect())
+    // Those of a vault that this one has left keep nothing for it.
+    let peers = core.state.peers()?.into_iter().filter(|peer| peer.is_holder);
+    Ok(peers.map(super::join::record_of).collect())
 }
 
 #[cfg(test)]

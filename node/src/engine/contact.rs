@@ -18,14 +18,15 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{
-    Core, EngineError, Member, clock::wall, guardians, neighbours, on_disk, roster, sites, tending,
+    Core, EngineError, Member, clock::wall, guardians, leaving, neighbours, on_disk, roster, sites,
+    tending,
 };
 use crate::{state::circle::PeerRow, vaults::Relation};
 
 /// Greets a holder and brings both sides up to date.
 pub(crate) async fn greet(
     core: &std::sync::Arc<Core>,
-    member: &Member,
+    member: &std::sync::Arc<Member>,
     holder: DeviceId,
 ) -> Result<Standing, EngineError> {
     let standing = hello(core, holder).await?.ok_or(EngineError::Stranger)?;
@@ -39,6 +40,11 @@ pub(crate) async fn greet(
     note_met(core, holder, Some(&standing))?;
     guardians::met(core, member, holder, standing.guarding.as_ref()).await;
     tending::met(core, member, holder, &standing).await;
+    // Before anything is offered: what is said here decides what the other side may let go.
+    if leaving::met(core, member, holder).await? {
+        // It may grant something else by now.
+        return hello(core, holder).await?.ok_or(EngineError::Stranger);
+    }
     Ok(standing)
 }
 

@@ -9,13 +9,18 @@
 //! ```
 //! Decides nothing: what goes where, and when it is safe, is `larder_protocol::placing`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use larder_protocol::{
     auditing::{self, Auditing, HolderAudits},
     claiming::{self, Claiming},
     ids::{DeviceId, ShardRoot},
     index::{PackClass, ShardRef},
+    leaving::Cover,
     order::OrderId,
     placing::{
         Claim, Condition, Fault, Input, KnownPack, Output, Placing, Policy, Site, Status, Upload,
@@ -30,7 +35,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, Member, clock::wall, fetcher::Want};
+use super::{Core, EngineError, Member, clock::wall, fetcher::Want, leaving};
 
 use crate::{
     depot::{DepotError, Origin, ShardRow, ShardState, Tenure},
@@ -75,6 +80,7 @@ enum Fact {
     AskHistories(oneshot::Sender<BTreeMap<DeviceId, History>>),
     AskAudits(oneshot::Sender<BTreeMap<DeviceId, HolderAudits>>),
     AskTelling(oneshot::Sender<bool>),
+    AskCover(BTreeSet<DeviceId>, oneshot::Sender<Cover>),
     Sent(u64),
     AskStatus(oneshot::Sender<Status>),
 }
@@ -151,6 +157,13 @@ impl Custody {
         status.await.ok()
     }
 
+    /// How everything would stand without these holders.
+    pub(crate) async fn cover_without(&self, leavers: BTreeSet<DeviceId>) -> Option<Cover> {
+        let (answer, cover) = oneshot::channel();
+        self.facts.send(Fact::AskCover(leavers, answer)).await.ok()?;
+        cover.await.ok()
+    }
+
     /// Has everything that a holder keeps asked for.
     pub(crate) async fn audit(&self, holder: DeviceId) {
         let _ = self.facts.send(Fact::Audit(auditing::Input::AskAll { holder })).await;
@@ -184,6 +197,9 @@ impl Custody {
 fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, EngineError> {
     let now = core.clock.now();
     let histories = core.state.histories()?;
+    // Also from whom it was apart until a crash: what they said before is asked for anew.
+    let mut apart = leaving::apart_from(core, &member.vault)?;
+    apart.extend(core.state.apart()?);
     for peer in core.state.peers()?.into_iter().filter(|peer| peer.is_holder) {
         let (holder, acquaintance) = (peer.device, peer.acquaintance());
         let site = Site(peer.site);
@@ -192,6 +208,9 @@ fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, Eng
         // Before any pack is taken for safe because of it.
         let is_lost = presence == Some(watching::Presence::Lost);
         machine.handle_input(now, Input::HolderPresumed { holder, is_lost });
+        if apart.contains(&peer.vault) {
+            machine.handle_input(now, Input::HolderLeaves { holder });
+        }
     }
     let mut kept_by: BTreeMap<ShardRoot, Vec<DeviceId>> = BTreeMap::new();
     for receipt in core.state.all_receipts()? {
@@ -274,6 +293,9 @@ impl Task {
                     }
                     Some(Fact::AskTelling(answer)) => {
                         let _ = answer.send(self.claiming.is_telling());
+                    }
+                    Some(Fact::AskCover(leavers, answer)) => {
+                        let _ = answer.send(self.machine.cover_without(&leavers));
                     }
                     Some(Fact::Sent(bytes)) => self.show.send_modify(|v| v.sent_bytes += bytes),
                     Some(Fact::AskStatus(answer)) => {

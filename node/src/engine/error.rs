@@ -5,6 +5,7 @@ use larder_protocol::{
     head::{HeadError, book::CloneError},
     ids::{ChunkId, ShardRoot},
     keys::wrap::WrapError,
+    leaving::WordError,
     manifest::ManifestError,
     pack::{BuildError, PackError},
     tending::introduction::IntroductionError,
@@ -36,6 +37,11 @@ pub enum EngineError {
     /// The other side said no.
     #[error("the other device refused: {0}")]
     Refused(Refusal),
+    /// It does not know yet, or does not believe, how the two vaults stand.
+    #[error(
+        "the other device goes by something older about who leaves whom; its clock may be wrong"
+    )]
+    NotTold,
     /// The other side answered what the protocol does not allow.
     #[error("the other device answered out of turn")]
     OutOfTurn,
@@ -131,6 +137,9 @@ pub enum RecordError {
     /// An introduction of holders.
     #[error(transparent)]
     Introduction(#[from] IntroductionError),
+    /// A word about who leaves whom.
+    #[error(transparent)]
+    Leaving(#[from] WordError),
 }
 
 /// The machine under the program.
@@ -192,6 +201,7 @@ by_way_of!(
     WrapError,
     SetError,
     IntroductionError,
+    WordError,
     larder_protocol::log::DraftError,
 );
 

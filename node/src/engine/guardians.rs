@@ -29,6 +29,7 @@ use crate::{
         Outcome, PhraseRequest,
     },
     state::circle::PeerRow,
+    vaults::VaultError,
 };
 
 mod give;
@@ -330,6 +331,25 @@ fn request(pending: Pending, devices: &BTreeMap<DeviceId, String>) -> PhraseRequ
         due: pending.due.into(),
         stopped_by: pending.stopped.map(by),
     }
+}
+
+/// Whether this vault is a guardian of another one.
+pub(super) fn is_guardian_of(core: &Core, member: &Member, other: &VaultId) -> bool {
+    let receiving = member.content.receiving();
+    let guard = core.vaults.guard_of(other);
+    match guard {
+        Ok(guard) => guard.set().is_some_and(|set| set.share_for(&receiving).is_some()),
+        Err(VaultError::Unknown(_)) => false,
+        // What cannot be read is not forgotten.
+        Err(_) => true,
+    }
+}
+
+/// Whether another vault is a guardian of this one.
+pub(super) fn is_our_guardian(core: &Core, member: &Member, other: &VaultId) -> bool {
+    let guard = core.vaults.guard_of(&member.vault);
+    let names = guard.ok().and_then(|guard| guard.set()?.names(&member.content));
+    names.is_some_and(|names| names.iter().any(|named| named.vault == *other))
 }
 
 /// Every other vault whose guardian this one is.

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{
     Core, EngineError,
     clock::wall,
-    contact, launch, on_disk,
+    contact, launch, leaving, on_disk,
     reception::{Reception, Said, Screen},
     report, roster, sites, spoken, trail,
 };
@@ -195,7 +195,8 @@ fn brought_along(core: &Core) -> Result<pairing::Member, EngineError> {
     let member = core.member()?;
     let log = core.log_of(&member.vault)?;
     let mut peers = vec![own_record(core, member.vault)];
-    peers.extend(core.state.peers()?.into_iter().map(record_of));
+    let known = core.state.peers()?.into_iter().filter(|peer| peer.is_holder);
+    peers.extend(known.map(record_of));
     Ok(pairing::Member { log, peers, granted_bytes: core.config().offer_bytes() })
 }
 
@@ -373,6 +374,9 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             let name = name.map(|known| known.name.clone()).unwrap_or_default();
             let device = peer;
             let noted = TrailEvent::Befriended { vault, device, name: name.clone(), granted_bytes };
+            // First: by what was said before nothing is to follow from here on.
+            let member = core.member()?;
+            leaving::stay(core, &member, vault).await?;
             let keeping = Arc::clone(core);
             on_disk(move || {
                 keeping.vaults.add(&log)?;
@@ -386,6 +390,7 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
                 note_grant(core, peer, granted_bytes).await?;
             }
             trail::note(core, noted).await;
+            leaving::paired(core, &member).await;
             Ok(())
         }
     }

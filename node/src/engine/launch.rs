@@ -24,7 +24,7 @@ use super::{
     drill,
     fetcher::Fetcher,
     invitations::Invitations,
-    locating,
+    leaving, locating,
     neighbours::{self, Neighbours},
     rekey, roster,
     scrubber::{self, Scrubber},
@@ -163,10 +163,12 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     state.keep_port(net.port())?;
     let holding = Holder::open(&state, &depot, config.offer_bytes())?;
     let tending = Tender::new(keys.id());
+    let leaving = leaving::Leaver::open(&state)?;
     let (scrubber, scrubs) = Scrubber::new();
     let core = Arc::new(Core {
         scrubber,
         rekeyer: rekey::Rekeyer::default(),
+        leaving,
         drilling: tokio::sync::Mutex::default(),
         examined: super::custody::Examined::default(),
         home,
@@ -257,6 +259,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
         locating::start(core);
         tending::start(core, &member)?;
         rekey::start(core, &member);
+        leaving::start(core, &member);
     }
     if core.shows_itself {
         neighbours::start(core, &member);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, expect, forget, guardians, invitations, join, look, recover, rekey,
-    report, restore, revoke, serve::Server, settings, trail,
+    Core, backups, drill, expect, forget, guardians, invitations, join, leaving, look, recover,
+    rekey, report, restore, revoke, serve::Server, settings, trail,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -82,6 +82,7 @@ impl Node {
                 revoke::revoke(core, revoke::Wish { device, reason, undo, phrase }).await
             }
             Command::Rekey { act } => rekey::run(core, act, &events).await,
+            Command::Leave { whom, act } => leaving::run(core, whom, act).await,
             Command::Peers => report::peers(core).await,
             Command::Expect { device, expectation } => {
                 expect::expect(core, &device, expectation).await

@@ -10,7 +10,7 @@ use larder_protocol::{
 };
 use tracing::{info, warn};
 
-use super::{Core, EngineError, Keyring, Member, clock::wall, contact, launch, on_disk};
+use super::{Core, EngineError, Keyring, Member, clock::wall, contact, launch, leaving, on_disk};
 use crate::state::commits::CommitRow;
 
 /// Acts on a log that has grown. What fails is done at the next start.
@@ -52,6 +52,7 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
     }
     super::guardians::log_grew(core, vault).await?;
     core.tending.log_grew(core, vault);
+    leaving::log_grew(core, &log).await?;
     bring_back(core).await
 }
 

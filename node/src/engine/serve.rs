@@ -28,7 +28,9 @@ use larder_protocol::{
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
-use super::{Core, EngineError, clock::wall, guardians, join, neighbours, on_disk, sites, trail};
+use super::{
+    Core, EngineError, clock::wall, guardians, join, leaving, neighbours, on_disk, sites, trail,
+};
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
@@ -40,7 +42,7 @@ mod claims;
 mod guard;
 mod tend;
 
-pub(crate) use claims::told;
+pub(crate) use claims::{drop_all, told};
 
 /// Of the disk that others must never fill.
 const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
@@ -88,6 +90,11 @@ impl Holder {
             machine.holding.handle_input(Input::GrantChanged { vault: grant.vault, bytes });
         }
         Ok(())
+    }
+
+    /// Shards kept for one vault, and their bytes.
+    pub(crate) fn kept_for(&self, vault: VaultId) -> (u64, u64) {
+        self.lock().holding.kept_for(vault)
     }
 
     /// Bytes kept for one vault.
@@ -230,6 +237,7 @@ impl Server {
                 tend::permitted(&core, caller, Action::ReadLists, vault)?;
                 tend::list_claimed(core, vault, device, after).await
             }
+            Request::Leaving { words } => leaving::answer(&core, from, words).await,
             Request::Put { .. } => Err(Refusal::Malformed),
         }
     }

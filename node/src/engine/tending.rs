@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use larder_protocol::{
     ids::{DeviceId, VaultId},
-    tending::{Input, Output, Status, Tending, Vigil},
+    tending::{Input, Output, Status, Tending, Vigil, introduction::Circle},
     time::Instant,
     watching::{History, Presence},
 };
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::{Core, EngineError, Member, on_disk};
+use super::{Core, EngineError, Member, leaving, on_disk};
 
 mod asking;
 mod fetching;
@@ -68,7 +68,11 @@ impl Tender {
     /// Devices of a vault say anew who holds for it.
     pub(crate) fn introduced(&self, core: &Core, vault: VaultId) {
         self.know(core, vault, Vigil::default());
-        let circle = core.vaults.circle_of(&vault);
+        // Whose devices have waived what is here, or are about to, is not looked after.
+        let circle = match leaving::is_apart(core, &vault) {
+            true => Circle::default(),
+            false => core.vaults.circle_of(&vault),
+        };
         self.tell(core, Input::Introduced { vault, circle });
         let peers = core.state.peers().unwrap_or_default();
         let watched = peers.iter().filter(|peer| peer.is_holder && peer.vault == vault);

@@ -46,7 +46,8 @@ pub struct PeerRow {
     /// Bytes of them in use, as it last said.
     #[n(7)]
     pub used_bytes: u64,
-    /// Whether packs of this vault may be placed there.
+    /// Whether packs of this vault may be placed there. Not where this device has waived what that vault keeps
+    /// for it: then others are not told of it as a holder either.
     #[n(8)]
     pub is_holder: bool,
     /// Whether it has shown that it can hold for this vault. Missing in older records.
@@ -103,6 +104,21 @@ fn move_row(
     if let Some(row) = row {
         tx.open_table(to)?.insert(device.as_bytes(), row.as_slice())?;
     }
+    Ok(())
+}
+
+/// Forgets the devices of a vault, and what it was granted.
+pub(super) fn forget(
+    tx: &WriteTransaction,
+    vault: &VaultId,
+    devices: &[DeviceId],
+) -> Result<(), redb::Error> {
+    let (mut peers, mut aside) = (tx.open_table(PEERS)?, tx.open_table(ASIDE)?);
+    for device in devices {
+        peers.remove(device.as_bytes())?;
+        aside.remove(device.as_bytes())?;
+    }
+    tx.open_table(GRANTS)?.remove(vault.as_bytes())?;
     Ok(())
 }
 
@@ -183,6 +199,39 @@ impl State {
     pub fn peers(&self) -> Result<Vec<PeerRow>, StateError> {
         let rows = self.read(|tx| values(&tx.open_table(PEERS)?))?;
         rows.iter().map(|bytes| record("peers", bytes)).collect()
+    }
+
+    /// Devices of a vault that are or were known, those put aside included.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn devices_of(&self, vault: &VaultId) -> Result<Vec<DeviceId>, StateError> {
+        let all = self.peers()?.into_iter().chain(self.peers_aside()?);
+        Ok(all.filter(|peer| peer.vault == *vault).map(|peer| peer.device).collect())
+    }
+
+    /// Says of every device of a vault whether packs may be placed there, in one piece with what `more` does
+    /// about these devices.
+    pub(super) fn change_holders(
+        &self,
+        vault: &VaultId,
+        is_holder: bool,
+        more: impl FnOnce(&WriteTransaction, &[DeviceId]) -> Result<(), redb::Error>,
+    ) -> Result<(), StateError> {
+        let _alone = self.alone_with_peers();
+        let peers: Vec<PeerRow> =
+            self.peers()?.into_iter().filter(|peer| peer.vault == *vault).collect();
+        let devices: Vec<DeviceId> = peers.iter().map(|peer| peer.device).collect();
+        self.write(|tx| {
+            {
+                let mut table = tx.open_table(PEERS)?;
+                for peer in peers {
+                    let row = PeerRow { is_holder, ..peer };
+                    table.insert(row.device.as_bytes(), cbor::encode(&row).as_slice())?;
+                }
+            }
+            more(tx, &devices)
+        })
     }
 
     /// Grants a vault room on this device.

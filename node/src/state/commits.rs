@@ -75,6 +75,11 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+pub(super) fn forget_held(tx: &WriteTransaction, holder: &DeviceId) -> Result<(), redb::Error> {
+    tx.open_table(HEADS_HELD)?.remove(holder.as_bytes())?;
+    Ok(())
+}
+
 impl State {
     /// Remembers the newest commit of a device.
     ///

@@ -51,6 +51,14 @@ pub(super) fn remove(
     Ok(())
 }
 
+/// Forgets all receipts of these holders, and what they have shown.
+pub(super) fn remove_of(tx: &WriteTransaction, holders: &[DeviceId]) -> Result<(), redb::Error> {
+    let is_of = |key: &[u8; 64]| holders.iter().any(|holder| key.ends_with(holder.as_bytes()));
+    tx.open_table(RECEIPTS)?.retain(|key, _| !is_of(key))?;
+    tx.open_table(PROVEN)?.retain(|key, _| !is_of(key))?;
+    Ok(())
+}
+
 impl State {
     /// Remembers verified receipts; returns once they are durable.
     ///

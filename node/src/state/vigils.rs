@@ -15,6 +15,11 @@ pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+pub(super) fn forget(tx: &WriteTransaction, vault: &VaultId) -> Result<(), redb::Error> {
+    tx.open_table(VIGILS)?.remove(vault.as_bytes())?;
+    Ok(())
+}
+
 impl State {
     /// Remembers this of a vault, in place of what was remembered before.
     ///

@@ -26,6 +26,8 @@ use super::VaultError;
 
 /// Names that were being written when the program ended.
 const NEW_PREFIX: &str = ".new-";
+/// Folders of vaults that are being removed.
+const FORGOTTEN_PREFIX: &str = ".forgotten-";
 
 /// The file of a vault's guardians.
 const GUARD: &str = "guard";
@@ -48,6 +50,10 @@ pub(super) fn vault_folders(directory: &Path) -> Result<Vec<Folder>, VaultError>
     fs::create_dir_all(directory).map_err(|source| disk(directory, source))?;
     let mut folders = Vec::new();
     for name in names(directory)? {
+        if name.starts_with(FORGOTTEN_PREFIX) {
+            remove_forgotten(&directory.join(&name));
+            continue;
+        }
         match name.parse::<VaultId>() {
             Ok(vault) => folders.push(Folder::create(directory, vault)?),
             Err(_) => warn!("{}: not a vault's folder", directory.join(name).display()),
@@ -72,6 +78,17 @@ impl Folder {
             sync_directory(path)?;
         }
         Ok(folder)
+    }
+
+    /// Removes it with everything in it. It gets another name first: what a crash leaves is no vault's folder.
+    pub(super) fn remove(&self) -> Result<(), VaultError> {
+        let directory = self.own.parent().unwrap_or(&self.own);
+        let forgotten = directory.join(format!("{FORGOTTEN_PREFIX}{}", self.vault));
+        remove_forgotten(&forgotten);
+        fs::rename(&self.own, &forgotten).map_err(|source| disk(&self.own, source))?;
+        sync_directory(directory)?;
+        remove_forgotten(&forgotten);
+        Ok(())
     }
 
     pub(super) const fn vault(&self) -> VaultId {
@@ -277,6 +294,16 @@ fn remove_unfinished(directory: &Path) -> Result<(), VaultError> {
         }
     }
     Ok(())
+}
+
+/// What cannot be removed now is no vault's folder any more, and in nobody's way.
+fn remove_forgotten(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            warn!("{}: what was forgotten could not be removed: {error}", path.display());
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 fn sync_directory(path: &Path) -> Result<(), VaultError> {

@@ -27,6 +27,8 @@ pub const RELEASE_REQUEST: &[u8] = b"larder release request v1\0";
 pub const RELEASE_STOP: &[u8] = b"larder release stop v1\0";
 /// Whom a device of a vault names to its holders.
 pub const INTRODUCTION: &[u8] = b"larder introduction v1\0";
+/// How a device stands to a vault that its own leaves, or is left by.
+pub const LEAVING: &[u8] = b"larder leaving v1\0";
 /// An entry of an audit trail.
 pub const TRAIL: &[u8] = b"larder trail v1\0";
 /// What a holder leaves at a relay, by a key made for that.

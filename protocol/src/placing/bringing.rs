@@ -131,7 +131,7 @@ impl Placing {
         let at_once = is_full && !self.bringing.short.is_empty();
         let may_take = |id: &DeviceId| {
             let holder = self.holders.get(id);
-            holder.is_some_and(|it| !it.is_presumed_lost && (!at_once || it.may_take(self.now)))
+            holder.is_some_and(|it| it.is_relied_on() && (!at_once || it.may_take(self.now)))
         };
         let moves = |(id, custody): (&DeviceId, &Custody)| custody.is_open() && may_take(id);
         let is_stuck = |pack: &Pack| {

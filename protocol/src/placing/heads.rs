@@ -41,7 +41,7 @@ impl Heads {
 
     /// Whether a holder may hold and does not have the newest head that it may be shown.
     pub(super) fn are_lacking(&self, at: &Holder) -> bool {
-        at.acquaintance.may_hold() && at.head_seq < self.due_at(at)
+        at.acquaintance.may_hold() && !at.is_leaving && at.head_seq < self.due_at(at)
     }
 
     /// The newest head for this holder: that is safe, or whose every other pack it has itself.
@@ -218,7 +218,7 @@ impl Placing {
         if seq <= self.heads.published_seq {
             return;
         }
-        let has_it = |holder: &Holder| holder.head_seq >= seq && !holder.is_presumed_lost;
+        let has_it = |holder: &Holder| holder.head_seq >= seq && holder.is_relied_on();
         if self.sites_of_holders(has_it) >= self.copies {
             self.heads.published_seq = seq;
             self.heads.settled.retain(|settled, _| *settled >= seq);

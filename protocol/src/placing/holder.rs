@@ -117,6 +117,8 @@ pub(super) struct Holder {
     pub(super) acquaintance: Acquaintance,
     /// What it keeps is not counted on until it is met again.
     pub(super) is_presumed_lost: bool,
+    /// Its vault and this one go apart: what it keeps is placed elsewhere, and is fetched from it still.
+    pub(super) is_leaving: bool,
     /// Failures in a row; a receipt sets it back.
     pub(super) failures: u32,
     /// To be offered.
@@ -155,6 +157,7 @@ impl Holder {
             condition: Condition::Away,
             acquaintance,
             is_presumed_lost: false,
+            is_leaving: false,
             failures: 0,
             unasked: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -192,7 +195,12 @@ impl Holder {
 
     /// Whether something may be sent there that is to count.
     pub(super) fn may_take(&self, now: Instant) -> bool {
-        self.is_available(now) && !self.is_presumed_lost
+        self.is_available(now) && self.is_relied_on()
+    }
+
+    /// Whether a copy there is one that counts.
+    pub(super) const fn is_relied_on(&self) -> bool {
+        !self.is_presumed_lost && !self.is_leaving
     }
 
     /// Whether it refused something for want of room that it may have now.
@@ -202,7 +210,7 @@ impl Holder {
 
     /// Whether its site is one of those over which the automatic policy spreads copies.
     pub(super) const fn counts(&self) -> bool {
-        self.acquaintance.counts() && !self.is_presumed_lost
+        self.acquaintance.counts() && self.is_relied_on()
     }
 
     pub(super) const fn has_granted(&self) -> bool {

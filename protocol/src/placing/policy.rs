@@ -72,13 +72,13 @@ impl Placing {
         }
     }
 
-    /// Distinct sites whose holders satisfy `test` for this pack, those presumed lost aside.
+    /// Distinct sites whose holders satisfy `test` for this pack, those presumed lost or leaving aside.
     pub(super) fn sites_where(&self, pack: &Pack, test: impl Fn(&Custody) -> bool) -> SiteSet {
         pack.custody
             .iter()
             .filter(|(_, custody)| test(custody))
             .filter_map(|(holder, _)| self.holders.get(holder))
-            .filter(|holder| !holder.is_presumed_lost)
+            .filter(|holder| holder.is_relied_on())
             .map(|holder| holder.site_number)
             .collect()
     }

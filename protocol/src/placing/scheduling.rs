@@ -34,7 +34,7 @@ impl Placing {
         let holders = self.holders.values().flat_map(|holder| {
             let queued = holder.has_something_queued() || holder.call_back == CallBack::Now;
             // One that is presumed lost is called by `watching` alone, and seldom.
-            let busy = (queued || self.heads.are_lacking(holder)) && !holder.is_presumed_lost;
+            let busy = (queued || self.heads.are_lacking(holder)) && holder.is_relied_on();
             let link = match holder.link {
                 Link::Down { retry_at } => busy.then_some(retry_at),
                 Link::Connecting { deadline } => Some(deadline),
@@ -105,7 +105,8 @@ impl Placing {
             Link::Down { retry_at } => retry_at <= self.now,
             Link::Connecting { .. } => false,
             Link::Up { .. } => {
-                let offer = holder.offer.is_none() && !holder.unasked.is_empty();
+                let may_be_asked = holder.offer.is_none() && !holder.is_leaving;
+                let offer = may_be_asked && !holder.unasked.is_empty();
                 let push = holder.push.is_none() && self.heads.are_lacking(holder);
                 (offer || push) && holder.is_available(self.now)
             }
@@ -177,7 +178,8 @@ impl Placing {
         if is_owed {
             holder.call_back = CallBack::Never;
         }
-        if lacks_head || is_owed || holder.has_something_queued() {
+        let has_orders = holder.has_something_queued() && !holder.is_leaving;
+        if lacks_head || is_owed || has_orders {
             holder.link = Link::Connecting { deadline: now.after_ms(CONNECT_MS_MAX) };
             self.outputs.push_back(Output::Connect { holder: id });
         }
@@ -204,7 +206,7 @@ impl Placing {
     fn offer_to(&mut self, id: DeviceId) {
         let now = self.now;
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        if holder.offer.is_some() || !holder.is_available(now) {
+        if holder.offer.is_some() || holder.is_leaving || !holder.is_available(now) {
             return;
         }
         let mut shards = Vec::new();
@@ -237,7 +239,8 @@ impl Placing {
     fn upload_one(&mut self, id: DeviceId) -> bool {
         self.prune(id);
         let Some(holder) = self.holders.get(&id) else { return false };
-        if holder.uploads >= UPLOADS_PER_HOLDER_MAX || !holder.is_available(self.now) {
+        let is_full = holder.uploads >= UPLOADS_PER_HOLDER_MAX;
+        if is_full || holder.is_leaving || !holder.is_available(self.now) {
             return false;
         }
         let found: Option<Key> = holder

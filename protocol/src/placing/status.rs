@@ -45,6 +45,8 @@ pub struct HolderStatus {
     pub acquaintance: Acquaintance,
     /// Whether it is presumed lost, so that nothing it keeps counts.
     pub presumed_lost: bool,
+    /// Whether its vault and this one go apart, so that nothing it keeps counts.
+    pub is_leaving: bool,
     /// Packs with a durable receipt of it.
     pub kept_packs: u64,
     /// Their bytes.
@@ -205,6 +207,7 @@ impl Placing {
             condition: holder.condition,
             acquaintance: holder.acquaintance,
             presumed_lost: holder.is_presumed_lost,
+            is_leaving: holder.is_leaving,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,
@@ -219,8 +222,9 @@ impl Placing {
         // A device that was met and grants nothing is no holder: it stands in nobody's way. One that
         // was not met yet may be one.
         let may_hold = |holder: &super::Holder| holder.acquaintance.may_hold();
-        let sites = self.sites_of_holders(|it| may_hold(it) && !it.is_presumed_lost);
-        let mut holders = self.holders.values().filter(|holder| may_hold(holder));
+        let sites = self.sites_of_holders(|it| may_hold(it) && it.is_relied_on());
+        let stays = |holder: &&super::Holder| !holder.is_leaving;
+        let mut holders = self.holders.values().filter(stays).filter(|holder| may_hold(holder));
         let is_up = |holder: &&super::Holder| matches!(holder.link, Link::Up { .. });
         let mut up = holders.clone().filter(is_up);
         if holders.next().is_none() {
@@ -233,7 +237,11 @@ impl Placing {
         {
             Some(Blocked::NoRoom)
         } else if up.any(|holder| holder.condition != Condition::Fine)
-            || self.holders.values().any(|holder| holder.condition == Condition::Forbidden)
+            || self
+                .holders
+                .values()
+                .filter(stays)
+                .any(|holder| holder.condition == Condition::Forbidden)
         {
             Some(Blocked::Refused)
         } else {

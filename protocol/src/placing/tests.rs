@@ -658,4 +658,5 @@ mod bringing;
 mod dropped;
 mod early;
 mod holders;
+mod leaving;
 mod presumed;

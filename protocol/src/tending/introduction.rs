@@ -290,8 +290,3 @@ impl Introductions {
         Ok(all)
     }
 }
-
-/// The number of a device's next introduction.
-pub fn next_number(last: u64, clock: Timestamp) -> u64 {
-    clock.0.max(last.saturating_add(1))
-}

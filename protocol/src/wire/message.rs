@@ -207,6 +207,14 @@ pub enum Request {
         #[n(2)]
         after: Option<ShardRoot>,
     },
+    /// What the caller knows of words by which the vaults of the two, or of a device of the same vault any, go
+    /// apart; asks for what the callee knows.
+    #[n(16)]
+    Leaving {
+        /// Signed words; at most [`LEAVING_PART_MAX`](crate::limits::LEAVING_PART_MAX).
+        #[n(0)]
+        words: Vec<ByteVec>,
+    },
 }
 
 /// A part of the list of packs that the newest head of a device needs. Parts come in order, one
@@ -354,6 +362,13 @@ pub enum Answer {
         /// Ascending; at most [`INVENTORY_PART_MAX`](crate::limits::INVENTORY_PART_MAX).
         #[n(1)]
         roots: Vec<ShardRoot>,
+    },
+    /// To [`Request::Leaving`]: all that the callee knows after that, and the caller may know.
+    #[n(17)]
+    LeavingIs {
+        /// Signed words; at most [`LEAVING_PART_MAX`](crate::limits::LEAVING_PART_MAX).
+        #[n(0)]
+        words: Vec<ByteVec>,
     },
     /// To [`Request::Releases`]; none to a caller that tells of another vault than its own.
     #[n(13)]

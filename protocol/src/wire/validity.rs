@@ -15,8 +15,9 @@ use crate::{
     limits::{
         AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, GUARDIANS_RECORD_BYTES_MAX,
         HEAD_BYTES_MAX, HEADS_ANSWER_MAX, INTRODUCTION_BYTES_MAX, INVENTORY_PART_MAX,
-        LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX,
-        RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, VERSIONS_MAX,
+        LEAVING_PART_MAX, LEAVING_WORD_BYTES_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
+        LOG_TIPS_MAX, OFFER_SHARDS_MAX, RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX,
+        VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
     text::is_plain,
@@ -115,6 +116,7 @@ impl Request {
             Self::Releases { told, .. } => requests(told),
             Self::Introduce { introduction, .. } => record(introduction, INTRODUCTION_BYTES_MAX),
             Self::ListKept { .. } | Self::ListClaimed { .. } => Ok(()),
+            Self::Leaving { words } => words_of(words),
         }
     }
 
@@ -138,7 +140,8 @@ impl Request {
             | Self::PullHeads { .. }
             | Self::PullPast { .. }
             | Self::ListKept { .. }
-            | Self::ListClaimed { .. } => FRAME_BYTES_MAX,
+            | Self::ListClaimed { .. }
+            | Self::Leaving { .. } => FRAME_BYTES_MAX,
             Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
             Self::Audit { challenges, .. } => 1024 + (PROOF_BYTES_MAX + 8) * challenges.len(),
         }
@@ -183,6 +186,7 @@ impl Answer {
             }
             (Self::Release { .. }, Request::AskRelease { .. }) => Ok(()),
             (Self::ReleasesAre { told }, Request::Releases { .. }) => requests(told),
+            (Self::LeavingIs { words }, Request::Leaving { .. }) => words_of(words),
             (Self::Kept { shards }, Request::ListKept { after, .. }) => {
                 count(shards.len(), 0, INVENTORY_PART_MAX)?;
                 shards.iter().try_for_each(|kept| plausible(&kept.shard))?;
@@ -211,7 +215,8 @@ impl Answer {
                 | Self::ReleasesAre { .. }
                 | Self::Introduced
                 | Self::Kept { .. }
-                | Self::Claimed { .. },
+                | Self::Claimed { .. }
+                | Self::LeavingIs { .. },
                 _,
             ) => Err(Breach::WrongAnswer),
         }
@@ -250,6 +255,10 @@ fn ascending(
         after = Some(root);
     }
     Ok(())
+}
+
+fn words_of(words: &[ByteVec]) -> Result<(), Breach> {
+    records(words, 0, LEAVING_PART_MAX, LEAVING_WORD_BYTES_MAX)
 }
 
 fn requests(told: &[ToldRequest]) -> Result<(), Breach> {

@@ -100,6 +100,8 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("ListKept, the first part", Request::ListKept { vault, after: None }),
         ("ListKept", Request::ListKept { vault, after: Some(ShardRoot::from_bytes([0x22; 32])) }),
         ("ListClaimed, the first part", Request::ListClaimed { vault, device, after: None }),
+        ("Leaving, a question", Request::Leaving { words: vec![] }),
+        ("Leaving", Request::Leaving { words: vec![vec![6].into()] }),
         (
             "ListClaimed",
             Request::ListClaimed { vault, device, after: Some(ShardRoot::from_bytes([0x22; 32])) },
@@ -168,6 +170,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Release, open", Answer::Release { state: ReleaseState::Open { phrase: SEALED } }),
         ("Release, absent", Answer::Release { state: ReleaseState::Absent }),
         ("ReleasesAre", Answer::ReleasesAre { told }),
+        ("LeavingIs", Answer::LeavingIs { words: vec![vec![6].into(), vec![7, 8].into()] }),
         ("Welcome, with its site", with_site),
         ("Welcome, introduced", welcome(Some(introduced), None)),
         ("Introduced", Answer::Introduced),

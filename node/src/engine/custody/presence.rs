@@ -10,7 +10,9 @@ use larder_protocol::{
 use tracing::{debug, info};
 
 use super::{Custody, Fact, Task, log_failure};
-use crate::engine::{Core, EngineError, clock::wall, contact, guardians, on_disk, tending};
+use crate::engine::{
+    Core, EngineError, clock::wall, contact, guardians, leaving, on_disk, tending,
+};
 
 /// A fresh machine that knows every holder, and what was learnt of it.
 pub(super) fn prime(core: &Core) -> Result<Watching, EngineError> {
@@ -95,6 +97,7 @@ impl Task {
                     if let Some(standing) = &standing {
                         guardians::met(&core, &member, holder, standing.guarding.as_ref()).await;
                         tending::met(&core, &member, holder, standing).await;
+                        log_failure(leaving::met(&core, &member, holder).await);
                     }
                     // Whoever waited to place something there need not wait any longer.
                     let _ = facts.send(Fact::Input(placing::Input::HolderHeard { holder })).await;

@@ -41,6 +41,8 @@ pub(super) struct Facts {
     pub(super) ailing: Vec<(String, u64)>,
     /// What there is to say of holders that are presumed lost, or silent for longer than usual.
     pub(super) missed: Vec<Advice>,
+    /// What there is to say of vaults that go apart from this one.
+    pub(super) leaving: Vec<Advice>,
     /// What there is to say of vaults whose devices are silent.
     pub(super) tended: Vec<Advice>,
     /// Holders that have shown nothing for long, and for how many days.
@@ -163,6 +165,7 @@ impl Facts {
             );
         }
         all.extend(self.missed.iter().cloned());
+        all.extend(self.leaving.iter().cloned());
         all.extend(self.tended.iter().cloned());
         for (name, days) in &self.unproven {
             say(
@@ -399,6 +402,7 @@ mod tests {
             condition: Condition::Fine,
             acquaintance: Acquaintance::Granted,
             presumed_lost: false,
+            is_leaving: false,
             kept_packs: 1,
             kept_bytes: 1,
             pending_packs: 0,

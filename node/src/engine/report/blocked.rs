@@ -179,6 +179,7 @@ mod tests {
                 condition: condition.unwrap_or(Condition::Away),
                 acquaintance: *acquaintance,
                 presumed_lost: false,
+                is_leaving: false,
                 kept_packs: 1,
                 kept_bytes: 1,
                 pending_packs: 0,

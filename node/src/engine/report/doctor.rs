@@ -464,6 +464,7 @@ mod tests {
             condition: Condition::Away,
             acquaintance,
             presumed_lost: false,
+            is_leaving: false,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,

@@ -250,6 +250,7 @@ mod tests {
             condition,
             acquaintance: Acquaintance::Granted,
             presumed_lost: false,
+            is_leaving: false,
             kept_packs: 0,
             kept_bytes: 0,
             pending_packs: 0,

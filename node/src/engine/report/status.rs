@@ -18,7 +18,7 @@ use super::{
     super::{
         Core, EngineError,
         clock::wall,
-        drill, guardians, launch, names, on_disk, recover, rekey,
+        drill, guardians, launch, leaving, names, on_disk, recover, rekey,
         scrubber::{read_age, read_since},
         settings,
     },
@@ -84,6 +84,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     };
     note_proofs(core, &mut facts)?;
     let tending = note_tended(core, &mut facts)?;
+    facts.leaving = leaving::advice(core).await?;
     if let Some(placing) = &facts.placing {
         facts.missed = missed(&histories, placing, &facts.names);
     }

@@ -11,7 +11,7 @@ use larder_protocol::{
 use tracing::{debug, info, warn};
 
 use super::{super::on_disk, Core, EngineError, wall};
-use crate::depot::ClaimNote;
+use crate::depot::{ClaimNote, Origin};
 
 /// Takes a part of a device's list, and carries out what follows from it.
 pub(crate) async fn told(
@@ -121,6 +121,27 @@ fn note(core: &Core, rows: &[Row]) -> Result<(), EngineError> {
         unclaimed: row.unclaimed,
     };
     Ok(core.depot.note_claims(&rows.iter().map(note).collect::<Vec<_>>())?)
+}
+
+/// Erases everything that is kept for a vault. What cannot be erased stays, and is there to be erased again.
+///
+/// # Errors
+/// [`EngineError`] of the disk.
+pub(crate) fn drop_all(core: &Core, vault: VaultId) -> Result<(), EngineError> {
+    let rows = core.depot.rows(Some(&vault))?;
+    let held = rows.into_iter().filter(|(_, row)| row.origin == Origin::Held);
+    let orders: Vec<Output> = {
+        // All under one lock: none of them is promised to anybody while others go.
+        let mut machine = core.holding.lock();
+        held.flat_map(|(root, _)| machine.tell(Input::DeleteAsked { vault, root })).collect()
+    };
+    for order in orders {
+        match order {
+            Output::EraseRow { vault, root } => erase(core, vault, root),
+            other => debug!("an order out of turn: {other:?}"),
+        }
+    }
+    Ok(())
 }
 
 /// The row goes first, durably, then the file with its last row.

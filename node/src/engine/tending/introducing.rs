@@ -11,7 +11,7 @@ use larder_protocol::{
     placing::Acquaintance,
     tending::{
         Fellow, Introduction, SiteTag,
-        introduction::{IntroductionBody, IntroductionError, VERSION, next_number},
+        introduction::{IntroductionBody, IntroductionError, VERSION},
     },
     time::Timestamp,
     wire::message::{Answer, Request, Standing},
@@ -19,7 +19,7 @@ use larder_protocol::{
 use tracing::debug;
 
 use crate::{
-    engine::{Core, EngineError, Member, clock::wall, launch, on_disk},
+    engine::{Core, EngineError, Member, clock::wall, launch, leaving, on_disk},
     state::circle::PeerRow,
 };
 
@@ -74,7 +74,7 @@ async fn current(core: &Arc<Core>, member: &Member) -> Result<Introduction, Engi
     if let Some(last) = last.as_ref().filter(|last| last.body().says_the_same(&body)) {
         return Ok(last.clone());
     }
-    let number = next_number(last.map_or(0, |last| last.body().number), wall());
+    let number = wall().number_after(last.map_or(0, |last| last.body().number));
     let made = signed(IntroductionBody { number, ..body }, member)?;
     let (keeping, vault, bytes) = (Arc::clone(core), member.vault, made.bytes().to_vec());
     // However wrong this device's own clock was before.
@@ -103,7 +103,9 @@ fn some(addresses: &[String]) -> Vec<String> {
 
 fn body(core: &Core, member: &Member) -> Result<IntroductionBody, EngineError> {
     let is_named = |peer: &PeerRow| {
-        let is_granted = peer.is_holder && peer.acquaintance() == Acquaintance::Granted;
+        let is_granted = peer.is_holder
+            && !leaving::is_apart(core, &peer.vault)
+            && peer.acquaintance() == Acquaintance::Granted;
         is_granted && core.vaults.relation(&peer.device).is_some_and(|(of, _)| of != member.vault)
     };
     let peers: Vec<PeerRow> = core.state.peers()?.into_iter().filter(is_named).collect();

@@ -11,7 +11,7 @@ fn lose_line(driven: &mut Driven, seed: u8) {
 }
 
 /// Uploads and receipts until nothing is under way.
-fn settle(driven: &mut Driven) {
+pub(super) fn settle(driven: &mut Driven) {
     loop {
         driven.want_all();
         if driven.uploads.is_empty() {
@@ -23,7 +23,7 @@ fn settle(driven: &mut Driven) {
 }
 
 /// What is to be brought back is, until nothing is.
-fn bring_all(driven: &mut Driven) -> usize {
+pub(super) fn bring_all(driven: &mut Driven) -> usize {
     let mut brought = 0;
     loop {
         settle(driven);
@@ -35,7 +35,7 @@ fn bring_all(driven: &mut Driven) -> usize {
     }
 }
 
-fn placed(sites: &[(u8, &str)], packs: std::ops::RangeInclusive<u8>) -> Driven {
+pub(super) fn placed(sites: &[(u8, &str)], packs: std::ops::RangeInclusive<u8>) -> Driven {
     let policy = Policy { copies: Copies::Auto, keep_own: false };
     let mut driven = Driven::new(sites, policy);
     for seed in packs {
@@ -45,7 +45,7 @@ fn placed(sites: &[(u8, &str)], packs: std::ops::RangeInclusive<u8>) -> Driven {
     driven
 }
 
-fn kept_by(driven: &Driven, seed: u8) -> u64 {
+pub(super) fn kept_by(driven: &Driven, seed: u8) -> u64 {
     driven.machine.status().holders[&holder(seed)].kept_packs
 }
 

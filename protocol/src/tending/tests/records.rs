@@ -12,7 +12,7 @@ use crate::{
     log::{DeviceLog, Label, found::Founding},
     tending::{
         claimed::{ClaimedError, ClaimedList},
-        introduction::{IntroductionBody, IntroductionError, Introductions, VERSION, next_number},
+        introduction::{IntroductionBody, IntroductionError, Introductions, VERSION},
     },
     time::Timestamp,
 };
@@ -128,8 +128,8 @@ fn the_later_word_counts_and_the_earlier_does_not_come_back() {
     let far = owner.introduce(u64::MAX, vec![]);
     assert_eq!(far.check_number(Timestamp(7)).unwrap_err(), IntroductionError::Ahead);
     assert!(owner.introduce(86_407, vec![]).check_number(Timestamp(7)).is_ok());
-    assert_eq!(next_number(7, Timestamp(5)), 8);
-    assert_eq!(next_number(7, Timestamp(50)), 50);
+    assert_eq!(Timestamp(5).number_after(7), 8);
+    assert_eq!(Timestamp(50).number_after(7), 50);
 }
 
 // TEND-11

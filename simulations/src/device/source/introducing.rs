@@ -4,7 +4,7 @@ use larder_protocol::{
     limits::COPIES_MAX,
     tending::{
         Fellow, Introduction,
-        introduction::{IntroductionBody, VERSION, next_number},
+        introduction::{IntroductionBody, VERSION},
     },
 };
 
@@ -35,7 +35,7 @@ impl Source {
             return last.clone();
         }
         let clock = here.shared.wall(here.clock_off_s);
-        let number = next_number(last.map_or(0, |last| last.body().number), clock);
+        let number = clock.number_after(last.map_or(0, |last| last.body().number));
         let keys = &here.shared.circle.devices[here.number].keys;
         let made = Introduction::sign(IntroductionBody { number, ..body }, keys)
             .expect("a few holders without addresses");
