@@ -75,6 +75,12 @@ pub const LOG_RESERVED: usize = 64;
 pub const EPOCHS_MAX: usize = 160;
 /// Those of them that only the phrase can begin: a thief who rotates must not keep it from removing him.
 pub const EPOCHS_RESERVED: usize = 32;
+/// Renames of a log, in all its branches.
+pub const RENAMES_MAX: usize = 1024;
+/// Those of them that only the phrase can write.
+pub const RENAMES_RESERVED: usize = 64;
+/// Renames that one device can write: whoever has the key of one must not use up the names of all.
+pub const RENAMES_OF_DEVICE_MAX: usize = 64;
 /// Devices in all branches of a log, those for which room is kept included.
 pub const LOG_DEVICES_MAX: usize = 320;
 const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);

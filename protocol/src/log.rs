@@ -11,8 +11,8 @@
 //! on what arrived before it (a full log excepted, which is a bound against abuse).
 //! **Invariant:** every entry here is verified; there is no other way in than [`DeviceLog::merge`].
 //! Who lives and who was removed follows from the whole set of entries: see `view`.
-//! Not here: renaming, policy, guardians. Their act numbers are reserved, and a log that holds
-//! one is refused with [`LogError::Newer`]. Source: specs/device_log.md.
+//! Not here: policy, guardians. Their act numbers are reserved, and a log that holds one is refused
+//! with [`LogError::Newer`]. Source: specs/device_log.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,7 @@ use crate::{
     },
     limits::{
         DEVICES_MAX, EPOCHS_MAX, LOG_DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED,
+        RENAMES_MAX, RENAMES_OF_DEVICE_MAX,
     },
     time::Timestamp,
 };
@@ -38,6 +39,8 @@ pub mod found;
 pub mod label;
 mod past;
 pub mod remove;
+pub mod rename;
+pub mod role;
 pub mod rotation;
 pub mod site;
 pub mod view;
@@ -47,11 +50,14 @@ pub use entry::{Author, Deed, LogEntry};
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
 pub use remove::{LastHead, Leaver, Reason};
+pub use rename::NewLabel;
+pub use role::Role;
 pub use rotation::EpochId;
 pub use view::Removed;
 
 use entry::{Act, Addition, Genesis};
 use past::{Entries, Past};
+use rename::Renames;
 use rotation::Rotations;
 use view::{Judgement, View};
 
@@ -90,6 +96,9 @@ pub enum LogError {
     /// The author is no device that the entry's ancestors know.
     #[error("the device log entry is signed by a stranger")]
     Stranger,
+    /// The author is a member, and this is an owner's to say.
+    #[error("only an owner of the vault takes in, removes or names other devices")]
+    NotOwner,
     /// A signature of the author or of the consenting side does not verify.
     #[error("a signature on the device log entry is not valid")]
     Signature,
@@ -105,10 +114,10 @@ pub enum LogError {
     /// More devices than a vault may have.
     #[error("a vault has at most {DEVICES_MAX} devices")]
     TooManyDevices,
-    /// More entries, epochs, or devices in all branches, than a log may have.
+    /// More entries, epochs, renames, or devices in all branches, than a log may have.
     #[error(
-        "a device log has at most {LOG_ENTRIES_MAX} entries, {LOG_DEVICES_MAX} devices and \
-         {EPOCHS_MAX} epochs"
+        "a device log has at most {LOG_ENTRIES_MAX} entries, {LOG_DEVICES_MAX} devices, \
+         {EPOCHS_MAX} epochs and {RENAMES_MAX} new names, {RENAMES_OF_DEVICE_MAX} by one device"
     )]
     Full,
 }
@@ -133,8 +142,11 @@ pub enum Merged {
 pub struct LogDevice<'a> {
     /// Its public keys.
     pub public: DevicePublic,
-    /// Its name and site, sealed.
+    /// Its name and site as it was taken in, sealed. It may have been renamed: see
+    /// [`label`](DeviceLog::label).
     pub label: &'a SealedLabel,
+    /// What it may do.
+    pub role: Role,
     /// The entry that took it in.
     pub entry: EntryHash,
     /// When, by the clock of that entry's author.
@@ -160,6 +172,7 @@ pub struct DeviceLog {
     removals: BTreeSet<EntryHash>,
     /// How many epochs devices and the phrase began, in all branches.
     rotations: Rotations,
+    renames: Renames,
     /// What counts and who lives, as all entries together have it.
     judgement: Judgement,
     view: View,
@@ -214,6 +227,7 @@ impl DeviceLog {
         let epoch = EpochId { number: FIRST_EPOCH, commitment: *commitment };
         let view = View {
             living: BTreeSet::from([device.id]),
+            owners: BTreeSet::from([device.id]),
             epochs: BTreeSet::from([epoch]),
             ..View::default()
         };
@@ -227,6 +241,7 @@ impl DeviceLog {
             epochs: BTreeMap::from([(epoch, BTreeSet::from([hash]))]),
             removals: BTreeSet::new(),
             rotations: Rotations::default(),
+            renames: Renames::default(),
             judgement: Judgement::of_genesis(),
             view,
             entries: BTreeMap::from([(
@@ -280,6 +295,9 @@ impl DeviceLog {
                 self.rotations.count(is_of_phrase);
                 self.removals.insert(hash);
             }
+            Act::Rename(renaming) => {
+                self.renames.keep(&entry.body().author, renaming.device, hash);
+            }
             Act::Genesis(_) => {}
         }
         for parent in &entry.body().parents {
@@ -321,27 +339,33 @@ impl DeviceLog {
             return Err(LogError::ForeignVault);
         }
         let past = self.past_of(&body.parents)?;
-        let mut newcomer = None;
+        let author = &body.author;
         match &body.act {
-            Act::Add(addition) => {
-                self.check_addition(&body.author, addition, &past)?;
-                newcomer = Some(addition.device.id);
-            }
-            Act::Epoch(rotation) => self.check_rotation(&body.author, rotation, &past, None)?,
+            Act::Add(addition) => self.check_addition(author, addition, &past)?,
+            Act::Epoch(rotation) => self.check_rotation(author, rotation, &past, None)?,
             Act::Remove(removal) => {
-                let but = Some(&removal.device);
-                self.check_rotation(&body.author, &removal.rotation, &past, but)?;
+                self.check_rotation(author, &removal.rotation, &past, Some(&removal.device))?;
             }
+            Act::Rename(renaming) => self.check_rename(author, &renaming.device, &past)?,
             Act::Genesis(_) => {}
         }
         entry.verify(&self.recovery)?;
-        let begins_epoch = newcomer.is_none();
-        let has_room = self.has_room(&body.author, newcomer.as_ref())
-            && (!begins_epoch || self.rotations.have_room(&body.author));
-        if !has_room {
-            return Err(LogError::Full);
+        if self.has_room_for(author, &body.act) {
+            Ok(Admission::New { entry: Box::new(entry), past })
+        } else {
+            Err(LogError::Full)
         }
-        Ok(Admission::New { entry: Box::new(entry), past })
+    }
+
+    /// Whether one more entry fits that does this.
+    fn has_room_for(&self, author: &Author, act: &Act) -> bool {
+        let newcomer = act.taken_in().map(|(device, _)| &device.id);
+        self.has_room(author, newcomer)
+            && match act {
+                Act::Epoch(_) | Act::Remove(_) => self.rotations.have_room(author),
+                Act::Rename(_) => self.renames.have_room(author),
+                Act::Add(_) | Act::Genesis(_) => true,
+            }
     }
 
     /// Whether one more entry by `author` fits. The last places are the phrase's. What fits
@@ -387,18 +411,7 @@ impl DeviceLog {
             self.devices.get(device).is_some_and(|member| roster.contains(&member.number))
         };
         let device = addition.device.id;
-        if let Author::Device(author) = author {
-            let removals = self.removals.iter().filter_map(|hash| self.entries.get(hash));
-            let mut removals = removals.filter(|node| past.entries.contains(node.place));
-            // Where nobody was removed, whoever was taken in lives.
-            let lives = match removals.next() {
-                None => knows(author),
-                Some(_) => self.view_after(past).living.contains(author),
-            };
-            if !lives {
-                return Err(LogError::Stranger);
-            }
-        }
+        self.check_author(author, true, past)?;
         if knows(&device) {
             return Err(LogError::Duplicate { device });
         }
@@ -411,6 +424,31 @@ impl DeviceLog {
         let epochs = addition.wraps.iter().map(|wrap| wrap.epoch);
         let known = self.epoch_ids_within(&past.entries).map(|id| id.number);
         if epochs.eq(known) { Ok(()) } else { Err(LogError::Shape) }
+    }
+
+    /// Whether somebody may write an entry after these; `needs_owner`: whether only an owner may.
+    fn check_author(
+        &self,
+        author: &Author,
+        needs_owner: bool,
+        past: &Past,
+    ) -> Result<(), LogError> {
+        let Author::Device(device) = author else { return Ok(()) };
+        let before = |hash: &EntryHash| {
+            self.entries.get(hash).filter(|node| past.entries.contains(node.place))
+        };
+        if self.removals.iter().any(|hash| before(hash).is_some()) {
+            return self.view_after(past).check_author(author, needs_owner);
+        }
+        // Where nobody was removed, whoever was taken in lives, and every entry counts.
+        let entries = self.devices.get(device).into_iter().flat_map(|member| &member.entries);
+        let taken_in = entries.filter_map(before).filter_map(|it| it.entry.body().act.taken_in());
+        let roles: BTreeSet<Role> = taken_in.map(|(_, role)| role).collect();
+        match roles.first() {
+            None => Err(LogError::Stranger),
+            Some(Role::Member) if needs_owner => Err(LogError::NotOwner),
+            Some(Role::Owner | Role::Member) => Ok(()),
+        }
     }
 
     /// The epochs that these entries began, ascending.
@@ -543,11 +581,7 @@ impl DeviceLog {
 
     /// The device that an entry took in.
     fn device_of(&self, entry: &EntryHash) -> Option<DevicePublic> {
-        match &self.entry(entry)?.body().act {
-            Act::Genesis(genesis) => Some(genesis.device),
-            Act::Add(addition) => Some(addition.device),
-            Act::Epoch(_) | Act::Remove(_) => None,
-        }
+        self.entry(entry)?.body().act.taken_in().map(|(device, _)| *device)
     }
 
     fn log_device(&self, member: &Membership) -> Option<LogDevice<'_>> {
@@ -556,9 +590,10 @@ impl DeviceLog {
         let (public, label) = match &body.act {
             Act::Genesis(genesis) => (genesis.device, &genesis.label),
             Act::Add(addition) => (addition.device, &addition.label),
-            Act::Epoch(_) | Act::Remove(_) => return None,
+            Act::Epoch(_) | Act::Remove(_) | Act::Rename(_) => return None,
         };
-        Some(LogDevice { public, label, entry: *hash, added: body.time })
+        let role = if self.is_owner(&public.id) { Role::Owner } else { Role::Member };
+        Some(LogDevice { public, label, role, entry: *hash, added: body.time })
     }
 
     /// Whether `device` belongs to the vault now.
@@ -571,9 +606,9 @@ impl DeviceLog {
         self.devices.contains_key(device)
     }
 
-    /// Name and site of a device, read with the epoch keys.
-    pub fn label(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
-        self.device(device)?.label.open(device, epochs)
+    /// Whether an entry that counts took `device` in as owner, removed since or not.
+    pub fn is_owner(&self, device: &DeviceId) -> bool {
+        self.view.owners.contains(device)
     }
 
     /// The keys of all epochs that can be opened, ascending, as a device or the phrase does.
@@ -598,7 +633,7 @@ impl DeviceLog {
                 Act::Genesis(genesis) => wraps.extend(&genesis.wraps),
                 Act::Epoch(rotation) => wraps.extend(&rotation.wraps),
                 Act::Remove(removal) => wraps.extend(&removal.rotation.wraps),
-                Act::Add(_) => {}
+                Act::Add(_) | Act::Rename(_) => {}
             }
         }
         for node in self.entries.values() {

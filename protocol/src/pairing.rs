@@ -41,7 +41,7 @@ use crate::{
     ids::{DeviceId, VaultId},
     keys::DeviceKeys,
     limits::PAIRING_PEERS_MAX,
-    log::{DeviceLog, DraftError, LogError},
+    log::{DeviceLog, DraftError, LogError, Role},
     peer::PeerRecord,
     ticket::{Invite, InviteKind},
 };
@@ -55,7 +55,7 @@ mod joiner;
 
 pub use compare::CompareWords;
 pub use frame::{InviteId, Refusal};
-pub use inviter::{Inviter, InviterParts};
+pub use inviter::{Invitation, Inviter, InviterParts};
 pub use joiner::{JoinAs, Joiner, JoinerParts};
 
 /// Protocol name; open only while an invitation is outstanding.
@@ -105,8 +105,9 @@ pub enum Output {
     /// Make this durable, then say [`Input::Stored`].
     Store(Box<Store>),
     /// Joiner: show these words, which the other side shows as well, and ask whether they are the same;
-    /// then say [`Input::Confirmed`] or [`Input::Declined`].
-    Show(CompareWords),
+    /// then say [`Input::Confirmed`] or [`Input::Declined`]. The role is what this device will be; it means
+    /// nothing where another vault is joined.
+    Show(CompareWords, Role),
     /// Inviter: ask whether this one is let in, then say [`Input::Accepted`] or [`Input::Declined`].
     /// Nothing of the vault was told so far but its id and site.
     Ask(Box<Asked>),
@@ -123,6 +124,8 @@ pub struct Asked {
     pub site: String,
     /// Its vault; `None` for a new device of the own.
     pub vault: Option<VaultId>,
+    /// What a new device will be. Of no meaning for another vault.
+    pub role: Role,
     /// Bytes that it lets this vault keep with it. Of no meaning for a new device.
     pub granted_bytes: u64,
     /// What its screen shows.

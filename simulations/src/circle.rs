@@ -7,7 +7,7 @@ use larder_protocol::{
         epoch::{ContentKey, EpochKey},
         phrase::Phrase,
     },
-    log::{DeviceLog, Founding, Label, Newcomer},
+    log::{DeviceLog, Founding, Label, Newcomer, Role},
     placing::{Copies, Policy},
     tending::SiteTag,
     time::Timestamp,
@@ -154,7 +154,8 @@ fn found(seed: u64, vault: usize, devices: &[Device]) -> Vault {
     let founded = DeviceLog::found(&founding, dice.source()).expect("the label is plain");
     let mut log = founded.log;
     for member in members {
-        let newcomer = Newcomer { device: member.keys.public(), label: label.clone(), time };
+        let (device, label, role) = (member.keys.public(), label.clone(), Role::Owner);
+        let newcomer = Newcomer { device, label, role, time };
         log.enrol(&recovery, &member.keys, &newcomer, dice.source())
             .expect("a new device of a new vault");
     }

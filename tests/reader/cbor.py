@@ -17,6 +17,12 @@ def decode(data):
     return value
 
 
+def decode_first(data):
+    """The value at the beginning of `data`, and what comes after it."""
+    value, end = _item(data, 0, 0)
+    return value, data[end:]
+
+
 def _argument(data, at):
     """Major type, argument, and where the content begins."""
     if at >= len(data):

@@ -1,14 +1,18 @@
 """Who belongs to a vault, and the epoch keys in its log. Source: specs/device_log.md.
 
-A reader with the phrase needs three things of the log: that it is the log of this phrase, which heads count, and the
-epoch keys. It checks signatures, who may write what, and who was removed by whom; not whether an author wrapped a new
+A reader with the phrase needs four things of the log: that it is the log of this phrase, which heads count, the epoch
+keys, and what devices are called. It checks signatures, who may write what, and who was removed by whom; not whether an author wrapped a new
 key to the right devices, which harms nobody who reads.
 """
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 import cbor
 import keys
 
-GENESIS, ADD, EPOCH, REMOVE = range(4)
+GENESIS, ADD, EPOCH, REMOVE, RENAME = range(5)
+OWNER, MEMBER = range(2)
 
 
 class LogError(Exception):
@@ -28,13 +32,17 @@ class Entry:
         self.hash = keys.derive("larder 2026 log entry v1", self.body)
         fields = cbor.decode(self.body)
         act = fields[5][0]
-        if fields[0] != 1 or act not in (GENESIS, ADD, EPOCH, REMOVE):
+        if fields[0] != 1 or act not in range(5):
             raise LogError(f"an entry of a newer version ({fields[0]}, act {act})")
         self.vault, self.parents, self.time = fields.get(1), fields[2], fields[4]
         self.by_device = fields[3][0] == 0
         self.author = fields[3][1][0] if self.by_device else None
         self.act, self.content = act, fields[5][1][0]
         self.device = self.content[{GENESIS: 2, ADD: 0}[act]] if act in (GENESIS, ADD) else None
+        self.label = self.content[{GENESIS: 3, ADD: 1, RENAME: 1}[act]] if act in (GENESIS, ADD, RENAME) else None
+        self.role = self.content.get(3, OWNER) if act == ADD else OWNER
+        if act == ADD and 3 in self.content and (self.role != MEMBER or not self.by_device):
+            raise LogError("a role that cannot be")
         if (self.consent is None) != (self.device is None):
             raise LogError("an entry with a consent too many or too few")
         if len(access) != (1 if act == GENESIS else 0):
@@ -44,11 +52,15 @@ class Entry:
         consents = self.consent is None or keys.verify(keys.LOG_CONSENT, consenting, self.body, self.consent)
         return consents and keys.verify(keys.LOG_ENTRY, author, self.body, self.signature)
 
+    def needs_owner(self):
+        """Whether only an owner may write it."""
+        return self.act in (ADD, REMOVE) or (self.act == RENAME and self.content[0] != self.author)
+
     def epoch(self):
         """The epoch that it begins: number, commitment, wraps, earlier keys."""
         if self.act == GENESIS:
             return 1, self.content[4], self.content[5], []
-        rotation = {EPOCH: self.content, REMOVE: self.content.get(3)}.get(self.act) if self.act != ADD else None
+        rotation = {EPOCH: self.content, REMOVE: self.content.get(3)}.get(self.act)
         return (rotation[0], rotation[1], rotation[2], rotation[3]) if rotation else None
 
 
@@ -78,7 +90,7 @@ class Log:
                 waiting.remove(entry)
                 self._take(entry)
         self.refused += len(waiting)
-        self.devices, self.removed, _ = self._judge(self._by_hash)
+        self.devices, self.removed, self._counting, self.owners = self._judge(self._by_hash)
 
     def _check_genesis(self):
         genesis = self.genesis
@@ -95,10 +107,12 @@ class Log:
             self.refused += 1
             return
         before = frozenset(entry.parents).union(*(self._before[parent] for parent in entry.parents))
-        living, _, _ = self._judge(before)
+        living, _, _, owners = self._judge(before)
         known = {self._by_hash[one].device[0] for one in before if self._by_hash[one].device}
         author = entry.author if entry.by_device else self.recovery[0]
-        valid = not entry.by_device or author in living
+        valid = not entry.by_device or author in (living & owners if entry.needs_owner() else living)
+        if entry.act == RENAME:
+            valid = valid and entry.content[0] in known
         if entry.act == ADD:
             device = entry.device[0]
             valid = valid and device not in known and device not in (self.recovery[0], self.recovery[1])
@@ -115,7 +129,7 @@ class Log:
             self.refused += 1
 
     def _judge(self, within):
-        """Of a set of entries with their ancestors: who lives; who was removed, and how; what counts."""
+        """Of a set of entries with their ancestors: who lives; who was removed, and how; what counts; who is an owner."""
         order = [entry for entry in self.entries if entry.hash in within]
 
         def rank(entry):
@@ -140,7 +154,8 @@ class Log:
             kept = removed.get(cut.content[0])
             if kept is None or _speaks_before(cut, kept):
                 removed[cut.content[0]] = cut
-        return frozenset(members) - frozenset(removed), removed, counting
+        owners = {it for it, took_in in members.items() if any(self._by_hash[one].role == OWNER for one in took_in)}
+        return frozenset(members) - frozenset(removed), removed, counting, frozenset(owners)
 
     def _count(self, order, cuts):
         counting, members = set(), {}
@@ -150,12 +165,28 @@ class Log:
                 is_cut = any(
                     cut.content[0] == entry.author and entry.hash not in self._before[cut.hash] for cut in cuts
                 )
-                if is_cut or not any(one in before for one in members.get(entry.author, ())):
+                took_in = [one for one in members.get(entry.author, ()) if one in before]
+                if entry.needs_owner():
+                    took_in = [one for one in took_in if self._by_hash[one].role == OWNER]
+                if is_cut or not took_in:
                     continue
             counting.add(entry.hash)
             if entry.device:
                 members.setdefault(entry.device[0], []).append(entry.hash)
         return counting, members
+
+    def label(self, device, epoch_keys):
+        """Name and site of a device: by the newest rename that counts and opens, else as it was taken in."""
+        renames = [one for one in self.entries if one.act == RENAME and one.content[0] == device]
+        renames = [one for one in renames if one.hash in self._counting]
+        renames.sort(key=lambda one: (-self._depth[one.hash], one.hash))
+        took_in = [one for one in self.entries if one.device and one.device[0] == device]
+        for entry in renames + [min(took_in, key=lambda one: one.hash)]:
+            for key in epoch_keys.get(entry.label[0], ()):
+                opened = _open_label(entry.label, device, key)
+                if opened:
+                    return opened
+        return None
 
     def head_counts(self, device, seq, head):
         """Whether a head of a device counts: of a removed one up to the last that its removal names."""
@@ -187,6 +218,17 @@ class Log:
         for (number, _), key in sorted(found.items()):
             numbers.setdefault(number, []).append(key)
         return numbers
+
+
+def _open_label(label, device, epoch_key):
+    """Name and site in a sealed label, or None when it is not one of this device or not sealed with this key."""
+    cipher = ChaCha20Poly1305(keys.derive("larder 2026 label key v1", epoch_key + label[1]))
+    try:
+        plain = cipher.decrypt(bytes(12), label[2], device)
+        fields, rest = cbor.decode_first(plain)
+    except (InvalidTag, cbor.CborError):
+        return None
+    return (fields[0], fields[1]) if not any(rest) else None
 
 
 def _speaks_before(one, other):

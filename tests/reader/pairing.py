@@ -5,10 +5,11 @@ import keys
 from phrase import WORDS
 
 DEVICE, CIRCLE = 0, 1
+MEMBER = 1
 
 
-def transcript(by_inviter, kind, inviter, joiner, joiner_vault, inviter_vault):
-    fields = {0: 2, 1: by_inviter, 2: kind, 3: inviter, 4: joiner, 5: joiner_vault, 6: inviter_vault}
+def transcript(by_inviter, kind, inviter, joiner, joiner_vault, inviter_vault, role=None):
+    fields = {0: 2, 1: by_inviter, 2: kind, 3: inviter, 4: joiner, 5: joiner_vault, 6: inviter_vault, 7: role}
     return cbor.encode({key: value for key, value in fields.items() if value is not None})
 
 

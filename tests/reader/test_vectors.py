@@ -109,6 +109,13 @@ class Pairing(unittest.TestCase):
             self.assertEqual(pairing.words(*numbers, said), case["words"])
             _, hello = cbor.decode(raw(case["hello"]))
             self.assertEqual(hello[5], pairing.commitment(numbers[0]))
+            member = case["as_member"]
+            if member:
+                said = pairing.transcript(True, kind, inviter, joiner, theirs, own, pairing.MEMBER)
+                self.assertEqual(pairing.proof(secret, said).hex(), member["inviter_proof"])
+                self.assertEqual(pairing.words(*numbers, said), member["words"])
+                _, welcome = cbor.decode(raw(member["welcome"]))
+                self.assertEqual((welcome[1].hex(), welcome[4]), (member["inviter_proof"], pairing.MEMBER))
 
 
 class Trail(unittest.TestCase):
@@ -286,6 +293,36 @@ class DeviceLog(unittest.TestCase):
                     opened = log.epoch_keys(recovery)
                     found = [key.hex() for number in sorted(opened) for key in opened[number]]
                     self.assertEqual(found, case["epoch_keys"])
+
+    def test_names_and_roles(self):
+        """LOG-23, LOG-24, LOG-26, LOG-27, LOG-28"""
+        page = vectors("device_log")
+        recovery = keys.Recovery(phrase.entropy(page["words"]))
+        for case in page["with_names_and_roles"]:
+            entries, vault = [raw(entry) for entry in case["entries"]], raw(page["vault"])
+            for order in (entries, entries[::-1]):
+                with self.subTest(case["what"]):
+                    log = device_log.Log(vault, order)
+                    self.assertEqual(log.refused, 0)
+                    opened = log.epoch_keys(recovery)
+                    found = [
+                        {
+                            "id": device.hex(),
+                            "name": log.label(device, opened)[0],
+                            "role": "owner" if device in log.owners else "member",
+                        }
+                        for device in sorted(log.devices)
+                    ]
+                    self.assertEqual(found, case["devices"])
+        of_members = page["refused_of_members"]
+        first = [raw(entry) for entry in of_members["first"]]
+        for case in of_members["refused"]:
+            with self.subTest(case["why"]):
+                try:
+                    log = device_log.Log(raw(page["vault"]), first + [raw(case["entry"])])
+                except (device_log.LogError, cbor.CborError):
+                    continue
+                self.assertEqual((log.refused, len(log.entries)), (1, 2))
 
     def test_refused_entries(self):
         page = vectors("device_log")

@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 
 use larder_protocol::{
     ids::DeviceId,
-    log::{Author, Deed, DeviceLog, LogEntry, Reason},
+    log::{Author, Deed, DeviceLog, LogEntry, Reason, Role},
     trail::{TrailEntry, TrailEvent},
 };
 
@@ -59,7 +59,16 @@ fn deed(entry: &LogEntry, names: &Names) -> (&'static str, String) {
         Deed::Founded(device) => {
             ("genesis", format!("{} founded this vault", name(&device, names)))
         }
-        Deed::TookIn(device) => ("add", format!("{author} let {} in", name(&device, names))),
+        Deed::TookIn(device, role) => {
+            let role = match role {
+                Role::Owner => "",
+                Role::Member => " as a member",
+            };
+            ("add", format!("{author} let {} in{role}", name(&device, names)))
+        }
+        Deed::Renamed(device) => {
+            ("rename", format!("{author} gave {} another name", name(&device, names)))
+        }
         Deed::BeganEpoch(number) => {
             ("epoch", format!("{author} began epoch {number}: a new key for what comes"))
         }

@@ -15,8 +15,9 @@ use std::{
 };
 
 use larder_protocol::{
+    log::Role,
     meeting::{Audience, NoMore, RenewalOutput, Why},
-    pairing::{Asked, Ending, InviteId},
+    pairing::{Asked, Ending, Invitation, InviteId},
     ticket::{Invite, InviteKind as Kind, InviteSecret, Ticket},
     time::Timestamp,
 };
@@ -87,8 +88,10 @@ impl Invitations {
         self.open().iter().map(|open| open.invite.id()).collect()
     }
 
-    pub(super) fn all(&self) -> Vec<Invite> {
-        self.open().iter().map(|open| open.invite.clone()).collect()
+    pub(super) fn all(&self) -> Vec<Invitation> {
+        let invitation =
+            |open: &Open| Invitation { invite: open.invite.clone(), role: Role::Owner };
+        self.open().iter().map(invitation).collect()
     }
 
     /// Uses an invitation up, or takes it back; says who waits beside it. `None` if that was done before.

@@ -263,7 +263,7 @@ async fn drive(
                         machine.handle(core.clock.now(), Input::Lost);
                     }
                 }
-                Output::Show(words) => {
+                Output::Show(words, _) => {
                     if let Some(said) = reception.show(words).await {
                         machine.handle(core.clock.now(), meant(core, said));
                     }

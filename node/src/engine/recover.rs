@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use larder_protocol::{
     ids::{DeviceId, VaultId},
     keys::recovery::RecoveryKeys,
-    log::{DeviceLog, Label, add::Newcomer},
+    log::{DeviceLog, Label, Role, add::Newcomer},
     peer::PeerRecord,
     ticket::{AddressTicket, Ticket},
     trail::TrailEvent,
@@ -196,7 +196,8 @@ fn enrol(
     if log.is_device(&core.keys.id()) {
         return Ok(());
     }
-    let newcomer = Newcomer { device: core.keys.public(), label: label.clone(), time: wall() };
+    let (device, label, role) = (core.keys.public(), label.clone(), Role::Owner);
+    let newcomer = Newcomer { device, label, role, time: wall() };
     let entry = log.enrol(recovery, &core.keys, &newcomer, &mut launch::rng()?);
     entry.map(|_| ()).map_err(|error| Failure::usage(error.to_string()))
 }

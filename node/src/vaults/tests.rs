@@ -15,7 +15,7 @@ use larder_protocol::{
         epoch::{ContentKey, EpochKey},
         phrase::Phrase,
     },
-    log::{Founding, Label, Newcomer},
+    log::{Founding, Label, Newcomer, Role},
     time::Timestamp,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -184,7 +184,8 @@ fn the_own_vault_comes_first() {
     for (founder, phrase) in [(&own, 3), (&other, 4)] {
         let mut log = founder.log.clone();
         let label = Label { name: "both".to_owned(), site: "home".to_owned() };
-        let newcomer = Newcomer { device: shared.public(), label, time: Timestamp(1) };
+        let (device, role) = (shared.public(), Role::Owner);
+        let newcomer = Newcomer { device, label, role, time: Timestamp(1) };
         let recovery = Phrase::from_entropy([phrase; 32]).recovery();
         let mut rng = ChaCha20Rng::from_seed([phrase; 32]);
         let entry = log.enrol(&recovery, &shared, &newcomer, &mut rng).unwrap();

@@ -18,7 +18,7 @@ use crate::{
         phrase::Phrase,
     },
     limits::{GUARDIAN_DELAY_S_MAX, RELEASE_REQUESTS_MAX},
-    log::{DeviceLog, Founding, Label, Leaver, Reason, add::Newcomer},
+    log::{DeviceLog, Founding, Label, Leaver, Reason, Role, add::Newcomer},
     ticket::{Invite, InviteKind, InviteSecret},
     time::Timestamp,
 };
@@ -378,7 +378,7 @@ fn the_word_of_a_removed_device_is_void_and_the_delay_begins_anew() {
     let (set, sealed) = owner.appoint(5, 2, &[11, 12]);
     let thief = DeviceKeys::from_seeds([0x71; 32], [0x72; 32]);
     let label = Label { name: "phone".into(), site: "home".into() };
-    let newcomer = Newcomer { device: thief.public(), label, time: NOW };
+    let newcomer = Newcomer { device: thief.public(), label, role: Role::Owner, time: NOW };
     owner.log.enrol(&owner.phrase.recovery(), &thief, &newcomer, &mut owner.rng).unwrap();
     let mut gathering = gathered(&owner, &set, &[11, 12]);
     let asked = request(&mut gathering, 1);

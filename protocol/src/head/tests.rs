@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     ids::ShardRoot,
     keys::phrase::Phrase,
-    log::{Founding, Label, LastHead, Leaver, Newcomer, Reason},
+    log::{Founding, Label, LastHead, Leaver, Newcomer, Reason, Role},
 };
 
 pub(super) fn device(number: u8) -> DeviceKeys {
@@ -23,7 +23,7 @@ pub(super) fn vault() -> DeviceLog {
     let one = device(1);
     let founding = Founding { device: &one, recovery: &recovery, label: &label, time };
     let mut log = DeviceLog::found(&founding, &mut rng).unwrap().log;
-    let newcomer = Newcomer { device: device(2).public(), label, time };
+    let newcomer = Newcomer { device: device(2).public(), label, role: Role::Owner, time };
     log.enrol(&recovery, &device(2), &newcomer, &mut rng).unwrap();
     log
 }

@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::{
-    DeviceLog, Label, LogEntry, LogError,
+    DeviceLog, Label, LogEntry, LogError, Role,
     entry::{
         self, Act, Addition, Author, ENTRY_VERSION, EntryBody, EpochWrap, Signatures, decode_body,
     },
@@ -28,6 +28,8 @@ pub struct Newcomer {
     pub device: DevicePublic,
     /// Its name and site.
     pub label: Label,
+    /// What it may do.
+    pub role: Role,
     /// Wall-clock time of the side that drafts.
     pub time: Timestamp,
 }
@@ -47,6 +49,9 @@ pub enum DraftError {
     /// Adds another device, or this one with another key.
     #[error("the draft adds other keys than those of this device")]
     OtherDevice,
+    /// Gives another role than the newcomer was told.
+    #[error("the draft gives another role than was told")]
+    Role,
 }
 
 /// The body of an `add` entry that nobody has signed yet.
@@ -65,7 +70,9 @@ impl AddDraft {
         let body = decode_body(bytes)?;
         match body.act {
             Act::Add(_) => Ok(Self { bytes: bytes.to_vec(), body }),
-            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) => Err(LogError::Genesis),
+            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) | Act::Rename(_) => {
+                Err(LogError::Genesis)
+            }
         }
     }
 
@@ -82,12 +89,12 @@ impl AddDraft {
     fn addition(&self) -> Option<&Addition> {
         match &self.body.act {
             Act::Add(addition) => Some(addition),
-            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) => None,
+            Act::Genesis(_) | Act::Epoch(_) | Act::Remove(_) | Act::Rename(_) => None,
         }
     }
 
-    /// The new device's part: checks that the draft adds this very device, under the name given,
-    /// to the vault of `log`, with keys that open and are those of the vault; then consents.
+    /// The new device's part: checks that the draft adds this very device, under the name given and in
+    /// the role told, to the vault of `log`, with keys that open and are those of the vault; then consents.
     ///
     /// # Errors
     /// [`DraftError`]; nothing is signed.
@@ -95,7 +102,7 @@ impl AddDraft {
         &self,
         log: &DeviceLog,
         own: &DeviceKeys,
-        label: &Label,
+        (label, role): (&Label, Role),
     ) -> Result<[u8; 64], DraftError> {
         let addition = self.addition().ok_or(LogError::Genesis)?;
         if self.body.vault != Some(log.vault()) {
@@ -103,6 +110,9 @@ impl AddDraft {
         }
         if addition.device != own.public() {
             return Err(DraftError::OtherDevice);
+        }
+        if addition.role != role {
+            return Err(DraftError::Role);
         }
         let past = log.past_of(&self.body.parents)?;
         log.check_addition(&self.body.author, addition, &past)?;
@@ -143,7 +153,7 @@ impl DeviceLog {
             let wrap = wrap(key, &terms.salt, &device.hpke, rng)?;
             wraps.push(EpochWrap { epoch: terms.epoch, wrap });
         }
-        let addition = Addition { device, label, wraps };
+        let addition = Addition { device, label, wraps, role: newcomer.role };
         self.check_addition(&author, &addition, &past)?;
         let body = EntryBody {
             version: ENTRY_VERSION,
@@ -191,7 +201,7 @@ impl DeviceLog {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, DraftError> {
         let draft = self.draft_add(recovery, newcomer, rng)?;
-        let consent = draft.consent(self, device, &newcomer.label)?;
+        let consent = draft.consent(self, device, (&newcomer.label, newcomer.role))?;
         Ok(self.append_add(&draft, consent, recovery)?)
     }
 
@@ -204,6 +214,11 @@ impl DeviceLog {
         if matches!(author, Author::Recovery) && self.is_crowded() {
             return vec![EntryHash::from_bytes(*self.vault.as_bytes())];
         }
+        self.heads_for(author)
+    }
+
+    /// The same however crowded the log is.
+    pub(super) fn heads_for(&self, author: &Author) -> Vec<EntryHash> {
         let number = match author {
             Author::Device(device) => self.devices.get(device).map(|member| member.number),
             Author::Recovery => None,

@@ -10,6 +10,8 @@ use super::{
     LogError,
     label::SealedLabel,
     remove::{Reason, Removal},
+    rename::Renaming,
+    role::Role,
     rotation::Rotation,
 };
 use crate::{
@@ -22,8 +24,8 @@ use crate::{
 
 /// Version of entries that this code writes and reads.
 pub const ENTRY_VERSION: u16 = 1;
-/// Acts from this number on are not known yet: rename, policy and guardians will be 4 to 6.
-const FIRST_UNKNOWN_ACT: u32 = 4;
+/// Acts from this number on are not known: 5 and 6 are kept for policy and guardians.
+const FIRST_UNKNOWN_ACT: u32 = 5;
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -75,6 +77,9 @@ pub enum Act {
     /// Removes a device, and begins an epoch that it has no part in.
     #[n(3)]
     Remove(#[n(0)] Removal),
+    /// Gives a device another name.
+    #[n(4)]
+    Rename(#[n(0)] Renaming),
 }
 
 /// What an entry does, without the keys in it.
@@ -82,12 +87,14 @@ pub enum Act {
 pub enum Deed {
     /// This device founded the vault.
     Founded(DeviceId),
-    /// This device was taken in.
-    TookIn(DeviceId),
+    /// This device was taken in, in this role.
+    TookIn(DeviceId, Role),
     /// An epoch of this number began.
     BeganEpoch(u32),
     /// This device was removed.
     Removed(DeviceId, Reason),
+    /// This device was given another name.
+    Renamed(DeviceId),
 }
 
 /// The founding of a vault.
@@ -127,6 +134,9 @@ pub struct Addition {
     /// Every epoch key that the ancestors know, to the new device, ascending by epoch.
     #[n(2)]
     pub wraps: Vec<EpochWrap>,
+    /// What it may do.
+    #[n(3)]
+    pub role: Role,
 }
 
 /// A wrap with the epoch it is of.
@@ -187,7 +197,7 @@ impl LogEntry {
         let (founds, takes_in) = match body.act {
             Act::Genesis(_) => (true, true),
             Act::Add(_) => (false, true),
-            Act::Epoch(_) | Act::Remove(_) => (false, false),
+            Act::Epoch(_) | Act::Remove(_) | Act::Rename(_) => (false, false),
         };
         if founds != signed.access.is_some() || takes_in != signed.consent.is_some() {
             return Err(LogError::Shape);
@@ -216,9 +226,10 @@ impl LogEntry {
     pub const fn deed(&self) -> Deed {
         match &self.body.act {
             Act::Genesis(genesis) => Deed::Founded(genesis.device.id),
-            Act::Add(addition) => Deed::TookIn(addition.device.id),
+            Act::Add(addition) => Deed::TookIn(addition.device.id, addition.role),
             Act::Epoch(rotation) => Deed::BeganEpoch(rotation.number),
             Act::Remove(removal) => Deed::Removed(removal.device, removal.reason),
+            Act::Rename(renaming) => Deed::Renamed(renaming.device),
         }
     }
 
@@ -236,7 +247,7 @@ impl LogEntry {
         let consenting = match &self.body.act {
             Act::Genesis(genesis) => Some(genesis.recovery.signing_id()),
             Act::Add(addition) => Some(addition.device.id),
-            Act::Epoch(_) | Act::Remove(_) => None,
+            Act::Epoch(_) | Act::Remove(_) | Act::Rename(_) => None,
         };
         // Decoded again rather than kept: a log is verified once and kept for years.
         let signed: Signed = cbor::decode(&self.bytes, LOG_ENTRY_BYTES_MAX)?;
@@ -301,6 +312,11 @@ impl EntryBody {
             }
             Act::Add(addition) => {
                 self.check_later()?;
+                // Whoever has the phrase takes in his own machine.
+                let is_limited = addition.role != Role::Owner;
+                if self.author == Author::Recovery && is_limited {
+                    return Err(LogError::Shape);
+                }
                 addition.check()
             }
             Act::Epoch(rotation) => {
@@ -315,12 +331,36 @@ impl EntryBody {
                 }
                 removal.rotation.check()
             }
+            Act::Rename(renaming) => {
+                self.check_later()?;
+                if renaming.label.is_plausible() { Ok(()) } else { Err(LogError::Shape) }
+            }
+        }
+    }
+
+    /// Whether only an owner may say this.
+    pub(super) fn needs_owner(&self) -> bool {
+        match &self.act {
+            Act::Add(_) | Act::Remove(_) => true,
+            Act::Rename(renaming) => self.author != Author::Device(renaming.device),
+            Act::Genesis(_) | Act::Epoch(_) => false,
         }
     }
 
     const fn check_later(&self) -> Result<(), LogError> {
         let later = self.vault.is_some() && !self.parents.is_empty();
         if later { Ok(()) } else { Err(LogError::Shape) }
+    }
+}
+
+impl Act {
+    /// The device that is in from here on, and its role.
+    pub(super) const fn taken_in(&self) -> Option<(&DevicePublic, Role)> {
+        match self {
+            Self::Genesis(genesis) => Some((&genesis.device, Role::Owner)),
+            Self::Add(addition) => Some((&addition.device, addition.role)),
+            Self::Epoch(_) | Self::Remove(_) | Self::Rename(_) => None,
+        }
     }
 }
 

@@ -264,11 +264,7 @@ impl DeviceLog {
         but: Option<&DeviceId>,
     ) -> Result<(), LogError> {
         let view = self.view_after(past);
-        if let Author::Device(author) = author
-            && !view.living.contains(author)
-        {
-            return Err(LogError::Stranger);
-        }
+        view.check_author(author, but.is_some())?;
         if let Some(device) = but {
             if !view.living.contains(device) {
                 return Err(LogError::Stranger);
@@ -340,7 +336,7 @@ impl DeviceLog {
         match &self.entry(entry)?.body().act {
             Act::Epoch(rotation) => Some(rotation),
             Act::Remove(removal) => Some(&removal.rotation),
-            Act::Genesis(_) | Act::Add(_) => None,
+            Act::Genesis(_) | Act::Add(_) | Act::Rename(_) => None,
         }
     }
 }

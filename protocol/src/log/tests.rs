@@ -34,7 +34,8 @@ pub(super) fn label(number: u8) -> Label {
 }
 
 pub(super) fn newcomer(number: u8) -> Newcomer {
-    Newcomer { device: device(number).public(), label: label(number), time: NOW }
+    let (device, role) = (device(number).public(), Role::Owner);
+    Newcomer { device, label: label(number), role, time: NOW }
 }
 
 /// A vault of device 1.
@@ -47,9 +48,32 @@ pub(super) fn vault() -> (DeviceLog, EpochKey) {
 
 /// Device `by` takes in device `new`; the bytes of the entry.
 pub(super) fn add(log: &mut DeviceLog, by: u8, new: u8) -> Vec<u8> {
-    let draft = log.draft_add(&device(by), &newcomer(new), &mut rng(new)).unwrap();
-    let consent = draft.consent(log, &device(new), &label(new)).unwrap();
+    add_as(log, (by, new), Role::Owner)
+}
+
+/// Device `by` takes in device `new` in this role.
+pub(super) fn add_as(log: &mut DeviceLog, (by, new): (u8, u8), role: Role) -> Vec<u8> {
+    let newcomer = Newcomer { role, ..newcomer(new) };
+    let draft = log.draft_add(&device(by), &newcomer, &mut rng(new)).unwrap();
+    let consent = draft.consent(log, &device(new), (&label(new), role)).unwrap();
     log.append_add(&draft, consent, &device(by)).unwrap()
+}
+
+/// The addition of a member, device 2, by device 1, whose map says this number as its role.
+pub(super) fn said_role(good: &[u8], number: u8) -> Vec<u8> {
+    let body = cbor::encode(LogEntry::decode(good).unwrap().body());
+    // The role ends the content of the act, which ends the body.
+    let (last, before) = body.split_last().unwrap();
+    assert_eq!(*last, 1, "a member");
+    let body = [before, &[number]].concat();
+    let author = device(1).sign(sign::LOG_ENTRY, &body);
+    let consent = Some(device(2).sign(sign::LOG_CONSENT, &body));
+    LogEntry::assemble(&body, Signatures { author, consent, access: None })
+}
+
+/// A new name for device `whom`, of the number `name`.
+pub(super) fn called(whom: u8, name: u8) -> NewLabel {
+    NewLabel { device: device(whom).id(), label: label(name), time: NOW }
 }
 
 /// Signs a changed body with the keys of these devices, as an attacker who has them could.
@@ -67,6 +91,15 @@ pub(super) fn resigned(
     LogEntry::assemble(&body, Signatures { author, consent: Some(consent), access: None })
 }
 
+/// The same of an entry to which nobody consents.
+pub(super) fn signed(bytes: &[u8], author: u8, change: impl FnOnce(&mut EntryBody)) -> Vec<u8> {
+    let mut body = LogEntry::decode(bytes).unwrap().body().clone();
+    change(&mut body);
+    let body = cbor::encode(&body);
+    let author = device(author).sign(sign::LOG_ENTRY, &body);
+    LogEntry::assemble(&body, Signatures { author, consent: None, access: None })
+}
+
 pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
     match &mut body.act {
         Act::Add(addition) => addition,
@@ -77,7 +110,13 @@ pub(super) fn addition(body: &mut EntryBody) -> &mut Addition {
 /// What everybody with the same entries must agree on.
 fn view(log: &DeviceLog) -> impl PartialEq + std::fmt::Debug + use<> {
     let entries: Vec<_> = log.entries.keys().copied().collect();
-    let devices: Vec<_> = log.all_devices().map(|device| (device.public, device.entry)).collect();
+    let names = |device: &LogDevice<'_>| -> Vec<SealedLabel> {
+        log.names_of(&device.public.id).into_iter().cloned().collect()
+    };
+    let devices: Vec<_> = log
+        .all_devices()
+        .map(|device| (device.public, device.entry, device.role, names(&device)))
+        .collect();
     (log.vault(), log.heads(), entries, devices, log.view.clone(), log.current_epoch())
 }
 
@@ -215,10 +254,10 @@ fn a_newer_version_and_an_unknown_act_say_so() {
     let good = add(&mut log, 1, 2);
     let newer = resigned(&good, 1, 2, |body| body.version = 7);
     assert_eq!(log.merge(&newer), Err(LogError::Newer { version: 7, act: 1 }));
-    // {0: 1, 5: [4, [..]]}: a new name, once there are any.
-    let rename = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x04, 0x81, 0x00];
-    let bytes = LogEntry::assemble(&rename, UNSIGNED);
-    assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 4 }));
+    // {0: 1, 5: [5, [..]]}: a policy, should there ever be one.
+    let policy = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x05, 0x81, 0x00];
+    let bytes = LogEntry::assemble(&policy, UNSIGNED);
+    assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 5 }));
     // {0: 2}: whatever a later version is like.
     let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 2, act: 0 }));
@@ -229,9 +268,9 @@ fn a_newer_version_and_an_unknown_act_say_so() {
 fn the_joining_device_checks_the_draft_before_it_consents() {
     let (log, _) = vault();
     let draft = log.draft_add(&device(1), &newcomer(2), &mut rng(2)).unwrap();
-    assert!(draft.consent(&log, &device(2), &label(2)).is_ok());
+    assert!(draft.consent(&log, &device(2), (&label(2), Role::Owner)).is_ok());
     let refusal = |draft: &AddDraft, log: &DeviceLog, own: u8, name: u8| {
-        draft.consent(log, &device(own), &label(name)).unwrap_err()
+        draft.consent(log, &device(own), (&label(name), Role::Owner)).unwrap_err()
     };
     assert_eq!(refusal(&draft, &log, 3, 2), DraftError::OtherDevice);
     assert_eq!(refusal(&draft, &log, 2, 3), DraftError::Label);
@@ -308,15 +347,17 @@ fn numbered(number: u16) -> DeviceKeys {
 /// Device `by` takes in one of many.
 fn add_numbered(log: &mut DeviceLog, by: u8, number: u16) -> Result<Vec<u8>, DraftError> {
     let keys = numbered(number);
-    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    let newcomer =
+        Newcomer { device: keys.public(), label: label(2), role: Role::Owner, time: NOW };
     let draft = log.draft_add(&device(by), &newcomer, &mut rng(2))?;
-    let consent = draft.consent(log, &keys, &label(2))?;
+    let consent = draft.consent(log, &keys, (&label(2), Role::Owner))?;
     Ok(log.append_add(&draft, consent, &device(by))?)
 }
 
 fn enrol_numbered(log: &mut DeviceLog, number: u16) -> Result<Vec<u8>, DraftError> {
     let keys = numbered(number);
-    let newcomer = Newcomer { device: keys.public(), label: label(2), time: NOW };
+    let newcomer =
+        Newcomer { device: keys.public(), label: label(2), role: Role::Owner, time: NOW };
     log.enrol(&recovery(), &keys, &newcomer, &mut rng(2))
 }
 
@@ -478,3 +519,5 @@ proptest! {
 }
 
 mod removal;
+mod rename;
+mod roles;

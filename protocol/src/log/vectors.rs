@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{entry::EntryBody, tests::*, *};
 use crate::{
+    cbor,
     ids::HeadHash,
+    keys::sign,
     vectors::{self, hex},
 };
 
@@ -144,6 +146,98 @@ fn with_removals() -> Value {
     }))
 }
 
+/// Logs with new names and with members: all entries, and what follows from them in whatever order they come.
+fn with_names_and_roles() -> Value {
+    let rename = |log: &mut DeviceLog, by: u8, (whom, name): (u8, u8)| {
+        log.rename(&device(by), &called(whom, name), &mut rng(name)).unwrap();
+    };
+    let merged = |one: &DeviceLog, other: &DeviceLog| {
+        let mut log = one.clone();
+        other.entries().for_each(|entry| _ = log.merge(entry).unwrap());
+        log
+    };
+    let mut family = grown();
+    add_as(&mut family, (1, 5), Role::Member);
+    let mut renamed = family.clone();
+    rename(&mut renamed, 5, (5, 15));
+    rename(&mut renamed, 1, (2, 12));
+    renamed.rotate(&device(5), Timestamp(1_800_000_000), &mut rng(60)).unwrap();
+    renamed.rename(&recovery(), &called(2, 22), &mut rng(22)).unwrap();
+    let (mut one, mut other) = (family.clone(), family.clone());
+    rename(&mut one, 1, (3, 13));
+    rename(&mut other, 2, (3, 23));
+    let apart = merged(&one, &other);
+    let (mut owner, mut thief) = (family.clone(), family);
+    rename(&mut thief, 4, (1, 11));
+    add_as(&mut owner, (1, 9), Role::Member);
+    add(&mut thief, 4, 9);
+    let leaver = Leaver {
+        device: device(4).id(),
+        reason: Reason::Stolen,
+        last: None,
+        undo_removals: false,
+        time: Timestamp(1_800_000_000),
+    };
+    owner.remove(&device(1), &leaver, &mut rng(61)).unwrap();
+    let cases = [
+        ("a member and a device are renamed, by themselves and by others", renamed),
+        ("a device is renamed apart: the smaller hash speaks", apart),
+        (
+            "what a removed device said meanwhile, a name and an owner, is void",
+            merged(&owner, &thief),
+        ),
+    ];
+    json!(cases.map(|(what, log)| {
+        let keys = log.epoch_keys(&recovery()).unwrap();
+        let devices = log.devices().map(|it| {
+            let label = log.label(&it.public.id, &keys).unwrap();
+            json!({
+                "id": hex(it.public.id.as_bytes()), "name": label.name, "role": it.role.to_string(),
+            })
+        });
+        json!({
+            "what": what,
+            "entries": log.entries().map(hex).collect::<Vec<_>>(),
+            "devices": devices.collect::<Vec<_>>(),
+        })
+    }))
+}
+
+/// What must be refused after two entries, the second of which takes device 2 in as a member.
+fn refused_of_members() -> Value {
+    let (founded, _) = vault();
+    let mut log = founded.clone();
+    let member = add_as(&mut log, (1, 2), Role::Member);
+    let by_member = |body: &mut EntryBody| body.author = Author::Device(device(2).id());
+    let added = add(&mut log.clone(), 1, 3);
+    let renamed = log.clone().rename(&device(1), &called(1, 9), &mut rng(9)).unwrap();
+    let as_phrase = |body: &mut EntryBody| body.author = Author::Recovery;
+    let mut limited =
+        LogEntry::decode(&add_as(&mut log.clone(), (1, 3), Role::Member)).unwrap().body().clone();
+    as_phrase(&mut limited);
+    let limited = cbor::encode(&limited);
+    let signatures = entry::Signatures {
+        author: recovery().sign(sign::LOG_ENTRY, &limited),
+        consent: Some(device(3).sign(sign::LOG_CONSENT, &limited)),
+        access: None,
+    };
+    let cases = [
+        ("a member takes in a device", resigned(&added, 2, 3, by_member)),
+        ("a member renames an owner", signed(&renamed, 2, by_member)),
+        ("an owner is written down", said_role(&member, 0)),
+        ("a role that there is not", said_role(&member, 2)),
+        ("the phrase takes in a member", LogEntry::assemble(&limited, signatures)),
+    ];
+    let first = founded.entries().map(hex).next();
+    json!({
+        "first": [first, Some(hex(&member))],
+        "refused": cases.map(|(why, bytes)| {
+            let refusal = log.clone().merge(&bytes).unwrap_err();
+            json!({ "why": why, "entry": hex(bytes), "this_code_says": refusal.to_string() })
+        }),
+    })
+}
+
 fn page() -> Value {
     let log = grown();
     let epochs = log.epoch_keys(&recovery()).unwrap();
@@ -167,6 +261,8 @@ fn page() -> Value {
         "refused_after_the_first_entry": refused(),
         "refused_as_first_entry": refused_first(),
         "with_removals": with_removals(),
+        "with_names_and_roles": with_names_and_roles(),
+        "refused_of_members": refused_of_members(),
     })
 }
 

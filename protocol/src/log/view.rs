@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    DeviceLog, Node,
+    DeviceLog, LogError, Node, Role,
     entry::{Act, Author},
     past::{Entries, Past},
     remove::{LastHead, Reason},
@@ -41,9 +41,24 @@ pub struct Removed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) living: BTreeSet<DeviceId>,
+    /// Those whom an entry took in as owner that counts, removed or not.
+    pub(super) owners: BTreeSet<DeviceId>,
     pub(super) removed: BTreeMap<DeviceId, Removed>,
     /// Epochs that an entry began which counts.
     pub(super) epochs: BTreeSet<EpochId>,
+}
+
+impl View {
+    /// Whether an author may write an entry.
+    pub(super) fn check_author(&self, author: &Author, needs_owner: bool) -> Result<(), LogError> {
+        match author {
+            Author::Device(device) if !self.living.contains(device) => Err(LogError::Stranger),
+            Author::Device(device) if needs_owner && !self.owners.contains(device) => {
+                Err(LogError::NotOwner)
+            }
+            Author::Device(_) | Author::Recovery => Ok(()),
+        }
+    }
 }
 
 /// A removal that takes effect: what the device did outside of its ancestors is void.
@@ -59,8 +74,8 @@ pub(super) struct Judgement {
     cuts: Vec<Cut>,
     /// Those that count.
     counting: Entries,
-    /// Of each device, the places of the entries that took it in and count.
-    members: BTreeMap<DeviceId, Vec<usize>>,
+    /// Of each device, the places of the entries that took it in and count, and its role by each.
+    members: BTreeMap<DeviceId, Vec<(usize, Role)>>,
 }
 
 /// Whose word comes first when two remove each other: the phrase's, then that of the older device.
@@ -104,27 +119,26 @@ impl Judgement {
     /// Judges one entry by the cuts so far, all its ancestors being judged.
     fn judge(&mut self, log: &DeviceLog, node: &Node) {
         let body = node.entry.body();
-        let (author, device) = match (&body.author, &body.act) {
-            (_, Act::Genesis(genesis)) => (None, Some(genesis.device.id)),
-            (author, Act::Add(addition)) => (Some(author), Some(addition.device.id)),
-            (author, Act::Epoch(_) | Act::Remove(_)) => (Some(author), None),
-        };
-        let counts = match author {
-            None | Some(Author::Recovery) => true,
-            Some(Author::Device(author)) => {
+        let counts = match &body.author {
+            Author::Recovery => true,
+            Author::Device(_) if matches!(body.act, Act::Genesis(_)) => true,
+            Author::Device(author) => {
                 let knows = |cut: &Cut| {
                     let removal = log.entries.get(&cut.removal);
                     removal.is_some_and(|removal| removal.past.entries.contains(node.place))
                 };
                 let is_cut = self.cuts.iter().any(|cut| cut.device == *author && !knows(cut));
-                let mut places = self.members.get(author).into_iter().flatten();
-                !is_cut && places.any(|place| node.past.entries.contains(*place))
+                let may = |role: &Role| *role == Role::Owner || !body.needs_owner();
+                let mut entries = self.members.get(author).into_iter().flatten();
+                let took_in =
+                    |(place, role): &(usize, Role)| may(role) && node.past.entries.contains(*place);
+                !is_cut && entries.any(took_in)
             }
         };
         if counts {
             self.counting.insert(node.place);
-            if let Some(device) = device {
-                self.members.entry(device).or_default().push(node.place);
+            if let Some((device, role)) = body.act.taken_in() {
+                self.members.entry(device.id).or_default().push((node.place, role));
             }
         }
     }
@@ -146,6 +160,10 @@ impl Judgement {
         }
         let living = self.members.keys().filter(|device| !view.removed.contains_key(*device));
         view.living = living.copied().collect();
+        let is_owner = |(_, entries): &(_, &Vec<(usize, Role)>)| {
+            entries.iter().any(|(_, role)| *role == Role::Owner)
+        };
+        view.owners = self.members.iter().filter(is_owner).map(|(device, _)| *device).collect();
         for (id, began) in &log.epochs {
             let counts = |entry: &EntryHash| {
                 log.entries.get(entry).is_some_and(|node| self.counts(node.place))

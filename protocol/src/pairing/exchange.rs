@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::{DeviceId, VaultId},
     limits::{PAIRING_ASKING_MS_MAX, PAIRING_HELLO_MS_MAX, PAIRING_MS_MAX},
-    log::DeviceLog,
+    log::{DeviceLog, Role},
     peer::PeerRecord,
     time::Instant,
 };
@@ -85,8 +85,8 @@ impl Exchange {
         self.send(&Frame::Introduction { peers, granted_bytes: member.granted_bytes, nonce });
     }
 
-    pub(super) fn show(&mut self, words: CompareWords) {
-        self.outputs.push_back(Output::Show(words));
+    pub(super) fn show(&mut self, words: CompareWords, role: Role) {
+        self.outputs.push_back(Output::Show(words, role));
     }
 
     pub(super) fn ask(&mut self, asked: Asked) {

@@ -13,7 +13,7 @@ use crate::{
     ids::{DeviceId, VaultId},
     keys::DevicePublic,
     limits::{FRAME_BYTES_MAX, PAIRING_PEERS_BYTES_MAX, PAIRING_PEERS_MAX},
-    log::{DeviceLog, Label},
+    log::{DeviceLog, Label, Role},
     peer::PeerRecord,
     ticket::{Invite, InviteKind},
     wire::frame::{encode_frame, lists_that_fit},
@@ -59,6 +59,9 @@ pub(super) enum Frame {
         /// The inviter's number.
         #[n(3)]
         nonce: Nonce,
+        /// What a new device will be.
+        #[n(4)]
+        role: Role,
     },
     /// A part of the sender's device log, parents first; `last` ends it.
     #[n(2)]
@@ -179,6 +182,20 @@ struct Transcript {
     joiner_vault: Option<VaultId>,
     #[n(6)]
     inviter_vault: Option<VaultId>,
+    /// Told by the inviter alone.
+    #[n(7)]
+    role: Role,
+}
+
+/// What the inviter says of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// What the joiner brings into the circle.
+    pub(super) joiner_vault: Option<VaultId>,
+    /// The inviter's own.
+    pub(super) vault: VaultId,
+    /// What a new device will be.
+    pub(super) role: Role,
 }
 
 impl Invite {
@@ -194,59 +211,40 @@ impl Invite {
 
     /// The joiner's proof; `vault` is what it brings into the circle.
     pub(super) fn joiner_proof(&self, pair: Pair, vault: Option<VaultId>) -> blake3::Hash {
-        self.proof(pair, false, vault, None)
+        self.proof(&self.transcript(pair, vault, None))
     }
 
-    /// The inviter's proof; `own` is its vault.
-    pub(super) fn inviter_proof(
-        &self,
-        pair: Pair,
-        joiner_vault: Option<VaultId>,
-        own: VaultId,
-    ) -> blake3::Hash {
-        self.proof(pair, true, joiner_vault, Some(own))
+    /// The inviter's proof.
+    pub(super) fn inviter_proof(&self, pair: Pair, terms: &Terms) -> blake3::Hash {
+        self.proof(&self.transcript(pair, terms.joiner_vault, Some(terms)))
     }
 
-    fn proof(
-        &self,
-        pair: Pair,
-        by_inviter: bool,
-        joiner_vault: Option<VaultId>,
-        inviter_vault: Option<VaultId>,
-    ) -> blake3::Hash {
-        let transcript = self.transcript(pair, by_inviter, joiner_vault, inviter_vault);
+    fn proof(&self, transcript: &[u8]) -> blake3::Hash {
         let key = blake3::derive_key("larder 2026 invite proof v1", &self.secret.0);
-        blake3::keyed_hash(&key, &transcript)
+        blake3::keyed_hash(&key, transcript)
     }
 
-    /// The words that both sides show; `own` is the inviter's vault.
-    pub(super) fn words(
-        &self,
-        pair: Pair,
-        joiner_vault: Option<VaultId>,
-        own: VaultId,
-        nonces: &Nonces,
-    ) -> CompareWords {
-        CompareWords::new(nonces, &self.transcript(pair, true, joiner_vault, Some(own)))
+    /// The words that both sides show.
+    pub(super) fn words(&self, pair: Pair, terms: &Terms, nonces: &Nonces) -> CompareWords {
+        CompareWords::new(nonces, &self.transcript(pair, terms.joiner_vault, Some(terms)))
     }
 
     fn transcript(
         &self,
         pair: Pair,
-        by_inviter: bool,
         joiner_vault: Option<VaultId>,
-        inviter_vault: Option<VaultId>,
+        by_inviter: Option<&Terms>,
     ) -> Vec<u8> {
         let Pair { inviter, joiner } = pair;
-        let (kind, version) = (self.kind, VERSION);
         cbor::encode(&Transcript {
-            version,
-            by_inviter,
-            kind,
+            version: VERSION,
+            by_inviter: by_inviter.is_some(),
+            kind: self.kind,
             inviter,
             joiner,
             joiner_vault,
-            inviter_vault,
+            inviter_vault: by_inviter.map(|terms| terms.vault),
+            role: by_inviter.map(|terms| terms.role).unwrap_or_default(),
         })
     }
 }

@@ -17,17 +17,26 @@ use super::{
     VERSION,
     compare::{Commitment, Nonce, Nonces},
     exchange::{Arriving, Exchange, befriend},
-    frame::{Frame, InviteId, peers_that_fit},
+    frame::{Frame, InviteId, Terms, peers_that_fit},
 };
 use crate::{
     ids::{DeviceId, VaultId},
     keys::{DeviceKeys, DevicePublic},
     limits::{FRAME_BYTES_MAX, PAIRING_HELLO_BYTES_MAX},
-    log::{AddDraft, Label, Newcomer},
+    log::{AddDraft, Label, Newcomer, Role},
     peer::{PeerRecord, are_addresses},
     ticket::{Invite, InviteKind},
     time::{Instant, Timestamp},
 };
+
+/// An invitation that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// What whoever comes has to prove that he has.
+    pub invite: Invite,
+    /// What a new device becomes that comes with it. Of no meaning for another vault.
+    pub role: Role,
+}
 
 /// What an inviter starts with.
 #[derive(Debug, Clone)]
@@ -37,7 +46,7 @@ pub struct InviterParts {
     /// Its vault.
     pub member: Member,
     /// Outstanding invitations: neither spent nor withdrawn. Expired ones may be among them.
-    pub invites: Vec<Invite>,
+    pub invites: Vec<Invitation>,
     /// Who is at the other end, as the connection has proved.
     pub peer: DeviceId,
     /// Wall-clock time.
@@ -53,7 +62,7 @@ pub struct InviterParts {
 pub struct Inviter {
     keys: DeviceKeys,
     member: Member,
-    invites: Vec<Invite>,
+    invites: Vec<Invitation>,
     peer: DeviceId,
     time: Timestamp,
     rng: ChaCha20Rng,
@@ -87,7 +96,7 @@ enum State {
 #[derive(Debug, Clone)]
 struct Proved {
     invite: Invite,
-    vault: Option<VaultId>,
+    terms: Terms,
     commitment: Commitment,
 }
 
@@ -107,10 +116,19 @@ struct Answers {
     there: bool,
 }
 
+/// A device that wants to be let in.
+#[derive(Debug, Clone)]
+struct Applicant {
+    device: DevicePublic,
+    label: Label,
+    addresses: Vec<String>,
+    role: Role,
+}
+
 /// What is done if both answers are yes.
 #[derive(Debug, Clone)]
 enum Wish {
-    Device { device: DevicePublic, label: Label, addresses: Vec<String> },
+    Device(Box<Applicant>),
     Vault(Box<Store>),
 }
 
@@ -257,9 +275,10 @@ impl Inviter {
                     return Err(Fault::Implausible);
                 }
                 let words = self.words(&welcomed, nonce)?;
-                let Label { name, site } = label.clone();
-                self.exchange.ask(Asked { name, site, vault: None, granted_bytes: 0, words });
-                Ok(State::Asking(Wish::Device { device, label, addresses }, Answers::default()))
+                let (Label { name, site }, role) = (label.clone(), welcomed.proved.terms.role);
+                self.exchange.ask(Asked { name, site, vault: None, role, granted_bytes: 0, words });
+                let applicant = Applicant { device, label, addresses, role };
+                Ok(State::Asking(Wish::Device(Box::new(applicant)), Answers::default()))
             }
             (State::Drafted { draft, peer }, Frame::Consent { signature }) => {
                 let log = &mut self.member.log;
@@ -281,7 +300,8 @@ impl Inviter {
                 let PeerRecord { name, site, .. } = own.cloned().ok_or(Fault::Implausible)?;
                 let vault = Some(log.vault());
                 let store = befriend(log, &self.peer, peers, granted_bytes)?;
-                self.exchange.ask(Asked { name, site, vault, granted_bytes, words });
+                let role = Role::default();
+                self.exchange.ask(Asked { name, site, vault, role, granted_bytes, words });
                 Ok(State::Asking(Wish::Vault(Box::new(store)), Answers::default()))
             }
             (_, _) => Err(Fault::OutOfTurn),
@@ -297,9 +317,9 @@ impl Inviter {
     ) -> State {
         let pair = self.pair();
         let proof = blake3::Hash::from_bytes(proof);
-        let known = self.invites.iter().find(|invite| invite.id() == id);
-        let proved = known.filter(|invite| invite.joiner_proof(pair, vault) == proof);
-        let Some(invite) = proved.cloned() else {
+        let known = self.invites.iter().find(|open| open.invite.id() == id);
+        let proved = known.filter(|open| open.invite.joiner_proof(pair, vault) == proof);
+        let Some(Invitation { invite, role }) = proved.cloned() else {
             let ending = known
                 .map_or(Ending::Refused(Refusal::UnknownInvite), |_| Ending::Fault(Fault::Proof));
             self.exchange.refuse(Refusal::UnknownInvite, ending);
@@ -307,12 +327,15 @@ impl Inviter {
         };
         let brings_vault = kind == InviteKind::Circle;
         let own_vault = vault == Some(self.member.log.vault());
+        // A member takes nobody in.
+        let may = brings_vault || self.member.log.is_owner(&self.keys.id());
         let refusal = if invite.expires <= self.time {
             Some(Refusal::Expired)
         } else if invite.kind != kind
             || kind == InviteKind::Help
             || brings_vault != vault.is_some()
             || own_vault
+            || !may
         {
             Some(Refusal::WrongKind)
         } else {
@@ -323,7 +346,19 @@ impl Inviter {
             return State::Over;
         }
         self.exchange.store(Store::Spent(id));
-        State::Spending(Proved { invite, vault, commitment })
+        let terms = Terms {
+            joiner_vault: vault,
+            vault: self.member.log.vault(),
+            role: if brings_vault { Role::default() } else { self.role_for_peer(role) },
+        };
+        State::Spending(Proved { invite, terms, commitment })
+    }
+
+    /// Whoever is in already keeps the role that it was taken in with.
+    fn role_for_peer(&self, invited: Role) -> Role {
+        let log = &self.member.log;
+        let known = log.device(&self.peer).filter(|known| log.is_device(&known.public.id));
+        known.map_or(invited, |known| known.role)
     }
 
     fn pair(&self) -> Pair {
@@ -331,15 +366,14 @@ impl Inviter {
     }
 
     fn welcome(&mut self, proved: Proved) -> State {
-        let vault = self.member.log.vault();
-        let proof = *proved.invite.inviter_proof(self.pair(), proved.vault, vault).as_bytes();
+        let Terms { joiner_vault: theirs, vault, role } = proved.terms;
+        let proof = *proved.invite.inviter_proof(self.pair(), &proved.terms).as_bytes();
         let own = self.member.peers.iter().find(|peer| peer.device == self.keys.id());
-        let site = own.filter(|_| proved.vault.is_none()).map(|own| own.site.clone());
+        let site = own.filter(|_| theirs.is_none()).map(|own| own.site.clone());
         let mut number = [0; 32];
         self.rng.fill_bytes(&mut number);
         let nonce = Nonce(number);
-        self.exchange.send(&Frame::Welcome { vault, proof, site, nonce });
-        let theirs = proved.vault;
+        self.exchange.send(&Frame::Welcome { vault, proof, site, nonce, role });
         let welcomed = Welcomed { proved, nonce };
         match theirs {
             None => State::Meeting(welcomed),
@@ -349,12 +383,12 @@ impl Inviter {
 
     /// The words to compare, of the number that the joiner had fixed before.
     fn words(&self, welcomed: &Welcomed, joiner: Nonce) -> Result<CompareWords, Fault> {
-        let Welcomed { proved: Proved { invite, vault, commitment }, nonce } = welcomed;
+        let Welcomed { proved: Proved { invite, terms, commitment }, nonce } = welcomed;
         if joiner.commitment() != *commitment {
             return Err(Fault::Number);
         }
         let nonces = Nonces { joiner, inviter: *nonce };
-        Ok(invite.words(self.pair(), *vault, self.member.log.vault(), &nonces))
+        Ok(invite.words(self.pair(), terms, &nonces))
     }
 
     /// Goes on once both persons have said yes.
@@ -364,7 +398,7 @@ impl Inviter {
         }
         self.exchange.allow_whole_time(now);
         match wish {
-            Wish::Device { device, label, addresses } => self.take_in(device, label, addresses),
+            Wish::Device(applicant) => self.take_in(*applicant),
             Wish::Vault(store) => {
                 self.exchange.store(*store);
                 Ok(State::Storing(Then::Introduction))
@@ -372,12 +406,8 @@ impl Inviter {
         }
     }
 
-    fn take_in(
-        &mut self,
-        device: DevicePublic,
-        label: Label,
-        addresses: Vec<String>,
-    ) -> Result<State, Fault> {
+    fn take_in(&mut self, applicant: Applicant) -> Result<State, Fault> {
+        let Applicant { device, label, addresses, role } = applicant;
         let log = &self.member.log;
         let peer = PeerRecord {
             device: device.id,
@@ -395,7 +425,7 @@ impl Inviter {
             self.exchange.store(Store::Added { entry, peer });
             return Ok(State::Storing(then));
         }
-        let newcomer = Newcomer { device, label, time: self.time };
+        let newcomer = Newcomer { device, label, role, time: self.time };
         let draft = log.draft_add(&self.keys, &newcomer, &mut self.rng).map_err(Fault::Draft)?;
         self.exchange.send_log(log);
         self.exchange.send(&Frame::Draft { body: draft.bytes().to_vec().into() });

@@ -12,12 +12,12 @@ use super::{
     check_invite,
     compare::{Nonce, Nonces},
     exchange::{Arriving, Exchange, befriend},
-    frame::Frame,
+    frame::{Frame, Terms},
 };
 use crate::{
     ids::VaultId,
     keys::DeviceKeys,
-    log::{AddDraft, DeviceLog, Label},
+    log::{AddDraft, DeviceLog, DraftError, Label, Role},
     peer::{PeerRecord, are_addresses},
     text::is_plain,
     ticket::Invite,
@@ -63,6 +63,8 @@ pub struct Joiner {
     keys: DeviceKeys,
     invite: Invite,
     join_as: JoinAs,
+    /// What this device will be, as it was told and shown.
+    role: Role,
     nonce: Nonce,
     exchange: Exchange,
     state: State,
@@ -105,7 +107,8 @@ impl Joiner {
         }
         let exchange = Exchange::under_way(start);
         let (nonce, state) = (Nonce(seed), State::Greeting);
-        let mut joiner = Self { keys, invite, join_as, nonce, exchange, state };
+        let mut joiner =
+            Self { keys, invite, join_as, role: Role::default(), nonce, exchange, state };
         let vault = joiner.own_vault();
         let proof = *joiner.invite.joiner_proof(joiner.pair(), vault).as_bytes();
         let (kind, invite) = (joiner.invite.kind, joiner.invite.id());
@@ -198,8 +201,9 @@ impl Joiner {
                 self.exchange.end(Ending::Refused(reason));
                 Ok(State::Over)
             }
-            (State::Greeting, Frame::Welcome { vault, proof, site, nonce }) => {
-                self.welcomed(vault, proof, (site, nonce))
+            (State::Greeting, Frame::Welcome { vault, proof, site, nonce, role }) => {
+                let terms = Terms { joiner_vault: self.own_vault(), vault, role };
+                self.welcomed(&terms, proof, (site, nonce))
             }
             (State::Learning(arriving), Frame::Log { entries, last }) => {
                 Ok(State::Learning(arriving.take(&entries, last)?))
@@ -217,18 +221,23 @@ impl Joiner {
 
     fn welcomed(
         &mut self,
-        vault: VaultId,
+        terms: &Terms,
         proof: [u8; 32],
         (of_inviter, inviter): (Option<String>, Nonce),
     ) -> Result<State, Fault> {
-        let own = self.own_vault();
-        let expected = self.invite.inviter_proof(self.pair(), own, vault);
+        let expected = self.invite.inviter_proof(self.pair(), terms);
         if expected != blake3::Hash::from_bytes(proof) {
             return Err(Fault::Proof);
         }
+        // A vault that joins a circle has no role in the other one.
+        if terms.joiner_vault.is_some() && terms.role != Role::default() {
+            return Err(Fault::Implausible);
+        }
+        self.role = terms.role;
         let nonce = self.nonce;
         let nonces = Nonces { joiner: nonce, inviter };
-        self.exchange.show(self.invite.words(self.pair(), own, vault, &nonces));
+        let words = self.invite.words(self.pair(), terms, &nonces);
+        self.exchange.show(words, terms.role);
         match &mut self.join_as {
             JoinAs::Device { name, site, addresses } => {
                 let device = self.keys.public();
@@ -241,7 +250,7 @@ impl Joiner {
             }
             JoinAs::Circle(member) => self.exchange.send_introduction(member, Some(nonce)),
         }
-        Ok(State::Comparing(Arriving::of(vault)))
+        Ok(State::Comparing(Arriving::of(terms.vault)))
     }
 
     /// The inviter's log is complete; what it wants with it.
@@ -250,7 +259,8 @@ impl Joiner {
             (JoinAs::Device { name, site: Some(site), .. }, Frame::Draft { body }) => {
                 let label = Label { name: name.clone(), site: site.clone() };
                 let draft = AddDraft::decode(&body).map_err(Fault::Log)?;
-                let signature = draft.consent(&log, &self.keys, &label).map_err(Fault::Draft)?;
+                let asked = (&label, self.role);
+                let signature = draft.consent(&log, &self.keys, asked).map_err(Fault::Draft)?;
                 self.exchange.send(&Frame::Consent { signature });
                 Ok(State::Consented(Box::new(log)))
             }
@@ -279,6 +289,10 @@ impl Joiner {
         let own = log.device(&self.keys.id());
         if own.is_none_or(|device| device.public != self.keys.public()) {
             return Err(Fault::WrongVault);
+        }
+        // One that was in before has not seen the draft.
+        if own.is_some_and(|device| device.role != self.role) {
+            return Err(Fault::Draft(DraftError::Role));
         }
         log.epoch_keys(&self.keys).map_err(|error| Fault::Draft(error.into()))?;
         if !are_plausible(&peers) {

@@ -8,7 +8,7 @@ use super::{compare::Nonce, frame::Frame, *};
 use crate::{
     keys::phrase::Phrase,
     limits::{FRAME_BYTES_MAX, PAIRING_ASKING_MS_MAX, PAIRING_MS_MAX},
-    log::{Founding, Label, Newcomer},
+    log::{Founding, Label, Newcomer, Role},
     ticket::{InviteKind, InviteSecret},
     time::{Instant, Timestamp},
     wire::frame::FrameDecoder,
@@ -16,6 +16,7 @@ use crate::{
 
 mod asking;
 mod guesses;
+mod roles;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const START: Instant = Instant(0);
@@ -59,7 +60,7 @@ fn inviter_parts(kind: InviteKind) -> InviterParts {
     InviterParts {
         keys: device(1),
         member: member(1),
-        invites: vec![invite(kind)],
+        invites: vec![Invitation { invite: invite(kind), role: Role::Owner }],
         peer: device(2).id(),
         time: NOW,
         start: START,
@@ -84,6 +85,7 @@ struct Side {
     stored: Vec<Store>,
     asked: Option<Asked>,
     shown: Option<CompareWords>,
+    shown_role: Option<Role>,
     /// What the person answers who is asked; yes if nothing is said.
     says_no: bool,
     ending: Option<Ending>,
@@ -172,8 +174,8 @@ impl Side {
                 self.stored.push(*store);
                 vec![Input::Stored]
             }
-            Output::Show(words) => {
-                self.shown = Some(words);
+            Output::Show(words, role) => {
+                (self.shown, self.shown_role) = (Some(words), Some(role));
                 vec![if self.says_no { Input::Declined } else { Input::Confirmed }]
             }
             Output::Ask(asked) => {
@@ -246,8 +248,9 @@ fn an_inviter_that_says_nothing_of_its_site_or_nonsense_is_at_fault() {
         let JoinAs::Device { site, .. } = &mut parts.join_as else { panic!() };
         *site = None;
         let change = |number, body: Vec<u8>| match (number, Frame::decode(&body)) {
-            (2, Ok(Frame::Welcome { vault, proof, nonce, .. })) => {
-                crate::cbor::encode(&Frame::Welcome { vault, proof, site: said.clone(), nonce })
+            (2, Ok(Frame::Welcome { vault, proof, nonce, role, .. })) => {
+                let site = said.clone();
+                crate::cbor::encode(&Frame::Welcome { vault, proof, site, nonce, role })
             }
             _ => body,
         };
@@ -312,7 +315,8 @@ fn an_inviter_without_the_secret_is_found_out() {
         }
         let (vault, proof) = (member(1).log.vault(), [0; 32]);
         let nonce = Nonce([0; 32]);
-        crate::cbor::encode(&Frame::Welcome { vault, proof, site: None, nonce })
+        let role = Role::Owner;
+        crate::cbor::encode(&Frame::Welcome { vault, proof, site: None, nonce, role })
     };
     let (_, joiner) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(forge);
     assert_eq!(joiner.ending, Some(Ending::Fault(Fault::Proof)));
@@ -326,9 +330,9 @@ fn an_invitation_is_good_once_in_time_and_for_its_purpose() {
     let mut spent = inviter_parts(kind);
     spent.invites.clear();
     let mut late = inviter_parts(kind);
-    late.time = late.invites[0].expires;
+    late.time = late.invites[0].invite.expires;
     let mut other = inviter_parts(kind);
-    other.invites[0].kind = InviteKind::Circle;
+    other.invites[0].invite.kind = InviteKind::Circle;
     for (parts, refusal) in [(spent, Refusal::UnknownInvite), (late, Refusal::Expired)] {
         let (inviter, joiner) = run(parts, joiner_parts(kind));
         assert_eq!(joiner.ending, Some(Ending::Refused(refusal)));
@@ -403,7 +407,8 @@ fn pairing_again_after_a_cut_finishes_it() {
 #[test]
 fn a_joiner_does_not_consent_to_another_entry() {
     let kind = InviteKind::Device;
-    let other = Newcomer { device: device(7).public(), label: label(2), time: NOW };
+    let other =
+        Newcomer { device: device(7).public(), label: label(2), role: Role::Owner, time: NOW };
     let mut rng = ChaCha8Rng::from_seed([1; 32]);
     let draft = member(1).log.draft_add(&device(1), &other, &mut rng).unwrap();
     let swap = |_, body: Vec<u8>| match Frame::decode(&body) {

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::{
     Pair,
     compare::{Nonce, Nonces},
-    frame::{Frame, Refusal},
+    frame::{Frame, Refusal, Terms},
     tests::{device, invite, member},
 };
 use crate::{
     cbor,
+    log::Role,
     ticket::{AddressTicket, InviteKind, Ticket, TicketError},
     vectors::{self, hex},
 };
@@ -54,8 +55,9 @@ fn proofs(kind: InviteKind) -> Value {
     let pair = Pair { inviter: device(1).id(), joiner: device(2).id() };
     let joiner_vault = (kind == InviteKind::Circle).then(|| member(2).log.vault());
     let inviter_vault = member(1).log.vault();
+    let terms = Terms { joiner_vault, vault: inviter_vault, role: Role::Owner };
     let joiner = invite.joiner_proof(pair, joiner_vault);
-    let inviter = invite.inviter_proof(pair, joiner_vault, inviter_vault);
+    let inviter = invite.inviter_proof(pair, &terms);
     let nonces = Nonces { joiner: Nonce([0x17; 32]), inviter: Nonce([0x29; 32]) };
     let (commitment, nonce) = (nonces.joiner.commitment(), nonces.inviter);
     let hello = Frame::Hello {
@@ -67,11 +69,22 @@ fn proofs(kind: InviteKind) -> Value {
         commitment,
     };
     let proof = *inviter.as_bytes();
-    let welcome = Frame::Welcome { vault: inviter_vault, proof, site: None, nonce };
+    let (vault, role) = (inviter_vault, Role::Owner);
+    let welcome = Frame::Welcome { vault, proof, site: None, nonce, role };
     let site = (kind == InviteKind::Device).then(|| "home-maple-orbit".to_owned());
-    let with_site =
-        site.map(|site| Frame::Welcome { vault: inviter_vault, proof, site: Some(site), nonce });
-    let words = invite.words(pair, joiner_vault, inviter_vault, &nonces);
+    let with_site = site.map(|site| Frame::Welcome { vault, proof, site: Some(site), nonce, role });
+    let words = invite.words(pair, &terms, &nonces);
+    let as_member = (kind == InviteKind::Device).then(|| {
+        let terms = Terms { role: Role::Member, ..terms };
+        let proof = *invite.inviter_proof(pair, &terms).as_bytes();
+        let site = Some("home-maple-orbit".to_owned());
+        let welcome = Frame::Welcome { vault, proof, site, nonce, role: Role::Member };
+        json!({
+            "inviter_proof": hex(proof),
+            "words": invite.words(pair, &terms, &nonces).to_string(),
+            "welcome": hex(cbor::encode(&welcome)),
+        })
+    });
     json!({
         "secret": hex(&invite.secret.0),
         "id": hex(invite.id().0),
@@ -86,6 +99,7 @@ fn proofs(kind: InviteKind) -> Value {
         "words": words.to_string(),
         "hello": hex(cbor::encode(&hello)),
         "welcome": hex(cbor::encode(&welcome)),
+        "as_member": as_member,
         "welcome_with_site": with_site.map(|frame| hex(cbor::encode(&frame))),
     })
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use larder_protocol::{
     keys::{DeviceKeys, Principal, RecoveryKeys},
-    log::{DeviceLog, DraftError, Leaver, LogEntry, Newcomer, Reason},
+    log::{
+        Author, Deed, DeviceLog, DraftError, Leaver, LogEntry, NewLabel, Newcomer, Reason, Role,
+    },
     time::Timestamp,
 };
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +21,8 @@ const COPIES: u8 = 3;
 const DEVICES: u8 = 5;
 /// Acts of one input: each seals keys.
 const ACTS_MAX: usize = 16;
+/// Things that can be done.
+const ACTS: u8 = 7;
 /// Bytes of one act: what, on which copy, by whom, to whom.
 const ACT_BYTES: usize = 4;
 
@@ -30,6 +34,8 @@ struct World {
     recovery: RecoveryKeys,
     rng: ChaCha8Rng,
     time: u64,
+    /// A new one for each rename.
+    names: u8,
 }
 
 impl World {
@@ -44,22 +50,29 @@ impl World {
             None => (&self.recovery).into(),
         };
         let rng = &mut self.rng;
-        match what % 5 {
-            0 => {
+        match what % ACTS {
+            act @ (0 | 6) => {
                 let (device, label) = (whom_keys.public(), label(whom_number));
-                let newcomer = Newcomer { device, label, time };
+                let role = if act == 0 { Role::Owner } else { Role::Member };
+                let newcomer = Newcomer { device, label, role, time };
                 let log = &mut self.copies[copy];
                 let _refused = take_in(log, principal, whom_keys, (&newcomer, rng));
             }
             1 => {
                 let reason =
-                    [Reason::Lost, Reason::Stolen, Reason::Replaced][usize::from(what / 5 % 3)];
-                let (device, undo_removals) = (whom_keys.id(), what / 15 % 2 == 1);
+                    [Reason::Lost, Reason::Stolen, Reason::Replaced][usize::from(what / ACTS % 3)];
+                let (device, undo_removals) = (whom_keys.id(), what / (3 * ACTS) % 2 == 1);
                 let leaver = Leaver { device, reason, last: None, undo_removals, time };
                 let _refused = self.copies[copy].remove(principal, &leaver, rng);
             }
             2 => {
                 let _refused = self.copies[copy].rotate(principal, time, rng);
+            }
+            5 => {
+                let (device, label) = (whom_keys.id(), label(self.names));
+                self.names = self.names.wrapping_add(1);
+                let new = NewLabel { device, label, time };
+                let _refused = self.copies[copy].rename(principal, &new, rng);
             }
             3 => {
                 let from = self.copies[usize::from(by % COPIES)].clone();
@@ -86,7 +99,7 @@ fn take_in(
     (newcomer, rng): (&Newcomer, &mut ChaCha8Rng),
 ) -> Result<(), DraftError> {
     let draft = log.draft_add(by, newcomer, rng)?;
-    let consent = draft.consent(log, whom, &newcomer.label)?;
+    let consent = draft.consent(log, whom, (&newcomer.label, newcomer.role))?;
     log.append_add(&draft, consent, by)?;
     Ok(())
 }
@@ -98,13 +111,31 @@ fn view(log: &DeviceLog) -> String {
         .filter_map(|bytes| LogEntry::decode(bytes).ok())
         .map(|entry| (entry.hash(), log.counts(&entry.hash())))
         .collect();
+    let keys = log.epoch_keys(&recovery(1)).expect("the phrase opens every epoch");
     let (living, all): (Vec<_>, Vec<_>) = (
         log.devices().map(|device| device.public.id).collect(),
-        log.all_devices().map(|device| device.public.id).collect(),
+        log.all_devices()
+            .map(|it| (it.public.id, it.role, log.label(&it.public.id, &keys)))
+            .collect(),
     );
     let removed: BTreeMap<_, _> = log.removed().collect();
     let (heads, epoch) = (log.heads(), log.current_epoch());
     format!("{living:?} {all:?} {removed:?} {heads:?} {epoch:?} {counted:?}")
+}
+
+/// Of what counts, no member has said what is an owner's to say.
+fn check_members(log: &DeviceLog) {
+    for entry in log.entries().filter_map(|bytes| LogEntry::decode(bytes).ok()) {
+        let Author::Device(author) = entry.body().author else { continue };
+        if log.is_owner(&author) || !log.counts(&entry.hash()) {
+            continue;
+        }
+        match entry.deed() {
+            Deed::BeganEpoch(_) => {}
+            Deed::Renamed(device) => assert_eq!(device, author, "a member names itself alone"),
+            other => panic!("a member has done what only owners do: {other:?}"),
+        }
+    }
 }
 
 /// A log of entries that arrive in this order; those whose parents are missing come again.
@@ -127,6 +158,7 @@ pub fn log_acts(bytes: &[u8]) {
         recovery: recovery(1),
         rng: ChaCha8Rng::seed_from_u64(1),
         time: 0,
+        names: 100,
     };
     for act in bytes.as_chunks::<ACT_BYTES>().0.iter().take(ACTS_MAX) {
         world.act(*act);
@@ -138,6 +170,7 @@ pub fn log_acts(bytes: &[u8]) {
     let shuffled = arrived(all.into_iter());
     assert_eq!(view(&forward), view(&backward));
     assert_eq!(view(&forward), view(&shuffled));
+    check_members(&forward);
     assert!(forward.devices().next().is_some(), "somebody always stays");
     let again = DeviceLog::from_entries(backward.entries()).expect("what is kept can be read");
     assert_eq!(view(&again), view(&forward));
@@ -145,7 +178,7 @@ pub fn log_acts(bytes: &[u8]) {
 
 /// Acts of which most are possible.
 pub fn acts() -> Vec<Vec<u8>> {
-    let [add, remove, rotate, carry, one] = [0_u8, 1, 2, 3, 4];
+    let [add, remove, rotate, carry, one, rename, add_member] = [0_u8, 1, 2, 3, 4, 5, 6];
     let apart = [
         // Two copies take different devices in, and then each throws the other's out.
         [add, 0, 0, 1],
@@ -167,10 +200,30 @@ pub fn acts() -> Vec<Vec<u8>> {
         [rotate, 1, 0, 0],
         [add, 1, 0, 4],
         [carry, 2, 1, 0],
-        [remove + 15, 2, 4, 0],
+        [remove + 3 * ACTS, 2, 4, 0],
         [carry, 0, 2, 0],
         [add, 0, 1, 0],
         [rotate, 0, 1, 0],
     ];
-    vec![apart.concat(), by_phrase.concat()]
+    let by_member = [
+        [add_member, 0, 0, 1],
+        [add, 0, 0, 2],
+        [carry, 1, 0, 0],
+        // It names itself, and tries what it may not.
+        [rename, 0, 1, 1],
+        [rename, 0, 1, 0],
+        [remove, 0, 1, 2],
+        [add, 0, 1, 3],
+        [rotate, 0, 1, 0],
+        // Apart it is renamed twice, and an owner who takes it in once more is thrown out.
+        [rename, 1, 0, 1],
+        [rename, 1, 2, 1],
+        [add, 2, 0, 1],
+        [remove, 1, 0, 2],
+        [carry, 0, 1, 0],
+        [carry, 0, 2, 0],
+        [rename, 0, 5, 1],
+        [remove, 0, 0, 1],
+    ];
+    vec![apart.concat(), by_phrase.concat(), by_member.concat()]
 }

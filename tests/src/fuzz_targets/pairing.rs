@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 use larder_protocol::{
     keys::DeviceKeys,
-    log::LogEntry,
+    log::{LogEntry, Role},
     pairing::{
-        Ending, Input, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Member, Output, Store,
+        Ending, Input, Invitation, Inviter, InviterParts, JoinAs, Joiner, JoinerParts, Member,
+        Output, Store,
     },
     peer::PeerRecord,
     ticket::{Invite, InviteKind, InviteSecret},
@@ -92,7 +93,7 @@ impl Side {
                     self.stored.push(*store);
                     self.handle(Input::Stored);
                 }
-                Output::Show(_) => self.handle(Input::Confirmed),
+                Output::Show(..) => self.handle(Input::Confirmed),
                 Output::Ask(_) => self.handle(Input::Accepted(Box::new(MEMBERS[0].clone()))),
                 Output::Ended(ending) => self.ending = Some(ending),
             }
@@ -129,7 +130,7 @@ fn inviter(kind: InviteKind) -> Party {
     let inviter = Inviter::new(InviterParts {
         keys: device(1),
         member: MEMBERS[0].clone(),
-        invites: vec![invite(kind)],
+        invites: vec![Invitation { invite: invite(kind), role: Role::Owner }],
         peer: device(2).id(),
         time: NOW,
         start: Instant::default(),

@@ -3,32 +3,32 @@
 use super::*;
 use crate::{ids::HeadHash, keys::Principal};
 
-fn leaver(number: u8) -> Leaver {
+pub(super) fn leaver(number: u8) -> Leaver {
     let last = Some(LastHead { seq: 7, head: HeadHash::from_bytes([number; 32]) });
     let (device, reason) = (device(number).id(), Reason::Stolen);
     Leaver { device, reason, last, undo_removals: false, time: NOW }
 }
 
-fn remove(log: &mut DeviceLog, by: u8, whom: u8) -> Vec<u8> {
+pub(super) fn remove(log: &mut DeviceLog, by: u8, whom: u8) -> Vec<u8> {
     log.remove(&device(by), &leaver(whom), &mut rng(whom)).unwrap()
 }
 
-fn rotate(log: &mut DeviceLog, by: u8, seed: u8) -> Vec<u8> {
+pub(super) fn rotate(log: &mut DeviceLog, by: u8, seed: u8) -> Vec<u8> {
     log.rotate(&device(by), NOW, &mut rng(seed)).unwrap()
 }
 
-fn living(log: &DeviceLog) -> Vec<u8> {
+pub(super) fn living(log: &DeviceLog) -> Vec<u8> {
     (1..=40).filter(|number| log.is_device(&device(*number).id())).collect()
 }
 
 /// A vault of devices 1 to `count`, each taken in by the one before.
-fn family(count: u8) -> DeviceLog {
+pub(super) fn family(count: u8) -> DeviceLog {
     let (mut log, _) = vault();
     (1..count).for_each(|number| _ = add(&mut log, number, number + 1));
     log
 }
 
-fn merged(one: &DeviceLog, other: &DeviceLog) -> DeviceLog {
+pub(super) fn merged(one: &DeviceLog, other: &DeviceLog) -> DeviceLog {
     let mut log = one.clone();
     for entry in other.entries() {
         log.merge(entry).unwrap();
@@ -251,29 +251,35 @@ fn a_new_epoch_is_wrapped_to_exactly_those_who_live() {
 
 /// What one of several copies of a log is made to do.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     Add { by: u8 },
     Remove { by: u8, whom: u8 },
     Undo { by: u8, whom: u8 },
     Rotate { by: u8 },
+    Rename { by: u8, whom: u8 },
     Pull { from: usize },
 }
 
-fn steps(devices: u8) -> impl Strategy<Value = Vec<(usize, Step)>> {
+pub(super) fn steps(devices: u8) -> impl Strategy<Value = Vec<(usize, Step)>> {
     let number = move || 1..=devices;
     let step = prop_oneof![
         2 => number().prop_map(|by| Step::Add { by }),
         3 => (number(), number()).prop_map(|(by, whom)| Step::Remove { by, whom }),
         1 => (number(), number()).prop_map(|(by, whom)| Step::Undo { by, whom }),
         1 => number().prop_map(|by| Step::Rotate { by }),
+        1 => (number(), number()).prop_map(|(by, whom)| Step::Rename { by, whom }),
         3 => (0..3_usize).prop_map(|from| Step::Pull { from }),
     ];
     prop::collection::vec((0..3_usize, step), 1..18)
 }
 
-/// Runs steps on three copies of the vault of four devices. Whoever may not do something does not.
-fn run(steps: &[(usize, Step)], may: impl Fn(u8) -> bool) -> Vec<DeviceLog> {
-    let mut copies = vec![family(4); 3];
+/// Runs steps on three copies of a vault. Whoever may not do something does not.
+pub(super) fn run(
+    vault: &DeviceLog,
+    steps: &[(usize, Step)],
+    may: impl Fn(u8) -> bool,
+) -> Vec<DeviceLog> {
+    let mut copies = vec![vault.clone(); 3];
     let mut next = 10;
     for (at, step) in steps {
         let log = &mut copies[*at];
@@ -282,7 +288,8 @@ fn run(steps: &[(usize, Step)], may: impl Fn(u8) -> bool) -> Vec<DeviceLog> {
                 next += 1;
                 let draft = log.draft_add(&device(by), &newcomer(next), &mut rng(next));
                 if let Ok(draft) = draft
-                    && let Ok(consent) = draft.consent(log, &device(next), &label(next))
+                    && let Ok(consent) =
+                        draft.consent(log, &device(next), (&label(next), Role::Owner))
                 {
                     log.append_add(&draft, consent, &device(by)).unwrap();
                 }
@@ -296,6 +303,10 @@ fn run(steps: &[(usize, Step)], may: impl Fn(u8) -> bool) -> Vec<DeviceLog> {
             Step::Rotate { by } if may(by) => {
                 next += 1;
                 let _ = log.rotate(&device(by), NOW, &mut rng(next));
+            }
+            Step::Rename { by, whom } if may(by) => {
+                next += 1;
+                let _ = log.rename(&device(by), &called(whom, next), &mut rng(next));
             }
             Step::Pull { from } => {
                 let other = copies[from].clone();
@@ -330,7 +341,7 @@ proptest! {
     // LOG-8, LOG-19, LOG-20
     #[test]
     fn whatever_is_done_apart_all_come_to_see_the_same(steps in steps(14)) {
-        let copies = run(&steps, |_| true);
+        let copies = run(&family(4), &steps, |_| true);
         let mut all = merged(&merged(&copies[0], &copies[1]), &copies[2]);
         let other = merged(&copies[2], &merged(&copies[1], &copies[0]));
         prop_assert_eq!(view(&all), view(&other));
@@ -354,7 +365,7 @@ proptest! {
         thief in 1..=4_u8,
     ) {
         // The thief's device and those that it took in act; the owner's copy is the last one.
-        let copies = run(&steps, |by| by == thief || by > 10);
+        let copies = run(&family(4), &steps, |by| by == thief || by > 10);
         let mut log = merged(&merged(&copies[0], &copies[1]), &copies[2]);
         if thief > 1 {
             let owner = device(1);
@@ -382,7 +393,7 @@ fn add_with_key(log: &mut DeviceLog, by: u8, new: u8, receive: u8) -> Vec<u8> {
     let keys = DeviceKeys::from_seeds([new; 32], [receive; 32]);
     let newcomer = Newcomer { device: keys.public(), ..newcomer(new) };
     let draft = log.draft_add(&device(by), &newcomer, &mut rng(receive)).unwrap();
-    let consent = draft.consent(log, &keys, &label(new)).unwrap();
+    let consent = draft.consent(log, &keys, (&label(new), Role::Owner)).unwrap();
     log.append_add(&draft, consent, &device(by)).unwrap()
 }
 
@@ -438,7 +449,7 @@ fn the_phrase_removes_a_founder_who_has_filled_the_log() {
         let new = keys(number, 0x90);
         let newcomer = Newcomer { device: new.public(), ..newcomer(number) };
         let draft = log.draft_add(&device(1), &newcomer, &mut rng(number)).unwrap();
-        let consent = draft.consent(&log, &new, &label(number)).unwrap();
+        let consent = draft.consent(&log, &new, (&label(number), Role::Owner)).unwrap();
         log.append_add(&draft, consent, &device(1)).unwrap();
     }
     let fresh = keys(7, 0x80);

@@ -1,6 +1,9 @@
 //! The words that both screens show, and the person who is asked.
 
-use super::{super::compare::Nonces, *};
+use super::{
+    super::{compare::Nonces, frame::Terms},
+    *,
+};
 
 // PAIR-15
 #[test]
@@ -30,8 +33,9 @@ fn the_words_follow_from_both_devices_both_vaults_and_the_purpose() {
     let [ours, theirs, others] = [1, 2, 3].map(|number| member(number).log.vault());
     let pair =
         |inviter, joiner| Pair { inviter: device(inviter).id(), joiner: device(joiner).id() };
-    let words = |kind, pair, joiner_vault, own| {
-        invite(kind).words(pair, joiner_vault, own, &nonces).to_string()
+    let words = |kind, pair, joiner_vault, vault| {
+        let terms = Terms { joiner_vault, vault, role: Role::Owner };
+        invite(kind).words(pair, &terms, &nonces).to_string()
     };
     let circle = InviteKind::Circle;
     let all = [
@@ -57,7 +61,7 @@ fn a_yes_can_be_taken_back_until_the_result_is_stored_and_means_the_vault_as_it_
                 Output::Send(bytes) => {
                     inviter.handle_input(START, Input::Frame(bytes[4..].to_vec()));
                 }
-                Output::Show(_) => joiner.handle_input(START, Input::Confirmed),
+                Output::Show(..) => joiner.handle_input(START, Input::Confirmed),
                 _ => {}
             }
         }
@@ -116,7 +120,7 @@ fn who_stands_between_two_shows_other_words_to_each() {
     let mut thief_invites = inviter_parts(kind);
     (thief_invites.keys, thief_invites.member, thief_invites.seed) =
         (device(6), member(6), [6; 32]);
-    thief_invites.invites[0].inviter = device(6).id();
+    thief_invites.invites[0].invite.inviter = device(6).id();
     let mut guest = joiner_parts(kind);
     guest.invite.inviter = device(6).id();
     let (_, guest) = run(thief_invites, guest);
@@ -205,7 +209,7 @@ impl Inviter {
                 Output::Send(bytes) => {
                     self.handle_input(now, Input::Frame(bytes[4..].to_vec()));
                 }
-                Output::Show(_) => joiner.handle_input(now, Input::Confirmed),
+                Output::Show(..) => joiner.handle_input(now, Input::Confirmed),
                 _ => {}
             }
         }

@@ -30,7 +30,8 @@ fn ten_thousand_guesses_at_an_invitation_spend_store_and_tell_nothing() {
     let mut rng = ChaCha8Rng::seed_from_u64(10_000);
     let stranger = device(6);
     let mut parts = inviter_parts(InviteKind::Device);
-    parts.invites.push(Invite { secret: InviteSecret([0x5f; 32]), ..invite(InviteKind::Circle) });
+    let other = Invite { secret: InviteSecret([0x5f; 32]), ..invite(InviteKind::Circle) };
+    parts.invites.push(Invitation { invite: other, role: Role::Owner });
     parts.peer = stranger.id();
     let greeting = Inviter::new(parts.clone()).unwrap();
     let refused = Frame::Refuse { reason: Refusal::UnknownInvite };

@@ -1,0 +1,146 @@
+//! Giving a device another name. Source: specs/device_log.md.
+//!
+//! The newest word speaks: of the renames that count the one that builds on most, then the one with the
+//! smaller hash. One that cannot be opened is passed over, and the next one speaks; in the end the entry
+//! that took the device in.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+
+use super::{
+    DeviceLog, DraftError, Label, LogError, SealedLabel,
+    add::author_of,
+    entry::{Act, Author},
+    past::Past,
+};
+use crate::{
+    ids::{DeviceId, EntryHash},
+    keys::{Principal, epoch::EpochKey, wrap::WrapError},
+    limits::{RENAMES_MAX, RENAMES_OF_DEVICE_MAX, RENAMES_RESERVED},
+    time::Timestamp,
+};
+
+/// Another name for a device.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Renaming {
+    /// Which.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Its name and site, sealed.
+    #[n(1)]
+    pub label: SealedLabel,
+}
+
+/// A device that is to be called differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLabel {
+    /// Which.
+    pub device: DeviceId,
+    /// Its name and site from now on.
+    pub label: Label,
+    /// Wall-clock time of the author.
+    pub time: Timestamp,
+}
+
+/// All renames of a log, whether they count or not, and by whom. What fits together fits in any order, as
+/// with entries and devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Renames {
+    of: BTreeMap<DeviceId, BTreeSet<EntryHash>>,
+    by_devices: BTreeMap<DeviceId, usize>,
+    by_phrase: usize,
+}
+
+impl Renames {
+    pub(super) fn keep(&mut self, author: &Author, device: DeviceId, entry: EntryHash) {
+        match author {
+            Author::Device(author) => *self.by_devices.entry(*author).or_default() += 1,
+            Author::Recovery => self.by_phrase += 1,
+        }
+        self.of.entry(device).or_default().insert(entry);
+    }
+
+    /// Each device has its share, so that whoever has one key does not use up what is there for all; the
+    /// last places are the phrase's.
+    pub(super) fn have_room(&self, author: &Author) -> bool {
+        match author {
+            Author::Device(author) => {
+                let all: usize = self.by_devices.values().sum();
+                let own = self.by_devices.get(author).copied().unwrap_or_default();
+                all < RENAMES_MAX - RENAMES_RESERVED && own < RENAMES_OF_DEVICE_MAX
+            }
+            Author::Recovery => self.by_phrase < RENAMES_RESERVED,
+        }
+    }
+}
+
+impl DeviceLog {
+    /// Gives a device another name, in the name of a device or of the phrase. Returns the entry's bytes, to
+    /// be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`DraftError`]; [`LogError::NotOwner`] for a member that names somebody else. The log is then
+    /// unchanged.
+    pub fn rename<'p>(
+        &mut self,
+        author: impl Into<Principal<'p>>,
+        new: &NewLabel,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, DraftError> {
+        let principal = author.into();
+        let NewLabel { device, label, time } = new;
+        let keys = self.keys_of(principal.hpke_public(), principal.hpke_secret())?;
+        let current = self.current_epoch();
+        let is_current = |key: &&EpochKey| current.is_some_and(|epoch| epoch.is_of(key));
+        let key = keys.iter().find(is_current).or(keys.last()).ok_or(WrapError::NotForUs)?;
+        let label = label.seal(device, key, rng).ok_or(DraftError::Label)?;
+        // The phrase too: a name that builds on little would be spoken over.
+        let parents = self.heads_for(&author_of(&principal));
+        let act = Act::Rename(Renaming { device: *device, label });
+        self.append(&principal, (parents, *time), act)
+    }
+
+    /// Everything about a rename that depends on its ancestors.
+    pub(super) fn check_rename(
+        &self,
+        author: &Author,
+        device: &DeviceId,
+        past: &Past,
+    ) -> Result<(), LogError> {
+        self.check_author(author, *author != Author::Device(*device), past)?;
+        let member = self.devices.get(device);
+        let is_known = member.is_some_and(|member| past.roster.contains(&member.number));
+        if is_known { Ok(()) } else { Err(LogError::Stranger) }
+    }
+
+    /// Name and site of a device, read with the epoch keys: the newest that was said of it and opens.
+    pub fn label(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
+        let mut labels = self.names_of(device).into_iter().chain([self.device(device)?.label]);
+        labels.find_map(|label| label.open(device, epochs))
+    }
+
+    /// The labels of the renames of a device that count, the one that speaks first.
+    pub(super) fn names_of(&self, device: &DeviceId) -> Vec<&SealedLabel> {
+        let entries = self.renames.of.get(device).into_iter().flatten();
+        let counting = entries.filter_map(|hash| Some((hash, self.entries.get(hash)?)));
+        let mut counting: Vec<_> =
+            counting.filter(|(_, node)| self.judgement.counts(node.place)).collect();
+        counting.sort_by_key(|(hash, node)| (Reverse(node.past.depth), **hash));
+        counting.into_iter().filter_map(|(_, node)| node.entry.body().act.new_label()).collect()
+    }
+}
+
+impl Act {
+    const fn new_label(&self) -> Option<&SealedLabel> {
+        match self {
+            Self::Rename(renaming) => Some(&renaming.label),
+            Self::Genesis(_) | Self::Add(_) | Self::Epoch(_) | Self::Remove(_) => None,
+        }
+    }
+}
