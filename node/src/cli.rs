@@ -24,6 +24,7 @@ mod progress;
 mod qr;
 mod question;
 mod rekey;
+mod rename;
 mod render;
 mod restore;
 mod revoke;

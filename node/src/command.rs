@@ -23,6 +23,8 @@ mod passphrase;
 mod peer;
 mod rekey;
 mod removal;
+mod renamed;
+mod role;
 mod row;
 mod sheet;
 mod size;
@@ -53,6 +55,8 @@ pub use self::{
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     rekey::{OlderKey, OtherClaims, RekeyAct, RekeyOutcome, RekeyProgress, RemovedReader},
     removal::{Removal, RemovalReason, RevokeOutcome},
+    renamed::RenameOutcome,
+    role::DeviceRole,
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
@@ -152,6 +156,9 @@ pub enum Command {
     Invite {
         /// Whom it invites.
         kind: InviteKind,
+        /// What a new device becomes. Of no meaning for another vault.
+        #[serde(default)]
+        role: DeviceRole,
         /// Seconds until it expires.
         expires_s: u64,
         /// Whether it waits for whoever comes.
@@ -238,6 +245,13 @@ pub enum Command {
     Sheet,
     /// Lists the devices of this vault.
     Devices,
+    /// Gives a device another name.
+    Rename {
+        /// The name.
+        name: String,
+        /// Which, by its name or the beginning of its id; this one when `None`.
+        device: Option<String>,
+    },
     /// Removes a device from the vault.
     Revoke {
         /// Its name, or the beginning of its id.

@@ -33,15 +33,16 @@ use std::{
 use larder_protocol::keys::{DeviceKeys, KeyFile, Passphrase, key_file::KeyFileError};
 use thiserror::Error;
 
+pub(crate) use self::{
+    config::DEVICE_NAME,
+    sealing::{no_passphrase, passphrase_command, unfit},
+    secret_file::write_new,
+};
 pub use self::{
     config::{Config, ConfigError, Copies, KeepOwn},
     device_key::DeviceKeyError,
     lock::LockNote,
     sealing::is_sealed,
-};
-pub(crate) use self::{
-    sealing::{no_passphrase, passphrase_command, unfit},
-    secret_file::write_new,
 };
 use crate::command::{ConfigOutcome, ExitKind, Failure, Outcome};
 

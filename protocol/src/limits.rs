@@ -75,6 +75,9 @@ pub const LOG_RESERVED: usize = 64;
 pub const EPOCHS_MAX: usize = 160;
 /// Those of them that only the phrase can begin: a thief who rotates must not keep it from removing him.
 pub const EPOCHS_RESERVED: usize = 32;
+/// Epochs that one member can begin: an epoch is due when things were done apart, which is seldom, and any
+/// device begins it.
+pub const EPOCHS_OF_MEMBER_MAX: usize = 16;
 /// Renames of a log, in all its branches.
 pub const RENAMES_MAX: usize = 1024;
 /// Those of them that only the phrase can write.

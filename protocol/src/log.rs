@@ -277,7 +277,9 @@ impl DeviceLog {
             Admission::New { entry, past } => (entry, past),
         };
         let hash = entry.hash();
-        let is_of_phrase = matches!(entry.body().author, Author::Recovery);
+        let author = entry.body().author;
+        let is_member = self.is_by_member(&author, &past);
+        let is_of_phrase = author == Author::Recovery;
         self.phrase.entries += usize::from(is_of_phrase);
         let mut roster = past.roster.clone();
         match &entry.body().act {
@@ -288,15 +290,15 @@ impl DeviceLog {
             }
             Act::Epoch(rotation) => {
                 self.begin_epoch(rotation.id(), hash);
-                self.rotations.count(is_of_phrase);
+                self.rotations.count(&author, is_member);
             }
             Act::Remove(removal) => {
                 self.begin_epoch(removal.rotation.id(), hash);
-                self.rotations.count(is_of_phrase);
+                self.rotations.count(&author, is_member);
                 self.removals.insert(hash);
             }
             Act::Rename(renaming) => {
-                self.renames.keep(&entry.body().author, renaming.device, hash);
+                self.renames.keep(&author, renaming.device, hash);
             }
             Act::Genesis(_) => {}
         }
@@ -350,7 +352,7 @@ impl DeviceLog {
             Act::Genesis(_) => {}
         }
         entry.verify(&self.recovery)?;
-        if self.has_room_for(author, &body.act) {
+        if self.has_room_for(author, &body.act, &past) {
             Ok(Admission::New { entry: Box::new(entry), past })
         } else {
             Err(LogError::Full)
@@ -358,11 +360,13 @@ impl DeviceLog {
     }
 
     /// Whether one more entry fits that does this.
-    fn has_room_for(&self, author: &Author, act: &Act) -> bool {
+    fn has_room_for(&self, author: &Author, act: &Act, past: &Past) -> bool {
         let newcomer = act.taken_in().map(|(device, _)| &device.id);
         self.has_room(author, newcomer)
             && match act {
-                Act::Epoch(_) | Act::Remove(_) => self.rotations.have_room(author),
+                Act::Epoch(_) | Act::Remove(_) => {
+                    self.rotations.have_room(author, self.is_by_member(author, past))
+                }
                 Act::Rename(_) => self.renames.have_room(author),
                 Act::Add(_) | Act::Genesis(_) => true,
             }
@@ -449,6 +453,11 @@ impl DeviceLog {
             Some(Role::Member) if needs_owner => Err(LogError::NotOwner),
             Some(Role::Owner | Role::Member) => Ok(()),
         }
+    }
+
+    /// Whether the author is a member as the ancestors have it.
+    fn is_by_member(&self, author: &Author, past: &Past) -> bool {
+        self.check_author(author, true, past) == Err(LogError::NotOwner)
     }
 
     /// The epochs that these entries began, ascending.

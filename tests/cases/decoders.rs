@@ -72,7 +72,12 @@ fn well_formed() -> Vec<Vec<u8>> {
     let addresses = vec!["127.0.0.1:4242".to_owned()];
     let ticket = Ticket::Address(AddressTicket { device, vault, addresses });
     let mut seeds = vec![
-        cbor::encode(&Request::Hello { versions: vec![1, 2], beacon_key: None, site: None }),
+        cbor::encode(&Request::Hello {
+            versions: vec![1, 2],
+            beacon_key: None,
+            site: None,
+            name: None,
+        }),
         cbor::encode(&Request::Offer { vault, shards: vec![offered; 3] }),
         cbor::encode(&Request::PushLog { vault, entries: vec![vec![1, 2, 3].into()] }),
         cbor::encode(&Answer::Refused { reason: Refusal::Busy }),

@@ -123,7 +123,7 @@ pub fn answer(bytes: &[u8]) {
         assert_eq!(cbor::encode(&answer), bytes);
         let vault = VaultId::from_bytes([1; 32]);
         let questions = [
-            Request::Hello { versions: vec![1], beacon_key: None, site: None },
+            Request::Hello { versions: vec![1], beacon_key: None, site: None, name: None },
             Request::PullHeads { vault, after: None },
             Request::PullLog { vault, have: Vec::new() },
             Request::Offer { vault, shards: Vec::new() },

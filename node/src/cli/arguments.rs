@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use larder_protocol::relaying::RelayAddress;
 
 use super::{
-    folders, guardians, init, invite, leave, log, look, node, pair, passphrase, rekey, restore,
-    revoke, settings, sheet, up,
+    folders, guardians, init, invite, leave, log, look, node, pair, passphrase, rekey, rename,
+    restore, revoke, settings, sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 
@@ -116,6 +116,8 @@ pub(super) enum Verb {
     Devices(pair::DevicesArguments),
     /// What happened to this vault and at this device, signed
     Log(log::LogArguments),
+    /// Give this device, or another one of this vault, another name
+    Rename(rename::RenameArguments),
     /// Remove a lost or stolen device from this vault
     Revoke(revoke::RevokeArguments),
     /// Seal anew, with the newest key, what removed devices have the keys of
@@ -209,6 +211,7 @@ impl Verb {
             Self::Log(log::LogArguments { check: Some(path) }) => return Ok(Step::CheckLog(path)),
             Self::Log(log::LogArguments { check: None }) => Command::Log,
             Self::Devices(_) => Command::Devices,
+            Self::Rename(arguments) => arguments.command(),
             Self::Revoke(arguments) => arguments.command()?,
             Self::Rekey(arguments) => arguments.command(),
             Self::Leave(arguments) => arguments.command(),

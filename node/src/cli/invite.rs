@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::{folders::seconds, household::is_somebody_there, output::Output, session::Session};
 use crate::command::{
-    Command, ExitKind, Failure, InviteKind, InviteOutcome, Launch, Outcome, Waiting,
+    Command, DeviceRole, ExitKind, Failure, InviteKind, InviteOutcome, Launch, Outcome, Waiting,
 };
 
 #[derive(Debug, Args)]
@@ -23,6 +23,8 @@ Examples:
   larder invite                 a friend's vault: both keep shards for each other
   larder invite --device        another device of mine: it can read everything
   larder invite --device --qr   with a square for the camera of a phone
+  larder invite --device --role member
+                                one that reads and backs up, and has no say in which devices there are
   larder invite --no-wait --expires 2h")]
 pub(super) struct InviteArguments {
     #[command(flatten)]
@@ -48,6 +50,9 @@ struct Whom {
     /// Invite another device into my vault
     #[arg(long)]
     device: bool,
+    /// What it may do: an owner invites, removes and names devices, a member does not; both read everything
+    #[arg(long, value_enum, default_value_t, requires = "device")]
+    role: DeviceRole,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +91,8 @@ pub(super) async fn run<L: Launch + 'static>(
     if arguments.qr {
         output.draw_codes();
     }
-    let command = Command::Invite { kind, expires_s: arguments.expires, waiting };
+    let (role, expires_s) = (arguments.whom.role, arguments.expires);
+    let command = Command::Invite { kind, role, expires_s, waiting };
     let outcome = session.answer(command, output).await?;
     if let Outcome::Invite(InviteOutcome { joined: None, .. }) = &outcome
         && waiting != Waiting::No

@@ -183,7 +183,9 @@ fn checked(text: &str) -> Result<Checked, Failure> {
 fn as_signed(line: &Line, log: &DeviceLog) -> Option<LogLine> {
     let (bytes, names) = (BASE64.decode(line.signed.as_bytes()).ok()?, BTreeMap::new());
     let signed = match line.source {
-        LogSource::DeviceLog => LogLine::of_log(&LogEntry::decode(&bytes).ok()?, log, &names),
+        LogSource::DeviceLog => {
+            LogLine::of_log(&LogEntry::decode(&bytes).ok()?, log, (&names, None))
+        }
         LogSource::Trail => LogLine::of_trail(&TrailEntry::decode(&bytes).ok()?, &names),
     };
     let is_same =

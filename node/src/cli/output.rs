@@ -91,6 +91,7 @@ impl Output {
                 | Command::Recover { .. }
                 | Command::RecoverByGuardians { .. }
                 | Command::GiveShare { .. }
+                | Command::Rename { .. }
                 | Command::Revoke { .. }
                 | Command::Forget { dry_run: false, .. }
                 | Command::ConfigSet { .. }

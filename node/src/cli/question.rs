@@ -1,19 +1,21 @@
 //! Asks a person whether somebody is let in, or whether to join.
 
 use super::{consent, escape};
-use crate::command::{About, ByteSize, Command, InviteKind, Question};
+use crate::command::{About, ByteSize, Command, DeviceRole, InviteKind, Question};
 
 /// What is asked.
 fn text(question: &Question) -> String {
     let words = escape::visible_text(&question.words).to_uppercase();
     let same = format!("has to show the same two words:  {words}");
     let (what, ask) = match &question.about {
-        About::Device { name, site } => (
+        About::Device { name, site, role } => (
             format!(
-                "{}, at site {}, wants to be a device of this vault.\n\
-                 It would read everything that is in it, back up into it, and could invite and remove devices.",
+                "{}, at site {}, wants to be a device of this vault, as {}.\n\
+                 It may {}.",
                 escape::visible_text(name),
                 escape::visible_text(site),
+                called(*role),
+                role.rights(),
             ),
             format!("Its screen {same}\nAre they the same there, and is it let in?"),
         ),
@@ -30,22 +32,32 @@ fn text(question: &Question) -> String {
             ),
             format!("Its screen {same}\nAre they the same there, and is it let in?"),
         ),
-        About::Joining { kind } => (
+        About::Joining { kind, role } => (
             match kind {
-                InviteKind::Device => {
-                    "This home becomes a device of the vault that invites it: all devices of that vault will \
-                     read what is backed up here."
-                }
+                InviteKind::Device => format!(
+                    "This home becomes a device of the vault that invites it, as {}: all devices of that \
+                     vault will read what is backed up here.\n\
+                     This device may {}.",
+                    called(*role),
+                    role.rights(),
+                ),
                 InviteKind::Circle => {
                     "This vault and the one that invites it will keep sealed copies for each other, which \
                      neither can read."
+                        .to_owned()
                 }
-            }
-            .to_owned(),
+            },
             format!("The screen there, if somebody waits before it, {same}\nDoes it, and shall it go on?"),
         ),
     };
     format!("\n{what}\n{ask}")
+}
+
+const fn called(role: DeviceRole) -> &'static str {
+    match role {
+        DeviceRole::Owner => "an owner",
+        DeviceRole::Member => "a member",
+    }
 }
 
 /// Asks on this terminal. Where nothing can be read it is a no, and nobody is kept waiting for it.
@@ -62,11 +74,19 @@ mod tests {
         Question { number: 1, words: "maple orbit".to_owned(), about }
     }
 
-    // PAIR-17
+    // PAIR-17, PAIR-20
     #[test]
     fn the_question_says_what_is_given() {
         let (name, site) = ("phone\u{1b}[2J".to_owned(), "home".to_owned());
-        let shown = text(&question(About::Device { name, site }));
+        let role = DeviceRole::Member;
+        let as_member =
+            text(&question(About::Device { name: name.clone(), site: site.clone(), role }));
+        assert!(as_member.contains("can not invite, remove or name"), "{as_member}");
+        let shown = text(&question(About::Joining { kind: InviteKind::Device, role }));
+        assert!(shown.contains("as a member") && shown.contains("can not invite"), "{shown}");
+        let role = DeviceRole::Owner;
+        let shown = text(&question(About::Device { name, site, role }));
+        assert!(shown.contains("as an owner") && shown.contains("and invite, remove"), "{shown}");
         assert!(shown.contains("read everything") && shown.contains("MAPLE ORBIT"), "{shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
         let shown = text(&question(About::Vault {
@@ -78,7 +98,7 @@ mod tests {
         }));
         assert!(shown.contains("of vault abababab wants"), "{shown}");
         assert!(shown.contains("up to 500 GB, that one up to 200 GB"), "{shown}");
-        let shown = text(&question(About::Joining { kind: InviteKind::Device }));
+        let shown = text(&question(About::Joining { kind: InviteKind::Device, role }));
         assert!(shown.contains("read what is backed up here"), "{shown}");
     }
 }

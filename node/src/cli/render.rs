@@ -5,6 +5,7 @@ mod leave;
 mod lists;
 mod node;
 mod rekey;
+mod rename;
 mod revoke;
 mod trial;
 mod work;
@@ -79,6 +80,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Gave(done) => guardians::gave(&mut text, done),
         Outcome::Devices(done) => lists::devices(&mut text, done),
         Outcome::Peers(done) => lists::peers(&mut text, done),
+        Outcome::Rename(done) => rename::rename(&mut text, done),
         Outcome::Revoke(done) => revoke::revoke(&mut text, done),
         Outcome::Rekey(done) => rekey::rekey(&mut text, done),
         Outcome::Leave(done) => leave::leave(&mut text, done),

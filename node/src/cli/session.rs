@@ -13,14 +13,16 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{arguments::Global, output::Output, question, signals, unlock::Unlock};
+use super::{
+    arguments::Global, household::has_vault, output::Output, question, signals, unlock::Unlock,
+};
 use crate::{
     command::{
         Command, Engine, Event, EventSink, EventStream, ExitKind, Failure, Launch, OpenOptions,
         Outcome, Question,
     },
     control::Client,
-    home::{Home, HomeError, default_directory},
+    home::{DEVICE_NAME, Home, HomeError, default_directory},
 };
 
 /// A home that another command is about to leave is waited for this long, and so is the node that a
@@ -144,6 +146,9 @@ impl<L: Launch + 'static> Session<L> {
     ) -> Result<Outcome, Failure> {
         match &command {
             Command::ConfigGet { key } => return home.show_settings(key.as_deref()),
+            // What this device of a vault is called stands in the vault's log.
+            Command::ConfigSet { key, .. } if key == DEVICE_NAME && has_vault(home.directory()) => {
+            }
             Command::ConfigSet { key, value } => {
                 return home.change_setting(key, value.as_deref());
             }
@@ -317,6 +322,7 @@ const fn purpose(command: &Command) -> &'static str {
             "recover"
         }
         Command::Guardians { .. } | Command::GiveShare { .. } => "guardians",
+        Command::Rename { .. } => "rename",
         Command::Revoke { .. } => "revoke",
         Command::Rekey { .. } => "rekey",
         Command::Leave { .. } => "leave",

@@ -18,8 +18,13 @@ type Names = BTreeMap<DeviceId, String>;
 
 impl LogLine {
     /// The line of an entry of this device log.
-    pub(crate) fn of_log(entry: &LogEntry, log: &DeviceLog, names: &Names) -> Self {
-        let (what, text) = deed(entry, names);
+    /// `given`: the name that it gives to a device, where that can be read.
+    pub(crate) fn of_log(
+        entry: &LogEntry,
+        log: &DeviceLog,
+        (names, given): (&Names, Option<&str>),
+    ) -> Self {
+        let (what, text) = deed(entry, names, given);
         Self {
             time: entry.body().time.into(),
             source: LogSource::DeviceLog,
@@ -50,7 +55,7 @@ fn name(device: &DeviceId, names: &Names) -> String {
 }
 
 /// What an entry of a device log says, with a word for scripts.
-fn deed(entry: &LogEntry, names: &Names) -> (&'static str, String) {
+fn deed(entry: &LogEntry, names: &Names, given: Option<&str>) -> (&'static str, String) {
     let author = match &entry.body().author {
         Author::Device(device) => name(device, names),
         Author::Recovery => "somebody with the phrase".to_owned(),
@@ -67,7 +72,10 @@ fn deed(entry: &LogEntry, names: &Names) -> (&'static str, String) {
             ("add", format!("{author} let {} in{role}", name(&device, names)))
         }
         Deed::Renamed(device) => {
-            ("rename", format!("{author} gave {} another name", name(&device, names)))
+            // By its id: the name that is known is the newest one.
+            let named =
+                given.map_or_else(|| "another name".to_owned(), |it| format!("the name {it}"));
+            ("rename", format!("{author} gave {} {named}", device.short()))
         }
         Deed::BeganEpoch(number) => {
             ("epoch", format!("{author} began epoch {number}: a new key for what comes"))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{InviteKind, Time};
+use super::{DeviceRole, InviteKind, Time};
 
 /// What `invite` does once the invitation is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct InviteOutcome {
     pub code: String,
     /// Whom it invites.
     pub kind: InviteKind,
+    /// What a new device becomes. Of no meaning for another vault.
+    #[serde(default)]
+    pub role: DeviceRole,
     /// When it expires.
     pub expires: Time,
     /// A code for `join` that can be spoken: for one guess, in the same network or by a relay. `None`
@@ -72,6 +75,9 @@ pub enum About {
         name: String,
         /// Its household, as it says.
         site: String,
+        /// What it would be.
+        #[serde(default)]
+        role: DeviceRole,
     },
     /// Another vault wants to keep for this one, and the other way round.
     Vault {
@@ -90,5 +96,8 @@ pub enum About {
     Joining {
         /// Whether it becomes a device, or its vault joins a circle.
         kind: InviteKind,
+        /// What it would be, where it becomes a device.
+        #[serde(default)]
+        role: DeviceRole,
     },
 }

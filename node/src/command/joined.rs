@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::InviteKind;
+use super::{DeviceRole, InviteKind};
 
 /// See [`Outcome::Join`](super::Outcome::Join).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinOutcome {
     /// What was joined: the vault, or its circle.
     pub kind: InviteKind,
+    /// What this device is now. Of no meaning where a circle was joined.
+    #[serde(default)]
+    pub role: DeviceRole,
     /// Id of the inviting vault.
     pub vault: String,
     /// Id of the inviting device.

@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome, GaveOutcome,
-    GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LeaveOutcome, LogOutcome,
+    ByteSize, DeviceRole, DoctorOutcome, DrillOutcome, ExitKind, ExpectOutcome, GatheredOutcome,
+    GaveOutcome, GuardiansOutcome, InviteOutcome, JoinOutcome, LastDrill, LeaveOutcome, LogOutcome,
     PassphraseOutcome, PathField, PeersOutcome, RekeyOutcome, RekeyProgress, Removal,
-    RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait, WaitingOutcome,
+    RenameOutcome, RevokeOutcome, SheetOutcome, TendedVault, Time, TrialOutcome, Wait,
+    WaitingOutcome,
 };
 
 /// The document of a finished command; `outcome` in JSON says which.
@@ -63,6 +64,8 @@ pub enum Outcome {
     Sheet(SheetOutcome),
     /// Of `devices`.
     Devices(DevicesOutcome),
+    /// Of `rename`.
+    Rename(RenameOutcome),
     /// Of `revoke`.
     Revoke(RevokeOutcome),
     /// Of `rekey`.
@@ -467,6 +470,9 @@ pub struct Device {
     pub name: String,
     /// Whether it is this one.
     pub this: bool,
+    /// What it may do.
+    #[serde(default)]
+    pub role: DeviceRole,
     /// When it was added.
     pub added: Option<Time>,
     /// When it was last heard of.

@@ -259,6 +259,7 @@ fn devices() -> Vec<Device> {
         device: id("d"),
         name: "laptop".to_owned(),
         this: true,
+        role: DeviceRole::Owner,
         added: Some(time(1_600_000_000)),
         last_seen: None,
         last_snapshot: Some(time(1_700_000_000)),
@@ -273,6 +274,7 @@ fn devices() -> Vec<Device> {
         device: id("f"),
         name: "phone".to_owned(),
         this: false,
+        role: DeviceRole::Member,
         removed: Some(removal),
         ..device.clone()
     };
@@ -329,6 +331,13 @@ fn about_nodes() -> Vec<Outcome> {
         }),
         sheet(),
         Outcome::Devices(DevicesOutcome { devices: devices() }),
+        Outcome::Rename(RenameOutcome {
+            device: id("f"),
+            name: "Anna's phone".to_owned(),
+            before: "phone".to_owned(),
+            told: vec!["nas".to_owned()],
+            not_told: vec!["friend".to_owned()],
+        }),
         Outcome::Revoke(RevokeOutcome {
             device: id("f"),
             name: "phone".to_owned(),
@@ -400,6 +409,7 @@ fn about_membership() -> Vec<Outcome> {
         Outcome::Invite(InviteOutcome {
             code: "larder…".to_owned(),
             kind: InviteKind::Circle,
+            role: DeviceRole::Owner,
             expires: time(1_700_003_600),
             spoken: Some("7-maple-orbit-candy".to_owned()),
             spoken_expires: Some(time(1_700_000_300)),
@@ -413,6 +423,7 @@ fn about_membership() -> Vec<Outcome> {
         }),
         Outcome::Join(JoinOutcome {
             kind: InviteKind::Device,
+            role: DeviceRole::Member,
             vault: id("a"),
             device: id("e"),
             name: "desktop".to_owned(),
@@ -544,6 +555,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Devices(_) => "devices",
         Outcome::Peers(_) => "peers",
         Outcome::Expect(_) => "expect",
+        Outcome::Rename(_) => "rename",
         Outcome::Revoke(_) => "revoke",
         Outcome::Rekey(_) => "rekey",
         Outcome::Leave(_) => "leave",

@@ -18,7 +18,10 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{
-    Core, EngineError, Member, clock::wall, guardians, leaving, neighbours, on_disk, roster, sites,
+    Core, EngineError, Member,
+    clock::wall,
+    guardians, leaving, neighbours, on_disk, roster,
+    sites::{self, Card},
     tending,
 };
 use crate::{state::circle::PeerRow, vaults::Relation};
@@ -55,12 +58,12 @@ pub(crate) async fn hello(
     peer: DeviceId,
 ) -> Result<Option<Standing>, EngineError> {
     let beacon_key = neighbours::key_for(core, &peer);
-    let site = sites::told_to(core, &peer);
-    let hello = Request::Hello { versions: vec![VERSION], beacon_key, site };
+    let Card { site, name } = sites::told_to(core, &peer);
+    let hello = Request::Hello { versions: vec![VERSION], beacon_key, site, name };
     match core.net.peer(peer).request(&hello).await? {
-        Answer::Welcome { version: VERSION, standing, beacon_key, site } => {
+        Answer::Welcome { version: VERSION, standing, beacon_key, site, name } => {
             neighbours::learn_key(core, peer, beacon_key).await;
-            sites::answered(core, peer, site).await;
+            sites::answered(core, peer, Card { site, name }).await;
             if let Some((vault, Relation::Device)) = core.vaults.relation(&peer) {
                 core.tending.heard(core, vault, peer);
             }

@@ -27,10 +27,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Core, clock::wall, report, spoken};
+use super::{Core, clock::wall, devices, report, spoken};
 use crate::command::{
-    About, Event, EventSink, Failure, InviteKind, InviteOutcome, Joined, Level, Outcome, Question,
-    Time, Waiting,
+    About, DeviceRole, Event, EventSink, Failure, InviteKind, InviteOutcome, Joined, Level,
+    Outcome, Question, Time, Waiting,
 };
 
 /// Invitations that are open at once.
@@ -61,6 +61,8 @@ pub(crate) struct Invitations {
 #[derive(Debug)]
 struct Open {
     invite: Invite,
+    /// What a new device becomes.
+    role: Role,
     waits: Option<mpsc::Sender<Told>>,
 }
 
@@ -89,8 +91,7 @@ impl Invitations {
     }
 
     pub(super) fn all(&self) -> Vec<Invitation> {
-        let invitation =
-            |open: &Open| Invitation { invite: open.invite.clone(), role: Role::Owner };
+        let invitation = |open: &Open| Invitation { invite: open.invite.clone(), role: open.role };
         self.open().iter().map(invitation).collect()
     }
 
@@ -143,12 +144,15 @@ impl Invitations {
 /// The `invite` command: opens an invitation, which stays open after the command unless it waits.
 pub(crate) async fn invite(
     core: &Arc<Core>,
-    (kind, expires_s): (InviteKind, u64),
+    (kind, role, expires_s): (InviteKind, DeviceRole, u64),
     waiting: Waiting,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     events.check()?;
-    core.member()?;
+    let member = core.member()?;
+    if kind == InviteKind::Device {
+        devices::check_owner(core, &member, "invites devices")?;
+    }
     let now = wall();
     let invite = Invite {
         kind: match kind {
@@ -162,11 +166,12 @@ pub(crate) async fn invite(
     };
     let (tell, told) = mpsc::channel(1);
     let waits = (waiting != Waiting::No).then_some(tell);
-    core.invitations.keep(Open { invite: invite.clone(), waits }, now)?;
+    core.invitations.keep(Open { invite: invite.clone(), role: role.into(), waits }, now)?;
     let spoken = speak(core, &invite).await;
     let outcome = InviteOutcome {
         code: Ticket::Invite(invite.clone()).to_text(),
         kind,
+        role,
         expires: Time::from(invite.expires),
         spoken: spoken.as_ref().map(|opened| opened.text.clone()),
         spoken_expires: spoken.as_ref().map(|opened| Time::from(opened.expires)),
@@ -305,7 +310,7 @@ impl Wait<'_> {
         let (number, answered) = self.core.invitations.ask();
         let (name, site) = (asked.name.clone(), asked.site.clone());
         let about = match asked.vault {
-            None => About::Device { name, site },
+            None => About::Device { name, site, role: asked.role.into() },
             Some(vault) => About::Vault {
                 vault: vault.to_string(),
                 name,

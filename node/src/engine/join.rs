@@ -23,7 +23,7 @@ use super::{
     clock::wall,
     contact, launch, leaving, on_disk,
     reception::{Reception, Said, Screen},
-    report, roster, sites, spoken, trail,
+    rename, report, roster, sites, spoken, trail,
 };
 use crate::{
     command::{EventSink, ExitKind, Failure, InviteKind, JoinOutcome, Outcome},
@@ -58,9 +58,13 @@ pub(crate) async fn join(
         }
     };
     let is_said = site.is_some();
+    let is_named = name.is_some() && kind == InviteKind::Circle;
     let join_as = join_as(core, kind, &device, name, site)?;
     if is_said {
         sites::moved(core).await?;
+    }
+    if is_named {
+        rename::rename_this(core, Some(core.own_name())).await?;
     }
     let start = core.clock.now();
     let keys = core.keys.clone();
@@ -89,6 +93,7 @@ pub(crate) async fn join(
         vault: vault.map(|vault| vault.to_string()).unwrap_or_default(),
         device: device.to_string(),
         name: peer.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(),
+        role: reception.role(),
         words: reception.words(),
         compared: asks,
         same_site: peer.is_some_and(|peer| peer.site == core.own_site()),
@@ -263,8 +268,8 @@ async fn drive(
                         machine.handle(core.clock.now(), Input::Lost);
                     }
                 }
-                Output::Show(words, _) => {
-                    if let Some(said) = reception.show(words).await {
+                Output::Show(words, role) => {
+                    if let Some(said) = reception.show(words, role.into()).await {
                         machine.handle(core.clock.now(), meant(core, said));
                     }
                 }
@@ -544,7 +549,7 @@ fn ended(ending: Ending) -> Failure {
 mod tests {
     use super::*;
     use crate::{
-        command::{ByteSize, Command, Engine, Waiting},
+        command::{ByteSize, Command, DeviceRole, Engine, Waiting},
         engine::testing::TestNode,
     };
 
@@ -552,8 +557,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_used_invitation_is_told_as_one_and_a_name_that_was_given_is_taken() {
         let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
-        let invite =
-            Command::Invite { kind: InviteKind::Circle, expires_s: 600, waiting: Waiting::No };
+        let invite = Command::Invite {
+            kind: InviteKind::Circle,
+            role: DeviceRole::Owner,
+            expires_s: 600,
+            waiting: Waiting::No,
+        };
         let Outcome::Invite(invited) = one.ask(invite).await else { panic!() };
         let join = |name: Option<&str>| Command::Join {
             code: invited.code.clone(),

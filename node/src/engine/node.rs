@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::{
     Core, backups, drill, expect, forget, guardians, invitations, join, leaving, look, recover,
-    rekey, report, restore, revoke, serve::Server, settings, trail,
+    rekey, rename, report, restore, revoke, serve::Server, settings, trail,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -52,8 +52,8 @@ impl Node {
                 let wish = restore::Wish { snapshot, paths, to, overwrite, dry_run };
                 restore::run(core, wish, &events).await
             }
-            Command::Invite { kind, expires_s, waiting } => {
-                invitations::invite(core, (kind, expires_s), waiting, &events).await
+            Command::Invite { kind, role, expires_s, waiting } => {
+                invitations::invite(core, (kind, role, expires_s), waiting, &events).await
             }
             Command::Log => trail::show(core, &events).await,
             Command::Answer { question, yes } => core.invitations.answer(question, yes),
@@ -78,6 +78,7 @@ impl Node {
             }
             Command::Sheet => report::sheet(core, &events).await,
             Command::Devices => report::devices(core).await,
+            Command::Rename { name, device } => rename::rename(core, name, device).await,
             Command::Revoke { device, reason, undo, phrase } => {
                 revoke::revoke(core, revoke::Wish { device, reason, undo, phrase }).await
             }

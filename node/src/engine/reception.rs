@@ -4,7 +4,7 @@ use larder_protocol::pairing::{Asked, CompareWords, Ending};
 use tokio::sync::{mpsc, oneshot};
 
 use super::invitations::{Invitations, Told};
-use crate::command::{About, Event, EventSink, InviteKind, Level, Question};
+use crate::command::{About, DeviceRole, Event, EventSink, InviteKind, Level, Question};
 
 /// What a person says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Reception<'a> {
     screen: Option<Screen<'a>>,
     /// What was shown there.
     words: Option<CompareWords>,
+    /// What this device is going to be, as was shown with them.
+    role: DeviceRole,
     /// Whoever waits beside the invitation, once it is known which one it is.
     waits: Option<mpsc::Sender<Told>>,
     answer: Option<oneshot::Receiver<bool>>,
@@ -60,14 +62,19 @@ impl Reception<'_> {
         self.words.map(|words| words.to_string())
     }
 
+    /// What was shown beside them.
+    pub(super) fn role(&self) -> DeviceRole {
+        self.role
+    }
+
     /// It is known now by which invitation the other side comes, and so who waits for it.
     pub(super) fn comes_with(&mut self, waits: Option<mpsc::Sender<Told>>) {
         self.waits = waits;
     }
 
-    /// Shows the words to whoever joins, and asks about them.
-    pub(super) async fn show(&mut self, words: CompareWords) -> Option<Said> {
-        self.words = Some(words);
+    /// Shows the words to whoever joins, and what this device would be, and asks about them.
+    pub(super) async fn show(&mut self, words: CompareWords, role: DeviceRole) -> Option<Said> {
+        (self.words, self.role) = (Some(words), role);
         let Some(Screen { events, invitations, kind, asks }) = self.screen else {
             return Some(Said::Same);
         };
@@ -76,10 +83,14 @@ impl Reception<'_> {
                 "the screen of the other device, if somebody waits there, has to show: {words}"
             );
             events.notice(Level::Normal, said);
+            if kind == InviteKind::Device {
+                let rights = role.rights();
+                events.notice(Level::Normal, format!("of that vault this device may {rights}"));
+            }
             return Some(Said::Same);
         }
         let (number, answered) = invitations.ask();
-        let (words, about) = (words.to_string(), About::Joining { kind });
+        let (words, about) = (words.to_string(), About::Joining { kind, role });
         let question = Question { number, words, about };
         if events.send(Event::Question(Box::new(question))).await.is_err() {
             return Some(Said::Left);

@@ -10,7 +10,9 @@ use larder_protocol::{
 };
 use tracing::{info, warn};
 
-use super::{Core, EngineError, Keyring, Member, clock::wall, contact, launch, leaving, on_disk};
+use super::{
+    Core, EngineError, Keyring, Member, clock::wall, contact, launch, leaving, on_disk, rename,
+};
 use crate::state::commits::CommitRow;
 
 /// Acts on a log that has grown. What fails is done at the next start.
@@ -35,6 +37,7 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
         && member.vault == vault
     {
         take_up_keys(core, &member, &log)?;
+        Box::pin(rename::follow(core, &member, &log)).await?;
         super::sync::head_came(core, vault);
     }
     for (device, _) in log.removed() {

@@ -29,7 +29,11 @@ use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
 
 use super::{
-    Core, EngineError, clock::wall, guardians, join, leaving, neighbours, on_disk, sites, trail,
+    Core, EngineError,
+    clock::wall,
+    guardians, join, leaving, neighbours, on_disk,
+    sites::{self, Card},
+    trail,
 };
 use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
@@ -179,8 +183,9 @@ impl Server {
         let caller = caller(&core.vaults, from);
         trail::came(&core, &caller);
         match request {
-            Request::Hello { versions, beacon_key, site } => {
-                greeted(&core, (from, caller), &versions, (beacon_key, site)).await
+            Request::Hello { versions, beacon_key, site, name } => {
+                let said = (beacon_key, Card { site, name });
+                greeted(&core, (from, caller), &versions, said).await
             }
             Request::PushLog { vault, entries } => {
                 caller.permit(Action::AddLog, vault)?;
@@ -473,8 +478,8 @@ fn hello(
         Standing { guarding, introduced, ..core.holding.standing(vault) }
     });
     let beacon_key = neighbours::key_for(core, &from);
-    let site = sites::told_to(core, &from);
-    Ok(Answer::Welcome { version: VERSION, standing, beacon_key, site })
+    let Card { site, name } = sites::told_to(core, &from);
+    Ok(Answer::Welcome { version: VERSION, standing, beacon_key, site, name })
 }
 
 /// Answers a greeting, and learns what it tells of the caller.
@@ -482,12 +487,12 @@ async fn greeted(
     core: &Arc<Core>,
     (from, caller): (DeviceId, Caller),
     versions: &[u16],
-    (beacon_key, site): (Option<BeaconKey>, Option<String>),
+    (beacon_key, card): (Option<BeaconKey>, Card),
 ) -> Result<Answer, Refusal> {
     let welcome = hello(core, (from, &caller), versions);
     if let Caller::Member { device, vault } = caller {
         neighbours::learn_key(core, device, beacon_key).await;
-        sites::called(core, device, site).await;
+        sites::called(core, device, card).await;
         core.tending.heard(core, vault, device);
     }
     if let Ok(member) = core.member() {

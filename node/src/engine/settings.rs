@@ -10,7 +10,9 @@ use std::{
 
 use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
 
-use super::{Core, EngineError, launch, look::Shelf, names, on_disk, scrubber, sites, trail};
+use super::{
+    Core, EngineError, launch, look::Shelf, names, on_disk, rename, scrubber, sites, trail,
+};
 use crate::{
     command::{
         ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome,
@@ -18,6 +20,7 @@ use crate::{
     },
     depot::Origin,
     files::check_patterns,
+    home::DEVICE_NAME,
     state::folders::Folder,
 };
 
@@ -214,6 +217,9 @@ pub(crate) async fn config_set(
     key: String,
     value: Option<String>,
 ) -> Result<Outcome, Failure> {
+    if key == DEVICE_NAME && core.member().is_ok() {
+        rename::rename_this(core, value.clone()).await?;
+    }
     let (changing, is_offer, is_site) = (Arc::clone(core), key == OFFER, key == SITE);
     let work = move || -> Result<Outcome, Failure> {
         // The lock is held over file and memory, so that two changes cannot cross.

@@ -1,4 +1,5 @@
-//! Where devices stand: tells others where this one does, and takes over what they say of themselves.
+//! Where devices stand and what they are called: tells others of this one, and takes over what they say of
+//! themselves.
 //!
 //! Copies count by distinct sites, so a device that moved, or was named wrongly, is to be known by its new
 //! site to all who place with it. What a site is worth is decided in `larder_protocol::placing`.
@@ -9,6 +10,7 @@ use larder_protocol::{
     ids::DeviceId,
     log::site::{SITE_RANDOM_BYTES, generated_site},
     placing::{self, Input},
+    text::is_plain,
 };
 use tracing::{info, warn};
 
@@ -25,10 +27,36 @@ pub(crate) fn generated() -> Result<String, EngineError> {
     Ok(generated_site(random))
 }
 
-/// Where this device stands, as far as `peer` may know it: the devices of vaults that are known here.
-pub(super) fn told_to(core: &Core, peer: &DeviceId) -> Option<String> {
-    let is_device = matches!(core.vaults.relation(peer), Some((_, Relation::Device)));
-    is_device.then(|| core.own_site())
+/// What a device tells of itself in a greeting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Card {
+    /// Where it stands.
+    pub(super) site: Option<String>,
+    /// What it is called.
+    pub(super) name: Option<String>,
+}
+
+/// What `peer` may know of this device: the devices of vaults that are known here are told, others are not.
+pub(super) fn told_to(core: &Core, peer: &DeviceId) -> Card {
+    match core.vaults.relation(peer) {
+        Some((_, Relation::Device)) => Card {
+            site: Some(core.own_site()),
+            // The host's name may be anything.
+            name: Some(core.own_name()).filter(|name| is_plain(name)),
+        },
+        Some((_, Relation::Recovery | Relation::Guardians)) | None => Card::default(),
+    }
+}
+
+/// What is to be kept of a peer that has told this of itself; nothing where it is no news.
+fn with_card(core: &Core, peer: PeerRow, card: &Card) -> Option<PeerRow> {
+    let site = card.site.clone().unwrap_or_else(|| peer.site.clone());
+    // What the own vault's devices are called is in its log.
+    let is_ours = core.member().is_ok_and(|member| member.vault == peer.vault);
+    let said = card.name.clone().filter(|_| !is_ours);
+    let name = said.unwrap_or_else(|| peer.name.clone());
+    let is_news = site != peer.site || name != peer.name;
+    is_news.then_some(PeerRow { site, name, ..peer })
 }
 
 /// Where this device stood when it was taken in.
@@ -39,25 +67,26 @@ pub(super) fn at_first(core: &Core) -> Option<String> {
     label.map(|label| label.site)
 }
 
-/// Takes over where a device stands that calls.
-pub(super) async fn called(core: &Arc<Core>, device: DeviceId, site: Option<String>) {
-    let Some(site) = site else { return };
-    let is_news = core.state.peer(&device).is_ok_and(|peer| peer.is_some_and(|it| it.site != site));
+/// Takes over what a device says of itself that calls.
+pub(super) async fn called(core: &Arc<Core>, device: DeviceId, card: Card) {
+    let known = core.state.peer(&device).ok().flatten();
+    let is_news = known.is_some_and(|peer| with_card(core, peer, &card).is_some());
     if is_news && core.may_move(device) {
-        answered(core, device, Some(site)).await;
+        answered(core, device, card).await;
     }
 }
 
-/// Takes over where a device stands that answered.
-pub(super) async fn answered(core: &Arc<Core>, device: DeviceId, site: Option<String>) {
-    let Some(site) = site else { return };
+/// Takes over what a device says of itself that answered.
+pub(super) async fn answered(core: &Arc<Core>, device: DeviceId, card: Card) {
     let keeping = Arc::clone(core);
     let moved = on_disk(move || {
         let mut moved = None;
         keeping.state.change_peer(&device, |known| {
-            let peer = known.filter(|peer| peer.site != site)?;
-            moved = Some(PeerRow { site, ..peer });
-            moved.clone()
+            let known = known?;
+            let before = known.site.clone();
+            let peer = with_card(&keeping, known, &card)?;
+            moved = (peer.site != before).then(|| peer.clone());
+            Some(peer)
         })?;
         Ok::<_, EngineError>(moved)
     });
@@ -67,7 +96,7 @@ pub(super) async fn answered(core: &Arc<Core>, device: DeviceId, site: Option<St
             tell(core, &peer).await;
         }
         Ok(None) => {}
-        Err(error) => warn!("where {} stands could not be kept: {error}", device.short()),
+        Err(error) => warn!("what {} says of itself could not be kept: {error}", device.short()),
     }
 }
 

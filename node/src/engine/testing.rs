@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Launcher, Node};
 use crate::{
     command::{
-        ByteSize, Command, Engine, Event, EventSink, Failure, InitOptions, InviteKind, Launch,
-        OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait, Waiting,
+        ByteSize, Command, DeviceRole, Engine, Event, EventSink, Failure, InitOptions, InviteKind,
+        Launch, OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait, Waiting,
     },
     home::Home,
 };
@@ -145,16 +145,31 @@ impl TestNode {
 
 /// Both keep shards for each other.
 pub(crate) async fn pair(inviting: &TestNode, joining: &TestNode) {
-    join(InviteKind::Circle, inviting, joining, None).await;
+    join((InviteKind::Circle, DeviceRole::Owner), inviting, joining, None).await;
 }
 
 /// A bare node becomes a device of the other one's vault.
 pub(crate) async fn admit(inviting: &TestNode, joining: &TestNode, name: &str) {
-    join(InviteKind::Device, inviting, joining, Some(name.to_owned())).await;
+    admit_as(DeviceRole::Owner, inviting, joining, name).await;
 }
 
-async fn join(kind: InviteKind, inviting: &TestNode, joining: &TestNode, name: Option<String>) {
-    let invite = Command::Invite { kind, expires_s: 600, waiting: Waiting::No };
+/// The same, in this role.
+pub(crate) async fn admit_as(
+    role: DeviceRole,
+    inviting: &TestNode,
+    joining: &TestNode,
+    name: &str,
+) {
+    join((InviteKind::Device, role), inviting, joining, Some(name.to_owned())).await;
+}
+
+async fn join(
+    (kind, role): (InviteKind, DeviceRole),
+    inviting: &TestNode,
+    joining: &TestNode,
+    name: Option<String>,
+) {
+    let invite = Command::Invite { kind, role, expires_s: 600, waiting: Waiting::No };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
     joining.ask(Command::Join { code: invited.code, site: name.clone(), name, asks: false }).await;
 }

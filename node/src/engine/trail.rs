@@ -84,11 +84,15 @@ pub(crate) async fn show(core: &Arc<Core>, events: &EventSink) -> Result<Outcome
     let reading = Arc::clone(core);
     let lines = on_disk(move || {
         let core = &reading;
-        let names = look::device_names(core, &member);
+        let (names, keyring) = (look::device_names(core, &member), member.keyring());
         let log = core.log_of(&vault)?;
         let entries = log.entries().filter_map(|bytes| LogEntry::decode(bytes).ok());
         let mut lines: Vec<(Timestamp, LogLine)> = entries
-            .map(|entry| (entry.body().time, LogLine::of_log(&entry, &log, &names)))
+            .map(|entry| {
+                let given = log.given_in(&entry.hash(), keyring.all()).map(|label| label.name);
+                let said = (&names, given.as_deref());
+                (entry.body().time, LogLine::of_log(&entry, &log, said))
+            })
             .collect();
         let Trail { entries, unreadable } = core.state.trail()?;
         let of_trail = entries.iter().map(|it| (it.time(), LogLine::of_trail(it, &names)));

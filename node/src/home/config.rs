@@ -22,6 +22,8 @@ use self::keys::{KEYS, Key, find};
 use super::sync_directory;
 use crate::command::{ByteSize, Failure, Setting};
 
+/// The setting that says what this device is called.
+pub(crate) const DEVICE_NAME: &str = "device.name";
 /// Longest settings file that is read.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 

@@ -121,8 +121,21 @@ impl DeviceLog {
 
     /// Name and site of a device, read with the epoch keys: the newest that was said of it and opens.
     pub fn label(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
-        let mut labels = self.names_of(device).into_iter().chain([self.device(device)?.label]);
-        labels.find_map(|label| label.open(device, epochs))
+        let taken_in = self.device(device)?.label;
+        self.renamed(device, epochs).or_else(|| taken_in.open(device, epochs))
+    }
+
+    /// The newest name and site that a device was given since it was taken in.
+    pub fn renamed(&self, device: &DeviceId, epochs: &[EpochKey]) -> Option<Label> {
+        self.names_of(device).into_iter().find_map(|label| label.open(device, epochs))
+    }
+
+    /// Name and site that a rename gives, whether it counts or not.
+    pub fn given_in(&self, entry: &EntryHash, epochs: &[EpochKey]) -> Option<Label> {
+        match &self.entry(entry)?.body().act {
+            Act::Rename(renaming) => renaming.label.open(&renaming.device, epochs),
+            Act::Genesis(_) | Act::Add(_) | Act::Epoch(_) | Act::Remove(_) => None,
+        }
     }
 
     /// The labels of the renames of a device that count, the one that speaks first.

@@ -8,7 +8,7 @@
 //! So whoever has the newest key reads all that was stored, and whoever was removed reads nothing that is
 //! sealed from then on. Source: specs/device_log.md.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
@@ -30,7 +30,7 @@ use crate::{
         sign,
         wrap::{Wrap, WrapError, is_usable, wrap},
     },
-    limits::{EPOCHS_MAX, EPOCHS_RESERVED},
+    limits::{EPOCHS_MAX, EPOCHS_OF_MEMBER_MAX, EPOCHS_RESERVED},
     time::Timestamp,
 };
 
@@ -85,25 +85,36 @@ impl EpochId {
 
 /// How many epochs were begun, in all branches of a log together. What fits together fits in any
 /// order, as with entries and devices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Rotations {
     by_devices: usize,
     by_phrase: usize,
+    /// Those of `by_devices` that each device began as a member.
+    by_members: BTreeMap<DeviceId, usize>,
 }
 
 impl Rotations {
-    pub(super) const fn count(&mut self, is_of_phrase: bool) {
-        if is_of_phrase {
-            self.by_phrase += 1;
-        } else {
-            self.by_devices += 1;
+    pub(super) fn count(&mut self, author: &Author, is_member: bool) {
+        match author {
+            Author::Device(device) => {
+                self.by_devices += 1;
+                if is_member {
+                    *self.by_members.entry(*device).or_default() += 1;
+                }
+            }
+            Author::Recovery => self.by_phrase += 1,
         }
     }
 
-    /// The last places are the phrase's.
-    pub(super) const fn have_room(&self, author: &Author) -> bool {
+    /// The last places are the phrase's; a member has a few, so that its thief leaves owners enough to
+    /// remove it with.
+    pub(super) fn have_room(&self, author: &Author, is_member: bool) -> bool {
         match author {
-            Author::Device(_) => self.by_devices < EPOCHS_MAX - EPOCHS_RESERVED,
+            Author::Device(device) => {
+                let own = self.by_members.get(device).copied().unwrap_or_default();
+                let has_share = !is_member || own < EPOCHS_OF_MEMBER_MAX;
+                has_share && self.by_devices < EPOCHS_MAX - EPOCHS_RESERVED
+            }
             Author::Recovery => self.by_phrase < EPOCHS_RESERVED,
         }
     }
@@ -295,7 +306,7 @@ impl DeviceLog {
         secret: &[u8; 32],
     ) -> Result<Vec<EpochKey>, WrapError> {
         let mut failure = WrapError::NotForUs;
-        let mut keys = std::collections::BTreeMap::new();
+        let mut keys = BTreeMap::new();
         for id in self.epochs.keys() {
             let terms = self.terms(id);
             for wrap in self.wraps(id).into_iter().filter(|wrap| wrap.to == public) {

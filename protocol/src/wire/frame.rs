@@ -182,7 +182,7 @@ mod tests {
     // CTRL-1
     #[test]
     fn frames_survive_any_cut_and_leave_what_follows() {
-        let hello = Request::Hello { versions: vec![1], beacon_key: None, site: None };
+        let hello = Request::Hello { versions: vec![1], beacon_key: None, site: None, name: None };
         let mut stream = encode_frame(&hello).unwrap();
         stream.extend_from_slice(&encode_frame(&hello).unwrap());
         let frames_end = stream.len();

@@ -39,6 +39,9 @@ pub enum Request {
         /// Where the caller stands now.
         #[n(2)]
         site: Option<String>,
+        /// What the caller is called now.
+        #[n(3)]
+        name: Option<String>,
     },
     /// Entries of `vault`'s device log that the callee may lack, parents before children.
     #[n(1)]
@@ -268,6 +271,9 @@ pub enum Answer {
         /// Where the callee stands now; told to devices only.
         #[n(3)]
         site: Option<String>,
+        /// What the callee is called now; told to devices only.
+        #[n(4)]
+        name: Option<String>,
     },
     /// To [`Request::PushLog`]: the newest entries that the callee now has.
     #[n(1)]

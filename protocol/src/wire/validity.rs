@@ -62,8 +62,8 @@ pub enum Breach {
     /// A list of roots that is not ascending, or a part that goes on with nothing.
     #[error("a list of roots out of order")]
     Order,
-    /// The name of a site that cannot be shown to people.
-    #[error("a site with a name that cannot be shown")]
+    /// The name of a device or a site that cannot be shown to people.
+    #[error("a name of a device or a site that cannot be shown")]
     Name,
     /// The answer does not belong to the question.
     #[error("an answer to another question")]
@@ -77,9 +77,10 @@ impl Request {
     /// [`Breach`]: answer with [`Refusal::Malformed`](super::message::Refusal::Malformed).
     pub fn check(&self) -> Result<(), Breach> {
         match self {
-            Self::Hello { versions, site, .. } => {
+            Self::Hello { versions, site, name, .. } => {
                 count(versions.len(), 1, VERSIONS_MAX)?;
-                named(site.as_deref())
+                named(site.as_deref())?;
+                named(name.as_deref())
             }
             Self::PushLog { entries, .. } => {
                 records(entries, 1, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
@@ -160,7 +161,10 @@ impl Answer {
             | (Self::ClaimsTaken, Request::Claim { .. })
             | (Self::Introduced, Request::Introduce { .. })
             | (Self::Go, Request::Put { .. }) => Ok(()),
-            (Self::Welcome { site, .. }, Request::Hello { .. }) => named(site.as_deref()),
+            (Self::Welcome { site, name, .. }, Request::Hello { .. }) => {
+                named(site.as_deref())?;
+                named(name.as_deref())
+            }
             (Self::LogAt { heads }, Request::PushLog { .. }) => count(heads.len(), 0, LOG_TIPS_MAX),
             (Self::Log { entries }, Request::PullLog { .. }) => {
                 records(entries, 0, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX)
@@ -333,22 +337,43 @@ mod tests {
         assert!(Request::PushHead { vault: VAULT, head: Vec::new().into() }.check().is_err());
         assert!(Request::PushLog { vault: VAULT, entries: vec![] }.check().is_err());
         assert!(
-            Request::Hello { versions: vec![1; VERSIONS_MAX + 1], beacon_key: None, site: None }
-                .check()
-                .is_err()
+            Request::Hello {
+                versions: vec![1; VERSIONS_MAX + 1],
+                beacon_key: None,
+                site: None,
+                name: None
+            }
+            .check()
+            .is_err()
         );
     }
 
-    // CTRL-4, PLACE-26
+    // CTRL-4, CTRL-3, PLACE-26
     #[test]
-    fn a_site_that_cannot_be_shown_is_refused_in_both_directions() {
-        for (site, is_sound) in [(None, true), (Some("home"), true), (Some("a\u{1b}[2J"), false)] {
-            let site = site.map(str::to_owned);
-            let hello = Request::Hello { versions: vec![1], beacon_key: None, site: site.clone() };
-            assert_eq!(hello.check().is_ok(), is_sound);
-            let welcome = Answer::Welcome { version: 1, standing: None, beacon_key: None, site };
-            let question = Request::Hello { versions: vec![1], beacon_key: None, site: None };
-            assert_eq!(welcome.check(&question).is_ok(), is_sound);
+    fn a_name_or_site_that_cannot_be_shown_is_refused_in_both_directions() {
+        let long = "x".repeat(257);
+        let said = [
+            (None, true),
+            (Some("home"), true),
+            (Some("a\u{1b}[2J"), false),
+            (Some(&*long), false),
+        ];
+        for (text, is_sound) in said {
+            let text = text.map(str::to_owned);
+            for (site, name) in [(text.clone(), None), (None, text)] {
+                let greeting = |site: Option<String>, name: Option<String>| Request::Hello {
+                    versions: vec![1],
+                    beacon_key: None,
+                    site,
+                    name,
+                };
+                let hello = greeting(site.clone(), name.clone());
+                assert_eq!(hello.check().is_ok(), is_sound);
+                let (version, standing, beacon_key) = (1, None, None);
+                let welcome = Answer::Welcome { version, standing, beacon_key, site, name };
+                let question = greeting(None, None);
+                assert_eq!(welcome.check(&question).is_ok(), is_sound);
+            }
         }
     }
 

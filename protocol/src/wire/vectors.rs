@@ -62,10 +62,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         .map(|class| OfferedShard { shard: shard(), class })
         .to_vec();
     vec![
-        ("Hello", Request::Hello { versions: vec![1], beacon_key: None, site: None }),
+        ("Hello", Request::Hello { versions: vec![1], beacon_key: None, site: None, name: None }),
         (
             "Hello, shown on its network",
-            Request::Hello { versions: vec![1], beacon_key, site: None },
+            Request::Hello { versions: vec![1], beacon_key, site: None, name: None },
         ),
         ("PushLog", Request::PushLog { vault, entries: vec![entry.clone()] }),
         ("PullLog", Request::PullLog { vault, have }),
@@ -94,7 +94,16 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("Claim, refused: not ascending", Request::Claim { vault, part: claims(7, &[0x23, 0x22]) }),
         (
             "Hello, with its site",
-            Request::Hello { versions: vec![1], beacon_key: None, site: site() },
+            Request::Hello { versions: vec![1], beacon_key: None, site: site(), name: None },
+        ),
+        (
+            "Hello, with its name",
+            Request::Hello {
+                versions: vec![1],
+                beacon_key: None,
+                site: site(),
+                name: Some("laptop".to_owned()),
+            },
         ),
         ("Introduce", Request::Introduce { vault, introduction: vec![6].into() }),
         ("ListKept, the first part", Request::ListKept { vault, after: None }),
@@ -107,6 +116,11 @@ fn requests() -> Vec<(&'static str, Request)> {
             Request::ListClaimed { vault, device, after: Some(ShardRoot::from_bytes([0x22; 32])) },
         ),
     ]
+}
+
+fn named_welcome(standing: &Standing, name: Option<&str>) -> Answer {
+    let (standing, site, name) = (Some(standing.clone()), site(), name.map(str::to_owned));
+    Answer::Welcome { version: 1, standing, beacon_key: None, site, name }
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
@@ -131,12 +145,11 @@ fn answers() -> Vec<(&'static str, Answer)> {
     ];
     let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
     let welcome = |standing, beacon_key| {
-        let site = None;
-        Answer::Welcome { version: 1, standing, beacon_key, site }
+        let (site, name) = (None, None);
+        Answer::Welcome { version: 1, standing, beacon_key, site, name }
     };
-    let (beacon, site) = (None, site());
-    let with_site =
-        Answer::Welcome { version: 1, standing: Some(standing.clone()), beacon_key: beacon, site };
+    let (with_site, with_name) =
+        (named_welcome(&standing, None), named_welcome(&standing, Some("laptop")));
     let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
@@ -172,6 +185,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("ReleasesAre", Answer::ReleasesAre { told }),
         ("LeavingIs", Answer::LeavingIs { words: vec![vec![6].into(), vec![7, 8].into()] }),
         ("Welcome, with its site", with_site),
+        ("Welcome, with its name", with_name),
         ("Welcome, introduced", welcome(Some(introduced), None)),
         ("Introduced", Answer::Introduced),
         ("Kept, no more", Answer::Kept { shards: vec![] }),

@@ -2,8 +2,9 @@
 
 use super::{Table, line, plain, short, visible, when, when_or_never};
 use crate::command::{
-    Attendance, ByteSize, ConfigOutcome, DevicesOutcome, ExpectOutcome, FoldersOutcome, HolderKind,
-    Peer, PeerPath, PeerState, PeersOutcome, Presence, Safety, Snapshot, SnapshotsOutcome, count,
+    Attendance, ByteSize, ConfigOutcome, DeviceRole, DevicesOutcome, ExpectOutcome, FoldersOutcome,
+    HolderKind, Peer, PeerPath, PeerState, PeersOutcome, Presence, Safety, Snapshot,
+    SnapshotsOutcome, count,
 };
 
 pub(super) const fn safety(safety: Safety) -> &'static str {
@@ -86,7 +87,7 @@ fn state(snapshot: &Snapshot) -> String {
 }
 
 pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {
-    let mut table = Table::new(&["DEVICE", "NAME", "ADDED", "LAST SEEN", "LAST SNAPSHOT"]);
+    let mut table = Table::new(&["DEVICE", "NAME", "ROLE", "ADDED", "LAST SEEN", "LAST SNAPSHOT"]);
     for device in &done.devices {
         let mark = if device.this { " (this one)" } else { "" };
         let removed = device.removed.as_ref().map(|removed| removed.reason);
@@ -94,12 +95,20 @@ pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {
         table.row(vec![
             short(&device.device).to_owned(),
             format!("{}{mark}", plain(&device.name)),
+            role(device.role).to_owned(),
             device.added.map_or_else(String::new, when),
             if device.this { "now".to_owned() } else { when_or_never(device.last_seen) },
             when_or_never(device.last_snapshot),
         ]);
     }
     table.write(text);
+}
+
+const fn role(role: DeviceRole) -> &'static str {
+    match role {
+        DeviceRole::Owner => "owner",
+        DeviceRole::Member => "member",
+    }
 }
 
 fn path(path: Option<PeerPath>) -> String {

@@ -2,9 +2,9 @@
 
 use super::{line, lists, plain, rekey, short, visible, when, when_or_never};
 use crate::command::{
-    ByteSize, ConnectOutcome, DoctorOutcome, Health, InitOutcome, InviteKind, InviteOutcome,
-    JoinOutcome, Joined, OfferOutcome, PassphraseDone, PassphraseOutcome, ReadyOutcome, RelayState,
-    Safety, SealKind, StatusOutcome, count,
+    ByteSize, ConnectOutcome, DeviceRole, DoctorOutcome, Health, InitOutcome, InviteKind,
+    InviteOutcome, JoinOutcome, Joined, OfferOutcome, PassphraseDone, PassphraseOutcome,
+    ReadyOutcome, RelayState, Safety, SealKind, StatusOutcome, count,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -62,10 +62,10 @@ pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
     line(text, &done.code);
     line(text, "");
     let whom = match done.kind {
-        InviteKind::Circle => "for another vault, which keeps for this one and the other way round",
-        InviteKind::Device => {
-            "for a device of yours: it will read everything, and may invite and remove devices"
+        InviteKind::Circle => {
+            "for another vault, which keeps for this one and the other way round".to_owned()
         }
+        InviteKind::Device => format!("for a device of yours: it may {}", done.role.rights()),
     };
     line(text, &format!("{whom}; there: larder join CODE"));
     line(text, &format!("works once, until {}", when(done.expires)));
@@ -108,7 +108,11 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
                 format!("joined the circle of vault {vault}, met through {name} ({device})")
             }
             InviteKind::Device => {
-                format!("this is now a device of vault {vault}, admitted by {name} ({device})")
+                let what = match done.role {
+                    DeviceRole::Owner => "a device",
+                    DeviceRole::Member => "a member",
+                };
+                format!("this is now {what} of vault {vault}, admitted by {name} ({device})")
             }
         },
     );

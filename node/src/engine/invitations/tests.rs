@@ -21,7 +21,12 @@ async fn two_nodes() -> (Arc<TestNode>, Arc<TestNode>) {
 /// A node that waits beside an invitation, with the code.
 async fn waiting(node: &Arc<TestNode>, waiting: Waiting) -> (String, Ended, EventStream) {
     let (sink, mut events) = EventSink::channel(CancellationToken::new());
-    let command = Command::Invite { kind: InviteKind::Circle, expires_s: 600, waiting };
+    let command = Command::Invite {
+        kind: InviteKind::Circle,
+        role: DeviceRole::Owner,
+        expires_s: 600,
+        waiting,
+    };
     let inviting = Arc::clone(node);
     let ended = tokio::spawn(async move { inviting.node.run(command, sink).await });
     loop {
@@ -151,11 +156,17 @@ async fn an_invitation_that_expires_while_somebody_waits_is_told_as_that() {
     let (sink, mut events) = EventSink::channel(CancellationToken::new());
     tokio::spawn(async move { while events.next().await.is_some() {} });
     let (kind, waiting) = (InviteKind::Device, Waiting::Ask);
-    let command = Command::Invite { kind, expires_s: 1, waiting };
+    let command = Command::Invite { kind, role: DeviceRole::Owner, expires_s: 1, waiting };
     let inviting = Arc::clone(&one);
     let ended = tokio::spawn(async move { inviting.node.run(command, sink).await });
     sleep(Duration::from_millis(1_200)).await;
-    one.ask(Command::Invite { kind, expires_s: 600, waiting: Waiting::No }).await;
+    one.ask(Command::Invite {
+        kind,
+        role: DeviceRole::Owner,
+        expires_s: 600,
+        waiting: Waiting::No,
+    })
+    .await;
     let failure = ended.await.unwrap().expect_err("nobody came");
     assert!(failure.message.contains("expired"), "{failure}");
     assert_eq!(one.node.core.invitations.ids().len(), 1);
@@ -183,7 +194,7 @@ fn an_invitation_is_spent_once() {
         expires: Timestamp(10),
     };
     let id = invite.id();
-    invitations.keep(Open { invite, waits: None }, Timestamp(1)).unwrap();
+    invitations.keep(Open { invite, role: Role::Owner, waits: None }, Timestamp(1)).unwrap();
     assert!(invitations.spend(id).is_some());
     assert!(invitations.spend(id).is_none());
     assert!(!invitations.is_any_open(Timestamp(1)));

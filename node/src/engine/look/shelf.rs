@@ -143,16 +143,18 @@ impl Shelf {
     }
 }
 
-/// What the devices of the vault are called. This one by its setting, which may be newer than
-/// the log.
+/// What the devices of the vault are called. This one by its setting, as long as nobody has renamed it:
+/// the setting may be newer than the entry that took it in.
 pub(crate) fn device_names(core: &Core, member: &Member) -> BTreeMap<DeviceId, String> {
     let (own, keyring) = (member.keys.id(), member.keyring());
     let vaults = core.vaults.read();
     let Some(known) = vaults.get(&member.vault) else { return BTreeMap::new() };
     let name = |id: DeviceId| {
-        let label = known.log().label(&id, keyring.all()).map(|label| label.name);
-        let name = if id == own { core.config().name().map(str::to_owned) } else { None };
-        (id, name.or(label).unwrap_or_else(|| id.short()))
+        let (log, keys) = (known.log(), keyring.all());
+        let renamed = log.renamed(&id, keys).map(|label| label.name);
+        let set = if id == own { core.config().name().map(str::to_owned) } else { None };
+        let taken_in = || log.label(&id, keys).map(|label| label.name);
+        (id, renamed.or(set).or_else(taken_in).unwrap_or_else(|| id.short()))
     };
     known.log().all_devices().map(|device| name(device.public.id)).collect()
 }

@@ -142,7 +142,8 @@ impl Access {
 
     async fn hello(&self, holder: DeviceId) -> Result<Option<Standing>, EngineError> {
         // Under the key of the phrase, which is nobody on any network.
-        let hello = Request::Hello { versions: vec![VERSION], beacon_key: None, site: None };
+        let hello =
+            Request::Hello { versions: vec![VERSION], beacon_key: None, site: None, name: None };
         match self.net.peer(holder).request(&hello).await? {
             Answer::Welcome { version: VERSION, standing, .. } => Ok(standing),
             Answer::Refused { reason } => Err(EngineError::Refused(reason)),

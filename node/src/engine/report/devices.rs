@@ -19,6 +19,7 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
         let core = &reading;
         let names = look::device_names(core, &member);
         let (mut added, mut heads) = (BTreeMap::new(), BTreeMap::new());
+        let mut roles = BTreeMap::new();
         let mut removed: BTreeMap<DeviceId, Removed> = BTreeMap::new();
         if let Some(known) = core.vaults.read().get(&member.vault) {
             removed.extend(known.log().removed().map(|(id, removed)| (id, *removed)));
@@ -29,6 +30,7 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
                 // Within one second the founder comes first.
                 let is_founder = device.entry.as_bytes() == member.vault.as_bytes();
                 added.insert(id, (device.added, !is_founder));
+                roles.insert(id, device.role);
                 heads.insert(id, known.heads().highest(&id).map(|head| head.body().time));
             }
         }
@@ -51,6 +53,7 @@ pub(crate) async fn devices(core: &Arc<Core>) -> Result<Outcome, Failure> {
                 device: id.to_string(),
                 name: names.get(&id).cloned().unwrap_or_else(|| id.short()),
                 this: id == own,
+                role: roles.get(&id).copied().unwrap_or_default().into(),
                 added: Some(added.into()),
                 last_seen: seen.filter(|seen| seen.0 > 0).map(Time::from),
                 last_snapshot: snapshots.get(&id).copied().map(Time::from),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn hello() -> Request {
-    Request::Hello { versions: vec![1], beacon_key: None, site: None }
+    Request::Hello { versions: vec![1], beacon_key: None, site: None, name: None }
 }
 
 /// NET-8

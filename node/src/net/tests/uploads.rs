@@ -48,7 +48,7 @@ async fn a_shard_put_is_durable_before_its_receipt_comes() {
     assert_eq!(receipt.body.shard, shard);
     assert_eq!(holder.depot.read_range(&shard.root, 0..shard.bytes).unwrap(), content);
     assert_eq!((holder.temps(), holder.script.open_reservations()), (0, 0));
-    let hello = Request::Hello { versions: vec![1], beacon_key: None, site: None };
+    let hello = Request::Hello { versions: vec![1], beacon_key: None, site: None, name: None };
     assert!(matches!(peer.request(&hello).await, Ok(Answer::Welcome { version: 1, .. })));
 }
 

@@ -75,7 +75,7 @@ impl Serve for Script {
     async fn request(&self, _: DeviceId, _: Request) -> Answer {
         self.requests.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics.load(Ordering::SeqCst), "a handler that panics");
-        Answer::Welcome { version: 1, standing: None, beacon_key: None, site: None }
+        Answer::Welcome { version: 1, standing: None, beacon_key: None, site: None, name: None }
     }
 
     async fn begin_put(

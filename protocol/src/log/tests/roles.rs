@@ -4,6 +4,7 @@ use super::{
     removal::{Step, family, leaver, living, merged, remove, rotate, run, steps},
     *,
 };
+use crate::limits::EPOCHS_OF_MEMBER_MAX;
 
 /// Devices 1 and 2 are owners, device 3 is a member, and device 4 an owner whom device 2 took in.
 fn household() -> DeviceLog {
@@ -85,6 +86,22 @@ fn a_member_reads_begins_an_epoch_and_names_itself_and_nothing_else() {
     assert_eq!(log.label(&device(3).id(), &keys), Some(label(34)));
     remove(&mut log, 2, 3);
     assert_eq!(living(&log), [1, 2]);
+}
+
+// LOG-29: a thief who begins one epoch after the other, to use up those with which he is removed.
+#[test]
+fn a_member_does_not_use_up_the_epochs() {
+    let mut log = household();
+    for number in 0..EPOCHS_OF_MEMBER_MAX {
+        rotate(&mut log, 3, 100 + u8::try_from(number).unwrap());
+    }
+    let full = Err(LogError::Full.into());
+    assert_eq!(log.rotate(&device(3), NOW, &mut rng(99)), full);
+    rotate(&mut log, 4, 98);
+    remove(&mut log, 1, 3);
+    assert_eq!(living(&log), [1, 2, 4]);
+    let copy = DeviceLog::from_entries(log.entries()).unwrap();
+    assert_eq!(view(&copy), view(&log));
 }
 
 // LOG-28

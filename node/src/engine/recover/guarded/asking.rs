@@ -156,7 +156,8 @@ async fn answers(net: &Net, gathering: &Gathering, holders: &[PeerRecord]) -> Ve
 
 async fn answer(peer: Peer, ask: Request) -> HolderAnswer {
     // Under the key of guardians, which stands nowhere.
-    let hello = Request::Hello { versions: vec![VERSION], beacon_key: None, site: None };
+    let hello =
+        Request::Hello { versions: vec![VERSION], beacon_key: None, site: None, name: None };
     let asked = timeout(PATIENCE, async {
         peer.request(&hello).await?;
         peer.request(&ask).await
