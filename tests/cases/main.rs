@@ -45,6 +45,7 @@ mod reader;
 mod real_trees;
 mod rekey;
 mod revoke;
+mod roles;
 mod round_trip;
 mod same_network;
 mod second_snapshot;

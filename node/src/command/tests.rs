@@ -10,6 +10,7 @@ use super::*;
 
 mod leaving;
 mod rekey;
+mod renamed;
 mod status;
 
 fn vectors_file() -> PathBuf {
@@ -331,13 +332,7 @@ fn about_nodes() -> Vec<Outcome> {
         }),
         sheet(),
         Outcome::Devices(DevicesOutcome { devices: devices() }),
-        Outcome::Rename(RenameOutcome {
-            device: id("f"),
-            name: "Anna's phone".to_owned(),
-            before: "phone".to_owned(),
-            told: vec!["nas".to_owned()],
-            not_told: vec!["friend".to_owned()],
-        }),
+        Outcome::Rename(renamed::sample()),
         Outcome::Revoke(RevokeOutcome {
             device: id("f"),
             name: "phone".to_owned(),

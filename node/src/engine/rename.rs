@@ -52,13 +52,19 @@ pub(crate) async fn rename(
     Ok(Outcome::Rename(RenameOutcome { device, name, before, told, not_told }))
 }
 
-/// Gives this very device another name, the host's where none is said, and tells whoever can be reached
-/// without waiting for it.
+/// Gives this very device another name, the host's where none is said. A node that goes on running tells
+/// others without being waited for.
 pub(super) async fn rename_this(core: &Arc<Core>, name: Option<String>) -> Result<(), Failure> {
     let member = core.member()?;
     let name = checked(&name.unwrap_or_else(host_name))?;
-    if say(core, &member, (core.keys.id(), &name)).await? {
+    if !say(core, &member, (core.keys.id(), &name)).await? {
+        return Ok(());
+    }
+    if core.serves {
         contact::spread_log(core, member.vault);
+    } else {
+        let peers: Vec<PeerRow> = core.state.peers().map_err(EngineError::from)?;
+        tell(core, &member, peers, News::default()).await?;
     }
     Ok(())
 }
