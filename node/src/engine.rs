@@ -193,6 +193,15 @@ impl Core {
         Ok(())
     }
 
+    /// Writes another name of this device into the settings. The lock is held over file and memory, so that it
+    /// does not cross another change.
+    pub(crate) fn remember_name(&self, name: &str) -> Result<(), EngineError> {
+        let mut config = self.config.write().expect("no code panics while holding this lock");
+        launch::remember_names(&self.home, name, None)?;
+        *config = self.home.config()?;
+        Ok(())
+    }
+
     /// The verified log of a vault.
     pub(crate) fn log_of(&self, vault: &VaultId) -> Result<DeviceLog, EngineError> {
         let vaults = self.vaults.read();

@@ -391,6 +391,7 @@ impl Holding {
             // No matters of shards: whoever knows fills them in.
             guarding: None,
             introduced: 0,
+            leaving: 0,
         }
     }
 

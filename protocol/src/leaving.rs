@@ -46,6 +46,11 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// The one that is not `own`.
+    pub fn other_than(self, own: VaultId) -> VaultId {
+        if self.vault == own { self.other } else { self.vault }
+    }
+
     /// The same seen from the other side.
     #[must_use]
     pub const fn turned(self) -> Self {
@@ -109,10 +114,7 @@ impl Words {
 
     /// Vaults of which one has left `vault`, or the other way round, or once wanted to.
     pub fn others_of(&self, vault: &VaultId) -> std::collections::BTreeSet<VaultId> {
-        let other = |word: &LeavingWord| {
-            let pair = word.body().pair();
-            if pair.vault == *vault { pair.other } else { pair.vault }
-        };
+        let other = |word: &LeavingWord| word.body().pair().other_than(*vault);
         self.about(vault).map(other).collect()
     }
 
@@ -123,6 +125,29 @@ impl Words {
             return self.about(&own).collect();
         }
         self.between(Pair { vault: own, other: of }).collect()
+    }
+
+    /// Stands for all of that in a greeting: equal where both know the same, 0 where there is nothing.
+    pub fn tag(&self, own: VaultId, of: VaultId) -> u64 {
+        let words = self.for_device_of(own, of);
+        if words.is_empty() {
+            return 0;
+        }
+        let mut numbers: Vec<(Pair, DeviceId, u64)> = words
+            .into_iter()
+            .map(|word| (word.body().pair(), word.body().device, word.body().number))
+            .collect();
+        numbers.sort_unstable();
+        let mut hasher = blake3::Hasher::new_derive_key("larder 2026 leaving tag v1");
+        for (pair, device, number) in numbers {
+            hasher.update(pair.vault.as_bytes());
+            hasher.update(pair.other.as_bytes());
+            hasher.update(device.as_bytes());
+            hasher.update(&number.to_le_bytes());
+        }
+        let hash = hasher.finalize();
+        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        u64::from_le_bytes(first).max(1)
     }
 
     /// Forgets what devices have said that do not belong to the vault any more, as its log says; gives it.
@@ -150,6 +175,12 @@ impl Words {
     /// Devices that have said something of a vault.
     pub fn speakers(&self, side: Pair) -> impl Iterator<Item = DeviceId> {
         self.of.keys().filter(move |(pair, _)| *pair == side).map(|(_, device)| *device)
+    }
+
+    /// Whether a word tells of a wish that is newer than all between the two that are known, to leave or to stay.
+    pub fn is_wish_new(&self, word: &LeavingWord) -> bool {
+        let known = self.highest_wish(word.body().pair());
+        word.body().wish.is_some_and(|wish| wish.number > known)
     }
 
     /// The highest number of a wish that anybody has expressed between the two.

@@ -261,6 +261,9 @@ class Leaving(unittest.TestCase):
             broken[-1] ^= 1
             self.assertRaises(ValueError, leaving.word, bytes(broken), log)
         self.assertEqual(cbor.decode(raw(page["days"]))[2], 1)
+        vault, other, number = raw(page["vault"]), raw(page["other"]), page["tag"]["number"]
+        known = [(vault, other, raw(page["device"]), number), (other, vault, raw(page["tag"]["other_device"]), number)]
+        self.assertEqual(leaving.tag(known).hex(), page["tag"]["both_have_said_number_1"])
 
 
 class DeviceLog(unittest.TestCase):

@@ -22,6 +22,7 @@ Examples:
   larder leave anna --give-up-copies    do without what cannot be placed elsewhere
   larder leave anna --drop-theirs       as soon as anna's devices need it no more, without the 90 days"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct LeaveArguments {
     /// Name of one of its devices, or the beginning of an id [default: tell how all stand]
     #[arg(value_name = "WHO")]

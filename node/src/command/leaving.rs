@@ -45,6 +45,7 @@ pub enum WhoLeaves {
 
 /// How this vault and another one stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each key of the document")]
 pub struct LeavingCircle {
     /// The other vault.
     pub vault: String,

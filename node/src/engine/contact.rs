@@ -67,6 +67,9 @@ pub(crate) async fn hello(
             if let Some((vault, Relation::Device)) = core.vaults.relation(&peer) {
                 core.tending.heard(core, vault, peer);
             }
+            if let Some(standing) = &standing {
+                leaving::greeted(core, peer, standing.leaving)?;
+            }
             Ok(standing)
         }
         Answer::Refused { reason } => Err(EngineError::Refused(reason)),

@@ -5,7 +5,8 @@ use larder_protocol::{ids::DeviceId, log::DeviceLog};
 use super::{Core, Member, look};
 use crate::command::Failure;
 
-/// The device that a person means: by name, or by the beginning of its id.
+/// The device that a person means: by its id, by name, or by the beginning of its id. Nobody takes another one's
+/// place by a name that looks like the beginning of its id: then several are meant.
 pub(super) fn named(
     core: &Core,
     member: &Member,
@@ -17,9 +18,10 @@ pub(super) fn named(
     let is_called = |id: &&DeviceId| names.get(*id).is_some_and(|name| name == text);
     let prefix = text.to_ascii_lowercase();
     let begins = |id: &&DeviceId| !prefix.is_empty() && id.to_string().starts_with(&prefix);
-    let mut meant: Vec<&DeviceId> = all.iter().filter(is_called).collect();
-    if meant.is_empty() {
-        meant = all.iter().filter(begins).collect();
+    let mut meant: Vec<&DeviceId> = all.iter().filter(|id| is_called(id) || begins(id)).collect();
+    let is_whole = |id: &&DeviceId| id.to_string() == prefix;
+    if let Some(one) = all.iter().find(is_whole) {
+        meant = vec![one];
     }
     match meant.as_slice() {
         [one] => Ok(**one),

@@ -58,13 +58,13 @@ pub(crate) async fn join(
         }
     };
     let is_said = site.is_some();
-    let is_named = name.is_some() && kind == InviteKind::Circle;
+    // A device of a vault is called what the log of its vault says.
+    if let (Some(name), Ok(_)) = (&name, core.member()) {
+        rename::rename_this(core, Some(name.clone())).await?;
+    }
     let join_as = join_as(core, kind, &device, name, site)?;
     if is_said {
         sites::moved(core).await?;
-    }
-    if is_named {
-        rename::rename_this(core, Some(core.own_name())).await?;
     }
     let start = core.clock.now();
     let keys = core.keys.clone();

@@ -23,11 +23,12 @@ use larder_protocol::{
     leaving::{
         LeavingWord, Pair, Side, VERSION, Wish, WordBody, Words, apart_since, tell_again_ms,
     },
-    limits::LEAVING_LOOK_MS,
+    limits::{LEAVING_LOOK_MS, LEAVING_TELL_MS},
     log::DeviceLog,
+    time,
     trail::TrailEvent,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
@@ -48,7 +49,7 @@ mod tests;
 mod words;
 
 pub(super) use telling::advice;
-pub(super) use words::{answer, met};
+pub(super) use words::{answer, greeted, met};
 
 /// What is known of who leaves whom.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub(crate) struct Leaver {
     words: Mutex<Words>,
     /// What each node has shown that it knows; of one that has forgotten this vault, everything.
     told: Mutex<BTreeMap<DeviceId, Known>>,
+    /// Nodes that know something else, as they said in a greeting.
+    differing: Mutex<BTreeSet<DeviceId>>,
+    /// When this node last told others what it knows.
+    exchanged: Mutex<BTreeMap<DeviceId, time::Instant>>,
     /// Vaults that there was an attempt to tell, in this run.
     tried: Mutex<BTreeSet<VaultId>>,
     /// Held while something follows from words.
@@ -85,6 +90,8 @@ impl Leaver {
         Ok(Self {
             words: Mutex::new(words),
             told: Mutex::default(),
+            differing: Mutex::default(),
+            exchanged: Mutex::default(),
             tried: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             news: Notify::new(),
@@ -105,6 +112,34 @@ impl Leaver {
         self.told.lock().expect("no code panics while holding this lock")
     }
 
+    fn differing(&self) -> MutexGuard<'_, BTreeSet<DeviceId>> {
+        self.differing.lock().expect("no code panics while holding this lock")
+    }
+
+    /// What stands for all that a device of `of` may know here.
+    pub(crate) fn tag_for(&self, core: &Core, of: VaultId) -> u64 {
+        core.member().map_or(0, |member| self.words().tag(member.vault, of))
+    }
+
+    /// A node said in its greeting what it knows. If that is something else than what is known here, the two have
+    /// to talk; soon, unless they just have.
+    fn greeted(&self, (now, own, of): (time::Instant, VaultId, VaultId), peer: DeviceId, tag: u64) {
+        if self.words().tag(own, of) == tag {
+            self.differing().remove(&peer);
+            return;
+        }
+        self.differing().insert(peer);
+        let last = self.exchanged().get(&peer).copied();
+        if last.is_none_or(|last| now.ms_since(last) >= LEAVING_TELL_MS) {
+            self.is_to_be_told.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+    }
+
+    fn exchanged(&self) -> MutexGuard<'_, BTreeMap<DeviceId, time::Instant>> {
+        self.exchanged.lock().expect("no code panics while holding this lock")
+    }
+
     fn tried(&self) -> MutexGuard<'_, BTreeSet<VaultId>> {
         self.tried.lock().expect("no code panics while holding this lock")
     }
@@ -112,6 +147,9 @@ impl Leaver {
     /// Whether a device of `of` is known to know all that it may know and is known here.
     fn is_told(&self, (own, of): (VaultId, VaultId), peer: &DeviceId) -> bool {
         let known = self.known_for(own, of);
+        if self.differing().contains(peer) {
+            return false;
+        }
         known.is_empty() || self.told().get(peer).is_some_and(|told| covers(told, &known))
     }
 
@@ -194,12 +232,12 @@ pub(super) fn start(core: &Arc<Core>, member: &Arc<Member>) {
 }
 
 async fn drive(core: &Arc<Core>, member: &Arc<Member>) {
-    let mut tell_at = Instant::now();
+    let mut tell_at = in_ms(0);
     let mut failures = 0_u32;
     loop {
         let next = acting::settle(core, member).await;
         let is_news = core.leaving.is_to_be_told.swap(false, Ordering::Relaxed);
-        if is_news || (next.is_open && tell_at <= Instant::now()) {
+        if is_news || (next.is_open && tell_at <= in_ms(0)) {
             failures = match words::tell(core, member).await {
                 true => 0,
                 false => failures.saturating_add(1),
@@ -221,11 +259,11 @@ async fn drive(core: &Arc<Core>, member: &Arc<Member>) {
     }
 }
 
-fn in_ms(millis: u64) -> Instant {
-    Instant::now() + Duration::from_millis(millis)
+fn in_ms(millis: u64) -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_millis(millis)
 }
 
-async fn reached(at: Option<Instant>) {
+async fn reached(at: Option<tokio::time::Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
@@ -342,8 +380,20 @@ pub(super) async fn stay(
     let side = Pair { vault: other, other: member.vault };
     let forgotten = core.leaving.words().forget_side(side);
     core.leaving.tried().remove(&other);
+    let devices = core.state.devices_of(&other)?;
+    for device in &devices {
+        // It may have forgotten this vault meanwhile: what it has shown before it has to show again.
+        core.leaving.told().remove(device);
+    }
     let forgetting = Arc::clone(core);
-    Ok(on_disk(move || forgetting.state.forget_leaving_words(&forgotten)).await?)
+    on_disk(move || {
+        // Whatever it signed for before it may have erased since: it is asked for anew.
+        if !devices.is_empty() {
+            forgetting.state.go_apart(&other)?;
+        }
+        forgetting.state.forget_leaving_words(&forgotten)
+    })
+    .await
 }
 
 /// The log of a vault has grown: who was removed has nothing to say any more, and others are to be heard.

@@ -26,6 +26,7 @@ impl Node {
         Self { core, _serving: serving }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     async fn carry_out(&self, command: Command, events: EventSink) -> Result<Outcome, Failure> {
         let core = &self.core;
         match command {

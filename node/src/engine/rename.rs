@@ -144,10 +144,7 @@ pub(super) async fn follow(
 /// This device is called so now, and those who cannot read the log are told.
 async fn take_name(core: &Arc<Core>, name: String) {
     let keeping = Arc::clone(core);
-    let kept = on_disk(move || {
-        launch::remember_names(&keeping.home, &name, None)?;
-        keeping.reload_config()
-    });
+    let kept = on_disk(move || keeping.remember_name(&name));
     if let Err(error) = kept.await {
         // It is shown as the log says all the same.
         warn!("the new name of this device could not be written to its settings: {error}");

@@ -37,7 +37,10 @@ async fn settle(core: &Arc<Core>, vault: VaultId) -> Result<(), EngineError> {
         && member.vault == vault
     {
         take_up_keys(core, &member, &log)?;
-        Box::pin(rename::follow(core, &member, &log)).await?;
+        // A name is no reason to keep anybody who was removed.
+        if let Err(error) = Box::pin(rename::follow(core, &member, &log)).await {
+            warn!("names in the log were not taken over: {error}");
+        }
         super::sync::head_came(core, vault);
     }
     for (device, _) in log.removed() {
@@ -122,7 +125,7 @@ pub(super) async fn ensure_epoch(
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);
     }
-    if !log.is_epoch_due() {
+    if !log.needs_epoch(&core.keys.id(), &log.epoch_keys(&core.keys)?) {
         return take_up_keys(core, member, &log);
     }
     let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;

@@ -475,7 +475,8 @@ fn hello(
             let vaults = core.vaults.read();
             vaults.get(&vault).map_or(0, |known| known.introductions().number_of(&from))
         };
-        Standing { guarding, introduced, ..core.holding.standing(vault) }
+        let leaving = core.leaving.tag_for(core, vault);
+        Standing { guarding, introduced, leaving, ..core.holding.standing(vault) }
     });
     let beacon_key = neighbours::key_for(core, &from);
     let Card { site, name } = sites::told_to(core, &from);

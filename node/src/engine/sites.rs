@@ -53,10 +53,18 @@ fn with_card(core: &Core, peer: PeerRow, card: &Card) -> Option<PeerRow> {
     let site = card.site.clone().unwrap_or_else(|| peer.site.clone());
     // What the own vault's devices are called is in its log.
     let is_ours = core.member().is_ok_and(|member| member.vault == peer.vault);
-    let said = card.name.clone().filter(|_| !is_ours);
+    let said = card.name.clone().filter(|name| !is_ours && !is_taken(core, &peer, name));
     let name = said.unwrap_or_else(|| peer.name.clone());
     let is_news = site != peer.site || name != peer.name;
     is_news.then_some(PeerRow { site, name, ..peer })
+}
+
+/// Whether another device is called so that is known here: nobody gives himself the name by which a person means
+/// somebody else.
+fn is_taken(core: &Core, of: &PeerRow, name: &str) -> bool {
+    let peers = core.state.peers().unwrap_or_default();
+    let is_other = |peer: &PeerRow| peer.device != of.device && peer.name == name;
+    name == core.own_name() || peers.iter().any(is_other)
 }
 
 /// Where this device stood when it was taken in.

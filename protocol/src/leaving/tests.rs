@@ -9,7 +9,7 @@ use super::{word::VERSION, *};
 use crate::{
     keys::{DeviceKeys, RecoveryKeys, phrase::Phrase},
     limits::{CLOCK_AHEAD_S_MAX, LEAVING_DAY_S, LEAVING_DAYS},
-    log::{Label, LastHead, Leaver, Newcomer, Reason, found::Founding},
+    log::{Label, LastHead, Leaver, Newcomer, Reason, Role, found::Founding},
     time::Timestamp,
 };
 
@@ -33,7 +33,12 @@ impl Owner {
         let rng = &mut ChaCha8Rng::from_seed([seed; 32]);
         let mut log = DeviceLog::found(&founding, rng).unwrap().log;
         for device in devices.iter().skip(1) {
-            let newcomer = Newcomer { device: device.public(), label: label.clone(), time: NOW };
+            let newcomer = Newcomer {
+                device: device.public(),
+                label: label.clone(),
+                role: Role::Owner,
+                time: NOW,
+            };
             log.enrol(&recovery, device, &newcomer, rng).unwrap();
         }
         Self { log, devices, recovery }
@@ -152,6 +157,8 @@ fn between_two_vaults_nobody_is_told_of_a_third() {
         words.offer(LeavingWord::sign(anna.body(0, other), &anna.devices[0]).unwrap());
     }
     let (own, of) = (anna.log.vault(), bob.log.vault());
+    let (tag, all) = (words.tag(own, of), words.tag(own, own));
+    assert!(tag != 0 && tag != all && words.tag(own, VaultId::from_bytes([9; 32])) == 0);
     let told = words.for_device_of(own, of);
     assert!(told.iter().all(|word| word.body().other == of), "{told:?}");
     assert_eq!((told.len(), words.for_device_of(own, own).len()), (1, 2));
@@ -180,6 +187,7 @@ fn no_clock_makes_the_wait_shorter() {
 }
 
 /// One device with what it knows and does.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact that a test sets")]
 struct Node {
     keys: DeviceKeys,
     vault: usize,

@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{
-    DaysSeen, LeavingWord, Wish, WordBody,
+    DaysSeen, LeavingWord, Wish, WordBody, Words,
     tests::{NOW, Owner},
 };
 use crate::vectors::{self, hex};
 
 fn page() -> Value {
     let (anna, bob) = (Owner::new(0x11, 1), Owner::new(0x51, 1));
+    let mut known = Words::default();
+    known.say(LeavingWord::sign(anna.body(0, &bob), &anna.devices[0]).unwrap());
+    known.say(LeavingWord::sign(bob.body(0, &anna), &bob.devices[0]).unwrap());
     let say = |number, wish, waives| {
         let body = WordBody { number, wish, waives, ..anna.body(0, &bob) };
         let word = LeavingWord::sign(body, &anna.devices[0]).unwrap();
@@ -39,6 +42,11 @@ fn page() -> Value {
             say(NOW.0 + 11, None, None),
         ],
         "days": hex(days.encode()),
+        "tag": {
+            "number": 1,
+            "other_device": bob.devices[0].id().to_string(),
+            "both_have_said_number_1": hex(known.tag(anna.log.vault(), bob.log.vault()).to_le_bytes()),
+        },
     })
 }
 

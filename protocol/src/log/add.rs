@@ -14,7 +14,9 @@ use crate::{
     cbor,
     ids::EntryHash,
     keys::{
-        DeviceKeys, DevicePublic, Principal, RecoveryKeys, sign,
+        DeviceKeys, DevicePublic, Principal, RecoveryKeys,
+        epoch::EpochKey,
+        sign,
         wrap::{WrapError, unwrap, wrap},
     },
     limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
@@ -118,8 +120,11 @@ impl AddDraft {
         log.check_addition(&self.body.author, addition, &past)?;
         let open =
             |(terms, sealed): (_, &EpochWrap)| unwrap(&sealed.wrap, &terms, own.hpke_secret());
-        let epochs = log.epochs_within(&past.entries);
-        let keys: Vec<_> = epochs.zip(&addition.wraps).map(open).collect::<Result<_, _>>()?;
+        let mut opened = log.epochs_within(&past.entries).zip(&addition.wraps).map(open);
+        // The first names everything that is stored. Of a later one the author himself may not have the key:
+        // whoever began it may have wrapped rubbish, and must not keep everybody else out by that.
+        let first = opened.next().ok_or(WrapError::NotForUs)??;
+        let keys: Vec<_> = std::iter::once(first).chain(opened.flatten()).collect();
         if addition.label.open(&own.id(), &keys).as_ref() != Some(label) {
             return Err(DraftError::Label);
         }
@@ -149,8 +154,9 @@ impl DeviceLog {
         let label = newcomer.label.seal(&device.id, newest, rng).ok_or(DraftError::Label)?;
         let mut wraps = Vec::with_capacity(keys.len());
         for terms in self.epochs_within(&past.entries) {
-            let key = keys.iter().find(|key| terms.is_of(key)).ok_or(WrapError::NotForUs)?;
-            let wrap = wrap(key, &terms.salt, &device.hpke, rng)?;
+            let known = keys.iter().find(|key| terms.is_of(key)).cloned();
+            let key = known.unwrap_or_else(|| filler(terms.epoch, rng));
+            let wrap = wrap(&key, &terms.salt, &device.hpke, rng)?;
             wraps.push(EpochWrap { epoch: terms.epoch, wrap });
         }
         let addition = Addition { device, label, wraps, role: newcomer.role };
@@ -240,6 +246,14 @@ impl DeviceLog {
     pub(super) fn is_crowded(&self) -> bool {
         self.devices.len() >= DEVICES_MAX || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
     }
+}
+
+/// Stands for a key that the author has not got: it opens to nothing that the log commits to. The place has to be
+/// filled, since every epoch has one.
+fn filler(epoch: u32, rng: &mut impl CryptoRng) -> EpochKey {
+    let mut secret = [0; 32];
+    rng.fill_bytes(&mut secret);
+    EpochKey::new(epoch, secret)
 }
 
 pub(super) fn author_of(principal: &Principal<'_>) -> Author {

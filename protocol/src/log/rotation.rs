@@ -143,6 +143,25 @@ impl DeviceLog {
         self.current_epoch().is_none()
     }
 
+    /// Whether a device that has these keys, and no others, begins an epoch before it seals anything: none is in force,
+    /// or it lacks the key of the one that is, or a member began it and it is an owner itself. What a member has
+    /// wrapped to the phrase no device can look at; the key goes on in the owner's epoch, from which the phrase
+    /// opens it (LOG-20, LOG-30).
+    pub fn needs_epoch(&self, own: &DeviceId, keys: &[EpochKey]) -> bool {
+        let Some(current) = self.current_epoch() else { return true };
+        let is_known = keys.iter().any(|key| current.is_of(key));
+        !is_known || (self.is_owner(own) && !self.is_begun_by_owner(&current))
+    }
+
+    fn is_begun_by_owner(&self, epoch: &EpochId) -> bool {
+        let began = self.epochs.get(epoch).into_iter().flatten();
+        let authors = began.filter_map(|hash| Some(&self.entry(hash)?.body().author));
+        authors.into_iter().any(|author| match author {
+            Author::Device(device) => self.is_owner(device),
+            Author::Recovery => true,
+        })
+    }
+
     /// The epoch with whose key new data is sealed: of those that count, with the highest number, the one whose key
     /// exactly those have who live, and the phrase.
     pub fn current_epoch(&self) -> Option<EpochId> {

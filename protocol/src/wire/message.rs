@@ -427,6 +427,10 @@ pub struct Standing {
     /// Number of the introduction of the calling device that is kept here; 0 for none.
     #[cbor(n(6), skip_if = "is_zero")]
     pub introduced: u64,
+    /// Stands for the words of who leaves whom that the callee knows and the caller may know; 0 for none, see
+    /// [`Words::tag`](crate::leaving::Words::tag).
+    #[cbor(n(7), skip_if = "is_zero")]
+    pub leaving: u64,
 }
 
 /// What a node says of guardians.

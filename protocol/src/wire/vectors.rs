@@ -123,7 +123,8 @@ fn named_welcome(standing: &Standing, name: Option<&str>) -> Answer {
     Answer::Welcome { version: 1, standing, beacon_key: None, site, name }
 }
 
-fn answers() -> Vec<(&'static str, Answer)> {
+/// Greetings with everything that one may tell.
+fn welcomes() -> Vec<(&'static str, Answer)> {
     let standing = Standing {
         vault: VAULT,
         granted_bytes: 1 << 40,
@@ -132,25 +133,40 @@ fn answers() -> Vec<(&'static str, Answer)> {
         unclaimed_bytes: 0,
         guarding: None,
         introduced: 0,
+        leaving: 0,
     };
     let receiving = Some([0x77; 32].into());
     let guarding = Some(Guarding { number: 5, open_requests: 1, receiving });
     let guarding = Standing { guarding, ..standing.clone() };
     let introduced = Standing { introduced: 1_800_000_000, ..standing.clone() };
+    let leaving = Standing { leaving: 77, ..standing.clone() };
+    let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
+    let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
+    let welcome = |standing, beacon_key| {
+        let (site, name) = (None, None);
+        Answer::Welcome { version: 1, standing, beacon_key, site, name }
+    };
+    vec![
+        ("Welcome", welcome(Some(standing.clone()), None)),
+        ("Welcome, some is let go", welcome(Some(letting_go), None)),
+        ("Welcome, shown on its network", welcome(Some(standing.clone()), beacon_key.clone())),
+        ("Welcome, guardians", welcome(Some(guarding), None)),
+        ("Welcome, no vault", welcome(None, None)),
+        ("Welcome, no vault, shown on its network", welcome(None, beacon_key)),
+        ("Welcome, with its site", named_welcome(&standing, None)),
+        ("Welcome, with its name", named_welcome(&standing, Some("laptop"))),
+        ("Welcome, introduced", welcome(Some(introduced), None)),
+        ("Welcome, with words of who leaves whom", welcome(Some(leaving), None)),
+    ]
+}
+
+fn answers() -> Vec<(&'static str, Answer)> {
     let offered = vec![OfferedShard { shard: shard(), class: PackClass::Metadata }];
     let roots = vec![ShardRoot::from_bytes([0x22; 32]), ShardRoot::from_bytes([0x23; 32])];
     let told = vec![
         ToldRequest { request: vec![1, 2].into(), stop: None, left_s: 604_800 },
         ToldRequest { request: vec![3, 4].into(), stop: Some(vec![5].into()), left_s: 0 },
     ];
-    let beacon_key = Some(BeaconKey::from_bytes([0x66; 32]));
-    let welcome = |standing, beacon_key| {
-        let (site, name) = (None, None);
-        Answer::Welcome { version: 1, standing, beacon_key, site, name }
-    };
-    let (with_site, with_name) =
-        (named_welcome(&standing, None), named_welcome(&standing, Some("laptop")));
-    let letting_go = Standing { unclaimed_bytes: 16_384, ..standing.clone() };
     let verdicts =
         vec![Verdict::Wanted, Verdict::Kept(receipt()), Verdict::Refused(Refusal::Quota)];
     let shown = vec![
@@ -159,13 +175,8 @@ fn answers() -> Vec<(&'static str, Answer)> {
         Shown::Damaged,
         Shown::Unable(Refusal::Internal),
     ];
-    vec![
-        ("Welcome", welcome(Some(standing.clone()), None)),
-        ("Welcome, some is let go", welcome(Some(letting_go), None)),
-        ("Welcome, shown on its network", welcome(Some(standing), beacon_key.clone())),
-        ("Welcome, guardians", welcome(Some(guarding), None)),
-        ("Welcome, no vault", welcome(None, None)),
-        ("Welcome, no vault, shown on its network", welcome(None, beacon_key)),
+    let mut all = welcomes();
+    all.extend([
         ("LogAt", Answer::LogAt { heads: vec![EntryHash::from_bytes([0x55; 32])] }),
         ("Log", Answer::Log { entries: vec![vec![1, 2, 3].into()] }),
         ("HeadTaken", Answer::HeadTaken),
@@ -184,15 +195,13 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("Release, absent", Answer::Release { state: ReleaseState::Absent }),
         ("ReleasesAre", Answer::ReleasesAre { told }),
         ("LeavingIs", Answer::LeavingIs { words: vec![vec![6].into(), vec![7, 8].into()] }),
-        ("Welcome, with its site", with_site),
-        ("Welcome, with its name", with_name),
-        ("Welcome, introduced", welcome(Some(introduced), None)),
         ("Introduced", Answer::Introduced),
         ("Kept, no more", Answer::Kept { shards: vec![] }),
         ("Kept", Answer::Kept { shards: offered }),
         ("Claimed", Answer::Claimed { head: Some(vec![4, 5, 6].into()), roots }),
         ("Claimed, nothing", Answer::Claimed { head: None, roots: vec![] }),
-    ]
+    ]);
+    all
 }
 
 /// Bodies that no decoder of requests may accept.

@@ -41,7 +41,9 @@ struct Step {
 /// Looks at every vault that this one has to do with in this way, and does what is to be done.
 pub(super) async fn settle(core: &Arc<Core>, member: &Arc<Member>) -> Next {
     let _one_at_a_time = core.leaving.turn.lock().await;
-    let others = core.leaving.words().others_of(&member.vault);
+    let mut others = core.leaving.words().others_of(&member.vault);
+    // Also those of whom nothing is said any more: whoever said it was removed.
+    others.extend(log_failure(core.state.apart().map_err(EngineError::from)).unwrap_or_default());
     let mut next = Next::default();
     for other in others {
         // Tried again later when it fails, or does not come to an end.
@@ -217,7 +219,7 @@ async fn stop_relying(
     // Answered after that: no receipt of theirs is being kept any more.
     custody.status().await.ok_or(EngineError::Stopped)?;
     let keeping = Arc::clone(core);
-    Ok(on_disk(move || keeping.state.stop_relying(&other)).await?)
+    on_disk(move || keeping.state.stop_relying(&other)).await
 }
 
 /// Its devices are holders again, of which nothing is known.

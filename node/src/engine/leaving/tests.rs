@@ -333,10 +333,10 @@ async fn who_does_not_believe_a_word_is_offered_nothing() {
     // Of a clock that is years ahead: Bob passes it over.
     core.leaving.words().say(said_by(&anna, &bob, wall().0 + 100_000_000));
     let member = core.member().unwrap();
-    let met = met(core, &member, bob.node.core.keys.id()).await;
-    assert!(matches!(met, Err(EngineError::NotTold)), "{met:?}");
-    let met = met(core, &member, bob.node.core.keys.id()).await;
-    assert!(matches!(met, Err(EngineError::NotTold)), "asked again it is the same");
+    for _again in 0..2 {
+        let told = met(core, &member, bob.node.core.keys.id()).await;
+        assert!(matches!(told, Err(EngineError::NotTold)), "{told:?}");
+    }
 }
 
 // LEAVE-7

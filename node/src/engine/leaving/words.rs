@@ -2,6 +2,7 @@
 //! know, so that nobody has to meet everybody.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -45,6 +46,16 @@ pub(in crate::engine) async fn met(
     if is_told || of == member.vault { Ok(true) } else { Err(EngineError::NotTold) }
 }
 
+/// A node that was greeted said what stands for all that it knows of it.
+pub(in crate::engine) fn greeted(core: &Core, peer: DeviceId, tag: u64) -> Result<(), EngineError> {
+    if let Ok(member) = core.member()
+        && let Some(of) = vault_of(core, &member, &peer)?
+    {
+        core.leaving.greeted((core.clock.now(), member.vault, of), peer, tag);
+    }
+    Ok(())
+}
+
 /// The vault of a node, as far as it is known here.
 fn vault_of(core: &Core, member: &Member, peer: &DeviceId) -> Result<Option<VaultId>, EngineError> {
     match core.vaults.relation(peer) {
@@ -65,6 +76,8 @@ async fn exchange(
     let words = words_for(core, member.vault, of);
     match core.net.peer(peer).request(&Request::Leaving { words }).await? {
         Answer::LeavingIs { words } => {
+            core.leaving.differing().remove(&peer);
+            core.leaving.exchanged().insert(peer, core.clock.now());
             // What it has shown is what it knows, whatever it was sent.
             take(core, member, (peer, of), words).await
         }
@@ -129,8 +142,19 @@ async fn take(
         }
     }
     let is_news = !sound.is_empty();
+    // Whoever slept while the two were apart hears of the end alone: what was signed for before counts for nothing.
+    let parted: BTreeSet<VaultId> = {
+        let words = core.leaving.words();
+        let is_new = |word: &&LeavingWord| words.is_wish_new(word);
+        let other = |word: &LeavingWord| word.body().pair().other_than(member.vault);
+        sound.iter().filter(is_new).map(other).collect()
+    };
     let (keeping, rows) = (Arc::clone(core), sound.clone());
-    on_disk(move || keeping.state.keep_leaving_words(&rows)).await?;
+    on_disk(move || {
+        parted.iter().try_for_each(|other| keeping.state.go_apart(other))?;
+        keeping.state.keep_leaving_words(&rows)
+    })
+    .await?;
     sound.into_iter().for_each(|word| _ = core.leaving.words().offer(word));
     note_shown(core, peer, &shown);
     if !is_news {
@@ -180,7 +204,7 @@ pub(super) async fn tell(core: &Arc<Core>, member: &Arc<Member>) -> bool {
     let mut telling = tokio::task::JoinSet::new();
     for peer in core.state.peers().unwrap_or_default() {
         let (device, of, is_own) = (peer.device, peer.vault, peer.vault == member.vault);
-        let concerns = is_own || others.contains(&of);
+        let concerns = is_own || others.contains(&of) || core.leaving.differing().contains(&device);
         if !concerns || core.leaving.is_told((member.vault, of), &device) {
             continue;
         }

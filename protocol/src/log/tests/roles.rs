@@ -88,6 +88,68 @@ fn a_member_reads_begins_an_epoch_and_names_itself_and_nothing_else() {
     assert_eq!(living(&log), [1, 2]);
 }
 
+/// An epoch of a member with rubbish in the wraps that `spoils` says, as one with a changed program could write it.
+fn spoilt_epoch(log: &mut DeviceLog, member: u8, spoils: impl Fn(&[u8; 32]) -> bool) {
+    let mut copy = log.clone();
+    let honest = copy.rotate(&device(member), NOW, &mut rng(77)).unwrap();
+    let mut body = LogEntry::decode(&honest).unwrap().body().clone();
+    let Act::Epoch(rotation) = &mut body.act else { panic!() };
+    for wrap in rotation.wraps.iter_mut().filter(|wrap| spoils(&wrap.to)) {
+        wrap.sealed[0] ^= 1;
+    }
+    let body = cbor::encode(&body);
+    let author = device(member).sign(sign::LOG_ENTRY, &body);
+    let signatures = Signatures { author, consent: None, access: None };
+    log.merge(&LogEntry::assemble(&body, signatures)).unwrap();
+}
+
+// LOG-30: a thief who begins an epoch whose key nobody gets.
+#[test]
+fn an_epoch_that_nobody_can_open_keeps_nobody_out_and_is_sealed_with_by_nobody() {
+    let mut log = household();
+    spoilt_epoch(&mut log, 3, |_| true);
+    let keys = |log: &DeviceLog, number: u8| log.epoch_keys(&device(number)).unwrap();
+    for number in [1, 2, 4] {
+        assert!(log.needs_epoch(&device(number).id(), &keys(&log, number)));
+    }
+    // The phrase takes in a device, and an owner another one, before anybody has begun a new epoch and after.
+    let mut recovered = log.clone();
+    recovered.enrol(&recovery(), &device(7), &newcomer(7), &mut rng(7)).unwrap();
+    assert!(recovered.needs_epoch(&device(7).id(), &keys(&recovered, 7)));
+    for log in [&mut recovered, &mut log] {
+        add(log, 1, 8);
+        rotate(log, 1, 50);
+        for number in [1, 2, 3, 4, 8] {
+            let keys = keys(log, number);
+            assert!(!log.needs_epoch(&device(number).id(), &keys), "{number}");
+            assert!(log.current_epoch().is_some_and(|id| keys.iter().any(|key| id.is_of(key))));
+        }
+        remove(log, 1, 3);
+        assert!(!log.is_device(&device(3).id()));
+        log.enrol(&recovery(), &device(9), &newcomer(9), &mut rng(9)).unwrap();
+    }
+}
+
+// LOG-30: a thief who keeps the key of an epoch from the phrase alone.
+#[test]
+fn what_a_member_keeps_from_the_phrase_an_owner_gives_it() {
+    let mut log = household();
+    let phrase = recovery().public().hpke;
+    spoilt_epoch(&mut log, 3, |to| *to == phrase);
+    let spoilt = log.current_epoch().unwrap();
+    let opens = |log: &DeviceLog| {
+        let keys = log.epoch_keys(&recovery()).unwrap();
+        keys.iter().any(|key| spoilt.is_of(key))
+    };
+    assert!(!opens(&log));
+    let keys = |log: &DeviceLog, number: u8| log.epoch_keys(&device(number)).unwrap();
+    assert!(!log.needs_epoch(&device(3).id(), &keys(&log, 3)), "members go by it");
+    assert!(log.needs_epoch(&device(1).id(), &keys(&log, 1)), "owners do not");
+    rotate(&mut log, 1, 51);
+    assert!(!log.needs_epoch(&device(1).id(), &keys(&log, 1)));
+    assert!(opens(&log), "what was sealed with it meanwhile is read by the phrase");
+}
+
 // LOG-29: a thief who begins one epoch after the other, to use up those with which he is removed.
 #[test]
 fn a_member_does_not_use_up_the_epochs() {
