@@ -20,7 +20,7 @@ Examples:
   larder leave                          how it stands
   larder leave anna --cancel            stay after all
   larder leave anna --give-up-copies    do without what cannot be placed elsewhere
-  larder leave anna --drop-theirs       as soon as anna's devices need it no more, without the 90 days"
+  larder leave anna --drop-theirs       as soon as her devices need it no more, without the 90 days"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct LeaveArguments {

@@ -11,7 +11,7 @@ use crate::command::Command;
     one name; where a command then does not know which is meant, it asks for the beginning of an id.
 
 Examples:
-  larder rename \"Anna's laptop\"
+  larder rename study
   larder rename cellar --device raspberrypi
   larder rename cellar --device 3f2a9c01"
 )]

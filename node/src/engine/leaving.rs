@@ -147,9 +147,6 @@ impl Leaver {
     /// Whether a device of `of` is known to know all that it may know and is known here.
     fn is_told(&self, (own, of): (VaultId, VaultId), peer: &DeviceId) -> bool {
         let known = self.known_for(own, of);
-        if self.differing().contains(peer) {
-            return false;
-        }
         known.is_empty() || self.told().get(peer).is_some_and(|told| covers(told, &known))
     }
 

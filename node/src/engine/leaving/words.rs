@@ -37,7 +37,8 @@ pub(in crate::engine) async fn met(
     peer: DeviceId,
 ) -> Result<bool, EngineError> {
     let Some(of) = vault_of(core, member, &peer)? else { return Ok(false) };
-    if core.leaving.is_told((member.vault, of), &peer) {
+    let is_same = !core.leaving.differing().contains(&peer);
+    if is_same && core.leaving.is_told((member.vault, of), &peer) {
         return Ok(false);
     }
     exchange(core, member, (peer, of)).await?;
@@ -204,8 +205,10 @@ pub(super) async fn tell(core: &Arc<Core>, member: &Arc<Member>) -> bool {
     let mut telling = tokio::task::JoinSet::new();
     for peer in core.state.peers().unwrap_or_default() {
         let (device, of, is_own) = (peer.device, peer.vault, peer.vault == member.vault);
-        let concerns = is_own || others.contains(&of) || core.leaving.differing().contains(&device);
-        if !concerns || core.leaving.is_told((member.vault, of), &device) {
+        let differs = core.leaving.differing().contains(&device);
+        let concerns = differs || is_own || others.contains(&of);
+        let is_told = core.leaving.is_told((member.vault, of), &device);
+        if !concerns || (is_told && !differs) {
             continue;
         }
         let (core, member) = (Arc::clone(core), Arc::clone(member));
