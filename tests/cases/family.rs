@@ -158,6 +158,10 @@ impl Family {
         eventually("her share is of no use any more", SETTLE, || {
             self.dora.ask(["guardians"])["guardian_of"] == Value::Array(vec![])
         });
+        // Only Carol has room for her beside Dora: that there is one place less is for Anna to accept.
+        let hers = || self.anna.ask(["leave", "dora-pc", "--dry-run"])["circles"][0].clone();
+        eventually("Anna hears of it", SETTLE, || hers()["who"] == "them");
+        self.anna.ask(["leave", "dora-pc", "--give-up-copies"]);
         let anna = begun["circles"][0]["vault"].as_str().unwrap();
         let stands = || self.dora.ask(["leave", anna, "--dry-run"])["circles"][0].clone();
         eventually("Anna has everything elsewhere", SETTLE, || {

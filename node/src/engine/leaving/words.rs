@@ -241,9 +241,9 @@ pub(super) async fn tell(core: &Arc<Core>, member: &Arc<Member>) -> bool {
     all_reached
 }
 
-/// Whether some device of another vault knows all that is known here.
+/// Whether some living device of another vault knows all that is known here: also one that calls from where nobody
+/// here would find it.
 pub(super) fn is_told(core: &Core, own: VaultId, of: VaultId) -> Result<bool, EngineError> {
-    let peers = core.state.peers()?;
-    let mut devices = peers.iter().filter(|peer| peer.vault == of).map(|peer| peer.device);
-    Ok(devices.any(|device| core.leaving.is_told((own, of), &device)))
+    let devices = living(core, Pair { vault: of, other: own })?;
+    Ok(devices.iter().any(|device| core.leaving.is_told((own, of), device)))
 }
