@@ -10,6 +10,7 @@ use super::*;
 
 mod leaving;
 mod rekey;
+mod removal;
 mod renamed;
 mod status;
 
@@ -333,14 +334,7 @@ fn about_nodes() -> Vec<Outcome> {
         sheet(),
         Outcome::Devices(DevicesOutcome { devices: devices() }),
         Outcome::Rename(renamed::sample()),
-        Outcome::Revoke(RevokeOutcome {
-            device: id("f"),
-            name: "phone".to_owned(),
-            reason: RemovalReason::Stolen,
-            last_saved: Some(time(1_750_000_000)),
-            told: vec!["nas".to_owned()],
-            not_told: vec!["friend".to_owned()],
-        }),
+        Outcome::Revoke(removal::sample()),
         Outcome::Rekey(rekey::sample()),
         Outcome::Leave(leaving::sample()),
         Outcome::Peers(PeersOutcome { peers: vec![peer()] }),
