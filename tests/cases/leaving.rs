@@ -34,14 +34,7 @@ impl Three {
     /// Anna and Bob have backed up to each other and to Carol.
     fn new() -> Self {
         let directory = short_directory();
-        let started = |name: &str| {
-            let mut node = Node::new(directory.path(), name);
-            node.init();
-            node.up();
-            node.ask(["offer", OFFER]);
-            node
-        };
-        let [anna, bob, carol] = ["anna", "bob", "carol"].map(started);
+        let [anna, bob, carol] = ["anna", "bob", "carol"].map(|name| started(&directory, name));
         pair(&anna, &bob, "--circle");
         pair(&anna, &carol, "--circle");
         pair(&bob, &carol, "--circle");
@@ -61,6 +54,15 @@ impl Three {
         node.cli(["restore", "latest", "--to"], [&target]).ok();
         compare::assert_same_tree(folder, &compare::below(&target, folder));
     }
+}
+
+/// A running node with a vault of its own that keeps something for others.
+fn started(directory: &tempfile::TempDir, name: &str) -> Node {
+    let mut node = Node::new(directory.path(), name);
+    node.init();
+    node.up();
+    node.ask(["offer", OFFER]);
+    node
 }
 
 fn stands(node: &Node, whom: &str) -> Value {
@@ -115,14 +117,7 @@ fn a_relative_leaves_and_everything_was_moved_before() {
 #[test]
 fn the_only_copy_stays_until_a_person_says_otherwise_and_what_is_taken_back_counts_again() {
     let directory = short_directory();
-    let started = |name: &str| {
-        let mut node = Node::new(directory.path(), name);
-        node.init();
-        node.up();
-        node.ask(["offer", OFFER]);
-        node
-    };
-    let [anna, bob] = ["anna", "bob"].map(started);
+    let [anna, bob] = ["anna", "bob"].map(|name| started(&directory, name));
     pair(&anna, &bob, "--circle");
     let folder = directory.path().join("data");
     fs::create_dir(&folder).unwrap();
