@@ -84,9 +84,8 @@ impl Leaver {
     /// With what was said before.
     pub(crate) fn open(state: &State) -> Result<Self, EngineError> {
         let mut words = Words::default();
-        for word in state.leaving_words()? {
-            words.offer(word);
-        }
+        // They were taken before, within the bounds of then; own ones are never too many.
+        state.leaving_words()?.into_iter().for_each(|word| words.say(word));
         Ok(Self {
             words: Mutex::new(words),
             told: Mutex::default(),

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Placing, holder::Holder, pack::Custody};
+use super::{
+    Placing,
+    holder::Holder,
+    pack::{Custody, Pack},
+};
 use crate::{ids::DeviceId, leaving::Cover};
 
 impl Placing {
@@ -44,7 +48,16 @@ impl Placing {
             is_head_elsewhere: !is_head_there || has_head >= copies_after,
             ..Cover::default()
         };
-        for pack in self.packs.values() {
+        // A pack of another device that never was safe here, and that no own head needs, is that device's to place:
+        // nothing here relies on it.
+        let newest = self.heads.newest_needs().iter();
+        let needed: BTreeSet<_> =
+            newest.chain(self.heads.needs().flat_map(|(_, needs)| needs)).collect();
+        let relies = |pack: &Pack| {
+            let was_own = pack.here || pack.missed || pack.promised_sites > 0;
+            was_own || needed.contains(&pack.shard.root)
+        };
+        for pack in self.packs.values().filter(|pack| relies(pack)) {
             let keeps = |id: &DeviceId| pack.custody.get(id).is_some_and(Custody::covers);
             if !leavers.iter().any(keeps) {
                 continue;

@@ -108,6 +108,27 @@ fn a_head_that_only_the_leaving_one_has_beside_one_other_is_no_cover() {
     assert!(cover(&driven, &[1]).is_covered(false));
 }
 
+// LEAVE-1
+#[test]
+fn what_only_another_device_relies_on_is_for_that_one_to_place() {
+    let mut driven = placed(&[(1, "a"), (2, "b"), (3, "c")], 10..=10);
+    let strange = |seed| KnownPack {
+        shard: shard(seed),
+        class: PackClass::Data,
+        here: false,
+        promised_sites: 0,
+        kept_by: vec![holder(1)],
+    };
+    let before = cover(&driven, &[1]).kept_packs;
+    for seed in [50, 51] {
+        driven.give(Input::PackKnown(strange(seed)));
+    }
+    assert_eq!(cover(&driven, &[1]).kept_packs, before);
+    // One that an own head needs is this device's as well.
+    driven.give(Input::HeadCommitted { seq: 1, needs: vec![(shard(51), PackClass::Data)] });
+    assert_eq!(cover(&driven, &[1]).kept_packs, before + 1);
+}
+
 // LEAVE-6
 #[test]
 fn who_stays_after_all_counts_for_nothing_before_it_was_asked_and_nothing_is_sent_again() {
