@@ -6,6 +6,7 @@
 
 mod arguments;
 mod consent;
+mod desktop_keyring;
 mod escape;
 mod folders;
 mod guardians;

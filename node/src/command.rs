@@ -51,7 +51,7 @@ pub use self::{
     leaving::{Kept, LeaveAct, LeaveOutcome, LeavingCircle, LeavingSide, WhoLeaves},
     logged::{LogLine, LogOutcome, LogSource},
     outcome::*,
-    passphrase::{PassphraseAct, PassphraseDone, PassphraseOutcome, SealKind},
+    passphrase::{OpenedBy, PassphraseAct, PassphraseDone, PassphraseOutcome, SealKind},
     peer::{Peer, PeerPath, PeerState, PeersOutcome},
     rekey::{OlderKey, OtherClaims, RekeyAct, RekeyOutcome, RekeyProgress, RemovedReader},
     removal::{Removal, RemovalReason, RevokeOutcome},

@@ -39,6 +39,7 @@ mod devices;
 mod drill;
 mod error;
 mod expect;
+mod exposed;
 mod fetcher;
 mod forget;
 mod guardians;
@@ -111,6 +112,8 @@ pub(crate) struct Core {
     pub(crate) closing: CancellationToken,
     /// Invitations that are open, see `join`.
     pub(crate) invitations: Arc<invitations::Invitations>,
+    /// Devices that have been given keys in a pairing that goes on.
+    pub(crate) exposed: exposed::Pending,
     /// Spoken codes that are open.
     pub(crate) codes: spoken::Codes,
     /// Who came with a phrase.

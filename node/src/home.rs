@@ -18,6 +18,7 @@
 mod config;
 mod device_key;
 mod directory;
+mod keyring_entry;
 mod lock;
 mod sealing;
 mod secret_file;
@@ -35,6 +36,7 @@ use thiserror::Error;
 
 pub(crate) use self::{
     config::DEVICE_NAME,
+    keyring_entry::KeyringEntry,
     sealing::{no_passphrase, passphrase_command, unfit},
     secret_file::write_new,
 };

@@ -27,6 +27,7 @@ pub mod leaving;
 pub mod receipts;
 pub mod rekey;
 pub mod scan_cache;
+pub mod sides;
 pub mod trail;
 mod vigils;
 mod watched;
@@ -132,6 +133,7 @@ impl State {
             folders::create(tx)?;
             commits::create(tx)?;
             claims::create(tx)?;
+            sides::create(tx)?;
             trail::create(tx)?;
             vigils::create(tx)?;
             watched::create(tx)

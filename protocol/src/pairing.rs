@@ -137,6 +137,9 @@ pub struct Asked {
 pub enum Store {
     /// Inviter: this invitation is used up.
     Spent(InviteId),
+    /// Inviter: this device is about to get the keys of the vault, and no log names it yet. Unless
+    /// [`Added`](Self::Added) follows, whatever is sealed from then on needs a new epoch (PAIR-23).
+    Exposed(DeviceId),
     /// Inviter: a device was taken in.
     Added {
         /// The log entry, already checked against the log that was brought along: merge it. It

@@ -3,7 +3,8 @@
 use std::{thread, time::Duration};
 
 use larder_tests::{
-    houses::Houses, node::Node, process::Output, short_directory, skipped, terminal::Terminal,
+    camera, dice::Dice, houses::Houses, node::Node, process::Output, short_directory, skipped,
+    terminal::Terminal,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -57,6 +58,9 @@ fn two_words_are_compared_and_a_phone_is_let_in() {
     let phone = houses.node(1, directory.path(), "phone").with_lan();
     let mut screen = invites(&laptop, &["--device", "--qr"]);
     let code = spoken(&screen.sees("waiting for somebody to come", LIMIT));
+    // The square is the long code, for a reader that knows nothing of who drew it.
+    let read = camera::reads(&screen.shown(), &mut Dice::new(11)).expect("a camera reads it");
+    assert_eq!(read.to_lowercase(), long(&screen.shown()));
     // What was typed before there was a question is no answer to it.
     screen.types("y");
     // A word that was heard wrongly: another code follows by itself.

@@ -10,14 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder_node::vaults::Vaults;
-use larder_protocol::keys::KeyFile;
 use larder_tests::{
     compare,
     dice::Dice,
     disk::SmallDisk,
     node::{COMMAND_LIMIT, Node, error_of},
     process::{Output, run},
+    secrets::{self, found, holds_any},
     short_directory, skipped,
     terminal::Terminal,
     tree,
@@ -139,30 +138,9 @@ fn a_copied_disk_has_nothing_that_opens_the_vault() {
     let first = file(at, "first", FIRST);
     let mut node = Node::new(at, "laptop");
     let phrase = node.init();
-    let KeyFile::Clear(keys) =
-        KeyFile::parse(&fs::read(node.home().join("device.key")).unwrap()).unwrap()
-    else {
-        panic!("it is in clear")
-    };
-    let clear = fs::read_to_string(node.home().join("device.key")).unwrap();
-    let hex = |line: usize| clear.lines().nth(line).unwrap()[5..].to_owned();
-    let pairs = |text: &str| text.as_bytes().as_chunks::<2>().0.to_vec();
-    let byte = |pair: [u8; 2]| u8::from_str_radix(str::from_utf8(&pair).unwrap(), 16).unwrap();
-    let raw = |text: &str| pairs(text).into_iter().map(byte).collect::<Vec<u8>>();
-    let vaults = Vaults::open(&node.home().join("vaults")).unwrap();
-    let log = vaults.read().values().next().unwrap().log().clone();
-    let epoch = *log.epoch_keys(&keys).unwrap()[0].expose_secret();
     let words = fs::read_to_string(&phrase).unwrap().trim().to_owned();
-    let needles = [
-        hex(1).into_bytes(),
-        hex(2).into_bytes(),
-        raw(&hex(1)),
-        raw(&hex(2)),
-        epoch.to_vec(),
-        blake3::derive_key("larder 2026 content key v1", &epoch).to_vec(),
-        FIRST.as_bytes().to_vec(),
-        words.into_bytes(),
-    ];
+    let mut needles = secrets::of_home(node.home());
+    needles.extend([FIRST.as_bytes().to_vec(), words.into_bytes()]);
     assert_eq!(found(node.home(), &needles[..2]).len(), 2, "the search itself works");
     seal(&node, &first);
 
@@ -180,23 +158,6 @@ fn a_copied_disk_has_nothing_that_opens_the_vault() {
     node.stop();
     assert!(found(node.home(), &needles).is_empty(), "{:?}", found(node.home(), &needles));
     assert!(!holds_any(node.last_words().as_bytes(), &needles));
-}
-
-fn holds_any(bytes: &[u8], needles: &[Vec<u8>]) -> bool {
-    needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == needle))
-}
-
-/// Files below a directory that hold any of these.
-fn found(directory: &Path, needles: &[Vec<u8>]) -> Vec<(PathBuf, usize)> {
-    let files = tree::bottom_up(directory).into_iter().filter(|path| path.is_file());
-    let holds = |path: &Path, needle: &Vec<u8>| {
-        holds_any(&fs::read(path).unwrap_or_default(), std::slice::from_ref(needle))
-    };
-    let within = |path: PathBuf| {
-        let hits = (0..needles.len()).filter(|at| holds(&path, &needles[*at]));
-        hits.map(|at| (path.clone(), at)).collect::<Vec<_>>()
-    };
-    files.flat_map(within).collect()
 }
 
 // CLI-22

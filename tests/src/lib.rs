@@ -13,13 +13,18 @@
 //! | [`houses`] | such networks joined by lines that can be cut, slowed and counted |
 //! | [`routers`], [`relay`] | homes behind routers that translate addresses; the relay between them |
 //! | [`stranger`], [`guesser`] | somebody in the same network who listens and shows things; who tries codes |
+//! | [`terminal`], [`desktop`] | somebody before a terminal; a session with a keyring |
+//! | [`camera`] | reads the square on a screen |
+//! | [`secrets`] | the secrets of a home, and where they are found |
 //! | [`dice`] | seeded choices |
 //! | [`tools`] | programs of others, installed when they are missing |
 //! | [`fuzz_targets`] | every decoder as a function of bytes |
 
 pub mod binary;
+pub mod camera;
 pub mod circle;
 pub mod compare;
+pub mod desktop;
 pub mod dice;
 pub mod disk;
 pub mod fuzz_targets;
@@ -30,6 +35,7 @@ pub mod node;
 pub mod process;
 pub mod relay;
 pub mod routers;
+pub mod secrets;
 pub mod stranger;
 pub mod street;
 pub mod terminal;

@@ -34,6 +34,13 @@ impl Output {
         self
     }
 
+    /// The same, after checking that it ended by itself, and not well.
+    #[track_caller]
+    pub fn expect_failure(self) -> Self {
+        assert!(self.code.is_some_and(|code| code != 0), "a failure was expected of {self}");
+        self
+    }
+
     /// The same, after checking for exit code 0.
     #[track_caller]
     pub fn ok(self) -> Self {

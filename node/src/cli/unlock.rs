@@ -172,7 +172,7 @@ fn from_systemd() -> Result<Option<Zeroizing<String>>, Failure> {
 }
 
 /// What a command prints; it may ask on the terminal by itself.
-fn from_command(line: &str) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn from_command(line: &str) -> Result<Zeroizing<String>, Failure> {
     let hint = "see `larder config get device.passphrase_command`";
     let failed = |what: String| {
         Failure::failed(format!("the command that gives the passphrase {what}")).hint(hint)

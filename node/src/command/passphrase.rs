@@ -21,6 +21,10 @@ pub enum PassphraseAct {
         current: Option<Secret>,
         /// The one that is to seal it.
         new: Secret,
+        /// Under which tag the keyring of the desktop keeps the new one, where it does: the settings say
+        /// so from now on.
+        #[serde(default)]
+        keyring: Option<String>,
     },
     /// Keeps the key in clear from now on.
     Clear {
@@ -50,6 +54,18 @@ pub struct PassphraseOutcome {
     pub done: PassphraseDone,
     /// How the key is sealed now; `null` when it is in clear.
     pub seal: Option<SealKind>,
+    /// What a start asks for the passphrase, as far as the settings say; `null` when the key is in clear.
+    pub opened_by: Option<OpenedBy>,
+}
+
+/// What the settings name for a start to take the passphrase from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpenedBy {
+    /// The keyring of the desktop, as `passphrase set --keyring` has set it.
+    Keyring,
+    /// Another command.
+    Command,
 }
 
 /// How a key is sealed: what one guess at the passphrase costs.

@@ -44,4 +44,6 @@ pub struct RevokeOutcome {
     pub told: Vec<String>,
     /// Names of those that will learn of it when they are met.
     pub not_told: Vec<String>,
+    /// Names of the vaults whose guardian this one is: the removed device opens the shares that it keeps.
+    pub guardian_of: Vec<String>,
 }

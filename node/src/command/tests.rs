@@ -371,6 +371,7 @@ fn about_this_node() -> Vec<Outcome> {
                 memory_bytes: ByteSize(64 << 20),
                 passes: 3,
             }),
+            opened_by: Some(OpenedBy::Keyring),
         }),
         Outcome::Log(LogOutcome { vault: id("a"), device: id("d"), lines: 7 }),
         Outcome::Answered,

@@ -353,7 +353,7 @@ pub(super) fn is_our_guardian(core: &Core, member: &Member, other: &VaultId) -> 
 }
 
 /// Every other vault whose guardian this one is.
-fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf>, EngineError> {
+pub(super) fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf>, EngineError> {
     let receiving = member.content.receiving();
     let peers = core.state.peers()?;
     let sets: Vec<(VaultId, GuardianSet)> = {

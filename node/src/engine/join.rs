@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{
     Core, EngineError,
     clock::wall,
-    contact, launch, leaving, on_disk,
+    contact, exposed, launch, leaving, on_disk,
     reception::{Reception, Said, Screen},
     rename, report, roster, sites, spoken, trail,
 };
@@ -187,6 +187,7 @@ pub(crate) async fn answer_stranger(
     let inviter = inviter.map_err(|_| EngineError::NoVault)?;
     let mut reception = Reception::default();
     let ended = drive(core, from, (stream, inviter), &mut reception).await;
+    exposed::end(core, from).await;
     if matches!(ended, Ok(Ending::Declined)) && !reception.said_yes() {
         trail::note(core, TrailEvent::Declined { device: from }).await;
     }
@@ -353,6 +354,7 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
     match store {
         // Taken where it is known who waits for it.
         Store::Spent(_) => Ok(()),
+        Store::Exposed(device) => exposed::begin(core, device).await,
         Store::Added { entry, peer } => {
             let vault = core.member()?.vault;
             roster::keep_entry(core, vault, entry).await?;

@@ -34,6 +34,7 @@ use tracing::{info, warn};
 use super::{
     Core, EngineError, Member,
     clock::wall,
+    devices,
     guardians::{self, is_named},
     on_disk, trail,
 };
@@ -281,6 +282,7 @@ pub(crate) async fn run(
     match act {
         LeaveAct::Show => {}
         LeaveAct::Want => {
+            devices::check_owner(core, &member, "leaves another vault")?;
             wish(core, &member, other, true).await?;
         }
         LeaveAct::Cancel => cancel(core, &member, other).await?,

@@ -17,10 +17,11 @@ const CANDIDATES_MAX: usize = 5;
 /// Days by which the clocks of two devices may differ: a wrong time zone, and then some.
 const CLOCK_DAYS_OFF_MAX: u64 = 1;
 
-/// The newest manifests of all devices of the vault, as far as known here.
+/// The newest manifests of all devices of the vault, as far as known here; of a forked one that of each side.
 pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, EngineError> {
-    let commits = core.state.commits()?;
-    let decoded = commits.into_iter().map(|(device, row)| {
+    let sides = core.state.sides()?.into_iter().map(|side| (side.device, side.commit));
+    let commits = core.state.commits()?.into_iter().chain(sides);
+    let decoded = commits.map(|(device, row)| {
         let manifest = Manifest::decode(&row.manifest)?;
         Ok((device, manifest))
     });

@@ -29,14 +29,17 @@ use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase, s
 use crate::command::{EventSink, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage};
 
 mod access;
+mod again;
 mod gather;
 mod guarded;
+mod missing_keys;
 mod search;
 mod trial;
 
 pub(super) use access::Access;
 use gather::Witnesses;
 pub(super) use guarded::{Wish as GuardedWish, recover_by_guardians};
+use missing_keys::MissingKeys;
 use search::Found;
 pub(crate) use trial::{Proof, proof, run as trial};
 
@@ -57,11 +60,14 @@ pub(crate) async fn recover(
     wish: Wish,
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
-    check_fresh(core)?;
     let phrase = phrase::parse(&wish.phrase)?;
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
+    if let Ok(member) = core.member() {
+        let witnesses = again::again(core, &member, &recovery).await?;
+        return shown(core, &witnesses, events).await;
+    }
     let access = Arc::new(Access::open(core, &recovery, core.relays.clone()).await?);
     let names = (wish.name, wish.site);
     let witnesses = recovered(core, &access, &recovery, (names, &tickets), events).await;
@@ -69,6 +75,15 @@ pub(crate) async fn recover(
     let witnesses = witnesses?;
     guarded::over(core, events).await;
     trial::note(core)?;
+    shown(core, &witnesses, events).await
+}
+
+/// What there is to restore now.
+async fn shown(
+    core: &Arc<Core>,
+    witnesses: &Witnesses,
+    events: &EventSink,
+) -> Result<Outcome, Failure> {
     let member = core.member()?;
     let shelf = look::Shelf::of(core).await?;
     let live = names::live_snapshots(core)?;
@@ -144,7 +159,8 @@ async fn recovered(
     join::become_member(core, log).await?;
     let member = core.member()?;
     trail::note(core, TrailEvent::Became { vault: member.vault, by: None }).await;
-    gather::gather(core, &member, access, &witnesses, events).await
+    let missing = Arc::new(MissingKeys::of(recovery));
+    gather::gather(core, &member, (access, &missing), &witnesses, events).await
 }
 
 /// Makes this device known to one holder at least; others are told when they are asked.

@@ -52,7 +52,7 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
     let leaver = Leaver {
         device,
         reason: known_reason(wish.reason),
-        last: newest.as_ref().map(|it| LastHead { seq: it.body().seq, head: it.hash() }),
+        last: last_head(core, &member, &device),
         undo_removals: wish.undo,
         time: wall(),
     };
@@ -78,6 +78,8 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
         roster::keep_entry(core, member.vault, entry).await?;
     }
     let news = News { newest: newest.clone(), recovery: recovery.as_ref() };
+    let wards = guardians::guardian_of(core, &member)?;
+    let guardian_of = wards.into_iter().map(|ward| ward.name).collect();
     let (told, not_told) = tell(core, &member, peers, news).await?;
     Ok(Outcome::Revoke(RevokeOutcome {
         device: device.to_string(),
@@ -86,12 +88,24 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
         last_saved: newest.map(|head| Time::from(head.body().time)),
         told,
         not_told,
+        guardian_of,
     }))
 }
 
 fn newest_head(core: &Core, member: &Member, device: &DeviceId) -> Option<SignedHead> {
     let vaults = core.vaults.read();
     vaults.get(&member.vault)?.heads().highest(device).cloned()
+}
+
+/// What counts of a device from its removal on: everything up to its newest head. Where it is forked, both
+/// sides: heads below the number named count, and so the number after the highest is named (HEAD-13).
+fn last_head(core: &Core, member: &Member, device: &DeviceId) -> Option<LastHead> {
+    let vaults = core.vaults.read();
+    let book = vaults.get(&member.vault)?.heads();
+    let highest = book.highest(device)?;
+    let is_forked = book.fork(device).is_some();
+    let seq = highest.body().seq.saturating_add(u64::from(is_forked));
+    Some(LastHead { seq, head: highest.hash() })
 }
 
 const fn known_reason(reason: RemovalReason) -> Reason {

@@ -11,7 +11,8 @@ use larder_protocol::{
 use tracing::{info, warn};
 
 use super::{
-    Core, EngineError, Keyring, Member, clock::wall, contact, launch, leaving, on_disk, rename,
+    Core, EngineError, Keyring, Member, clock::wall, contact, exposed, launch, leaving, on_disk,
+    rename,
 };
 use crate::state::commits::CommitRow;
 
@@ -125,12 +126,17 @@ pub(super) async fn ensure_epoch(
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);
     }
-    if !log.needs_epoch(&core.keys.id(), &log.epoch_keys(&core.keys)?) {
+    let is_due = log.needs_epoch(&core.keys.id(), &log.epoch_keys(&core.keys)?)
+        || exposed::is_epoch_due(core, &log)?;
+    if !is_due {
         return take_up_keys(core, member, &log);
     }
     let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;
     keep_entry(core, member.vault, entry).await?;
-    info!("a new key is used from now on: devices were removed or taken in apart");
+    exposed::strike_out(core).await?;
+    info!(
+        "a new key is used from now on: devices were removed, taken in apart, or cut off while they joined"
+    );
     contact::spread_log(core, member.vault);
     Ok(())
 }
@@ -145,3 +151,6 @@ pub(super) async fn keep_entry(
     on_disk(move || keeping.vaults.merge_log(vault, &[entry])).await?;
     settle(core, vault).await
 }
+
+#[cfg(test)]
+mod tests;

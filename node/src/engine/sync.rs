@@ -5,6 +5,8 @@
 //! itself seen receipts that meet the policy (HOME-6).
 
 use std::{
+    cmp::Ordering,
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -112,24 +114,52 @@ async fn await_receipts(core: &Core) {
 /// Takes in every head of another device that is newer than what is known of it.
 pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
     let _one_at_a_time = core.following.lock().await;
-    let own = member.keys.id();
-    let heads: Vec<SignedHead> = {
-        let vaults = core.vaults.read();
-        let known = vaults.get(&member.vault);
-        known.map(|known| known.heads().heads().cloned().collect()).unwrap_or_default()
-    };
-    for head in heads.into_iter().filter(|head| head.body().device != own) {
+    let heads = heads_of_others(core, member);
+    let mut sides = BTreeSet::new();
+    let mut all_taken = true;
+    for (head, place) in heads {
         let device = head.body().device;
-        if is_taken_in(core, &device, head.body().seq)? {
+        if place == Place::Side {
+            sides.insert((device, head.hash()));
+        }
+        if is_taken_in(core, &head, place)? {
             continue;
         }
-        match take(core, member, &head).await {
-            Ok(_) => {}
+        match take_as(core, member, &head, place).await {
+            Ok(_) => continue,
             Err(error) if core.closing.is_cancelled() => debug!("{error}"),
             Err(error) => warn!("head {} of device {}: {error}", head.body().seq, device.short()),
         }
+        all_taken = false;
+    }
+    // What a side led to before stays until it is known what it leads to now.
+    if all_taken {
+        let keeping = Arc::clone(core);
+        on_disk(move || keeping.state.keep_sides_of(&sides)).await?;
     }
     Ok(())
+}
+
+/// What a head is to its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The highest one.
+    Highest,
+    /// Of a forked device one beside the highest.
+    Side,
+}
+
+/// The newest heads of other devices that are kept here.
+fn heads_of_others(core: &Core, member: &Member) -> Vec<(SignedHead, Place)> {
+    let vaults = core.vaults.read();
+    let Some(known) = vaults.get(&member.vault) else { return Vec::new() };
+    let (own, book) = (member.keys.id(), known.heads());
+    let others = book.tips().filter(|head| head.body().device != own);
+    let placed = others.map(|head| {
+        let is_highest = book.highest(&head.body().device) == Some(head);
+        (head.clone(), if is_highest { Place::Highest } else { Place::Side })
+    });
+    placed.collect()
 }
 
 /// Whether everything is taken in that heads of other devices here lead to.
@@ -137,42 +167,54 @@ pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, Engine
     Ok(not_taken_in(core, member)?.is_empty())
 }
 
-/// Other devices of the vault of whose newest head it is not known what it leads to.
+/// Other devices of the vault of whose newest heads it is not known what each of them leads to.
 pub(super) fn not_taken_in(core: &Core, member: &Member) -> Result<Vec<DeviceId>, EngineError> {
-    let own = member.keys.id();
-    let heads: Vec<(DeviceId, u64)> = {
-        let vaults = core.vaults.read();
-        let book = vaults.get(&member.vault).map(|known| known.heads());
-        let heads = book.into_iter().flat_map(|book| book.heads());
-        heads.map(|head| (head.body().device, head.body().seq)).collect()
-    };
-    let mut missing = Vec::new();
-    for (device, seq) in heads.into_iter().filter(|(device, _)| *device != own) {
-        if !is_taken_in(core, &device, seq)? {
-            missing.push(device);
+    let mut missing = BTreeSet::new();
+    for (head, place) in heads_of_others(core, member) {
+        if !is_taken_in(core, &head, place)? {
+            missing.insert(head.body().device);
         }
     }
-    Ok(missing)
+    Ok(missing.into_iter().collect())
 }
 
 /// Whether what a head leads to is known here, and what it claims. A home of an earlier version knows the
 /// former alone.
-fn is_taken_in(core: &Core, device: &DeviceId, seq: u64) -> Result<bool, EngineError> {
+fn is_taken_in(core: &Core, head: &SignedHead, place: Place) -> Result<bool, EngineError> {
+    let (device, seq) = (&head.body().device, head.body().seq);
+    if place == Place::Side {
+        return Ok(core.state.has_side(device, &head.hash())?);
+    }
     let known = core.state.commit_of(device)?;
-    Ok(known.is_some_and(|known| known.seq >= seq) && core.state.has_claims_of(device)?)
+    let is_known = known.is_some_and(|known| match known.seq.cmp(&seq) {
+        Ordering::Less => false,
+        // Of a fork the other side was the highest before.
+        Ordering::Equal => known.head == head.bytes(),
+        Ordering::Greater => true,
+    });
+    Ok(is_known && core.state.has_claims_of(device)?)
 }
 
-/// Takes in what one head leads to.
+/// Takes in what the highest head of a device leads to.
 pub(super) async fn take(
     core: &Arc<Core>,
     member: &Arc<Member>,
     head: &SignedHead,
 ) -> Result<Manifest, EngineError> {
+    take_as(core, member, head, Place::Highest).await
+}
+
+async fn take_as(
+    core: &Arc<Core>,
+    member: &Arc<Member>,
+    head: &SignedHead,
+    place: Place,
+) -> Result<Manifest, EngineError> {
     let (manifest, commit) = fetch_manifest(core, member, head).await?;
     let source = ChunkSource::new(core, member);
     let (taking, segments) = (Arc::clone(core), manifest.segments.clone());
     let device: DeviceId = head.body().device;
-    let packs = on_disk(move || {
+    let (packs, claimed) = on_disk(move || {
         let mut packs: Vec<PackRecord> = vec![commit];
         for location in &segments {
             let segment = Segment::decode(&source.chunk_at(location)?)?;
@@ -181,9 +223,11 @@ pub(super) async fn take(
             packs.extend(source.record_of(location.shard)?);
         }
         let of_index = segments.iter().map(|location| location.shard.root);
-        let claimed = packs.iter().map(|pack| pack.shard.root).chain(of_index);
-        taking.state.keep_claimed(&device, &claimed.collect())?;
-        Ok::<_, EngineError>(packs)
+        let claimed = packs.iter().map(|pack| pack.shard.root).chain(of_index).collect();
+        if place == Place::Highest {
+            taking.state.keep_claimed(&device, &claimed)?;
+        }
+        Ok::<_, EngineError>((packs, claimed))
     })
     .await?;
     if let Ok(custody) = member.custody() {
@@ -205,8 +249,12 @@ pub(super) async fn take(
         manifest: manifest.encode(),
         head: head.bytes().to_vec(),
     };
-    let keeping = Arc::clone(core);
-    on_disk(move || keeping.state.keep_commit(&device, &row)).await?;
+    let (keeping, hash) = (Arc::clone(core), head.hash());
+    on_disk(move || match place {
+        Place::Highest => keeping.state.keep_commit(&device, &row),
+        Place::Side => keeping.state.keep_side((&device, &hash), row, &claimed),
+    })
+    .await?;
     Ok(manifest)
 }
 

@@ -8,11 +8,16 @@ use larder_protocol::keys::{
     passphrase::PassphraseError,
 };
 
-use super::{CONFIG, Config, DEVICE_KEY, DeviceKeyError, Home, HomeError, device_key};
-use crate::command::{
-    ByteSize, ExitKind, Failure, Outcome, PassphraseAct, PassphraseDone, PassphraseOutcome,
-    SealKind, Secret,
+use super::{
+    CONFIG, Config, DEVICE_KEY, DeviceKeyError, Home, HomeError, KeyringEntry, device_key,
 };
+use crate::command::{
+    ByteSize, ExitKind, Failure, OpenedBy, Outcome, PassphraseAct, PassphraseDone,
+    PassphraseOutcome, SealKind, Secret,
+};
+
+/// The setting with the command that prints the passphrase.
+const COMMAND: &str = "device.passphrase_command";
 
 /// Whether the key of a home is sealed; also while another process works there. `None` when there is
 /// no home.
@@ -107,24 +112,73 @@ impl Home {
                 self.keys_with(Some(&typed(current)?))?;
                 PassphraseDone::Checked
             }
-            PassphraseAct::Set { current, new } => {
+            PassphraseAct::Set { current, new, keyring } => {
                 let current = current.as_ref().map(typed).transpose()?;
                 let new = Passphrase::chosen(new.expose()).map_err(unfit)?;
-                self.keep(current.as_ref(), Some(&new))?;
+                match keyring {
+                    Some(tag) => {
+                        let entry = KeyringEntry::tagged(tag).ok_or_else(no_tag)?;
+                        self.leave_to_keyring(current.as_ref(), &new, &entry)?;
+                    }
+                    None => {
+                        self.keep(current.as_ref(), Some(&new))?;
+                        self.ask_no_keyring()?;
+                    }
+                }
                 PassphraseDone::Set
             }
             PassphraseAct::Clear { current } => {
                 self.keep(Some(&typed(current)?), None)?;
+                self.ask_no_keyring()?;
                 PassphraseDone::Cleared
             }
         };
         drop(one_at_a_time);
         let file = device_key::load(&self.device_key_file()).map_err(HomeError::from)?;
-        let seal = match file {
-            KeyFile::Clear(_) => None,
-            KeyFile::Sealed(sealed) => Some(seal_kind(sealed.cost())),
+        let (seal, opened_by) = match file {
+            KeyFile::Clear(_) => (None, None),
+            KeyFile::Sealed(sealed) => (Some(seal_kind(sealed.cost())), self.opened_by()?),
         };
-        Ok(Outcome::Passphrase(PassphraseOutcome { done, seal }))
+        Ok(Outcome::Passphrase(PassphraseOutcome { done, seal, opened_by }))
+    }
+
+    /// Seals the key with what a keyring keeps. The setting comes first: nobody knows this passphrase, so
+    /// there is never a key that it seals and that no start can open.
+    fn leave_to_keyring(
+        &self,
+        current: Option<&Passphrase>,
+        new: &Passphrase,
+        entry: &KeyringEntry,
+    ) -> Result<(), Failure> {
+        let before = self.config()?.passphrase_command().map(str::to_owned);
+        self.change_setting(COMMAND, Some(&entry.command()))?;
+        let Err(error) = self.keep(current, Some(new)) else { return Ok(()) };
+        // Where the new form is in its place in spite of that, the setting stays as well.
+        if !self.is_sealed_with(new) {
+            self.change_setting(COMMAND, before.as_deref())?;
+        }
+        Err(error.into())
+    }
+
+    /// After the key has another passphrase than the keyring, or none: no start asks it any more.
+    fn ask_no_keyring(&self) -> Result<(), Failure> {
+        if self.opened_by()? == Some(OpenedBy::Keyring) {
+            self.change_setting(COMMAND, None)?;
+        }
+        Ok(())
+    }
+
+    fn opened_by(&self) -> Result<Option<OpenedBy>, HomeError> {
+        let config = self.config()?;
+        Ok(config.passphrase_command().map(|line| match KeyringEntry::of_command(line) {
+            Some(_) => OpenedBy::Keyring,
+            None => OpenedBy::Command,
+        }))
+    }
+
+    fn is_sealed_with(&self, passphrase: &Passphrase) -> bool {
+        matches!(device_key::load(&self.device_key_file()),
+            Ok(KeyFile::Sealed(sealed)) if sealed.open(passphrase).is_ok())
     }
 
     /// The keys by the file alone, whatever this process knows already: who changes the file has to
@@ -177,6 +231,10 @@ fn seal_kind(cost: SealCost) -> SealKind {
 
 fn typed(text: &Secret) -> Result<Passphrase, Failure> {
     Passphrase::typed(text.expose()).map_err(no_passphrase)
+}
+
+fn no_tag() -> Failure {
+    Failure::usage("a tag of a keyring is 16 hex digits")
 }
 
 /// A text that opens nothing, because it is no passphrase.

@@ -37,12 +37,12 @@ impl State {
         })
     }
 
-    /// What other devices but these need, as far as is known.
+    /// What other devices but these need, as far as is known; of a forked one what each side needs.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn claimed_but_of(&self, devices: &[DeviceId]) -> Result<BTreeSet<ShardRoot>, StateError> {
-        self.read(|tx| {
+        let mut roots = self.read(|tx| {
             let mut roots = BTreeSet::new();
             for row in tx.open_table(CLAIMED)?.iter()? {
                 let (device, bytes) = row?;
@@ -53,15 +53,18 @@ impl State {
                 roots.extend(all.iter().map(|root| ShardRoot::from_bytes(*root)));
             }
             Ok(roots)
-        })
+        })?;
+        let others = self.sides()?.into_iter().filter(|side| !devices.contains(&side.device));
+        roots.extend(others.flat_map(|side| side.claimed));
+        Ok(roots)
     }
 
-    /// What some other devices need, as far as is known.
+    /// What some other devices need, as far as is known; of a forked one what each side needs.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn claimed_of(&self, devices: &[DeviceId]) -> Result<BTreeSet<ShardRoot>, StateError> {
-        self.read(|tx| {
+        let mut roots = self.read(|tx| {
             let (table, mut roots) = (tx.open_table(CLAIMED)?, BTreeSet::new());
             for device in devices {
                 if let Some(bytes) = table.get(device.as_bytes())? {
@@ -70,7 +73,10 @@ impl State {
                 }
             }
             Ok(roots)
-        })
+        })?;
+        let theirs = self.sides()?.into_iter().filter(|side| devices.contains(&side.device));
+        roots.extend(theirs.flat_map(|side| side.claimed));
+        Ok(roots)
     }
 
     /// Whether it is known what a device needs.

@@ -14,7 +14,7 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{META, State, StateError, claims, index, record, rekey};
+use super::{META, State, StateError, claims, index, record, rekey, sides};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
@@ -175,6 +175,7 @@ impl State {
     pub fn forget_commit(&self, device: &DeviceId) -> Result<(), StateError> {
         self.write(|tx| {
             tx.open_table(MANIFESTS)?.remove(device.as_bytes())?;
+            sides::forget(tx, device)?;
             claims::forget(tx, device)
         })
     }

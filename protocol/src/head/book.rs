@@ -143,6 +143,15 @@ impl HeadBook {
         self.devices.values().flat_map(Kept::heads)
     }
 
+    /// The heads from which nobody has gone on, ascending by device: one of each device, and of a forked one at
+    /// least one of each side. Together they lead to everything that was saved last.
+    pub fn tips(&self) -> impl Iterator<Item = &SignedHead> {
+        self.devices.values().flat_map(|kept| {
+            let passed: Vec<_> = kept.heads().filter_map(|head| head.body().prev).collect();
+            kept.heads().filter(move |head| !passed.contains(&head.hash()))
+        })
+    }
+
     /// The proof that a device is forked, if it is.
     pub fn fork(&self, device: &DeviceId) -> Option<&[SignedHead; 2]> {
         match self.devices.get(device)? {

@@ -170,6 +170,9 @@ fn both_sides_of_a_fork_are_kept_and_may_go_on() {
         assert!(matches!(book.offer(&log, next.clone()), Offered::Forked(_)));
     }
     assert_eq!(book.heads_of(&device(1).id()).count(), 4);
+    // HEAD-14: one of each side, and none that somebody went on from.
+    let tips: BTreeSet<_> = book.tips().map(SignedHead::hash).collect();
+    assert_eq!(tips, [ours.hash(), theirs.hash()].into());
     assert!(matches!(book.offer(&log, heads[0].clone()), Offered::Older(_)));
     // Whoever is shown all of it comes to the same proof, in whatever order.
     let mut other = HeadBook::default();

@@ -118,6 +118,25 @@ fn a_word_is_that_of_a_living_device_with_numbers_that_a_clock_could_give() {
     );
 }
 
+// LEAVE-10: whoever has the tablet of a child does not part two families.
+#[test]
+fn a_member_waives_and_stays_but_does_not_leave_for_the_vault() {
+    let (mut anna, bob) = (Owner::new(1, 1), Owner::new(11, 1));
+    let tablet = DeviceKeys::from_seeds([77; 32], [78; 32]);
+    let label = Label { name: "tablet".into(), site: "home".into() };
+    let newcomer = Newcomer { device: tablet.public(), label, role: Role::Member, time: NOW };
+    let rng = &mut ChaCha8Rng::from_seed([4; 32]);
+    anna.log.enrol(&anna.recovery, &tablet, &newcomer, rng).unwrap();
+    let says = |wish: Option<Wish>, waives: Option<u64>| {
+        let body = WordBody { device: tablet.id(), wish, waives, ..anna.body(0, &bob) };
+        LeavingWord::sign(body, &tablet).unwrap().check(&anna.log, NOW)
+    };
+    assert_eq!(says(wish(1, true), None), Err(WordError::Member));
+    assert_eq!(says(wish(1, true), Some(1)), Err(WordError::Member));
+    assert_eq!(says(wish(1, false), None), Ok(()));
+    assert_eq!(says(None, Some(1)), Ok(()));
+}
+
 // LEAVE-5
 #[test]
 fn of_a_device_the_highest_number_counts_and_it_fills_nobody_elses_place() {

@@ -105,6 +105,9 @@ pub enum WordError {
     /// By nobody who belongs to the vault.
     #[error("no device of the vault said it")]
     Stranger,
+    /// A wish to leave by a member of the vault.
+    #[error("a member of the vault wishes to leave for all of it")]
+    Member,
     /// The signature is not the device's.
     #[error("its signature is not that of the device")]
     Signature,
@@ -153,14 +156,18 @@ impl LeavingWord {
         Ok(Self { body, bytes: bytes.to_vec() })
     }
 
-    /// Whether it counts: said by a device that lives in this log, with numbers that a clock like this one
-    /// could have given. A number from far ahead could never be answered.
+    /// Whether it counts: said by a device that lives in this log, and with a wish to leave by an owner, with numbers
+    /// that a clock like this one could have given. A number from far ahead could never be answered.
     ///
     /// # Errors
-    /// [`WordError::Stranger`], [`WordError::Ahead`].
+    /// [`WordError::Stranger`], [`WordError::Member`], [`WordError::Ahead`].
     pub fn check(&self, log: &DeviceLog, clock: Timestamp) -> Result<(), WordError> {
         if self.body.vault != log.vault() || !log.is_device(&self.body.device) {
             return Err(WordError::Stranger);
+        }
+        let leaves = self.body.wish.is_some_and(|wish| wish.leaves);
+        if leaves && !log.is_owner(&self.body.device) {
+            return Err(WordError::Member);
         }
         self.check_numbers(clock)
     }

@@ -153,6 +153,27 @@ impl DeviceLog {
         !is_known || (self.is_owner(own) && !self.is_begun_by_owner(&current))
     }
 
+    /// Whether one principal opens the key of an epoch that another one does not. The phrase may do so for a device that
+    /// was taken in by a log without the newest epochs: one that it begins then hands all keys on (LOG-31).
+    ///
+    /// # Errors
+    /// [`WrapError`] when either of them opens nothing.
+    pub fn opens_more<'p>(
+        &self,
+        one: impl Into<Principal<'p>>,
+        than: impl Into<Principal<'p>>,
+    ) -> Result<bool, WrapError> {
+        let (opened, known) = (self.epoch_keys(one)?, self.epoch_keys(than)?);
+        let names = |key: &EpochKey| (key.number(), key.commitment());
+        let known: BTreeSet<_> = known.iter().map(names).collect();
+        Ok(!opened.iter().all(|key| known.contains(&names(key))))
+    }
+
+    /// Whether some epoch that counts has a key that is none of these: what is sealed with it stays closed.
+    pub fn has_keys_beyond(&self, known: &[EpochKey]) -> bool {
+        !self.view.epochs.iter().all(|id| known.iter().any(|key| id.is_of(key)))
+    }
+
     fn is_begun_by_owner(&self, epoch: &EpochId) -> bool {
         let began = self.epochs.get(epoch).into_iter().flatten();
         let authors = began.filter_map(|hash| Some(&self.entry(hash)?.body().author));

@@ -135,6 +135,11 @@ enum Wish {
 /// What is sent once the result is stored.
 #[derive(Debug, Clone)]
 enum Then {
+    /// The log and all keys: it is durable who gets them.
+    Draft {
+        draft: Box<AddDraft>,
+        peer: PeerRecord,
+    },
     Added(Frame),
     Introduction,
 }
@@ -182,7 +187,7 @@ impl Inviter {
             }
             // The shell is storing: what becomes of it is known only when it answers.
             (
-                state @ State::Storing(_),
+                state @ State::Storing(Then::Added(_) | Then::Introduction),
                 Input::Lost | Input::TimePassed | Input::Frame(_) | Input::Declined,
             ) => self.state = state,
             (State::Asking(..), Input::TimePassed) => {
@@ -209,13 +214,7 @@ impl Inviter {
                 let accepted = self.answered(now, wish, Answers { there: true, ..answers });
                 self.go_on(accepted);
             }
-            (State::Storing(then), Input::Stored) => {
-                match then {
-                    Then::Added(frame) => self.exchange.send(&frame),
-                    Then::Introduction => self.exchange.send_introduction(&self.member, None),
-                }
-                self.state = State::Parting;
-            }
+            (State::Storing(then), Input::Stored) => self.state = self.stored(then),
             (State::Spending(_) | State::Storing(_), Input::StoreFailed) => {
                 self.exchange.refuse(Refusal::Internal, Ending::StoreFailed);
             }
@@ -230,6 +229,19 @@ impl Inviter {
                 self.go_on(handled);
             }
         }
+    }
+
+    fn stored(&mut self, then: Then) -> State {
+        match then {
+            Then::Draft { draft, peer } => {
+                self.exchange.send_log(&self.member.log);
+                self.exchange.send(&Frame::Draft { body: draft.bytes().to_vec().into() });
+                return State::Drafted { draft, peer };
+            }
+            Then::Added(frame) => self.exchange.send(&frame),
+            Then::Introduction => self.exchange.send_introduction(&self.member, None),
+        }
+        State::Parting
     }
 
     fn go_on(&mut self, handled: Result<State, Fault>) {
@@ -427,9 +439,8 @@ impl Inviter {
         }
         let newcomer = Newcomer { device, label, role, time: self.time };
         let draft = log.draft_add(&self.keys, &newcomer, &mut self.rng).map_err(Fault::Draft)?;
-        self.exchange.send_log(log);
-        self.exchange.send(&Frame::Draft { body: draft.bytes().to_vec().into() });
-        Ok(State::Drafted { draft: Box::new(draft), peer })
+        self.exchange.store(Store::Exposed(self.peer));
+        Ok(State::Storing(Then::Draft { draft: Box::new(draft), peer }))
     }
 
     fn added(&self, entry: Vec<u8>) -> Then {

@@ -3,7 +3,7 @@
 use super::{line, lists, plain, rekey, short, visible, when, when_or_never};
 use crate::command::{
     ByteSize, ConnectOutcome, DeviceRole, DoctorOutcome, Health, InitOutcome, InviteKind,
-    InviteOutcome, JoinOutcome, Joined, OfferOutcome, PassphraseDone, PassphraseOutcome,
+    InviteOutcome, JoinOutcome, Joined, OfferOutcome, OpenedBy, PassphraseDone, PassphraseOutcome,
     ReadyOutcome, RelayState, Safety, SealKind, StatusOutcome, count,
 };
 
@@ -35,10 +35,25 @@ pub(super) fn passphrase(text: &mut String, done: &PassphraseOutcome) {
             line(text, "whoever copies this disk has this device: larder passphrase set");
         }
     }
+    if done.opened_by == Some(OpenedBy::Keyring) {
+        line(text, "the keyring of this desktop opens it at a start, once its user is logged in");
+    }
     if done.done == PassphraseDone::Set {
         line(
             text,
-            "every start needs it now: change it as well where a start takes it from (larder passphrase --help)",
+            match done.opened_by {
+                Some(OpenedBy::Keyring) => {
+                    "nobody knows the passphrase: where the keyring is lost, larder recover and the 24 words \
+                     make another device"
+                }
+                Some(OpenedBy::Command) => {
+                    "every start needs it now: see to it that device.passphrase_command prints it, or unset that"
+                }
+                None => {
+                    "every start needs it now: change it as well where a start takes it from \
+                     (larder passphrase --help)"
+                }
+            },
         );
         line(text, "older copies of the key file (snapshots, worn flash) open as they did before");
     }

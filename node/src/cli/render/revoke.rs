@@ -44,6 +44,17 @@ pub(super) fn revoke(text: &mut String, done: &RevokeOutcome) {
              `larder rekey --dry-run` tells how much that is.",
         );
     }
+    if done.reason != RemovalReason::Replaced && !done.guardian_of.is_empty() {
+        let names: Vec<String> = done.guardian_of.iter().map(|name| plain(name)).collect();
+        line(
+            text,
+            &format!(
+                "It opens the shares that you keep as a guardian, also those to come: tell {}. They are safe \
+                 with a threshold that does without you, or with other guardians.",
+                names.join(", ")
+            ),
+        );
+    }
     if done.reason == RemovalReason::Stolen {
         line(
             text,

@@ -10,5 +10,6 @@ pub(super) fn sample() -> RevokeOutcome {
         last_saved: Some(time(1_750_000_000)),
         told: vec!["nas".to_owned()],
         not_told: vec!["friend".to_owned()],
+        guardian_of: vec!["carl".to_owned()],
     }
 }

@@ -17,7 +17,7 @@ use larder_protocol::{
 use tokio::{sync::mpsc, time::sleep_until};
 use tracing::{debug, warn};
 
-use super::Access;
+use super::{Access, MissingKeys};
 use crate::{
     command::{EventSink, Failure, Level},
     engine::{Core, EngineError, Member, contact, join, sites, sync},
@@ -44,7 +44,7 @@ struct Asked {
 pub(super) async fn gather(
     core: &Arc<Core>,
     member: &Arc<Member>,
-    access: &Arc<Access>,
+    (access, missing): (&Arc<Access>, &Arc<MissingKeys>),
     witnesses: &BTreeSet<DeviceId>,
     events: &EventSink,
 ) -> Result<Witnesses, Failure> {
@@ -53,6 +53,7 @@ pub(super) async fn gather(
         core: Arc::clone(core),
         member: Arc::clone(member),
         access: Arc::clone(access),
+        missing: Arc::clone(missing),
         machine: Recovering::new(PATIENCE_MS),
         answers,
         heads: BTreeMap::new(),
@@ -82,6 +83,10 @@ pub(super) async fn gather(
             () = events.cancelled() => return Err(Failure::interrupted()),
         }
     }
+    // The other sides of forked devices, and whatever came last.
+    if let Err(error) = sync::follow(core, member).await {
+        warn!("other devices of the vault could not be followed: {error}");
+    }
     Ok(gathering.report(events))
 }
 
@@ -89,6 +94,7 @@ struct Gathering {
     core: Arc<Core>,
     member: Arc<Member>,
     access: Arc<Access>,
+    missing: Arc<MissingKeys>,
     machine: Recovering,
     answers: mpsc::Sender<Asked>,
     /// Every head that was served.
@@ -120,12 +126,13 @@ impl Gathering {
     fn carry_out(&mut self, is_finished: &mut bool) {
         while let Some(output) = self.machine.poll_output() {
             let (core, member) = (Arc::clone(&self.core), Arc::clone(&self.member));
-            let (access, answers) = (Arc::clone(&self.access), self.answers.clone());
+            let (access, missing) = (Arc::clone(&self.access), Arc::clone(&self.missing));
+            let answers = self.answers.clone();
             match output {
                 Output::Ask { order, holder } => {
                     *is_finished = false;
                     tokio::spawn(async move {
-                        let answer = ask(&core, &member, &access, holder).await;
+                        let answer = ask(&core, &member, (&access, &missing), holder).await;
                         let _ = answers.send(Asked { order, holder, answer }).await;
                     });
                 }
@@ -237,13 +244,17 @@ impl Gathering {
 async fn ask(
     core: &Arc<Core>,
     member: &Member,
-    access: &Access,
+    (access, missing): (&Access, &MissingKeys),
     holder: DeviceId,
 ) -> Result<Vec<SignedHead>, EngineError> {
     access.reach(core, holder);
     access.introduce(holder, &core.log_of(&member.vault)?).await?;
     let standing = contact::hello(core, holder).await?;
     contact::pull_log(core, holder, member.vault).await?;
+    // Before anything is read that the keys are for.
+    if let Err(error) = missing.open(core, member.vault).await {
+        warn!("keys that holder {} knows of are not opened: {error}", holder.short());
+    }
     contact::push_log(core, holder, member.vault).await?;
     let heads = contact::pull_heads(core, holder, member.vault).await?;
     contact::note_met(core, holder, standing.as_ref())?;

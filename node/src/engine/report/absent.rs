@@ -98,7 +98,7 @@ pub(super) fn letting_go(core: &Core, member: &Member) -> Result<Option<Check>, 
     } else {
         let text = format!("holders keep what was forgotten: {}", found.join("; "));
         let hint = "nothing is lost by it, and space comes back when those devices run again. A \
-                    device that is gone for good cannot be removed yet";
+                    device that is gone for good: `larder revoke NAME`";
         Check { name, state: Health::Poor, found: text, hint: Some(hint.into()) }
     }))
 }

@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) phrase_requests: Vec<(String, Timestamp)>,
     /// Head numbers that two machines used, by device name.
     pub(super) forked: Vec<String>,
+    /// Names of devices whose newest state is not read here, while keys are missing.
+    pub(super) closed: Vec<String>,
     /// Another machine publishes as this very device.
     pub(super) cloned: bool,
     /// Who broke its word: name and deed.
@@ -117,21 +119,7 @@ impl Facts {
 
     /// What endangers data that was safe.
     fn broken(&self, all: &mut Vec<Advice>) {
-        if self.cloned {
-            say(
-                all,
-                "another machine works with this device's key: nothing is published any more",
-                "keep one of the two; make the other a device of its own with `larder recover` in \
-                 a fresh home",
-            );
-        }
-        for name in &self.forked {
-            say(
-                all,
-                format!("device {name} has two histories: it was cloned or set back"),
-                "both are kept and can be restored; let that device recover into a fresh home",
-            );
-        }
+        self.out_of_step(all);
         if self.damaged_own > 0 {
             say(
                 all,
@@ -182,6 +170,33 @@ impl Facts {
                 format!("{packs} {are} neither here nor at any holder"),
                 "start the other devices of the vault; what is missing is made again by \
                  `larder backup` as far as the files are still here",
+            );
+        }
+    }
+
+    /// Devices that do not stand where their heads say.
+    fn out_of_step(&self, all: &mut Vec<Advice>) {
+        if self.cloned {
+            say(
+                all,
+                "another machine works with this device's key: nothing is published any more",
+                "keep one of the two; make the other a device of its own with `larder recover` in \
+                 a fresh home",
+            );
+        }
+        for name in &self.forked {
+            say(
+                all,
+                format!("device {name} has two histories: it was cloned or set back"),
+                "both are kept and can be restored; let that device recover into a fresh home",
+            );
+        }
+        for name in &self.closed {
+            say(
+                all,
+                format!("what {name} saved last is sealed with a key that this device has not got"),
+                "`larder recover` with the 24 words opens it; so does any device that has the key, when it saves \
+                 something the next time",
             );
         }
     }
@@ -432,6 +447,7 @@ mod tests {
             (Facts { has_vault: false, ..well() }, "no vault", "larder init"),
             (Facts { cloned: true, ..well() }, "another machine", "larder recover"),
             (Facts { forked: vec!["nas".into()], ..well() }, "device nas has two", "fresh home"),
+            (Facts { closed: vec!["nas".into()], ..well() }, "what nas saved last", "24 words"),
             (Facts { damaged_own: 1, ..well() }, "1 shard of this vault", "larder doctor"),
             (Facts { damaged_held: 2, ..well() }, "2 shards kept for others", "larder doctor"),
             (

@@ -20,7 +20,7 @@ use super::{
         clock::wall,
         drill, guardians, launch, leaving, names, on_disk, recover, rekey,
         scrubber::{read_age, read_since},
-        settings,
+        settings, sync,
     },
     absent::missed,
     advice::{Facts, least_safe},
@@ -241,6 +241,10 @@ fn gather(core: &Core) -> Result<Facts, EngineError> {
         }
     };
     let names = super::super::look::device_names(core, &member);
+    if core.log_of(&member.vault)?.has_keys_beyond(member.keyring().all()) {
+        let closed = sync::not_taken_in(core, &member)?;
+        facts.closed = closed.iter().filter_map(|device| names.get(device).cloned()).collect();
+    }
     let last = core.state.commit_of(&own)?;
     let last = last.map(|commit| SignedHead::decode(&commit.head)).transpose()?;
     if let Some(known) = core.vaults.read().get(&member.vault) {

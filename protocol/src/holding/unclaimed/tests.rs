@@ -487,6 +487,65 @@ proptest! {
     }
 }
 
+/// What somebody does who has Ben's device, while Ann's goes on.
+#[derive(Debug, Clone)]
+enum Theft {
+    /// Ben needs these alone, with a clock that is so many days ahead.
+    Needs(BTreeSet<u8>, i64),
+    /// The log says that Ann was removed, or that this is void.
+    Removes(bool),
+    Forks(bool),
+    /// Ann says again that she needs everything; nobody listens while she is removed.
+    AnnSays,
+    Days(u64),
+}
+
+fn thefts() -> impl Strategy<Value = Vec<Theft>> {
+    let seeds = prop::collection::btree_set(1..=6_u8, 0..3);
+    let theft = prop_oneof![
+        4 => (seeds, -400..400_i64).prop_map(|(seeds, ahead)| Theft::Needs(seeds, ahead)),
+        2 => any::<bool>().prop_map(Theft::Removes),
+        1 => any::<bool>().prop_map(Theft::Forks),
+        2 => Just(Theft::AnnSays),
+        3 => (1..20_u64).prop_map(Theft::Days),
+    ];
+    prop::collection::vec(theft, 1..80)
+}
+
+proptest! {
+    // DEL-1, DEL-3, DEL-4: no acts of a stolen device shorten the time in which its owner can make them void.
+    #[test]
+    fn a_thief_who_removes_the_owner_erases_nothing_within_the_retention(thefts in thefts()) {
+        let mut world = World::new(1..=6);
+        world.claims(ANN, &[1, 2, 3, 4, 5, 6]);
+        // The last day on which Ann belonged to the vault and had her word.
+        let mut last_word = 0;
+        for theft in thefts {
+            match theft {
+                Theft::Days(days) => world.day += days,
+                Theft::Removes(true) => world.devices = [BEN].into(),
+                Theft::Removes(false) => world.devices = [ANN, BEN].into(),
+                Theft::Forks(is_forked) => world.is_forked = is_forked,
+                Theft::AnnSays if world.devices.contains(&ANN) => {
+                    world.ahead_days = 0;
+                    world.claims(ANN, &[1, 2, 3, 4, 5, 6]);
+                    last_word = world.day;
+                }
+                Theft::AnnSays => {}
+                Theft::Needs(seeds, ahead) => {
+                    world.ahead_days = ahead;
+                    let roots: Vec<u8> = seeds.into_iter().collect();
+                    let told = world.claims(BEN, &roots);
+                    for seed in erased(&told) {
+                        prop_assert!(world.day - last_word > 30, "day {}", world.day);
+                        world.give(Input::RowErased { vault: VAULT, root: shard(seed).root });
+                    }
+                }
+            }
+        }
+    }
+}
+
 // HOLD-1, DEL-9
 #[test]
 fn a_shard_that_is_arriving_anew_is_not_erased_under_way() {
