@@ -150,7 +150,10 @@ impl DeviceLog {
         let past = self.past_of(&parents)?;
         let keys = self.epoch_keys(principal)?;
         let device = newcomer.device;
-        let newest = keys.last().ok_or(WrapError::NotForUs)?;
+        // The newest that the newcomer gets: the phrase may build on less than there is.
+        let is_within =
+            |key: &&EpochKey| self.epochs_within(&past.entries).any(|terms| terms.is_of(key));
+        let newest = keys.iter().rev().find(is_within).ok_or(WrapError::NotForUs)?;
         let label = newcomer.label.seal(&device.id, newest, rng).ok_or(DraftError::Label)?;
         let mut wraps = Vec::with_capacity(keys.len());
         for terms in self.epochs_within(&past.entries) {

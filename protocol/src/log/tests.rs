@@ -394,6 +394,20 @@ fn whoever_fills_the_log_does_not_shut_the_phrase_out() {
     assert_eq!(view(&copy), view(&log));
 }
 
+// LOG-15, LOG-3: the phrase builds on the founding entry alone, and names the newcomer so that it can read it.
+#[test]
+fn the_phrase_takes_in_a_device_where_the_log_is_full_and_epochs_have_begun() {
+    let (mut log, _) = vault();
+    log.rotate(&device(1), NOW, &mut rng(3)).unwrap();
+    let mut number = 2;
+    while add_numbered(&mut log, 1, number).is_ok() {
+        number += 1;
+    }
+    enrol_numbered(&mut log, 2000).unwrap();
+    let keys = log.epoch_keys(&numbered(2000)).unwrap();
+    assert_eq!(log.label(&numbered(2000).id(), &keys), Some(label(2)));
+}
+
 // LOG-13: more branches than an entry has parents; the log still grows together.
 #[test]
 fn many_branches_grow_together_again() {
