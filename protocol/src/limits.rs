@@ -87,6 +87,14 @@ pub const RENAMES_OF_DEVICE_MAX: usize = 64;
 /// Devices in all branches of a log, those for which room is kept included.
 pub const LOG_DEVICES_MAX: usize = 320;
 const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);
+/// Bytes of all entries of a log together. With each device taken in once, the largest log that the bounds
+/// above allow fits (16.3 MB by devices, 3.5 MB by the phrase): only taking in the same devices again and
+/// again comes up to it.
+pub const LOG_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Those of them that only the phrase can use.
+pub const LOG_BYTES_RESERVED: usize = 4 * 1024 * 1024;
+/// Entries that take in one and the same device apart: those by devices, and as many by the phrase.
+pub const ADDS_OF_DEVICE_MAX: usize = 16;
 /// Heads kept of one device as its newest: one, or the proof of a fork and what came after it.
 pub const HEADS_OF_DEVICE_MAX: usize = 8;
 /// Superseded heads kept of one device: the first and the last of 24 hours and 30 days.

@@ -27,8 +27,8 @@ use crate::{
         wrap::{Wrap, WrapError, WrapTerms},
     },
     limits::{
-        DEVICES_MAX, EPOCHS_MAX, LOG_DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED,
-        RENAMES_MAX, RENAMES_OF_DEVICE_MAX,
+        ADDS_OF_DEVICE_MAX, DEVICES_MAX, EPOCHS_MAX, LOG_BYTES_MAX, LOG_DEVICES_MAX,
+        LOG_ENTRIES_MAX, LOG_PARENTS_MAX, RENAMES_MAX, RENAMES_OF_DEVICE_MAX,
     },
     time::Timestamp,
 };
@@ -41,6 +41,7 @@ mod past;
 pub mod remove;
 pub mod rename;
 pub mod role;
+mod room;
 pub mod rotation;
 pub mod site;
 pub mod view;
@@ -58,6 +59,7 @@ pub use view::Removed;
 use entry::{Act, Addition, Genesis};
 use past::{Entries, Past};
 use rename::Renames;
+use room::Share;
 use rotation::Rotations;
 use view::{Judgement, View};
 
@@ -114,10 +116,11 @@ pub enum LogError {
     /// More devices than a vault may have.
     #[error("a vault has at most {DEVICES_MAX} devices")]
     TooManyDevices,
-    /// More entries, epochs, renames, or devices in all branches, than a log may have.
+    /// More entries, bytes, epochs, renames, or devices in all branches, than a log may have.
     #[error(
-        "a device log has at most {LOG_ENTRIES_MAX} entries, {LOG_DEVICES_MAX} devices, \
-         {EPOCHS_MAX} epochs and {RENAMES_MAX} new names, {RENAMES_OF_DEVICE_MAX} by one device"
+        "a device log has at most {LOG_ENTRIES_MAX} entries of {LOG_BYTES_MAX} bytes together, \
+         {LOG_DEVICES_MAX} devices, each taken in {ADDS_OF_DEVICE_MAX} times, {EPOCHS_MAX} epochs and \
+         {RENAMES_MAX} new names, {RENAMES_OF_DEVICE_MAX} by one device"
     )]
     Full,
 }
@@ -176,15 +179,10 @@ pub struct DeviceLog {
     /// What counts and who lives, as all entries together have it.
     judgement: Judgement,
     view: View,
+    /// Bytes of all entries.
+    bytes: usize,
     /// How much of this the phrase wrote.
     phrase: Share,
-}
-
-/// Part of a log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Share {
-    entries: usize,
-    devices: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +246,7 @@ impl DeviceLog {
                 hash,
                 Node { place: 0, past: Past::default(), roster: vec![0], entry },
             )]),
+            bytes: genesis.len(),
             phrase: Share::default(),
         })
     }
@@ -280,7 +279,11 @@ impl DeviceLog {
         let author = entry.body().author;
         let is_member = self.is_by_member(&author, &past);
         let is_of_phrase = author == Author::Recovery;
-        self.phrase.entries += usize::from(is_of_phrase);
+        self.bytes += bytes.len();
+        if is_of_phrase {
+            self.phrase.entries += 1;
+            self.phrase.bytes += bytes.len();
+        }
         let mut roster = past.roster.clone();
         match &entry.body().act {
             Act::Add(addition) => {
@@ -352,42 +355,11 @@ impl DeviceLog {
             Act::Genesis(_) => {}
         }
         entry.verify(&self.recovery)?;
-        if self.has_room_for(author, &body.act, &past) {
+        if self.has_room_for(&entry, &past) {
             Ok(Admission::New { entry: Box::new(entry), past })
         } else {
             Err(LogError::Full)
         }
-    }
-
-    /// Whether one more entry fits that does this.
-    fn has_room_for(&self, author: &Author, act: &Act, past: &Past) -> bool {
-        let newcomer = act.taken_in().map(|(device, _)| &device.id);
-        self.has_room(author, newcomer)
-            && match act {
-                Act::Epoch(_) | Act::Remove(_) => {
-                    self.rotations.have_room(author, self.is_by_member(author, past))
-                }
-                Act::Rename(_) => self.renames.have_room(author),
-                Act::Add(_) | Act::Genesis(_) => true,
-            }
-    }
-
-    /// Whether one more entry by `author` fits. The last places are the phrase's. What fits
-    /// together fits in any order: a log is read back in another one.
-    fn has_room(&self, author: &Author, newcomer: Option<&DeviceId>) -> bool {
-        let (entries, devices) = (self.order.len(), self.devices.len());
-        let fits = |entries: usize, devices: usize, kept_free: usize| {
-            let is_known = newcomer.is_none_or(|device| self.knows(device));
-            let has_place = is_known || devices + kept_free < LOG_DEVICES_MAX;
-            has_place && entries + kept_free < LOG_ENTRIES_MAX
-        };
-        let by_devices = match author {
-            Author::Device(_) => {
-                fits(entries - self.phrase.entries, devices - self.phrase.devices, LOG_RESERVED)
-            }
-            Author::Recovery => true,
-        };
-        by_devices && fits(entries, devices, 0)
     }
 
     fn past_of(&self, parents: &[EntryHash]) -> Result<Past, LogError> {

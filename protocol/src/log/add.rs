@@ -19,7 +19,7 @@ use crate::{
         sign,
         wrap::{WrapError, unwrap, wrap},
     },
-    limits::{DEVICES_MAX, LOG_ENTRIES_MAX, LOG_PARENTS_MAX, LOG_RESERVED},
+    limits::LOG_PARENTS_MAX,
     time::Timestamp,
 };
 
@@ -241,13 +241,6 @@ impl DeviceLog {
         heads.truncate(LOG_PARENTS_MAX);
         heads.sort_unstable();
         heads
-    }
-}
-
-impl DeviceLog {
-    /// Whether devices can add no more here, or not everywhere.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.devices.len() >= DEVICES_MAX || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
     }
 }
 

@@ -535,3 +535,4 @@ proptest! {
 mod removal;
 mod rename;
 mod roles;
+mod room;
