@@ -5,6 +5,7 @@ import unittest
 import cbor
 import hpke
 import phrase
+import ristretto
 
 
 class Cbor(unittest.TestCase):
@@ -25,6 +26,23 @@ class Phrase(unittest.TestCase):
         for wrong in ("abandon " * 24, "abandon " * 22 + "art", "abandon " * 22 + "aardvark art"):
             with self.assertRaises(phrase.PhraseError):
                 phrase.entropy(wrong)
+
+
+class Ristretto(unittest.TestCase):
+    def test_published_vectors_of_rfc_9496(self):
+        multiples = [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76",
+            "6a493210f7499cd17fecb510ae0cea23a110e8d5b901f8acadd3095c73a3b919",
+        ]
+        base = ristretto.decode(bytes.fromhex(multiples[1]))
+        for scalar, encoded in enumerate(multiples):
+            self.assertEqual(ristretto.encode(ristretto.multiply(scalar, base)).hex(), encoded)
+            self.assertEqual(ristretto.encode(ristretto.decode(bytes.fromhex(encoded))).hex(), encoded)
+        self.assertEqual(ristretto.encode(ristretto.multiply(ristretto.ORDER, base)), bytes(32))
+        for wrong in ("01" + 31 * "00", 32 * "ff", "ed" + 30 * "ff" + "7f", 31 * "00"):
+            with self.assertRaises(ValueError, msg=wrong):
+                ristretto.decode(bytes.fromhex(wrong))
 
 
 class Hpke(unittest.TestCase):

@@ -21,6 +21,7 @@ import meeting
 import pack
 import pairing
 import phrase
+import ristretto
 import tending
 import trail
 import tree
@@ -140,6 +141,29 @@ class Meeting(unittest.TestCase):
         for case in vectors("meeting")["channels"]:
             seed, public = meeting.channel(case["number"])
             self.assertEqual((seed.hex(), public.hex()), (case["seed"], case["id"]))
+
+    def test_cpace(self):
+        case = vectors("meeting")["cpace"]
+        ci, said = meeting.context(7), [meeting.associated(side, 1) for side in (b"guest", b"host")]
+        self.assertEqual([ci.hex(), *(data.hex() for data in said)], [case["ci"], case["ad_a"], case["ad_b"]])
+        generator = meeting.generator(case["password"].encode(), ci)
+        self.assertEqual(ristretto.encode(generator).hex(), case["generator"])
+        scalars = [ristretto.scalar(raw(case[name])) for name in ("random_a", "random_b")]
+        points = [ristretto.encode(ristretto.multiply(scalar, generator)) for scalar in scalars]
+        self.assertEqual([point.hex() for point in points], [case["point_a"], case["point_b"]])
+        for scalar, other in zip(scalars, reversed(points)):
+            self.assertEqual(meeting.agree(scalar, other, points, said).hex(), case["isk"])
+        later = [meeting.associated(side, 2) for side in (b"guest", b"host")]
+        self.assertNotEqual(meeting.agree(scalars[0], points[1], points, later).hex(), case["isk"])
+
+    def test_the_meeting_went_on_with_that_key(self):
+        page = vectors("meeting")
+        isk, went = raw(page["cpace"]["isk"]), page["meeting"]
+        self.assertEqual(cbor.decode(raw(went["hello"])), [0, {0: 1, 1: raw(page["cpace"]["point_a"])}])
+        self.assertEqual(cbor.decode(raw(went["answer"])), [1, {0: raw(page["cpace"]["point_b"])}])
+        self.assertEqual(cbor.decode(raw(went["proof"])), [2, {0: meeting.guest_proof(isk)}])
+        sealed, proof = meeting.seal(isk, page["after_cpace"]["ticket"])
+        self.assertEqual(cbor.decode(raw(went["invited"])), [3, {0: proof, 1: sealed}])
 
     def test_after_cpace(self):
         case = vectors("meeting")["after_cpace"]

@@ -9,19 +9,26 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Failed, SpokenCode};
 
-/// Associated data of each side: a message of one is never taken for that of the other.
-const GUEST: &[u8] = b"larder guest";
-const HOST: &[u8] = b"larder host";
+/// Associated data of each side, before the version: a message of one is never taken for that of the other.
+pub(super) const GUEST: &[u8] = b"larder guest";
+pub(super) const HOST: &[u8] = b"larder host";
 const CONTEXT: &[u8] = b"larder 2026 meeting v1";
 
 /// The guest's point, and what it needs when the answer comes.
 pub(super) fn begin(
     code: &SpokenCode,
+    version: u16,
     seed: [u8; 32],
 ) -> ([u8; 32], InitiatorState<CpaceRistretto255>) {
     let (password, context) = (code.password(), context(code));
     let mut rng = ChaCha20Rng::from_seed(seed);
-    let begun = CpaceInitiator::start(password.as_bytes(), &context, b"", GUEST, &mut rng);
+    let begun = CpaceInitiator::start(
+        password.as_bytes(),
+        &context,
+        b"",
+        &said_in(GUEST, version),
+        &mut rng,
+    );
     let (point, state) = begun.expect("no password leads to the neutral element");
     (point_of(&point), state)
 }
@@ -29,15 +36,17 @@ pub(super) fn begin(
 /// The guest's key, from the host's point.
 pub(super) fn finish(
     state: InitiatorState<CpaceRistretto255>,
+    version: u16,
     point: &[u8; 32],
 ) -> Result<Keys, Failed> {
-    let output = state.finish(point, HOST, CpaceMode::InitiatorResponder);
+    let output = state.finish(point, &said_in(HOST, version), CpaceMode::InitiatorResponder);
     output.map(|output| Keys::of(output.isk.as_bytes())).map_err(|_| Failed::OutOfTurn)
 }
 
-/// The host's point and key, from the guest's point.
+/// The host's point and key, from the version and the point in the guest's first word.
 pub(super) fn answer(
     code: &SpokenCode,
+    version: u16,
     seed: [u8; 32],
     point: &[u8; 32],
 ) -> Result<([u8; 32], Keys), Failed> {
@@ -48,8 +57,8 @@ pub(super) fn answer(
         password.as_bytes(),
         &context,
         b"",
-        GUEST,
-        HOST,
+        &said_in(GUEST, version),
+        &said_in(HOST, version),
         CpaceMode::InitiatorResponder,
         &mut rng,
     );
@@ -58,8 +67,14 @@ pub(super) fn answer(
 }
 
 /// CPace's channel identifier: what the words are for.
-fn context(code: &SpokenCode) -> Vec<u8> {
+pub(super) fn context(code: &SpokenCode) -> Vec<u8> {
     [CONTEXT, &code.channel().number().to_le_bytes()].concat()
+}
+
+/// Associated data of a side. The version is in it: whoever stands between the two and names another one than
+/// the guest did leaves them with two keys.
+pub(super) fn said_in(side: &[u8], version: u16) -> Vec<u8> {
+    [side, &version.to_le_bytes()].concat()
 }
 
 fn point_of(bytes: &[u8]) -> [u8; 32] {

@@ -57,7 +57,7 @@ impl Party for Guest {
 impl Guest {
     /// Begins when the stream to the host is open. `seed` is random.
     pub fn new(code: &SpokenCode, seed: [u8; 32], start: Instant) -> Self {
-        let (point, state) = begin(code, seed);
+        let (point, state) = begin(code, VERSION, seed);
         let mut exchange = Exchange::begun(start);
         exchange.send(&Frame::Hello { version: VERSION, point });
         Self { exchange, state: State::Greeted(Box::new(state)) }
@@ -71,14 +71,16 @@ impl Guest {
             (_, Frame::Refuse { reason: Refusal::Version }) => self.exchange.fail(Failed::Version),
             (_, Frame::Refuse { reason: Refusal::Gone }) => self.exchange.fail(Failed::Gone),
             (_, Frame::Refuse { reason }) => self.exchange.fail(Failed::Refused(reason)),
-            (State::Greeted(state), Frame::Answer { point }) => match finish(*state, &point) {
-                Ok(keys) => {
-                    let proof = *keys.guest_proof().as_bytes();
-                    self.exchange.send(&Frame::Proof { proof });
-                    return State::Proved(keys);
+            (State::Greeted(state), Frame::Answer { point }) => {
+                match finish(*state, VERSION, &point) {
+                    Ok(keys) => {
+                        let proof = *keys.guest_proof().as_bytes();
+                        self.exchange.send(&Frame::Proof { proof });
+                        return State::Proved(keys);
+                    }
+                    Err(failed) => self.exchange.refuse(Refusal::Invalid, failed),
                 }
-                Err(failed) => self.exchange.refuse(Refusal::Invalid, failed),
-            },
+            }
             (State::Proved(keys), Frame::Invitation { proof, sealed }) => {
                 self.invited(&keys, proof, &sealed);
             }

@@ -74,8 +74,8 @@ impl Host {
             (State::Greeting, Frame::Hello { version, .. }) if version != VERSION => {
                 self.exchange.refuse(Refusal::Version, Failed::Version);
             }
-            (State::Greeting, Frame::Hello { point, .. }) => {
-                match answer(&self.code, *self.seed, &point) {
+            (State::Greeting, Frame::Hello { version, point }) => {
+                match answer(&self.code, version, *self.seed, &point) {
                     Ok((point, keys)) => {
                         self.exchange.send(&Frame::Answer { point });
                         return State::Answered(keys);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{
     Ending, Failed, Guest, Host, Input, Offer, Output, Party, Refusal, Search, SpokenCode, VERSION,
     code::{CHANNELS, Channel, CodeError},
+    cpace::{answer, begin, finish},
     frame::Frame,
 };
 use crate::{
@@ -143,6 +144,20 @@ fn nothing_is_shown_before_the_code_is_taken_and_nothing_when_it_is_gone() {
     assert_eq!(at_host.ending, Some(Ending::Failed(Failed::Gone)));
     let refused = Frame::Refuse { reason: Refusal::Gone };
     assert_eq!(Frame::decode(&at_host.sent[0]).unwrap(), refused);
+}
+
+// MEET-19: a host that speaks an older version as well is told, by somebody between, that the guest does.
+#[test]
+fn who_names_another_version_than_the_guest_did_leaves_them_with_two_keys() {
+    let code = code("7-maple-orbit-candy");
+    let agree = |guest: u16, host: u16| {
+        let (point, state) = begin(&code, guest, [4; 32]);
+        let (answered, at_host) = answer(&code, host, [3; 32], &point).unwrap();
+        let at_guest = finish(state, guest, &answered).unwrap();
+        at_guest.guest_proof() == at_host.guest_proof()
+    };
+    assert!(agree(1, 1) && agree(2, 2));
+    assert!(!agree(2, 1) && !agree(1, 2) && !agree(0x0101, 1));
 }
 
 // MEET-4: somebody stands between the two, and has no more than what goes over.
