@@ -28,7 +28,7 @@ use std::{
 };
 
 use larder_protocol::{
-    guarding::keeping::Guard,
+    guarding::{keeping::Guard, set::SetError},
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     log::{DeviceLog, LogError, Merged},
@@ -62,6 +62,17 @@ pub enum VaultError {
     /// Names a device, or the key of a phrase, that belongs to another vault known here.
     #[error("the log of vault {0} names a key that belongs to another vault known here")]
     Claimed(VaultId),
+    /// What is kept of its guardians is of a newer Larder: nothing is said of them, and nothing written over it.
+    #[error(
+        "what is kept of the guardians of vault {vault} was written by a newer Larder \
+         (version {version}): update"
+    )]
+    NewerGuard {
+        /// The vault.
+        vault: VaultId,
+        /// Version met.
+        version: u16,
+    },
     /// Its log holds no genesis entry that fits its name.
     #[error("the log of vault {0} on this disk is damaged")]
     Damaged(VaultId),
@@ -102,12 +113,16 @@ impl Taken {
     }
 }
 
+/// What is kept of a vault's guardians, or the version of the newer program that has written it: an empty one in its
+/// place would let an earlier set come back, and forget who has asked and who has stopped it (GUARD-8).
+type KeptGuard = Result<Arc<Guard>, u16>;
+
 /// One vault as this node knows it.
 #[derive(Debug)]
 pub struct KnownVault {
     log: Arc<DeviceLog>,
     heads: HeadBook,
-    guard: Arc<Guard>,
+    guard: KeptGuard,
     introductions: Arc<Introductions>,
     folder: Folder,
     /// Held by whoever changes this vault.
@@ -120,9 +135,14 @@ impl KnownVault {
         &self.log
     }
 
-    /// Its guardians, and who has asked for its phrase.
-    pub fn guard(&self) -> &Guard {
-        &self.guard
+    /// Its guardians, and who has asked for its phrase; `None` where a newer program has written of them.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_deref().ok()
+    }
+
+    fn kept_guard(&self) -> Result<Arc<Guard>, VaultError> {
+        let vault = self.log.vault();
+        self.guard.clone().map_err(|version| VaultError::NewerGuard { vault, version })
     }
 
     /// The highest heads of its devices.
@@ -174,7 +194,7 @@ impl Vaults {
         }
         let guard = guard_in(&folder, &log);
         let introductions = Arc::new(tended::introductions_in(&folder, &log));
-        let (log, guard) = (Arc::new(log), Arc::new(guard));
+        let log = Arc::new(log);
         Ok(KnownVault { log, heads, guard, introductions, folder, turn: Arc::default() })
     }
 
@@ -214,7 +234,8 @@ impl Vaults {
             let folder = Folder::create(&self.directory, vault)?;
             folder.keep_entries(log.entries())?;
             let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
-            let (guard, introductions, turn) = (Arc::default(), Arc::default(), Arc::default());
+            let (introductions, turn) = (Arc::default(), Arc::default());
+            let guard = Ok(Arc::default());
             let known = KnownVault { log, heads, guard, introductions, folder, turn };
             self.write().entry(vault).or_insert(known);
         }
@@ -316,10 +337,10 @@ impl Vaults {
     /// What is kept of a vault's guardians.
     ///
     /// # Errors
-    /// [`VaultError::Unknown`].
+    /// [`VaultError::Unknown`], [`VaultError::NewerGuard`].
     pub fn guard_of(&self, vault: &VaultId) -> Result<Arc<Guard>, VaultError> {
         let all = self.read();
-        Ok(Arc::clone(&all.get(vault).ok_or(VaultError::Unknown(*vault))?.guard))
+        all.get(vault).ok_or(VaultError::Unknown(*vault))?.kept_guard()
     }
 
     /// Changes what is kept of a vault's guardians; durable when it returns. `change` says whether it
@@ -337,14 +358,14 @@ impl Vaults {
         let (log, before, folder) = {
             let all = self.read();
             let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
-            (Arc::clone(&known.log), Arc::clone(&known.guard), known.folder.clone())
+            (Arc::clone(&known.log), known.kept_guard()?, known.folder.clone())
         };
         let mut guard = Guard::clone(&before);
         let (is_changed, result) = change(&mut guard, &log);
         if is_changed {
             folder.keep_guard(&guard.encode())?;
             if let Some(known) = self.write().get_mut(&vault) {
-                known.guard = Arc::new(guard);
+                known.guard = Ok(Arc::new(guard));
             }
         }
         Ok(result)
@@ -362,7 +383,8 @@ impl Vaults {
             vaults().find(|(_, known)| is(known)).map(|(vault, _)| (*vault, relation))
         };
         let phrase = |known: &KnownVault| known.log.recovery().access_id() == *peer;
-        let guardians = |known: &KnownVault| known.guard.release_key() == Some(*peer);
+        let guardians =
+            |known: &KnownVault| known.guard().and_then(Guard::release_key) == Some(*peer);
         found(Relation::Device, &device)
             .or_else(|| found(Relation::Recovery, &phrase))
             .or_else(|| found(Relation::Guardians, &guardians))
@@ -393,17 +415,25 @@ impl Vaults {
 }
 
 /// What is kept of the guardians of a vault. What cannot be read is left where it is, harms nothing else, and
-/// is replaced by the next set that somebody brings.
-fn guard_in(folder: &Folder, log: &DeviceLog) -> Guard {
+/// is replaced by the next set that somebody brings; but what a newer program has written stays.
+fn guard_in(folder: &Folder, log: &DeviceLog) -> KeptGuard {
     let unread = |error: &dyn std::error::Error| {
         warn!("vault {}: its guardians cannot be read: {error}", folder.vault().short());
         Guard::default()
     };
-    match folder.guard() {
-        Ok(Some(bytes)) => Guard::decode(&bytes, log).unwrap_or_else(|error| unread(&error)),
+    let guard = match folder.guard() {
+        Ok(Some(bytes)) => match Guard::decode(&bytes, log) {
+            Err(SetError::Newer { version }) => {
+                let vault = log.vault();
+                warn!("{}", VaultError::NewerGuard { vault, version });
+                return Err(version);
+            }
+            decoded => decoded.unwrap_or_else(|error| unread(&error)),
+        },
         Ok(None) => Guard::default(),
         Err(error) => unread(&error),
-    }
+    };
+    Ok(Arc::new(guard))
 }
 
 fn lock(turn: &Mutex<()>) -> MutexGuard<'_, ()> {

@@ -163,6 +163,7 @@ impl EngineError {
     /// Whether this node's own disk or database is at fault.
     pub(crate) const fn is_own_fault(&self) -> bool {
         matches!(self, Self::Vault(error) if error.is_disk())
+            || matches!(self, Self::Vault(VaultError::NewerGuard { .. }))
             || matches!(self, Self::Host(_) | Self::Stopped)
     }
 

@@ -203,15 +203,16 @@ pub(super) async fn say_again_for(
     leaver: DeviceId,
 ) -> Result<(), EngineError> {
     let (core, by) = (Arc::clone(core), Arc::clone(by));
-    on_disk(move || {
+    let said = on_disk(move || {
         core.vaults.change_guard(by.vault, |guard, _| {
             let stop = |asked: &ReleaseRequest| {
                 ReleaseStop::sign(Principal::Device(&by.keys), asked.body(), wall())
             };
             (guard.say_again_for(leaver, stop), ())
         })
-    })
-    .await
+    });
+    // Whoever is to be removed is removed all the same.
+    spread::unless_newer(said.await)
 }
 
 /// Stops every request that is known here; returns how many were open.
@@ -347,8 +348,9 @@ pub(super) fn is_guardian_of(core: &Core, member: &Member, other: &VaultId) -> b
 
 /// Whether another vault is a guardian of this one.
 pub(super) fn is_our_guardian(core: &Core, member: &Member, other: &VaultId) -> bool {
-    let guard = core.vaults.guard_of(&member.vault);
-    let names = guard.ok().and_then(|guard| guard.set()?.names(&member.content));
+    // What cannot be read may name it.
+    let Ok(guard) = core.vaults.guard_of(&member.vault) else { return true };
+    let names = guard.set().and_then(|set| set.names(&member.content));
     names.is_some_and(|names| names.iter().any(|named| named.vault == *other))
 }
 
@@ -359,7 +361,7 @@ pub(super) fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf
     let sets: Vec<(VaultId, GuardianSet)> = {
         let vaults = core.vaults.read();
         let others = vaults.iter().filter(|(vault, _)| **vault != member.vault);
-        others.filter_map(|(vault, known)| Some((*vault, known.guard().set()?.clone()))).collect()
+        others.filter_map(|(vault, known)| Some((*vault, known.guard()?.set()?.clone()))).collect()
     };
     let mut all = Vec::new();
     for (vault, set) in sets {
@@ -384,7 +386,8 @@ pub(super) fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf
 pub(super) fn open_requests(core: &Core) -> Result<Vec<(String, Timestamp)>, EngineError> {
     let Ok(member) = core.member() else { return Ok(Vec::new()) };
     let log = core.log_of(&member.vault)?;
-    let pending = core.vaults.guard_of(&member.vault)?.pending(&log);
+    let guard = core.vaults.guard_of(&member.vault).map_err(EngineError::from);
+    let pending = spread::unless_newer(guard)?.pending(&log);
     let open = pending.into_iter().filter(|pending| pending.stopped.is_none());
     Ok(open.map(|pending| (pending.from, pending.due)).collect())
 }

@@ -263,6 +263,16 @@ fn guardians_are_durable_before_anybody_is_answered_and_damage_harms_nothing_els
         assert_eq!(fs::read(own.join("guard")).unwrap(), damage, "it is left where it is");
         assert_eq!(vaults.log_heads(&vault), founder.log.heads(), "and harms nothing else");
     }
+    // What a newer program has written is no damage: nothing is said of it, and nothing written over it.
+    let newer = [0xa2, 0x00, 0x02, 0x01, 0x63, b'n', b'e', b'w'];
+    fs::write(own.join("guard"), newer).unwrap();
+    let vaults = opened(&directory);
+    let is_newer = |error| matches!(error, VaultError::NewerGuard { version: 2, .. });
+    assert!(is_newer(vaults.guard_of(&vault).unwrap_err()));
+    assert!(is_newer(take(&vaults, &founder, 6).unwrap_err()), "no set comes in its place");
+    assert_eq!(vaults.relation(&key), None);
+    assert_eq!(fs::read(own.join("guard")).unwrap(), newer);
+    assert_eq!(vaults.log_heads(&vault), founder.log.heads());
     // Not even one that cannot be read at all.
     fs::remove_file(own.join("guard")).unwrap();
     fs::create_dir(own.join("guard")).unwrap();

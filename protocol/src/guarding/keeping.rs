@@ -129,11 +129,17 @@ impl Guard {
     /// Reads what was kept; all of it is verified again.
     ///
     /// # Errors
-    /// [`SetError`] when it cannot be read. A request that does not verify is left out: it asks anew.
+    /// [`SetError`] when it cannot be read; [`SetError::Newer`] when it, or the set in it, is of a newer
+    /// program, and must be left as it is. A request that does not verify is left out: it asks anew.
     pub fn decode(bytes: &[u8], log: &DeviceLog) -> Result<Self, SetError> {
+        // Before anything else of it is understood: what a newer program keeps is not damaged.
+        let version = cbor::peek_version(bytes);
+        if let Some(version) = version.filter(|version| *version > super::set::VERSION) {
+            return Err(SetError::Newer { version });
+        }
         let stored: Stored = cbor::decode(bytes, GUARD_BYTES_MAX)?;
-        if stored.version > super::set::VERSION {
-            return Err(SetError::Newer { version: stored.version });
+        if stored.version != super::set::VERSION {
+            return Err(SetError::Shape);
         }
         let Some(set) = stored.set else { return Ok(Self::default()) };
         let set = GuardianSet::decode(&set, &log.vault(), log.recovery())?;

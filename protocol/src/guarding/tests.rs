@@ -17,7 +17,7 @@ use crate::{
         epoch::{ContentKey, EpochKey},
         phrase::Phrase,
     },
-    limits::{GUARDIAN_DELAY_S_MAX, RELEASE_REQUESTS_MAX},
+    limits::{GUARD_BYTES_MAX, GUARDIAN_DELAY_S_MAX, RELEASE_REQUESTS_MAX},
     log::{DeviceLog, Founding, Label, Leaver, Reason, Role, add::Newcomer},
     ticket::{Invite, InviteKind, InviteSecret},
     time::Timestamp,
@@ -277,6 +277,31 @@ fn a_later_set_voids_the_shares_of_the_one_before() {
     assert_eq!(kept, guard);
 }
 
+// GUARD-8, VERSIONS-1: what a newer program has written is not damage, whatever else it is like.
+#[test]
+fn what_a_newer_program_keeps_is_told_by_its_version_alone() {
+    let mut owner = Owner::new(1);
+    let (set, sealed) = owner.appoint(5, 2, &[11, 12]);
+    let mut guard = Guard::default();
+    guard.offer(set, Some(sealed));
+    let written = guard.encode();
+    // {0: version, ...}: one more field, another kind of field, longer than this version allows.
+    assert_eq!(written[1..3], [0, 1]);
+    let mut later = written.clone();
+    later[2] = 2;
+    let mut more = later.clone();
+    more[0] += 1;
+    more.extend([0x05, 0xf5]);
+    let long = [&later[..], &[0; GUARD_BYTES_MAX]].concat();
+    let other = vec![0xa2, 0x00, 0x07, 0x01, 0x63, b'n', b'e', b'w'];
+    for (newer, version) in [(later, 2), (more, 2), (long, 2), (other, 7)] {
+        assert_eq!(Guard::decode(&newer, &owner.log), Err(SetError::Newer { version }));
+    }
+    let mut none = written;
+    none[2] = 0;
+    assert_eq!(Guard::decode(&none, &owner.log), Err(SetError::Shape));
+}
+
 // GUARD-9
 #[test]
 fn a_holder_gives_the_phrase_after_the_delay_and_not_before() {
@@ -512,7 +537,7 @@ fn requests_are_few_and_a_stopped_one_makes_room() {
         |asked: &ReleaseRequest| ReleaseStop::sign(Principal::Device(device), asked.body(), NOW);
     guard.stop_all(&owner.log, stop);
     assert!(guard.ask(ask(most), &owner.log, NOW).unwrap());
-    assert!(guard.encode().len() <= crate::limits::GUARD_BYTES_MAX, "{}", guard.encode().len());
+    assert!(guard.encode().len() <= GUARD_BYTES_MAX, "{}", guard.encode().len());
     assert_eq!(Guard::decode(&guard.encode(), &owner.log).unwrap(), guard);
 }
 

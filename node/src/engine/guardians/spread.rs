@@ -11,7 +11,10 @@ use larder_protocol::{
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::engine::{Core, EngineError, Member, clock::wall, contact, on_disk};
+use crate::{
+    engine::{Core, EngineError, Member, clock::wall, contact, on_disk},
+    vaults::VaultError,
+};
 
 /// How long one node is told.
 pub(super) const TELL: Duration = Duration::from_secs(10);
@@ -22,7 +25,7 @@ pub(in crate::engine) fn standing(core: &Core, vault: &VaultId) -> Option<Guardi
     // Asked for at every greeting: a log can be long, and is looked at where it is.
     let vaults = core.vaults.read();
     let known = vaults.get(vault)?;
-    let guard = known.guard();
+    let guard = known.guard()?;
     let open = guard.pending(known.log()).iter().filter(|it| it.stopped.is_none()).count();
     let open_requests = u64::try_from(open).unwrap_or(u64::MAX);
     Some(Guarding { number: guard.complete_number(), open_requests, receiving })
@@ -109,10 +112,18 @@ pub(in crate::engine) async fn log_grew(
             (is_news, is_news)
         })
     });
-    if is_news.await? {
+    if unless_newer(is_news.await)? {
         alarm(core, vault);
     }
     Ok(())
+}
+
+/// What a newer program keeps of guardians is left as it is, and harms nothing else.
+pub(super) fn unless_newer<T: Default>(result: Result<T, EngineError>) -> Result<T, EngineError> {
+    match result {
+        Err(EngineError::Vault(VaultError::NewerGuard { .. })) => Ok(T::default()),
+        other => other,
+    }
 }
 
 /// Takes a set that somebody brings, if it counts more than the one here.
