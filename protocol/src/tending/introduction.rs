@@ -277,10 +277,10 @@ impl Introductions {
     /// # Errors
     /// [`IntroductionError`] when it is no such file.
     pub fn decode(bytes: &[u8], log: &DeviceLog) -> Result<Self, IntroductionError> {
-        let stored: Stored = cbor::decode(bytes, INTRODUCTIONS_BYTES_MAX)?;
-        if stored.version > VERSION {
-            return Err(IntroductionError::Newer { version: stored.version });
+        if let Some(version) = cbor::peek_version(bytes).filter(|version| *version > VERSION) {
+            return Err(IntroductionError::Newer { version });
         }
+        let stored: Stored = cbor::decode(bytes, INTRODUCTIONS_BYTES_MAX)?;
         let mut all = Self::default();
         for record in stored.records.iter().take(INTRODUCTIONS_MAX) {
             if let Ok(introduction) = Introduction::decode(record, log) {
