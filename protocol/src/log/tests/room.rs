@@ -29,11 +29,21 @@ fn added_again(good: &[u8], number: u16, time: u64) -> Vec<u8> {
     LogEntry::assemble(&body, Signatures { author, consent, access: None })
 }
 
-/// A family of two with all epochs that devices can begin, and an addition as large as they make it.
+/// A family of two with all epochs that devices can begin, of which nobody has the keys, and an addition as large as they make it.
 fn many_epochs() -> (DeviceLog, Vec<u8>) {
     let mut log = family(2);
-    let epochs = u8::try_from(EPOCHS_MAX - EPOCHS_RESERVED).unwrap();
-    (0..epochs).for_each(|seed| _ = rotate(&mut log, 1, seed));
+    let good = rotate(&mut log.clone(), 1, 2);
+    for number in 2..=u32::try_from(EPOCHS_MAX - EPOCHS_RESERVED).unwrap() + 1 {
+        let parents = log.heads();
+        let entry = signed(&good, 1, |body| {
+            let Act::Epoch(rotation) = &mut body.act else { unreachable!("it is a rotation") };
+            rotation.number = number;
+            rotation.commitment = [u8::try_from(number).unwrap(); 32];
+            rotation.prior.clear();
+            body.parents = parents;
+        });
+        log.merge(&entry).unwrap();
+    }
     let good = add_numbered(&mut log.clone(), 1, 1000).unwrap();
     (log, good)
 }
