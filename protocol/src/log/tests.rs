@@ -532,6 +532,7 @@ proptest! {
     }
 }
 
+mod clocks;
 mod removal;
 mod rename;
 mod roles;
