@@ -51,7 +51,8 @@ where
 }
 
 /// The version of a record, before anything else of it is understood: the value of key 0 of a map,
-/// or the first element of an array. `None` when it is no such record.
+/// or the first element of an array. `None` when it is no such record. A number beyond those that
+/// this version can tell is the highest of them: it is newer, whatever else it is.
 pub fn peek_version(bytes: &[u8]) -> Option<u16> {
     let mut decoder = minicbor::Decoder::new(bytes);
     if decoder.datatype().ok()? == Type::Array {
@@ -60,7 +61,7 @@ pub fn peek_version(bytes: &[u8]) -> Option<u16> {
         decoder.map().ok()??;
         decoder.u8().ok().filter(|key| *key == 0)?;
     }
-    decoder.u16().ok()
+    decoder.u64().ok().map(|version| u16::try_from(version).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -74,6 +75,23 @@ mod tests {
         number: u32,
         #[n(1)]
         maybe: Option<u8>,
+    }
+
+    // VERSIONS-1
+    #[test]
+    fn a_version_of_any_size_is_read() {
+        let versions: [(&[u8], Option<u16>); 7] = [
+            (&[0xa1, 0x00, 0x07], Some(7)),
+            (&[0x82, 0x19, 0xff, 0xff, 0x00], Some(u16::MAX)),
+            (&[0xa1, 0x00, 0x1a, 0x00, 0x01, 0x00, 0x00], Some(u16::MAX)),
+            (&[0xa1, 0x00, 0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Some(u16::MAX)),
+            (&[0xa1, 0x01, 0x07], None),
+            (&[0xa1, 0x00, 0x20], None),
+            (&[0x80], None),
+        ];
+        for (bytes, version) in versions {
+            assert_eq!(peek_version(bytes), version);
+        }
     }
 
     #[test]

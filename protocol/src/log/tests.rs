@@ -258,6 +258,10 @@ fn a_newer_version_and_an_unknown_act_say_so() {
     let policy = [0xa2, 0x00, 0x01, 0x05, 0x82, 0x05, 0x81, 0x00];
     let bytes = LogEntry::assemble(&policy, UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 1, act: 5 }));
+    // {0: 65536, 5: [1, ..]}: more than this version can tell.
+    let distant = [0xa2, 0x00, 0x1a, 0x00, 0x01, 0x00, 0x00, 0x05, 0x82, 0x01, 0x81, 0x00];
+    let bytes = LogEntry::assemble(&distant, UNSIGNED);
+    assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: u16::MAX, act: 1 }));
     // {0: 2}: whatever a later version is like.
     let bytes = LogEntry::assemble(&[0xa1, 0x00, 0x02], UNSIGNED);
     assert_eq!(log.merge(&bytes), Err(LogError::Newer { version: 2, act: 0 }));
