@@ -79,4 +79,6 @@ pub mod watching;
 pub mod wire;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod vectors;
