@@ -114,6 +114,8 @@ pub(crate) struct Core {
     pub(crate) invitations: Arc<invitations::Invitations>,
     /// Devices that have been given keys in a pairing that goes on.
     pub(crate) exposed: exposed::Pending,
+    /// Heads of forked devices that lead to nothing that could be read.
+    pub(crate) sides: sync::UnreadSides,
     /// Spoken codes that are open.
     pub(crate) codes: spoken::Codes,
     /// Who came with a phrase.

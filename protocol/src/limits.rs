@@ -78,6 +78,11 @@ pub const EPOCHS_RESERVED: usize = 32;
 /// Epochs that one member can begin: an epoch is due when things were done apart, which is seldom, and any
 /// device begins it.
 pub const EPOCHS_OF_MEMBER_MAX: usize = 16;
+/// Epochs that one recovery begins with the phrase, to hand keys on to the new device: holders that tell of one
+/// each must not use up what the phrase has.
+pub const EPOCHS_OF_RECOVERY_MAX: usize = 3;
+/// An unreadable head beside the highest of a forked device is looked at again after this.
+pub const SIDE_AGAIN_MS: u64 = 600_000;
 /// Renames of a log, in all its branches.
 pub const RENAMES_MAX: usize = 1024;
 /// Those of them that only the phrase can write.

@@ -144,7 +144,9 @@ fn both_sides_of_a_fork_are_restored_and_stay_when_the_device_is_removed() {
     assert_eq!(revoked["not_told"], Value::Array(Vec::new()), "{revoked:#}");
     restores_both(&fresh, ".revoked");
     // It claims what either side needs with its next commit, and whoever recovers finds both.
-    fresh.cli(["backup"], [&first]).ok();
+    let other = circle.folder("other");
+    fs::write(other.join("file"), b"of the device that recovered").unwrap();
+    fresh.cli(["backup"], [&other]).ok();
     let claimed = fresh.ask(["forget", "--keep-last", "1", "--dry-run"]);
     println!("waste besides: {} bytes", claimed["freed_bytes"]);
     fresh.stop();

@@ -73,7 +73,7 @@ fn a_keyring_opens_the_key_and_nobody_without_it_does() {
     let known = known.to_str().unwrap();
     let own = ["passphrase", "set", "--new-passphrase-file", known];
     assert_eq!(at(&desktop, &node, &own).ok().json()["opened_by"], Value::Null);
-    assert_eq!((kept(&desktop), command_set(&node)), (0, Value::from("")));
+    assert_eq!((kept(&desktop), command_set(&node)), (0, Value::from("none")));
     let back = ["passphrase", "set", "--passphrase-file", known, "--keyring"];
     assert_eq!(at(&desktop, &node, &back).ok().json()["done"], "set");
     node.stop();
@@ -123,7 +123,7 @@ fn without_a_keyring_that_gives_back_nothing_is_changed() {
     node.init();
     let unchanged = || {
         assert!(!is_sealed(&node));
-        assert_eq!(command_set(&node), "");
+        assert_eq!(command_set(&node), "none");
     };
     let set_with = |path: &Path| {
         let mut command = node.command(["passphrase", "set", "--keyring"], [""; 0]);

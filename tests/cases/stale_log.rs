@@ -51,6 +51,7 @@ fn who_learns_of_newer_keys_when_the_phrase_is_gone_is_told_and_can_say_it_again
     circle.recover(&fresh, &[1]).ok();
     fresh.up();
     circle.holders[0].up();
+    fresh.ask(["connect", &circle.holders[0].ticket()]);
     let says = || fresh.ask(["status"])["advice"].to_string();
     eventually("it says that a key is missing", LIMIT, || says().contains("24 words"));
     let phrase =

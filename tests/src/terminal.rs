@@ -22,7 +22,7 @@ use crate::process::eventually;
 pub struct Terminal {
     child: Child,
     keys: File,
-    shown: Arc<Mutex<String>>,
+    shown: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Terminal {
@@ -41,14 +41,13 @@ impl Terminal {
         drop((command, slave));
         let keys = File::from(master);
         let mut screen = keys.try_clone().expect("it can be had twice");
-        let shown = Arc::new(Mutex::new(String::new()));
+        let shown = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&shown);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             // It fails once nobody has the other end.
             while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                let text = String::from_utf8_lossy(&buffer[..count]);
-                seen.lock().expect("no reader panics").push_str(&text);
+                seen.lock().expect("no reader panics").extend_from_slice(&buffer[..count]);
             }
         });
         Self { child, keys, shown }
@@ -56,7 +55,9 @@ impl Terminal {
 
     /// All that was shown so far.
     pub fn shown(&self) -> String {
-        self.shown.lock().expect("no reader panics").clone()
+        let shown = self.shown.lock().expect("no reader panics");
+        // Together: a sign may come in two pieces.
+        String::from_utf8_lossy(&shown).into_owned()
     }
 
     /// Waits until this text was shown; everything up to now.

@@ -140,11 +140,9 @@ async fn leave_to_keyring<L: Launch + 'static>(
     let new = random_passphrase().map_err(random)?;
     desktop_keyring::keep(&entry, &new, &directory.display().to_string())?;
     let act = PassphraseAct::Set { current, new, keyring: Some(entry.to_string()) };
-    let done = session.ask(Command::Passphrase { act }, output).await;
-    if done.is_err() {
-        forget_unless_asked(Some(entry), directory);
-    }
-    done
+    // An entry stays in the keyring whatever becomes of this: a node that was not heard to the end may be sealing
+    // with it still, and one that opens nothing does no harm.
+    session.ask(Command::Passphrase { act }, output).await
 }
 
 /// What the settings of a home take from a keyring.

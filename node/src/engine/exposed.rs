@@ -22,11 +22,41 @@ const NOTE: &str = "exposed";
 
 /// Those with whom a pairing goes on: what becomes of them is not known yet.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(Mutex<BTreeSet<DeviceId>>);
+pub(crate) struct Pending {
+    devices: Mutex<BTreeSet<DeviceId>>,
+    /// Held while the note is read and written.
+    noting: Mutex<()>,
+}
 
 impl Pending {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<DeviceId>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.devices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A pairing in which somebody may get the keys; over when this is dropped, however it ended.
+pub(super) struct Exposure<'a> {
+    core: &'a Arc<Core>,
+    device: DeviceId,
+}
+
+impl<'a> Exposure<'a> {
+    pub(super) const fn of(core: &'a Arc<Core>, device: DeviceId) -> Self {
+        Self { core, device }
+    }
+
+    /// Sees to it at once that its keys are used no more, unless it is in the log now.
+    pub(super) async fn end(self) {
+        let core = self.core;
+        if core.exposed.with(|pending| pending.remove(&self.device)) {
+            settle(core).await;
+        }
+    }
+}
+
+impl Drop for Exposure<'_> {
+    fn drop(&mut self) {
+        self.core.exposed.with(|pending| pending.remove(&self.device));
     }
 }
 
@@ -36,27 +66,27 @@ pub(super) async fn begin(core: &Arc<Core>, device: DeviceId) -> Result<(), Engi
     change(core, move |noted| _ = noted.insert(device)).await
 }
 
-/// A pairing with this device has ended. Unless it is in the log now, its keys are used no more.
-pub(super) async fn end(core: &Arc<Core>, device: DeviceId) {
-    if !core.exposed.with(|pending| pending.remove(&device)) {
-        return;
-    }
+/// A pairing has ended after its device got keys.
+async fn settle(core: &Arc<Core>) {
     let Ok(member) = core.member() else { return };
     if let Err(error) = roster::ensure_epoch(core, &member).await {
         warn!("a device got keys and is none of the vault; a new key follows later: {error}");
     }
 }
 
-/// Whether somebody has the newest key whom no log names and no pairing is going to.
-pub(super) fn is_epoch_due(core: &Core, log: &DeviceLog) -> Result<bool, EngineError> {
+/// Those who have the newest key and whom no log names and no pairing is going to: with them an epoch is due.
+pub(super) fn stray(core: &Core, log: &DeviceLog) -> Result<BTreeSet<DeviceId>, EngineError> {
     let pending = core.exposed.with(|pending| pending.clone());
-    Ok(noted(core)?.iter().any(|device| !log.knows(device) && !pending.contains(device)))
+    let is_stray = |device: &DeviceId| !log.knows(device) && !pending.contains(device);
+    Ok(noted(core)?.into_iter().filter(is_stray).collect())
 }
 
-/// A new key is in use: whoever is not in the midst of a pairing lacks it, or is a device of the log.
-pub(super) async fn strike_out(core: &Arc<Core>) -> Result<(), EngineError> {
-    let pending = core.exposed.with(|pending| pending.clone());
-    change(core, move |noted| noted.retain(|device| pending.contains(device))).await
+/// A new key is in use, which those lack who were strays before it was made.
+pub(super) async fn strike_out(
+    core: &Arc<Core>,
+    strays: BTreeSet<DeviceId>,
+) -> Result<(), EngineError> {
+    change(core, move |noted| noted.retain(|device| !strays.contains(device))).await
 }
 
 fn noted(core: &Core) -> Result<BTreeSet<DeviceId>, EngineError> {
@@ -71,6 +101,7 @@ async fn change(
 ) -> Result<(), EngineError> {
     let core = Arc::clone(core);
     on_disk(move || {
+        let _one_at_a_time = core.exposed.noting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = noted(&core)?;
         let mut after = before.clone();
         act(&mut after);

@@ -186,8 +186,9 @@ pub(crate) async fn answer_stranger(
     });
     let inviter = inviter.map_err(|_| EngineError::NoVault)?;
     let mut reception = Reception::default();
+    let exposure = exposed::Exposure::of(core, from);
     let ended = drive(core, from, (stream, inviter), &mut reception).await;
-    exposed::end(core, from).await;
+    exposure.end().await;
     if matches!(ended, Ok(Ending::Declined)) && !reception.said_yes() {
         trail::note(core, TrailEvent::Declined { device: from }).await;
     }

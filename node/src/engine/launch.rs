@@ -29,6 +29,7 @@ use super::{
     rekey, roster,
     scrubber::{self, Scrubber},
     serve::Holder,
+    sync,
     tending::{self, Tender},
 };
 use crate::{
@@ -186,6 +187,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         closing: CancellationToken::new(),
         invitations,
         exposed: exposed::Pending::default(),
+        sides: sync::UnreadSides::default(),
         codes: super::spoken::Codes::default(),
         callers: Mutex::default(),
         holding,
@@ -254,9 +256,9 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     drill::clear(core);
     let settling = Arc::clone(core);
     tokio::spawn(async move { roster::settle_all(&settling).await });
-    super::sync::start(core, &member);
+    sync::start(core, &member);
     if core.serves {
-        super::sync::meet_everybody(core, &member);
+        sync::meet_everybody(core, &member);
         locating::start(core);
         tending::start(core, &member)?;
         rekey::start(core, &member);

@@ -65,7 +65,7 @@ pub(crate) async fn recover(
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
     if let Ok(member) = core.member() {
-        let witnesses = again::again(core, &member, &recovery).await?;
+        let witnesses = again::again(core, &member, &recovery, &tickets).await?;
         return shown(core, &witnesses, events).await;
     }
     let access = Arc::new(Access::open(core, &recovery, core.relays.clone()).await?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, VaultId},
-    log::DeviceLog,
+    log::{DeviceLog, LogError, add::DraftError},
     placing::{Input, Site},
 };
 use tracing::{info, warn};
@@ -126,14 +126,23 @@ pub(super) async fn ensure_epoch(
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);
     }
-    let is_due = log.needs_epoch(&core.keys.id(), &log.epoch_keys(&core.keys)?)
-        || exposed::is_epoch_due(core, &log)?;
-    if !is_due {
+    let strays = exposed::stray(core, &log)?;
+    let is_due = log.needs_epoch(&core.keys.id(), &log.epoch_keys(&core.keys)?);
+    if !is_due && strays.is_empty() {
         return take_up_keys(core, member, &log);
     }
-    let entry = log.rotate(&member.keys, wall(), &mut launch::rng()?)?;
+    let entry = match log.rotate(&member.keys, wall(), &mut launch::rng()?) {
+        // Where the log takes no more, backups go on with the key that there is.
+        Err(DraftError::Log(LogError::Full)) if !is_due => {
+            warn!(
+                "somebody who is no device has the newest key, and the log is full: revoke needs the phrase"
+            );
+            return take_up_keys(core, member, &log);
+        }
+        drafted => drafted?,
+    };
     keep_entry(core, member.vault, entry).await?;
-    exposed::strike_out(core).await?;
+    exposed::strike_out(core, strays).await?;
     info!(
         "a new key is used from now on: devices were removed, taken in apart, or cut off while they joined"
     );

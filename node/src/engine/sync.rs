@@ -6,17 +6,19 @@
 
 use std::{
     cmp::Ordering,
-    collections::BTreeSet,
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use larder_protocol::{
     head::SignedHead,
-    ids::{DeviceId, VaultId},
+    ids::{DeviceId, HeadHash, VaultId},
     index::{PackRecord, Segment},
+    limits::SIDE_AGAIN_MS,
     manifest::Manifest,
     placing::{Input, KnownPack},
+    time,
 };
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -115,29 +117,85 @@ async fn await_receipts(core: &Core) {
 pub(super) async fn follow(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
     let _one_at_a_time = core.following.lock().await;
     let heads = heads_of_others(core, member);
-    let mut sides = BTreeSet::new();
-    let mut all_taken = true;
-    for (head, place) in heads {
+    seat(core, &heads).await?;
+    let mut unread = BTreeSet::new();
+    for (head, place) in &heads {
         let device = head.body().device;
-        if place == Place::Side {
-            sides.insert((device, head.hash()));
-        }
-        if is_taken_in(core, &head, place)? {
+        if is_taken_in(core, head, *place)? {
             continue;
         }
-        match take_as(core, member, &head, place).await {
-            Ok(_) => continue,
-            Err(error) if core.closing.is_cancelled() => debug!("{error}"),
-            Err(error) => warn!("head {} of device {}: {error}", head.body().seq, device.short()),
+        unread.insert(device);
+        // A thief may have signed what leads to nothing: it is not looked for at every backup.
+        if *place == Place::Side && !core.sides.is_due(&head.hash(), core.clock.now()) {
+            continue;
         }
-        all_taken = false;
+        match take_as(core, member, head, *place).await {
+            Ok(_) => _ = unread.remove(&device),
+            Err(error) if core.closing.is_cancelled() => debug!("{error}"),
+            Err(error) => {
+                warn!("head {} of device {}: {error}", head.body().seq, device.short());
+                core.sides.failed(head.hash(), core.clock.now());
+            }
+        }
     }
-    // What a side led to before stays until it is known what it leads to now.
-    if all_taken {
-        let keeping = Arc::clone(core);
-        on_disk(move || keeping.state.keep_sides_of(&sides)).await?;
+    prune(core, member, &heads, unread).await
+}
+
+/// Which heads of forks could not be read, and when.
+#[derive(Debug, Default)]
+pub(crate) struct UnreadSides(Mutex<BTreeMap<HeadHash, time::Instant>>);
+
+impl UnreadSides {
+    fn is_due(&self, head: &HeadHash, now: time::Instant) -> bool {
+        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(head).is_none_or(|at| at.after_ms(SIDE_AGAIN_MS) <= now)
+    }
+
+    fn failed(&self, head: HeadHash, now: time::Instant) {
+        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.retain(|_, at| at.after_ms(SIDE_AGAIN_MS) > now);
+        failed.insert(head, now);
+    }
+}
+
+/// What was known of the sides of forks, where it belongs by the heads that there are now.
+async fn seat(core: &Arc<Core>, heads: &[(SignedHead, Place)]) -> Result<(), EngineError> {
+    let of = |place: Place| heads.iter().filter(move |(_, other)| *other == place);
+    let mut sides: BTreeMap<DeviceId, BTreeSet<HeadHash>> = BTreeMap::new();
+    for (head, _) in of(Place::Side) {
+        sides.entry(head.body().device).or_default().insert(head.hash());
+    }
+    for (head, _) in of(Place::Highest) {
+        let (device, highest) = (head.body().device, head.hash());
+        let Some(sides) = sides.remove(&device) else { continue };
+        let seating = Arc::clone(core);
+        on_disk(move || seating.state.seat_sides(&device, &highest, &sides)).await?;
     }
     Ok(())
+}
+
+/// Forgets sides that count no more, and those from which somebody has gone on to what is known as well: what a side
+/// led to before stays until it is known what it leads to now.
+async fn prune(
+    core: &Arc<Core>,
+    member: &Member,
+    heads: &[(SignedHead, Place)],
+    unread: BTreeSet<DeviceId>,
+) -> Result<(), EngineError> {
+    let tips: BTreeSet<(DeviceId, HeadHash)> =
+        heads.iter().map(|(head, _)| (head.body().device, head.hash())).collect();
+    let log = core.log_of(&member.vault)?;
+    let keeping = Arc::clone(core);
+    on_disk(move || {
+        let numbers: BTreeMap<HeadHash, u64> =
+            keeping.state.sides()?.iter().map(|side| (side.head, side.commit.seq)).collect();
+        keeping.state.retain_sides(|device, head| {
+            let seq = numbers.get(head).copied().unwrap_or_default();
+            let is_wanted = tips.contains(&(*device, *head)) || unread.contains(device);
+            log.head_counts(device, (seq, head)) && is_wanted
+        })
+    })
+    .await
 }
 
 /// What a head is to its device.
@@ -162,9 +220,15 @@ fn heads_of_others(core: &Core, member: &Member) -> Vec<(SignedHead, Place)> {
     placed.collect()
 }
 
-/// Whether everything is taken in that heads of other devices here lead to.
+/// Whether everything is taken in that the highest heads of other devices here lead to. The other side of a fork is not
+/// waited for: it may lead to nothing, and holders let nothing go while the fork is one of the vault (DEL-3).
 pub(super) fn is_up_to_date(core: &Core, member: &Member) -> Result<bool, EngineError> {
-    Ok(not_taken_in(core, member)?.is_empty())
+    for (head, place) in heads_of_others(core, member) {
+        if place == Place::Highest && !is_taken_in(core, &head, place)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Other devices of the vault of whose newest heads it is not known what each of them leads to.

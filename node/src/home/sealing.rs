@@ -1,6 +1,6 @@
 //! The device key and its passphrase: opens it, and changes its form. Source: specs/keys.md.
 
-use std::{io, path::Path, sync::PoisonError};
+use std::{fs, io, path::Path, sync::PoisonError};
 
 use larder_protocol::keys::{
     DeviceKeys, KeyFile, Passphrase,
@@ -150,11 +150,14 @@ impl Home {
         new: &Passphrase,
         entry: &KeyringEntry,
     ) -> Result<(), Failure> {
+        // Whoever does not know the passphrase of now changes nothing.
+        self.keys_with(current)?;
         let before = self.config()?.passphrase_command().map(str::to_owned);
+        let form = fs::read(self.device_key_file()).ok();
         self.change_setting(COMMAND, Some(&entry.command()))?;
         let Err(error) = self.keep(current, Some(new)) else { return Ok(()) };
-        // Where the new form is in its place in spite of that, the setting stays as well.
-        if !self.is_sealed_with(new) {
+        // Only where the old form is certainly in its place: else the setting may be what opens the key.
+        if form.is_some() && fs::read(self.device_key_file()).ok() == form {
             self.change_setting(COMMAND, before.as_deref())?;
         }
         Err(error.into())
@@ -174,11 +177,6 @@ impl Home {
             Some(_) => OpenedBy::Keyring,
             None => OpenedBy::Command,
         }))
-    }
-
-    fn is_sealed_with(&self, passphrase: &Passphrase) -> bool {
-        matches!(device_key::load(&self.device_key_file()),
-            Ok(KeyFile::Sealed(sealed)) if sealed.open(passphrase).is_ok())
     }
 
     /// The keys by the file alone, whatever this process knows already: who changes the file has to

@@ -20,6 +20,21 @@ pub(super) fn forget(tx: &WriteTransaction, device: &DeviceId) -> Result<(), red
     Ok(())
 }
 
+/// What a device needs, as it stands in the table.
+pub(super) fn bytes_of(tx: &WriteTransaction, device: &DeviceId) -> Result<Vec<u8>, redb::Error> {
+    let table = tx.open_table(CLAIMED)?;
+    Ok(table.get(device.as_bytes())?.map(|bytes| bytes.value().to_vec()).unwrap_or_default())
+}
+
+pub(super) fn keep(
+    tx: &WriteTransaction,
+    device: &DeviceId,
+    bytes: &[u8],
+) -> Result<(), redb::Error> {
+    tx.open_table(CLAIMED)?.insert(device.as_bytes(), bytes)?;
+    Ok(())
+}
+
 impl State {
     /// Remembers what the newest manifest of another device needs, in place of what it needed before.
     ///
@@ -31,10 +46,7 @@ impl State {
         roots: &BTreeSet<ShardRoot>,
     ) -> Result<(), StateError> {
         let bytes: Vec<u8> = roots.iter().flat_map(|root| *root.as_bytes()).collect();
-        self.write(|tx| {
-            tx.open_table(CLAIMED)?.insert(device.as_bytes(), bytes.as_slice())?;
-            Ok(())
-        })
+        self.write(|tx| keep(tx, device, &bytes))
     }
 
     /// What other devices but these need, as far as is known; of a forked one what each side needs.

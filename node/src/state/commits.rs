@@ -14,7 +14,7 @@ use larder_protocol::{
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{META, State, StateError, claims, index, record, rekey, sides};
+use super::{META, State, StateError, claims, index, record, rekey};
 
 /// Note in `meta`.
 const PUBLISHED_SEQ: &str = "published seq";
@@ -80,17 +80,23 @@ pub(super) fn forget_held(tx: &WriteTransaction, holder: &DeviceId) -> Result<()
     Ok(())
 }
 
+pub(super) fn keep(
+    tx: &WriteTransaction,
+    device: &DeviceId,
+    row: &CommitRow,
+) -> Result<(), redb::Error> {
+    let mut table = tx.open_table(MANIFESTS)?;
+    table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
+    Ok(())
+}
+
 impl State {
     /// Remembers the newest commit of a device.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn keep_commit(&self, device: &DeviceId, row: &CommitRow) -> Result<(), StateError> {
-        self.write(|tx| {
-            let mut table = tx.open_table(MANIFESTS)?;
-            table.insert(device.as_bytes(), larder_protocol::cbor::encode(row).as_slice())?;
-            Ok(())
-        })
+        self.write(|tx| keep(tx, device, row))
     }
 
     /// Remembers this device's own newest commit and what it changes for packs; its head stays
@@ -175,7 +181,6 @@ impl State {
     pub fn forget_commit(&self, device: &DeviceId) -> Result<(), StateError> {
         self.write(|tx| {
             tx.open_table(MANIFESTS)?.remove(device.as_bytes())?;
-            sides::forget(tx, device)?;
             claims::forget(tx, device)
         })
     }

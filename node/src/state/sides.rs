@@ -7,12 +7,17 @@ use std::collections::BTreeSet;
 
 use larder_protocol::{
     cbor,
+    head::SignedHead,
     ids::{DeviceId, HeadHash, ShardRoot},
 };
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{State, StateError, commits::CommitRow, record};
+use super::{
+    State, StateError, claims,
+    commits::{self, CommitRow},
+    record,
+};
 
 /// By device and hash of the head.
 const SIDES: TableDefinition<'_, (&[u8; 32], &[u8; 32]), &[u8]> = TableDefinition::new("sides");
@@ -30,11 +35,6 @@ struct SideRow {
 
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(SIDES)?;
-    Ok(())
-}
-
-pub(super) fn forget(tx: &WriteTransaction, device: &DeviceId) -> Result<(), redb::Error> {
-    tx.open_table(SIDES)?.retain(|(of, _), _| of != device.as_bytes())?;
     Ok(())
 }
 
@@ -68,19 +68,65 @@ impl State {
         })
     }
 
-    /// Forgets the sides whose heads are not among these: others go on from them, or they count no more.
+    /// Puts what is known of a forked device where it belongs now, so that nothing has to be fetched again: the commit
+    /// that was the newest so far becomes a side when its head is one, and a side the newest when its head is that.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn keep_sides_of(&self, heads: &BTreeSet<(DeviceId, HeadHash)>) -> Result<(), StateError> {
-        let stays = |device: &[u8; 32], head: &[u8; 32]| {
-            heads.contains(&(DeviceId::from_bytes(*device), HeadHash::from_bytes(*head)))
-        };
-        if self.sides()?.iter().all(|side| stays(side.device.as_bytes(), side.head.as_bytes())) {
+    pub fn seat_sides(
+        &self,
+        device: &DeviceId,
+        highest: &HeadHash,
+        sides: &BTreeSet<HeadHash>,
+    ) -> Result<(), StateError> {
+        let newest = self.commit_of(device)?;
+        let head_of = |row: &CommitRow| SignedHead::decode(&row.head).map(|head| head.hash());
+        let newest = newest.and_then(|row| head_of(&row).ok().map(|head| (head, row)));
+        let moves = newest.filter(|(head, _)| head != highest && sides.contains(head));
+        let seated = self.side(device, highest)?;
+        if moves.is_none() && seated.is_none() {
             return Ok(());
         }
         self.write(|tx| {
-            tx.open_table(SIDES)?.retain(|(device, head), _| stays(device, head))?;
+            let mut table = tx.open_table(SIDES)?;
+            if let Some((head, commit)) = &moves {
+                let claimed = claims::bytes_of(tx, device)?;
+                let row = cbor::encode(&SideRow { commit: commit.clone(), claimed });
+                table.insert((device.as_bytes(), head.as_bytes()), row.as_slice())?;
+            }
+            if let Some(SideRow { commit, claimed }) = &seated {
+                commits::keep(tx, device, commit)?;
+                claims::keep(tx, device, claimed)?;
+                table.remove((device.as_bytes(), highest.as_bytes()))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn side(&self, device: &DeviceId, head: &HeadHash) -> Result<Option<SideRow>, StateError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(SIDES)?;
+            let row = table.get((device.as_bytes(), head.as_bytes()))?;
+            Ok(row.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("sides", &bytes)).transpose()
+    }
+
+    /// Forgets the sides that `stays` does not want, by device and head: others go on from them, or they count no more.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn retain_sides(
+        &self,
+        stays: impl Fn(&DeviceId, &HeadHash) -> bool,
+    ) -> Result<(), StateError> {
+        if self.sides()?.iter().all(|side| stays(&side.device, &side.head)) {
+            return Ok(());
+        }
+        self.write(|tx| {
+            tx.open_table(SIDES)?.retain(|(device, head), _| {
+                stays(&DeviceId::from_bytes(*device), &HeadHash::from_bytes(*head))
+            })?;
             Ok(())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -182,7 +182,16 @@ impl Folder {
 
     /// What is kept of its guardians, if anything is.
     pub(super) fn guard(&self) -> Result<Option<Vec<u8>>, VaultError> {
-        read_if_there(&self.own.join(GUARD), GUARD_BYTES_MAX)
+        // What a newer program keeps may be longer: its beginning says that it is newer.
+        let path = self.own.join(GUARD);
+        let most = u64::try_from(GUARD_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+        let file = match File::open(&path) {
+            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|source| disk(&path, source))?,
+        };
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).map_err(|source| disk(&path, source))?;
+        Ok(Some(bytes))
     }
 
     /// Makes it durable.

@@ -273,6 +273,10 @@ fn guardians_are_durable_before_anybody_is_answered_and_damage_harms_nothing_els
     assert_eq!(vaults.relation(&key), None);
     assert_eq!(fs::read(own.join("guard")).unwrap(), newer);
     assert_eq!(vaults.log_heads(&vault), founder.log.heads());
+    // Also one that is longer than any that this program writes.
+    let longer = [&newer[..], &[0; 4_000_000]].concat();
+    fs::write(own.join("guard"), &longer).unwrap();
+    assert!(is_newer(opened(&directory).guard_of(&vault).unwrap_err()));
     // Not even one that cannot be read at all.
     fs::remove_file(own.join("guard")).unwrap();
     fs::create_dir(own.join("guard")).unwrap();

@@ -116,6 +116,12 @@ impl HeadBook {
                 return true;
             }
             changed.push(*device);
+            if let Kept::Forked(fork) = kept
+                && fork.proof.iter().all(|head| counts(&head))
+            {
+                fork.later.retain(|head| counts(&head));
+                return true;
+            }
             // Of a fork the side that counts stays.
             let highest = kept.heads().filter(counts).max_by_key(|head| head.body().seq).cloned();
             let stays = highest.is_some();

@@ -124,9 +124,12 @@ fn a_member_waives_and_stays_but_does_not_leave_for_the_vault() {
     let (mut anna, bob) = (Owner::new(1, 1), Owner::new(11, 1));
     let tablet = DeviceKeys::from_seeds([77; 32], [78; 32]);
     let label = Label { name: "tablet".into(), site: "home".into() };
-    let newcomer = Newcomer { device: tablet.public(), label, role: Role::Member, time: NOW };
-    let rng = &mut ChaCha8Rng::from_seed([4; 32]);
-    anna.log.enrol(&anna.recovery, &tablet, &newcomer, rng).unwrap();
+    let (device, role) = (tablet.public(), Role::Member);
+    let newcomer = Newcomer { device, label: label.clone(), role, time: NOW };
+    let (owner, rng) = (&anna.devices[0], &mut ChaCha8Rng::from_seed([4; 32]));
+    let draft = anna.log.draft_add(owner, &newcomer, rng).unwrap();
+    let consent = draft.consent(&anna.log, &tablet, (&label, role)).unwrap();
+    anna.log.append_add(&draft, consent, owner).unwrap();
     let says = |wish: Option<Wish>, waives: Option<u64>| {
         let body = WordBody { device: tablet.id(), wish, waives, ..anna.body(0, &bob) };
         LeavingWord::sign(body, &tablet).unwrap().check(&anna.log, NOW)

@@ -25,7 +25,7 @@ use crate::{
     cbor,
     ids::{DeviceId, EntryHash},
     keys::{
-        Principal,
+        DeviceKeys, Principal, RecoveryKeys,
         epoch::{EpochKey, PRIOR_SEALED_BYTES},
         sign,
         wrap::{Wrap, WrapError, is_usable, wrap},
@@ -250,10 +250,50 @@ impl DeviceLog {
     ) -> Result<Vec<u8>, DraftError> {
         let principal = author.into();
         let parents = self.parents_for(&author_of(&principal));
+        self.rotate_on(parents, &principal, time, rng)
+    }
+
+    /// Hands every key that the phrase opens on to a device that lacks some, by an epoch of the phrase on top of all
+    /// that is known. `None` where it lacks none; one that would not help is not begun, since the phrase has few
+    /// (LOG-31). Returns the entry's bytes, to be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`LogError::Stranger`] for one that does not belong to the vault; [`DraftError`]. The log is then unchanged.
+    pub fn hand_keys_on(
+        &mut self,
+        recovery: &RecoveryKeys,
+        device: &DeviceKeys,
+        time: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<Vec<u8>>, DraftError> {
+        if !self.is_device(&device.id()) {
+            return Err(LogError::Stranger.into());
+        }
+        if !self.opens_more(recovery, device)? {
+            return Ok(None);
+        }
+        let mut after = self.clone();
+        let principal = Principal::from(recovery);
+        let parents = after.heads_for(&author_of(&principal));
+        let entry = after.rotate_on(parents, &principal, time, rng)?;
+        if after.opens_more(recovery, device)? {
+            return Err(WrapError::NotForUs.into());
+        }
+        *self = after;
+        Ok(Some(entry))
+    }
+
+    fn rotate_on(
+        &mut self,
+        parents: Vec<EntryHash>,
+        principal: &Principal<'_>,
+        time: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, DraftError> {
         let past = self.past_of(&parents)?;
         let view = self.view_after(&past);
-        let rotation = self.new_epoch(&principal, (&past, &view), None, rng)?;
-        self.append(&principal, (parents, time), Act::Epoch(rotation))
+        let rotation = self.new_epoch(principal, (&past, &view), None, rng)?;
+        self.append(principal, (parents, time), Act::Epoch(rotation))
     }
 
     /// A new key for those who live after `past`, without `but`.

@@ -537,6 +537,7 @@ proptest! {
 }
 
 mod clocks;
+mod handing;
 mod removal;
 mod rename;
 mod roles;

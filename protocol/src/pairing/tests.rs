@@ -82,7 +82,9 @@ fn joiner_parts(kind: InviteKind) -> JoinerParts {
 /// One side with its shell: what was stored, and how it ended.
 #[derive(Debug, Default)]
 struct Side {
+    /// All but who is about to get keys.
     stored: Vec<Store>,
+    exposed: Option<DeviceId>,
     asked: Option<Asked>,
     shown: Option<CompareWords>,
     shown_role: Option<Role>,
@@ -168,10 +170,16 @@ impl Side {
                 self.sent += 1;
                 let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX);
                 let body = decoder.feed(&mut bytes.as_slice()).unwrap().unwrap();
+                // PAIR-23: the draft has all keys in it.
+                let is_draft = matches!(Frame::decode(&body), Ok(Frame::Draft { .. }));
+                assert!(!is_draft || self.exposed.is_some(), "nobody noted who gets the keys");
                 vec![Input::Frame(body)]
             }
             Output::Store(store) => {
-                self.stored.push(*store);
+                match *store {
+                    Store::Exposed(device) => self.exposed = Some(device),
+                    store => self.stored.push(store),
+                }
                 vec![Input::Stored]
             }
             Output::Show(words, role) => {

@@ -5,14 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use larder_protocol::keys::recovery::RecoveryKeys;
+use larder_protocol::{keys::recovery::RecoveryKeys, ticket::AddressTicket};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::{MissingKeys, gather::Witnesses};
 use crate::{
-    command::Failure,
-    engine::{Core, EngineError, Member, contact, sync},
+    command::{ExitKind, Failure},
+    engine::{Core, EngineError, Member, contact, launch, sync},
 };
 
 /// How long one holder is asked for what is new.
@@ -23,6 +23,7 @@ pub(super) async fn again(
     core: &Arc<Core>,
     member: &Arc<Member>,
     recovery: &RecoveryKeys,
+    tickets: &[AddressTicket],
 ) -> Result<Witnesses, Failure> {
     let is_ours = *core.log_of(&member.vault)?.recovery() == recovery.public();
     let taken = if is_ours {
@@ -34,8 +35,16 @@ pub(super) async fn again(
     if !is_ours {
         return Err(refused());
     }
+    for AddressTicket { device, addresses, .. } in tickets {
+        core.net.set_addresses(*device, launch::socket_addresses(addresses));
+    }
     let witnesses = ask(core, member).await?;
     if !MissingKeys::of(recovery).open(core, member.vault).await? {
+        if witnesses.answered == 0 && witnesses.known > 0 {
+            return Err(Failure::new(ExitKind::Holders, "no holder answered").hint(
+                "this device has all keys that it knows of; start a holder, then try again",
+            ));
+        }
         return Err(refused());
     }
     contact::spread_log(core, member.vault);
