@@ -5,26 +5,30 @@ use rqrr::PreparedImage;
 
 use crate::dice::Dice;
 
+/// A phone looks until it has read: pictures at most.
+const FRAMES: usize = 10;
 /// Pixels of a module in the picture.
-const SCALE: i64 = 7;
+const SCALE: i64 = 12;
 /// Modules around what is drawn: paper, and the frame of the screen.
 const MARGIN: usize = 6;
 /// What the figures below are parts of.
 const UNIT: i64 = 1024;
-/// The camera is turned by six degrees or so: cosine and sine.
-const COS: i64 = 1018;
-const SIN: i64 = 112;
+/// The camera is turned by four degrees or so: cosine and sine.
+const COS: i64 = 1022;
+const SIN: i64 = 71;
 /// How much smaller the far edge looks.
-const DEPTH: i64 = 123;
+const DEPTH: i64 = 60;
 
 /// What the square says that stands in this text, drawn with half blocks.
 pub fn reads(text: &str, dice: &mut Dice) -> Option<String> {
     let drawn = drawing(text);
-    let picture = photograph(&drawn, dice);
+    (0..FRAMES).find_map(|_| seen(&photograph(&drawn, dice)))
+}
+
+fn seen(picture: &[Vec<u8>]) -> Option<String> {
     let side = picture.len();
     let mut image = PreparedImage::prepare_from_greyscale(side, side, |x, y| picture[y][x]);
-    let grids = image.detect_grids();
-    let decoded = grids.first()?.decode().ok()?;
+    let decoded = image.detect_grids().first()?.decode().ok()?;
     Some(decoded.1)
 }
 
@@ -68,7 +72,7 @@ fn photograph(drawn: &[Vec<bool>], dice: &mut Dice) -> Vec<Vec<u8>> {
         let dark: i64 = around.iter().map(|(dx, dy)| ink(x + dx, y + dy)).sum();
         // The lamp stands on the left.
         let light = 235 - 70 * x / side;
-        let noise = i64::try_from(dice.below(40)).expect("it is below 40") - 20;
+        let noise = i64::try_from(dice.below(20)).expect("it is below 20") - 10;
         let grey = light - light * 85 * dark / (100 * number(around.len())) + noise;
         u8::try_from(grey.clamp(0, 255)).expect("it is from 0 to 255")
     };

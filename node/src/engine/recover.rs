@@ -25,8 +25,12 @@ use larder_protocol::{
 };
 use tracing::debug;
 
-use super::{Core, EngineError, clock::wall, join, launch, look, names, phrase, sites, trail};
-use crate::command::{EventSink, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage};
+use super::{
+    Core, EngineError, Member, clock::wall, join, launch, look, names, phrase, sites, trail,
+};
+use crate::command::{
+    EventSink, ExitKind, Failure, Level, Outcome, Progress, RecoverOutcome, Secret, Stage,
+};
 
 mod access;
 mod again;
@@ -64,13 +68,16 @@ pub(crate) async fn recover(
     let tickets = tickets(&wish.connect)?;
     events.progress(Progress::new(Stage::Asking));
     let recovery = phrase.recovery();
-    if let Ok(member) = core.member() {
-        let witnesses = again::again(core, &member, &recovery, &tickets).await?;
-        return shown(core, &witnesses, events).await;
+    let member = core.member().ok();
+    if let Some(member) = &member {
+        check_ours(core, member, &recovery)?;
     }
     let access = Arc::new(Access::open(core, &recovery, core.relays.clone()).await?);
     let names = (wish.name, wish.site);
-    let witnesses = recovered(core, &access, &recovery, (names, &tickets), events).await;
+    let witnesses = match &member {
+        None => recovered(core, &access, &recovery, (names, &tickets), events).await,
+        Some(member) => again::again(core, member, (&access, &recovery), &tickets, events).await,
+    };
     access.close().await;
     let witnesses = witnesses?;
     guarded::over(core, events).await;
@@ -100,6 +107,18 @@ async fn shown(
         witnesses_known: witnesses.known,
         snapshots,
     }))
+}
+
+/// On a device that has its vault the phrase is said once more, but not that of another vault.
+fn check_ours(core: &Core, member: &Member, recovery: &RecoveryKeys) -> Result<(), Failure> {
+    if *core.log_of(&member.vault)?.recovery() == recovery.public() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitKind::Key,
+        "this home belongs to a vault already, and these are not its words",
+    )
+    .hint("recover into a fresh home: name one with --home"))
 }
 
 /// No home is two vaults' device.

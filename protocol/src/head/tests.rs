@@ -303,6 +303,36 @@ proptest! {
     }
 }
 
+// HEAD-13, HEAD-14: a clone is removed by whoever knows of both sides.
+#[test]
+fn of_a_removed_fork_both_sides_count_and_what_comes_later_does_not() {
+    let mut log = vault();
+    let heads = chain(&log, 2, 3);
+    let clone = twin(&log, 2, 3, Some(&heads[1]));
+    let device_id = device(2).id();
+    let mut book = HeadBook::default();
+    for head in [&heads[2], &clone] {
+        book.offer(&log, head.clone());
+    }
+    // Each goes on once where this has not been heard of.
+    let later = head(&log, 2, 4, Some(&clone));
+    let mut elsewhere = book.clone();
+    elsewhere.offer(&log, later.clone());
+    let highest = book.highest(&device_id).unwrap();
+    let last = Some(LastHead { seq: highest.body().seq + 1, head: highest.hash() });
+    let (reason, time) = (Reason::Replaced, Timestamp(9));
+    let leaver = Leaver { device: device_id, reason, last, undo_removals: false, time };
+    log.remove(&device(1), &leaver, &mut ChaCha8Rng::from_seed([3; 32])).unwrap();
+
+    let sides: BTreeSet<_> = [heads[2].hash(), clone.hash()].into();
+    let tips = |book: &HeadBook| book.tips().map(SignedHead::hash).collect::<BTreeSet<_>>();
+    assert!(book.drop_void(&log).is_empty());
+    assert_eq!(tips(&book), sides);
+    elsewhere.drop_void(&log);
+    assert_eq!(tips(&elsewhere), sides);
+    assert!(matches!(book.offer(&log, later), Offered::Invalid(HeadError::Removed { .. })));
+}
+
 // HEAD-13
 #[test]
 fn of_a_removed_device_the_heads_up_to_the_last_one_count() {

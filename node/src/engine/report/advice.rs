@@ -195,7 +195,7 @@ impl Facts {
             say(
                 all,
                 format!("what {name} saved last is sealed with a key that this device has not got"),
-                "`larder recover` with the 24 words opens it; so does any device that has the key, when it saves \
+                "`larder recover` with the 24 words on this device opens it; so does any device that has the key, when it saves \
                  something the next time",
             );
         }
