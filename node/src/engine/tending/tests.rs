@@ -189,8 +189,11 @@ async fn another_device_that_lives_ends_it_and_what_it_says_opens_nothing() {
     let of = vault(&source);
     let second = TestNode::bare().await;
     admit(&source, &second, "second").await;
-    say(&two, Expectation::Lost).await;
-    let is_unattended = async || two.node.core.tending.is_unattended(&of);
+    // The new device greets whom it was told of: until it has, it is heard of and ends what is said.
+    let is_unattended = async || {
+        say(&two, Expectation::Lost).await;
+        two.node.core.tending.is_unattended(&of)
+    };
     eventually("it is taken to be lost", is_unattended).await;
     // It is known to the log, and watched by nobody.
     let Outcome::Ticket(told) = two.ask(Command::Ticket).await else { panic!() };
