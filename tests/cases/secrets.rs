@@ -75,6 +75,51 @@ fn traced(command: &mut Command) -> &mut Command {
     command.env("LARDER_LOG", TRACE)
 }
 
+/// Every command of a person at a node with a circle and other devices.
+fn everything(heard: &mut Heard, node: &Node, (at, folder, words): (&Path, &str, &str)) {
+    for said in [
+        &["backup", folder][..],
+        &["status"],
+        &["peers"],
+        &["devices"],
+        &["doctor"],
+        &["verify", "--drill"],
+        &["config", "list"],
+        &["guardians", "set", "--threshold", "1", "--phrase-file", words, "ben"],
+        &["revoke", "phone", "--reason", "stolen", "--phrase-file", words],
+        &["rekey", "--dry-run"],
+        &["rekey", "--now"],
+        &["sheet", "--out", at.join("sheet.txt").to_str().unwrap()],
+        &["log"],
+        &["ticket"],
+        &["leave", "ben", "--dry-run"],
+        &["no such verb"],
+    ] {
+        heard.run(node, said);
+    }
+}
+
+/// The words in another order.
+fn wrong_words(at: &Path, phrase: &Path) -> PathBuf {
+    let wrong = at.join("wrong");
+    let mut typed = words_of(phrase);
+    typed.swap(3, 4);
+    fs::write(&wrong, typed.join(" ")).unwrap();
+    wrong
+}
+
+/// A fresh home is given a wrong phrase, then the right one.
+fn recovers(heard: &mut Heard, fresh: &Node, ticket: &str, phrases: [&Path; 2]) {
+    let [wrong, right] = phrases.map(|path| path.to_str().unwrap());
+    let recover = ["recover", "--connect", ticket, "--phrase-file"];
+    heard.run(fresh, &[&recover[..], &[wrong]].concat());
+    heard.run(fresh, &[&["recover", "--dry-run"], &recover[1..], &[right]].concat());
+    heard.run(fresh, &[&recover[..], &[right]].concat());
+    let to = right.replace(".phrase", ".restored");
+    heard.run(fresh, &["restore", "latest", "--to", &to]);
+    heard.run(fresh, &["snapshots"]);
+}
+
 // KEYS-13, INV-12
 #[test]
 fn no_secret_is_printed_logged_or_shown() {
@@ -117,42 +162,13 @@ fn no_secret_is_printed_logged_or_shown() {
     fs::write(folder.join("file"), "a file of some length\n".repeat(999)).unwrap();
     let folder = folder.to_str().unwrap();
 
-    for said in [
-        &["backup", folder][..],
-        &["status"],
-        &["peers"],
-        &["devices"],
-        &["doctor"],
-        &["verify", "--drill"],
-        &["config", "list"],
-        &["guardians", "set", "--threshold", "1", "--phrase-file", &words, "ben"],
-        &["revoke", "phone", "--reason", "stolen", "--phrase-file", &words],
-        &["rekey", "--dry-run"],
-        &["rekey", "--now"],
-        &["sheet", "--out", at.join("sheet.txt").to_str().unwrap()],
-        &["log"],
-        &["ticket"],
-        &["leave", "ben", "--dry-run"],
-        &["no such verb"],
-    ] {
-        heard.run(&anna, said);
-    }
+    everything(&mut heard, &anna, (at, folder, &words));
     heard.run(&ben, &["guardians"]);
     heard.run(&phone, &["status"]);
-    // A wrong phrase, and a damaged one.
-    let wrong = at.join("wrong");
-    let mut typed = words_of(&phrase);
-    typed.swap(3, 4);
-    fs::write(&wrong, typed.join(" ")).unwrap();
-    needles.extend(phrase_needles(&wrong));
     let fresh = node("fresh");
-    let ticket = ben.ticket();
-    let recover = ["recover", "--connect", &ticket, "--phrase-file"];
-    heard.run(&fresh, &[&recover[..], &[wrong.to_str().unwrap()]].concat());
-    heard.run(&fresh, &[&["recover", "--dry-run"], &recover[1..], &[&words]].concat());
-    heard.run(&fresh, &[&recover[..], &[&words]].concat());
-    heard.run(&fresh, &["restore", "latest", "--to", at.join("restored").to_str().unwrap()]);
-    heard.run(&fresh, &["snapshots"]);
+    let wrong = wrong_words(at, &phrase);
+    needles.extend(phrase_needles(&wrong));
+    recovers(&mut heard, &fresh, &ben.ticket(), [&wrong, &phrase]);
 
     // All keys that there are now, also those of the one that was thrown out.
     for device in [&anna, &ben, &phone, &tablet, &fresh] {
