@@ -115,7 +115,7 @@ fn cut_and_finish(
     let mut dice = Dice::new(31);
     let mut usual = Duration::from_millis(100);
     let mut found = Vec::new();
-    for round in 3..8 {
+    for round in 3..6 {
         let joiner = joiner(round);
         let mut pair = Pair { inviter, joiner: &joiner, invites };
         let mut asked = pair.ask();
@@ -148,7 +148,7 @@ fn a_device_that_is_cut_off_is_in_or_out_and_can_go_on() {
     let phone = |round| node(directory.path(), &format!("phone{round}"));
     cut_and_finish(&mut laptop, &["invite", "--device"], phone);
     let devices = laptop.ask(["devices"])["devices"].as_array().unwrap().len();
-    assert_eq!(devices, 9, "each phone once, whatever was cut");
+    assert_eq!(devices, 7, "each phone once, whatever was cut");
 }
 
 // PAIR-8, PAIR-16
@@ -164,5 +164,5 @@ fn a_vault_that_is_cut_off_is_in_the_circle_or_not_and_can_go_on() {
         other
     };
     cut_and_finish(&mut anna, &["invite"], vault);
-    assert_eq!(anna.ask(["peers"])["peers"].as_array().unwrap().len(), 8);
+    assert_eq!(anna.ask(["peers"])["peers"].as_array().unwrap().len(), 6);
 }
