@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use larder_protocol::keys::Passphrase;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -163,13 +164,7 @@ fn forget_unless_asked(entry: Option<KeyringEntry>, directory: &Path) {
 fn random_passphrase() -> Result<Secret, getrandom::Error> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes)?;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in *bytes {
-        for digit in [byte >> 4, byte & 0x0f] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    Ok(Secret::new(text))
+    Ok(Secret::new(HEXLOWER.encode(&*bytes)))
 }
 
 fn secret(passphrase: Passphrase) -> Secret {

@@ -40,6 +40,10 @@ pub(super) async fn again(
     }
     let missing = Arc::new(MissingKeys::of(recovery));
     let witnesses = gather::gather(core, member, (access, &missing), &witnesses, events).await?;
+    // By what was known here, or what holders have told just now.
+    if !core.log_of(&member.vault)?.is_device(&core.keys.id()) {
+        return Err(EngineError::Removed.into());
+    }
     if witnesses.answered == 0 {
         return Err(Failure::new(ExitKind::Holders, "no holder answered")
             .hint("start a holder, or name one: --connect TICKET"));
