@@ -229,7 +229,9 @@ struct World {
     owners: [Owner; 2],
     nodes: Vec<Node>,
     clock: Timestamp,
-    /// Somebody wished to stay whom others had forgotten already.
+    /// Number of the newest wish to stay.
+    stayed: u64,
+    /// Somebody wished to stay whom others had forgotten already, or forgot without having heard of it.
     is_taken_back_late: bool,
     /// What went wrong.
     faults: Vec<&'static str>,
@@ -253,7 +255,7 @@ impl World {
             is_told: false,
         });
         let nodes = nodes.collect();
-        Self { owners, nodes, clock: NOW, is_taken_back_late: false, faults: Vec::new() }
+        Self { owners, nodes, clock: NOW, stayed: 0, is_taken_back_late: false, faults: Vec::new() }
     }
 
     fn sides(&self, node: usize) -> (Side, Side, Pair) {
@@ -296,6 +298,7 @@ impl World {
         let number = self.clock.number_after(self.nodes[node].words.highest_wish(pair));
         let Some(wish) = ours.next_wish(leaves, number) else { return };
         self.is_taken_back_late |= !leaves && self.nodes.iter().any(|node| node.has_forgotten);
+        self.stayed = if leaves { self.stayed } else { number };
         self.speak(node, |body| body.wish = Some(wish));
     }
 
@@ -399,6 +402,9 @@ impl World {
                 if self.nodes[node].kept > 0 {
                     self.faults.push("forgot somebody for whom something is kept");
                 }
+                let (pair, words) = (self.sides(node).2, &self.nodes[node].words);
+                let heard = words.highest_wish(pair).max(words.highest_wish(pair.turned()));
+                self.is_taken_back_late |= heard < self.stayed;
                 self.nodes[node].has_forgotten = true;
             }
         }
