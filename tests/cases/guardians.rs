@@ -269,6 +269,35 @@ fn shares_of_guardians_who_were_replaced_are_of_no_use() {
     assert!(message.contains("nobody's guardian"), "{message}");
 }
 
+// GUARD-24
+#[test]
+fn a_guardian_that_has_thrown_a_device_out_is_appointed_anew() {
+    let mut circle = circle(3, "7d");
+    let tablet = Node::new(&circle.path(""), "tablet");
+    let invited = circle.holders[0].ask(["invite", "--device"]);
+    tablet.ask(["join", invited["code"].as_str().unwrap(), "--name", "tablet"]);
+    let with_new_key = |source: &Node| -> Vec<String> {
+        let known = source.ask(["guardians"]);
+        let guardians = known["guardians"].as_array().unwrap().iter();
+        let renewed = guardians.filter(|it| it["has_new_key"] == true);
+        renewed.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(with_new_key(&circle.source).is_empty());
+    let revoked = circle.holders[0].ask(["revoke", "tablet", "--reason", "stolen"]);
+    assert_eq!(revoked["guardian_of"], serde_json::json!(["source"]), "{revoked:#}");
+    // They greet each other at a start.
+    circle.source.stop();
+    circle.source.up();
+    eventually("it is known", NEWS_LIMIT, || with_new_key(&circle.source) == ["holder0"]);
+    let said = circle.source.plain(["guardians"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).contains("a new key since then at holder0"));
+    appoint(&circle, &["holder0", "holder1", "holder2"], "7d");
+    assert!(with_new_key(&circle.source).is_empty());
+    let fresh = circle.recoverer("fresh");
+    let (_, known) = helped(&circle, &fresh, &circle.path("words.txt"), [0, 1]);
+    assert_eq!(known["outcome"], "waiting", "{known:#}");
+}
+
 // GUARD-3, GUARD-7
 #[test]
 fn wrong_words_say_what_to_do_and_change_nothing() {

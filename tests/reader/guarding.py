@@ -47,9 +47,8 @@ def _signed(domain, key, record):
     return cbor.decode(body)
 
 
-def receiving(epoch_key_1):
-    content = keys.derive("larder 2026 content key v1", epoch_key_1)
-    return keys.derive("larder 2026 guardian receiving v1", content)
+def receiving(epoch_key):
+    return keys.derive("larder 2026 guardian receiving v1", epoch_key)
 
 
 class Set:
@@ -90,7 +89,7 @@ class Set:
         plain = cipher.decrypt(bytes(12), self.appointed[5], self.id)
         # The zeros behind are no part of the record.
         end = next(end for end in range(len(plain), 0, -1) if not any(plain[end:]) and _decodes(plain[:end]))
-        return [(one[0], one[1]) for one in cbor.decode(plain[:end])[0]]
+        return [(one[0], one[1], one[2][0], one[2][1]) for one in cbor.decode(plain[:end])[0]]
 
     def secret(self, shares):
         secret = join(self.threshold, [(place, share) for place, share in shares if self.has(place, share)])

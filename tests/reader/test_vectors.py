@@ -215,15 +215,18 @@ class Guarding(unittest.TestCase):
         of = guarding.Set(raw(page["set"]), vault, signing)
         shares = []
         for guardian in page["guardians"]:
-            secret = guarding.receiving(raw(guardian["epoch_key_1"]))
+            secret = guarding.receiving(raw(guardian["epoch_key"]))
             self.assertEqual(secret.hex(), guardian["receiving_secret"])
             share = of.share(secret)
             self.assertEqual((share[0], share[1].hex()), (guardian["place"], guardian["share"]))
             shares.append(share)
         self.assertIsNone(of.share(guarding.receiving(bytes(32))))
-        named = {(guardian["vault"], guardian["name"]) for guardian in page["guardians"]}
+        named = {
+            (guardian["vault"], guardian["name"], guardian["epoch"], guardian["receiving_public"])
+            for guardian in page["guardians"]
+        }
         names = of.names(raw(page["epoch_key_1"]))
-        self.assertEqual({(vault.hex(), name) for vault, name in names}, named)
+        self.assertEqual({(vault.hex(), name, epoch, key.hex()) for vault, name, epoch, key in names}, named)
         for two in (shares[:2], shares[1:], shares[::2]):
             secret = of.secret(two)
             self.assertEqual(secret.hex(), page["set_secret"])

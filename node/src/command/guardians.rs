@@ -60,6 +60,9 @@ pub struct GuardianName {
     pub vault: String,
     /// What its device was called when it was appointed.
     pub name: String,
+    /// Whether its vault has had another key since: a device that was thrown out there opens the share until the
+    /// guardians are appointed anew.
+    pub has_new_key: bool,
 }
 
 /// Somebody who has gathered shares and asks for the phrase.

@@ -459,6 +459,8 @@ fn about_guardians() -> Vec<Outcome> {
         delay_ms: 604_800_000,
         helpers: vec!["anna".to_owned(), "bob".to_owned()],
     };
+    let (vault, name) = (id("b"), "anna".to_owned());
+    let anna = GuardianName { vault, name, has_new_key: true };
     vec![
         Outcome::Gathered(GatheredOutcome { vaults: vec![gathered] }),
         Outcome::Waiting(WaitingOutcome {
@@ -471,7 +473,7 @@ fn about_guardians() -> Vec<Outcome> {
             threshold: Some(2),
             delay_ms: Some(604_800_000),
             appointed: Some(time(1_690_000_000)),
-            guardians: vec![GuardianName { vault: id("b"), name: "anna".to_owned() }],
+            guardians: vec![anna],
             requests: vec![request],
             stopped: 1,
             told: vec!["anna".to_owned()],

@@ -15,7 +15,7 @@ use larder_protocol::{
         gathering::Gathering,
         keeping::{Pending, ToldRequest},
         release::{ReleaseRequest, ReleaseStop},
-        set::{AppointError, Appointment, Guardian, GuardianSet},
+        set::{AppointError, Appointment, Guardian, GuardianSet, Named},
     },
     ids::{DeviceId, VaultId},
     keys::{Principal, phrase::Phrase},
@@ -53,7 +53,7 @@ pub(super) async fn act(
         GuardiansAct::Appoint { threshold, delay_s, peers, phrase } => {
             let phrase = phrase::of_vault(core, &member, &phrase)?;
             warn_of(threshold, peers.len(), delay_s, events);
-            let guardians = guardians(core, &member, &peers).await?;
+            let guardians = guardians(core, &member, &peers, events).await?;
             let wish = Appointing { threshold, delay_s, guardians };
             put_in_force(core, &member, |number| wish.set(&member, &phrase, number)).await?
         }
@@ -235,36 +235,48 @@ async fn guardians(
     core: &Arc<Core>,
     member: &Arc<Member>,
     texts: &[String],
+    events: &EventSink,
 ) -> Result<Vec<Guardian>, Failure> {
-    let mut all = Vec::with_capacity(texts.len());
+    // Asked anew, all at once: a vault that has thrown a device out since has another key.
+    let mut meetings = Vec::with_capacity(texts.len());
     for text in texts {
         let peer = peer_named(core, member, text)?;
-        let peer = match peer.receiving {
-            Some(_) => peer,
-            None => introduced(core, member, peer).await?,
-        };
+        meetings.push(tokio::spawn(introduced(Arc::clone(core), Arc::clone(member), peer)));
+    }
+    let mut all = Vec::with_capacity(texts.len());
+    for meeting in meetings {
+        let (peer, is_met) = meeting.await.map_err(|error| Failure::internal(&error))??;
         let receiving = peer.receiving.ok_or_else(|| {
             Failure::failed(format!("{} could not be asked for its key", peer.name)).hint(
                 "start that node with `larder up`, with a Larder as new as this one, and say this \
                  again",
             )
         })?;
-        all.push(Guardian { vault: peer.vault, name: peer.name, receiving: *receiving });
+        if !is_met {
+            let said = format!(
+                "{} could not be asked now, so the key is used that it told before: if a device was thrown out there \
+                 since, say this again when that node is up",
+                peer.name
+            );
+            events.notice(Level::Warning, &said);
+        }
+        all.push(Guardian { vault: peer.vault, name: peer.name, receiving });
     }
     Ok(all)
 }
 
-/// Meets a node that has not told the key of its vault yet.
+/// Meets a node, to hear the key of its vault; whether that went well. One that is away is as it was.
 async fn introduced(
-    core: &Arc<Core>,
-    member: &Arc<Member>,
+    core: Arc<Core>,
+    member: Arc<Member>,
     peer: PeerRow,
-) -> Result<PeerRow, Failure> {
-    let met = tokio::time::timeout(spread::TELL, contact::greet(core, member, peer.device)).await;
+) -> Result<(PeerRow, bool), Failure> {
+    let met = tokio::time::timeout(spread::TELL, contact::greet(&core, &member, peer.device)).await;
     if let Ok(Err(error)) = &met {
         tracing::debug!("{} was not met: {error}", peer.device.short());
     }
-    Ok(core.state.peer(&peer.device).map_err(EngineError::from)?.unwrap_or(peer))
+    let known = core.state.peer(&peer.device).map_err(EngineError::from)?;
+    Ok((known.unwrap_or(peer), matches!(met, Ok(Ok(_)))))
 }
 
 /// The node of another vault that a person means: by name, or by the beginning of an id.
@@ -283,9 +295,8 @@ fn peer_named(core: &Core, member: &Member, text: &str) -> Result<PeerRow, Failu
         (0, true) => Err(Failure::failed(format!("nobody in this circle is called {text}"))
             .hint("see `larder peers` for names; whoever is not there yet: `larder invite`")),
         (1, _) => {
-            // The one that has told its key, and was seen last.
-            let known =
-                others.into_iter().max_by_key(|peer| (peer.receiving.is_some(), peer.last_seen));
+            // The one that has told the newest key, and was seen last.
+            let known = others.into_iter().max_by_key(|peer| (peer.receiving, peer.last_seen));
             known.ok_or_else(|| Failure::internal(&"nobody of one"))
         }
         (many, _) => Err(Failure::failed(format!("{many} vaults are meant by {text}"))
@@ -305,11 +316,9 @@ fn describe(
         outcome.threshold = Some(appointed.threshold);
         outcome.delay_ms = Some(appointed.delay_s.saturating_mul(1000));
         outcome.appointed = Some(set.body().time.into());
+        let peers = core.state.peers()?;
         let names = set.names(&member.content).unwrap_or_default();
-        let named = names
-            .into_iter()
-            .map(|named| GuardianName { vault: named.vault.to_string(), name: named.name });
-        outcome.guardians = named.collect();
+        outcome.guardians = names.into_iter().map(|named| guardian_name(named, &peers)).collect();
         outcome.guardians.sort_by(|one, other| one.name.cmp(&other.name));
     }
     let log = core.log_of(&member.vault)?;
@@ -318,6 +327,15 @@ fn describe(
     outcome.requests = told.collect();
     outcome.guardian_of = guardian_of(core, member)?;
     Ok(())
+}
+
+/// A guardian, and whether its vault has told another key since.
+fn guardian_name(named: Named, peers: &[PeerRow]) -> GuardianName {
+    let of_vault = peers.iter().filter(|peer| peer.vault == named.vault);
+    let told = of_vault.filter_map(|peer| peer.receiving).max();
+    // One of its nodes may not have heard of the newest epoch yet.
+    let has_new_key = told.is_some_and(|told| told.epoch > named.receiving.epoch);
+    GuardianName { vault: named.vault.to_string(), name: named.name, has_new_key }
 }
 
 fn request(pending: Pending, devices: &BTreeMap<DeviceId, String>) -> PhraseRequest {
@@ -336,10 +354,10 @@ fn request(pending: Pending, devices: &BTreeMap<DeviceId, String>) -> PhraseRequ
 
 /// Whether this vault is a guardian of another one.
 pub(super) fn is_guardian_of(core: &Core, member: &Member, other: &VaultId) -> bool {
-    let receiving = member.content.receiving();
+    let keyring = member.keyring();
     let guard = core.vaults.guard_of(other);
     match guard {
-        Ok(guard) => guard.set().is_some_and(|set| set.share_for(&receiving).is_some()),
+        Ok(guard) => guard.set().is_some_and(|set| set.share_for(keyring.all()).is_some()),
         Err(VaultError::Unknown(_)) => false,
         // What cannot be read is not forgotten.
         Err(_) => true,
@@ -356,7 +374,7 @@ pub(super) fn is_our_guardian(core: &Core, member: &Member, other: &VaultId) -> 
 
 /// Every other vault whose guardian this one is.
 pub(super) fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf>, EngineError> {
-    let receiving = member.content.receiving();
+    let keyring = member.keyring();
     let peers = core.state.peers()?;
     let sets: Vec<(VaultId, GuardianSet)> = {
         let vaults = core.vaults.read();
@@ -365,8 +383,8 @@ pub(super) fn guardian_of(core: &Core, member: &Member) -> Result<Vec<GuardianOf
     };
     let mut all = Vec::new();
     for (vault, set) in sets {
-        let Some(appointed) = set.appointed().filter(|_| set.share_for(&receiving).is_some())
-        else {
+        let is_ours = set.share_for(keyring.all()).is_some();
+        let Some(appointed) = set.appointed().filter(|_| is_ours) else {
             continue;
         };
         let name = peers.iter().find(|peer| peer.vault == vault);

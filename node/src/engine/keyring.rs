@@ -3,7 +3,7 @@
 use larder_protocol::{
     ids::VaultId,
     index::Location,
-    keys::epoch::{ContentKey, EpochKey},
+    keys::epoch::{ContentKey, EpochKey, ReceivingPublic},
     log::{DeviceLog, EpochId},
     pack::{PackError, reader::PackReader},
 };
@@ -40,6 +40,11 @@ impl Keyring {
         let current = self.current.ok_or(EngineError::EpochDue)?;
         let key = self.keys.iter().find(|key| current.is_of(key));
         key.ok_or(EngineError::UnknownEpoch(current.number))
+    }
+
+    /// To which others seal the share of their phrase, as far as this vault has an epoch in force.
+    pub(crate) fn receiving(&self) -> Option<ReceivingPublic> {
+        self.sealing().ok().map(|key| key.receiving().public())
     }
 
     /// Opens something that was sealed in epoch `number`: with the key that fits, if several have

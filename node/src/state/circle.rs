@@ -6,9 +6,10 @@ use larder_protocol::{
     cbor,
     discovering::BeaconKey,
     ids::{DeviceId, VaultId},
+    keys::epoch::ReceivingPublic,
     placing::Acquaintance,
 };
-use minicbor::{Decode, Encode, bytes::ByteArray};
+use minicbor::{Decode, Encode};
 use redb::{TableDefinition, WriteTransaction};
 
 use super::{State, StateError, record, values, watched};
@@ -60,8 +61,8 @@ pub struct PeerRow {
     #[n(11)]
     pub beacon_key: Option<BeaconKey>,
     /// To which its vault receives a share as a guardian, as it last told.
-    #[n(12)]
-    pub receiving: Option<ByteArray<32>>,
+    #[n(13)]
+    pub receiving: Option<ReceivingPublic>,
 }
 
 impl PeerRow {

@@ -201,11 +201,12 @@ fn the_own_vault_comes_first() {
 
 /// Guardians of the vault of [`founder`], with this number.
 fn guardians(founder: &Founder, number: u64) -> (GuardianSet, SealedPhrase) {
-    let content = ContentKey::derive(&EpochKey::new(1, [6; 32]));
+    let epoch = EpochKey::new(1, [6; 32]);
+    let content = ContentKey::derive(&epoch);
     let guardian = Guardian {
         vault: VaultId::from_bytes([8; 32]),
         name: "anna".to_owned(),
-        receiving: content.receiving().public(),
+        receiving: epoch.receiving().public(),
     };
     let phrase = Phrase::from_entropy([3; 32]);
     let parts = Appointment {

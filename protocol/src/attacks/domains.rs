@@ -159,7 +159,7 @@ impl Vault {
 /// A set of guardians whose release key is the one that is known here.
 fn set_of(vault: VaultId) -> SetBody {
     let content = ContentKey::derive(&EpochKey::new(1, [5; 32]));
-    let receiving = content.receiving().public();
+    let receiving = EpochKey::new(1, [5; 32]).receiving().public();
     let guardian = Guardian { vault: VaultId::from_bytes([6; 32]), name: "anna".into(), receiving };
     let phrase = phrase();
     let parts = Appointment {

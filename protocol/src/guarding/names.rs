@@ -11,12 +11,12 @@ use super::{SetId, set::Guardian};
 use crate::{
     cbor,
     ids::VaultId,
-    keys::epoch::ContentKey,
+    keys::epoch::{ContentKey, ReceivingPublic},
     limits::{GUARDIAN_NAME_BYTES_MAX, GUARDIANS_MAX},
 };
 
 /// All names of a set, and zeros: [`GUARDIANS_MAX`] of the longest.
-const PLAIN_BYTES: usize = 2048;
+const PLAIN_BYTES: usize = 2432;
 /// The same with its tag.
 pub(super) const SEALED_NAMES_BYTES: usize = PLAIN_BYTES + 16;
 
@@ -37,6 +37,9 @@ pub struct Named {
     /// What its device was called when it was named.
     #[n(1)]
     pub name: String,
+    /// The key of its vault to which the share is sealed.
+    #[n(2)]
+    pub receiving: ReceivingPublic,
 }
 
 fn cipher(content: &ContentKey, set: SetId) -> ChaCha20Poly1305 {
@@ -47,13 +50,17 @@ fn cipher(content: &ContentKey, set: SetId) -> ChaCha20Poly1305 {
 }
 
 pub(super) fn seal(content: &ContentKey, set: SetId, guardians: &[Guardian]) -> ByteVec {
-    let named = |guardian: &Guardian| Named { vault: guardian.vault, name: short(&guardian.name) };
+    let named = |guardian: &Guardian| Named {
+        vault: guardian.vault,
+        name: short(&guardian.name),
+        receiving: guardian.receiving,
+    };
     let mut plain = cbor::encode(&Names { guardians: guardians.iter().map(named).collect() });
     debug_assert!(plain.len() <= PLAIN_BYTES && guardians.len() <= GUARDIANS_MAX);
     plain.resize(PLAIN_BYTES, 0);
     let payload = Payload { msg: &plain, aad: &set.0 };
     let sealed = cipher(content, set).encrypt(&[0; 12].into(), payload);
-    sealed.expect("2 KiB can always be sealed").into()
+    sealed.expect("a few KiB can always be sealed").into()
 }
 
 pub(super) fn open(content: &ContentKey, set: SetId, sealed: &[u8]) -> Option<Vec<Named>> {

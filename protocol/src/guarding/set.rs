@@ -20,7 +20,7 @@ use crate::{
     ids::{DeviceId, VaultId},
     keys::{
         RecoveryPublic,
-        epoch::{ContentKey, ReceivingKey},
+        epoch::{ContentKey, EpochKey, ReceivingKey, ReceivingPublic},
         phrase::Phrase,
         sealed::{self, Purpose, SealedSecret},
         sign, verify,
@@ -135,8 +135,8 @@ pub struct Guardian {
     pub vault: VaultId,
     /// What it is called here.
     pub name: String,
-    /// The receiving key of its vault.
-    pub receiving: [u8; 32],
+    /// The receiving key of its vault, of the epoch that is in force there.
+    pub receiving: ReceivingPublic,
 }
 
 /// All that a new set is made of.
@@ -221,7 +221,7 @@ impl GuardianSet {
         let terms = Terms { vault: parts.vault, set: id, threshold };
         let mut sealed_shares = Vec::with_capacity(count);
         for (guardian, share) in parts.guardians.iter().zip(&shares) {
-            let sealed = terms.seal(share, &guardian.receiving, rng);
+            let sealed = terms.seal(share, &guardian.receiving.key, rng);
             let sealed = sealed.map_err(|_| AppointError::WeakKey(guardian.name.clone()))?;
             sealed_shares.push(sealed);
         }
@@ -309,11 +309,13 @@ impl GuardianSet {
         self.appointed().is_some_and(|appointed| appointed.phrase == phrase.hash())
     }
 
-    /// The share that the vault with this key is guardian of; `None` if it is not one.
-    pub fn share_for(&self, receiving: &ReceivingKey) -> Option<Share> {
+    /// The share that the vault with these epoch keys, ascending, is guardian of; `None` if it is not one.
+    pub fn share_for(&self, epochs: &[EpochKey]) -> Option<Share> {
         let appointed = self.appointed()?;
         let terms = self.terms(appointed);
-        appointed.shares.iter().find_map(|sealed| terms.open(sealed, receiving))
+        // Mostly it was sealed to the newest.
+        let mut keys = epochs.iter().rev().map(EpochKey::receiving);
+        keys.find_map(|key| appointed.shares.iter().find_map(|sealed| terms.open(sealed, &key)))
     }
 
     /// Whether this is a share of this very set.

@@ -27,11 +27,16 @@ const DAY: u64 = 86_400;
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 pub(super) fn content(seed: u8) -> ContentKey {
-    ContentKey::derive(&EpochKey::new(1, [seed; 32]))
+    ContentKey::derive(&epoch(seed))
+}
+
+/// The one epoch of a vault.
+pub(super) fn epoch(seed: u8) -> EpochKey {
+    EpochKey::new(1, [seed; 32])
 }
 
 pub(super) fn guardian(seed: u8) -> Guardian {
-    let receiving = content(seed).receiving().public();
+    let receiving = epoch(seed).receiving().public();
     Guardian { vault: VaultId::from_bytes([seed; 32]), name: format!("guardian {seed}"), receiving }
 }
 
@@ -111,7 +116,7 @@ fn handed(owner: &Owner, set: &GuardianSet, by: u8) -> Handed {
         name: format!("nas of {by}"),
         genesis: owner.log.entries().next().unwrap().to_vec().into(),
         set: set.bytes().to_vec().into(),
-        share: set.share_for(&content(by).receiving()).unwrap(),
+        share: set.share_for(&[epoch(by)]).unwrap(),
         holders: vec![],
     }
 }
@@ -152,14 +157,49 @@ fn enough_guardians_and_a_holder_give_the_phrase_back() {
     }
 }
 
+// GUARD-24
+#[test]
+fn a_device_that_its_vault_has_thrown_out_opens_no_share_that_is_sealed_from_then_on() {
+    let mut owner = Owner::new(1);
+    let Owner { device: stays, log: guardians, .. } = &mut Owner::new(2);
+    let thief = DeviceKeys::from_seeds([3; 32], [4; 32]);
+    let label = Label { name: "phone".into(), site: "home".into() };
+    let newcomer =
+        Newcomer { device: thief.public(), label: label.clone(), role: Role::Member, time: NOW };
+    let draft = guardians.draft_add(&*stays, &newcomer, &mut owner.rng).unwrap();
+    let consent = draft.consent(guardians, &thief, (&label, Role::Member)).unwrap();
+    guardians.append_add(&draft, consent, &*stays).unwrap();
+    let mut appoint = |log: &DeviceLog, number| {
+        let keys = log.epoch_keys(&*stays).unwrap();
+        let receiving = keys.last().unwrap().receiving().public();
+        let guardian = Guardian { vault: log.vault(), name: "anna".into(), receiving };
+        let (set, _) = owner.try_appoint(number, (1, 0), vec![guardian]).unwrap();
+        let [named] = &set.names(&content(0xcc)).unwrap()[..] else { panic!("one") };
+        assert_eq!((named.vault, named.receiving), (log.vault(), receiving));
+        set
+    };
+    let before = appoint(guardians, 5);
+    let keys_of_thief = guardians.epoch_keys(&thief).unwrap();
+    assert!(before.share_for(&keys_of_thief).is_some());
+    let reason = Reason::Stolen;
+    let leaver = Leaver { device: thief.id(), reason, last: None, undo_removals: false, time: NOW };
+    guardians.remove(&*stays, &leaver, &mut ChaCha8Rng::from_seed([9; 32])).unwrap();
+    let after = appoint(guardians, 6);
+    assert_eq!(guardians.epoch_keys(&thief).unwrap().len(), keys_of_thief.len());
+    assert!(after.share_for(&keys_of_thief).is_none());
+    // Those who stay open both, in whichever epoch they were sealed.
+    let keys = guardians.epoch_keys(&*stays).unwrap();
+    assert!(before.share_for(&keys).is_some() && after.share_for(&keys).is_some());
+}
+
 // GUARD-5
 #[test]
 fn a_share_opens_for_its_guardian_alone_and_the_record_names_nobody() {
     let mut owner = Owner::new(1);
     let (set, _) = owner.appoint(5, 2, &[11, 12, 13]);
-    assert!(set.share_for(&content(14).receiving()).is_none());
+    assert!(set.share_for(&[epoch(14)]).is_none());
     let places: std::collections::BTreeSet<u8> =
-        [11, 12, 13].map(|it| set.share_for(&content(it).receiving()).unwrap().place).into();
+        [11, 12, 13].map(|it| set.share_for(&[epoch(it)]).unwrap().place).into();
     assert_eq!(places, [1, 2, 3].into());
     let names = set.names(&content(0xcc)).unwrap();
     assert_eq!(names.len(), 3);
@@ -182,7 +222,7 @@ fn what_makes_no_sense_is_not_appointed() {
     let mut owner = Owner::new(1);
     let three = || vec![guardian(11), guardian(12), guardian(13)];
     let mut weak = three();
-    weak[1].receiving = [0; 32];
+    weak[1].receiving.key = [0; 32];
     let many = (0..17).map(|seed| guardian(seed + 1)).collect();
     let wrong = [
         (owner.try_appoint(1, (1, 0), vec![]), AppointError::Count(0)),
@@ -219,7 +259,7 @@ fn a_wrong_share_is_known_by_itself() {
     assert_eq!(take(&mut gathering, moved).unwrap_err(), HandRefusal::Invalid);
     // A share of another set under the record of this one.
     let mut mixed = handed(&owner, &set, 12);
-    mixed.share = earlier.share_for(&content(12).receiving()).unwrap();
+    mixed.share = earlier.share_for(&[epoch(12)]).unwrap();
     assert_eq!(take(&mut gathering, mixed).unwrap_err(), HandRefusal::Invalid);
     let mut stranger = Owner::new(2);
     let (other, _) = stranger.appoint(9, 1, &[12]);
@@ -267,12 +307,12 @@ fn a_later_set_voids_the_shares_of_the_one_before() {
     let asked = ReleaseRequest::decode(request(&mut gathering, 1).bytes(), &new);
     assert_eq!(asked.unwrap_err(), ReleaseError::OtherSet);
     // Shares of two sets do not mix: 11 is in both.
-    assert!(new.secret(&[old.share_for(&content(11).receiving()).unwrap()]).is_none());
+    assert!(new.secret(&[old.share_for(&[epoch(11)]).unwrap()]).is_none());
     // And a set of nobody takes everything away.
     let none = GuardianSet::dissolve((owner.log.vault(), 7, NOW), &owner.phrase);
     assert!(guard.offer(owner.read(none.bytes()).unwrap(), None));
     assert_eq!((guard.release_key(), guard.sealed()), (None, None));
-    assert!(none.share_for(&content(11).receiving()).is_none());
+    assert!(none.share_for(&[epoch(11)]).is_none());
     let kept = Guard::decode(&guard.encode(), &owner.log).unwrap();
     assert_eq!(kept, guard);
 }

@@ -9,7 +9,7 @@ use super::{
     release::{ReleaseRequest, ReleaseStop, RequestId},
     set::GuardianSet,
     sharing::{Share, split},
-    tests::{Owner, content},
+    tests::{Owner, epoch},
 };
 use crate::{
     ids::{DeviceId, VaultId},
@@ -33,13 +33,14 @@ fn splitting(threshold: u8, count: u8) -> Value {
 
 /// A guardian with all its secrets.
 fn guardian((seed, share): &(u8, Share)) -> Value {
-    let receiving = content(*seed).receiving();
+    let receiving = epoch(*seed).receiving();
     json!({
         "vault": VaultId::from_bytes([*seed; 32]).to_string(),
         "name": format!("guardian {seed}"),
-        "epoch_key_1": hex([*seed; 32]),
+        "epoch": receiving.public().epoch,
+        "epoch_key": hex([*seed; 32]),
         "receiving_secret": hex(receiving.expose()),
-        "receiving_public": hex(receiving.public()),
+        "receiving_public": hex(receiving.public().key),
         "place": share.place,
         "share": hex(share.bytes),
     })
@@ -50,7 +51,7 @@ fn page() -> Value {
     let vault = owner.log.vault();
     let (set, sealed) = owner.appoint(5, 2, &[0x21, 0x22, 0x23]);
     let shares: Vec<_> =
-        [0x21, 0x22, 0x23].map(|it| (it, set.share_for(&content(it).receiving()).unwrap())).into();
+        [0x21, 0x22, 0x23].map(|it| (it, set.share_for(&[epoch(it)]).unwrap())).into();
     let guardians: Vec<_> = shares.iter().map(guardian).collect();
     let secret = set.secret(&shares.iter().map(|it| it.1.clone()).collect::<Vec<_>>()).unwrap();
     let asked = ReleaseRequest::sign(&secret, (vault, RequestId([0x44; 16])), TIME, "new-laptop");

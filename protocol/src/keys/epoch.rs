@@ -9,6 +9,7 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
+use minicbor::{Decode, Encode};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -93,6 +94,13 @@ impl EpochKey {
         ChaCha20Poly1305::new((&*key).into())
     }
 
+    /// With what a vault receives a share of another vault's phrase in this epoch: every device of it can make it, those
+    /// of later years as well, since a later key leads to this one; one that was removed before cannot.
+    pub fn receiving(&self) -> ReceivingKey {
+        let secret = blake3::derive_key("larder 2026 guardian receiving v1", &self.secret);
+        ReceivingKey { epoch: self.number, secret }
+    }
+
     fn derive_salted(&self, context: &str, salt: &[u8; 32]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&self.secret).update(salt);
@@ -151,12 +159,6 @@ impl ContentKey {
         digest
     }
 
-    /// With what a vault receives a share of another vault's phrase: every device of it can make it,
-    /// those of later years as well.
-    pub fn receiving(&self) -> ReceivingKey {
-        ReceivingKey(blake3::derive_key("larder 2026 guardian receiving v1", &self.secret))
-    }
-
     /// By which devices of the vault tell that two nodes stand at one site, without naming it.
     pub fn site_hash(&self, name: &str) -> [u8; 32] {
         let key = blake3::derive_key("larder 2026 site tag v1", &self.secret);
@@ -178,16 +180,32 @@ impl fmt::Debug for ContentKey {
 
 /// The X25519 secret of a vault as a guardian: see specs/guarding.md.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct ReceivingKey([u8; 32]);
+pub struct ReceivingKey {
+    epoch: u32,
+    secret: [u8; 32],
+}
+
+/// To which shares are sealed, and since which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct ReceivingPublic {
+    /// Number of the epoch of the vault: of two keys that it has told the one with the higher number is the newer.
+    #[n(0)]
+    pub epoch: u32,
+    /// X25519.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+}
 
 impl ReceivingKey {
     /// To which shares are sealed.
-    pub fn public(&self) -> [u8; 32] {
-        PublicKey::from(&StaticSecret::from(self.0)).to_bytes()
+    pub fn public(&self) -> ReceivingPublic {
+        let key = PublicKey::from(&StaticSecret::from(self.secret)).to_bytes();
+        ReceivingPublic { epoch: self.epoch, key }
     }
 
     pub(crate) const fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.secret
     }
 }
 

@@ -3,10 +3,7 @@
 
 use std::fmt;
 
-use minicbor::{
-    Decode, Encode,
-    bytes::{ByteArray, ByteVec},
-};
+use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
     discovering::BeaconKey,
@@ -16,6 +13,7 @@ use crate::{
     },
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
+    keys::epoch::ReceivingPublic,
     proof::Challenge,
     receipt::Receipt,
     time::Timestamp,
@@ -443,9 +441,9 @@ pub struct Guarding {
     /// Requests for the phrase that it was told of and nobody has stopped.
     #[n(1)]
     pub open_requests: u64,
-    /// To which its own vault receives a share as a guardian; `None` where it has no vault.
-    #[n(2)]
-    pub receiving: Option<ByteArray<32>>,
+    /// To which its own vault receives a share as a guardian; `None` where it has no vault, or no epoch is in force there.
+    #[n(3)]
+    pub receiving: Option<ReceivingPublic>,
 }
 
 /// Left out of a standing while there is nothing to say.

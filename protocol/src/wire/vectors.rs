@@ -18,6 +18,7 @@ use crate::{
     },
     ids::{DeviceId, EntryHash, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
+    keys::epoch::ReceivingPublic,
     proof::Challenge,
     receipt::{Receipt, ReceiptBody},
     time::Timestamp,
@@ -135,7 +136,7 @@ fn welcomes() -> Vec<(&'static str, Answer)> {
         introduced: 0,
         leaving: 0,
     };
-    let receiving = Some([0x77; 32].into());
+    let receiving = Some(ReceivingPublic { epoch: 3, key: [0x77; 32] });
     let guarding = Some(Guarding { number: 5, open_requests: 1, receiving });
     let guarding = Standing { guarding, ..standing.clone() };
     let introduced = Standing { introduced: 1_800_000_000, ..standing.clone() };

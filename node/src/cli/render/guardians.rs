@@ -24,6 +24,18 @@ pub(super) fn guardians(text: &mut String, known: &GuardiansOutcome) {
         }
         _ => line(text, "This vault has no guardians."),
     }
+    let renewed = known.guardians.iter().filter(|it| it.has_new_key);
+    let renewed: Vec<String> = renewed.map(|it| plain(&it.name)).collect();
+    if !renewed.is_empty() {
+        line(
+            text,
+            &format!(
+                "There is a new key since then at {}: a device that was thrown out there may still open the share. \
+                 Appoint your guardians anew (larder guardians set).",
+                renewed.join(", ")
+            ),
+        );
+    }
     if known.stopped > 0 {
         line(text, &format!("{} stopped.", count(u64::from(known.stopped), "request")));
         line(

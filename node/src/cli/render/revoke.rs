@@ -49,8 +49,8 @@ pub(super) fn revoke(text: &mut String, done: &RevokeOutcome) {
         line(
             text,
             &format!(
-                "It opens the shares that you keep as a guardian, also those to come: tell {}. They are safe \
-                 with a threshold that does without you, or with other guardians.",
+                "It opens the shares that you keep as a guardian, until they are appointed anew: tell {} to say \
+                 `larder guardians set` again.",
                 names.join(", ")
             ),
         );

@@ -101,7 +101,7 @@ fn handed(
     let log = core.log_of(&vault)?;
     let guard = core.vaults.guard_of(&vault)?;
     let set = guard.set().ok_or(EngineError::NoVault)?;
-    let share = set.share_for(&member.content.receiving()).ok_or(EngineError::NoVault)?;
+    let share = set.share_for(member.keyring().all()).ok_or(EngineError::NoVault)?;
     Ok(Handed {
         version: VERSION,
         proof: *invite.help_proof(&core.keys.id()).as_bytes(),

@@ -21,7 +21,8 @@ pub(super) const TELL: Duration = Duration::from_secs(10);
 
 /// What this node says of guardians to a device of `vault`.
 pub(in crate::engine) fn standing(core: &Core, vault: &VaultId) -> Option<Guarding> {
-    let receiving = core.member().ok().map(|member| member.content.receiving().public().into());
+    let member = core.member().ok();
+    let receiving = member.and_then(|member| member.keyring().receiving());
     // Asked for at every greeting: a log can be long, and is looked at where it is.
     let vaults = core.vaults.read();
     let known = vaults.get(vault)?;

@@ -123,8 +123,9 @@ mod tests {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
         let log = DeviceLog::found(&founding, &mut rng).unwrap().log;
         node.node.core.vaults.add(&log).unwrap();
-        let content = ContentKey::derive(&EpochKey::new(1, [seed; 32]));
-        let receiving = content.receiving().public();
+        let epoch = EpochKey::new(1, [seed; 32]);
+        let content = ContentKey::derive(&epoch);
+        let receiving = epoch.receiving().public();
         let guardian = Guardian { vault: log.vault(), name: "anna".to_owned(), receiving };
         let parts = Appointment {
             vault: log.vault(),
