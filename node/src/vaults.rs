@@ -31,7 +31,7 @@ use larder_protocol::{
     guarding::{keeping::Guard, set::SetError},
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
-    log::{DeviceLog, LogError, Merged},
+    log::{DeviceLog, LogError, Merged, Waiting},
     tending::introduction::Introductions,
 };
 use thiserror::Error;
@@ -240,7 +240,21 @@ impl Vaults {
             self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();
-        self.merge_log(vault, &entries).map(|_| ())
+        let taken = self.take_log(vault, &entries, &mut Waiting::default())?;
+        match taken.refused {
+            None => Ok(()),
+            // Somebody has filled it with something else, and all who belong to the vault are known all the same.
+            Some(LogError::Full | LogError::UnknownParent { .. }) if self.knows_all_of(log) => {
+                Ok(())
+            }
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    fn knows_all_of(&self, log: &DeviceLog) -> bool {
+        let all = self.read();
+        let known = all.get(&log.vault()).map(|known| &known.log);
+        known.is_some_and(|known| log.devices().all(|device| known.knows(&device.public.id)))
     }
 
     /// Forgets a vault: its log, its heads and whatever else is kept of it, but for shards. What a crash leaves
@@ -264,11 +278,11 @@ impl Vaults {
         vault: VaultId,
         entries: &[B],
     ) -> Result<bool, VaultError> {
-        let taken = self.take_log(vault, entries)?;
+        let taken = self.take_log(vault, entries, &mut Waiting::default())?;
         taken.refused.map_or(Ok(taken.grown), |error| Err(error.into()))
     }
 
-    /// Takes those log entries that can be taken, parents first; durable when it returns.
+    /// Takes those log entries that can be taken, parents first, with those that wait; durable when it returns.
     ///
     /// # Errors
     /// [`VaultError`] of the disk, or for an unknown vault.
@@ -276,6 +290,7 @@ impl Vaults {
         &self,
         vault: VaultId,
         entries: &[B],
+        waiting: &mut Waiting,
     ) -> Result<Taken, VaultError> {
         let turn = self.turn(vault)?;
         let _one_at_a_time = lock(&turn);
@@ -285,21 +300,32 @@ impl Vaults {
             (Arc::clone(&known.log), known.folder.clone())
         };
         let mut taken = Taken::default();
-        let mut new: Vec<&[u8]> = Vec::new();
+        let mut new: Vec<Vec<u8>> = Vec::new();
         let mut log = Cow::Borrowed(&*before);
         for bytes in entries {
             let bytes = bytes.as_ref();
             match log.check(bytes) {
+                Ok(Merged::Known(_)) => {}
                 Ok(Merged::Added(_)) => {
                     log.to_mut().merge(bytes)?;
-                    new.push(bytes);
+                    new.push(bytes.to_vec());
                 }
-                Ok(Merged::Known(_)) => {}
+                Err(reason @ (LogError::Full | LogError::UnknownParent { .. })) => {
+                    match log.with_backed(bytes, reason, waiting) {
+                        Ok(None) => {}
+                        Ok(Some(backed)) => {
+                            log = Cow::Owned(backed.log);
+                            new.extend(backed.new);
+                        }
+                        Err(error) => taken.refuse(error),
+                    }
+                }
                 Err(error) => taken.refuse(error),
             }
         }
+        waiting.reason().into_iter().for_each(|reason| taken.refuse(reason));
         if let Cow::Owned(log) = log {
-            folder.keep_entries(new.into_iter())?;
+            folder.keep_entries(new.iter().map(Vec::as_slice))?;
             let heads = self.read().get(&vault).map(|known| known.heads.clone());
             let heads = heads_after(&log, heads.unwrap_or_default(), &folder)?;
             if let Some(known) = self.write().get_mut(&vault) {
@@ -393,6 +419,11 @@ impl Vaults {
     /// The newest entries of a vault's log.
     pub fn log_heads(&self, vault: &VaultId) -> Vec<EntryHash> {
         self.read().get(vault).map(|known| known.log.heads()).unwrap_or_default()
+    }
+
+    /// What a head of a vault has to name of its log.
+    pub fn log_tips_beside_names(&self, vault: &VaultId) -> Vec<EntryHash> {
+        self.read().get(vault).map(|known| known.log.tips_beside_names()).unwrap_or_default()
     }
 
     /// Log entries that somebody lacks who has `have`.
@@ -513,7 +544,7 @@ fn assemble(vault: VaultId, mut entries: Vec<Vec<u8>>) -> Result<DeviceLog, Vaul
     loop {
         let before = entries.len();
         let mut problem = None;
-        entries.retain(|entry| match log.merge(entry) {
+        entries.retain(|entry| match log.read_back(entry) {
             Ok(_) => false,
             Err(error) => {
                 problem = Some(error);

@@ -15,7 +15,7 @@ use crate::{
     ids::{DeviceId, EntryHash, HeadHash, ShardRoot, VaultId},
     index::ShardRef,
     keys::{DeviceKeys, sign, verify},
-    limits::{HEAD_BYTES_MAX, LOG_DEVICES_MAX, LOG_PARENTS_MAX},
+    limits::{HEAD_BYTES_MAX, LOG_DEVICES_BACKED_MAX, LOG_PARENTS_MAX},
     log::DeviceLog,
     time::Timestamp,
 };
@@ -225,7 +225,7 @@ impl HeadBody {
         let linked = self.seq > 0 && first == self.prev.is_none();
         let log = (1..=LOG_PARENTS_MAX).contains(&self.log.len())
             && self.log.is_sorted_by(|one, next| one < next);
-        let seen = self.seen.len() <= LOG_DEVICES_MAX
+        let seen = self.seen.len() <= LOG_DEVICES_BACKED_MAX
             && self.seen.is_sorted_by(|one, next| one.device < next.device)
             && self.seen.iter().all(|seen| seen.device != self.device && seen.seq > 0);
         let sound = linked && log && seen && self.commit.is_plausible() && self.claims.count > 0;

@@ -62,8 +62,8 @@ pub const LOG_TIPS_MAX: usize = 1024;
 pub const OFFER_SHARDS_MAX: usize = 512;
 /// Entries of one device log.
 pub const LOG_ENTRIES_MAX: usize = 10_000;
-/// One encoded log entry.
-pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// One encoded log entry: a new epoch for all devices, with the keys of all before it, that a log can have.
+pub const LOG_ENTRY_BYTES_MAX: usize = 160 * 1024;
 /// One encoded head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Devices of one vault.
@@ -92,6 +92,33 @@ pub const RENAMES_OF_DEVICE_MAX: usize = 64;
 /// Devices in all branches of a log, those for which room is kept included.
 pub const LOG_DEVICES_MAX: usize = 320;
 const _: () = assert!(LOG_DEVICES_MAX == DEVICES_MAX + LOG_RESERVED);
+/// So many times the entries and bytes that are charged, all are at the most while nobody but devices writes.
+pub const LOG_TIMES: usize = 2;
+/// And so many times with what the phrase builds on.
+pub const LOG_BACKED_TIMES: usize = 3;
+/// And so many times as much is read back: more than ever was taken.
+pub const LOG_READ_BACK_TIMES: usize = 4;
+/// Devices in all branches of a log, whatever somebody builds on.
+pub const LOG_DEVICES_BACKED_MAX: usize = 640;
+const _: () = assert!(LOG_DEVICES_BACKED_MAX == LOG_TIMES * LOG_DEVICES_MAX);
+/// With so many epochs in all branches, those that do not count and those of members included, the phrase builds on
+/// as little as it can: its entries grow with each.
+pub const LOG_EPOCHS_MAX: usize = 320;
+/// Entries of one device that do not count, beside those that somebody builds on.
+pub const LOG_VOID_MAX: usize = 64;
+/// What one caller has pushed of a log waits so long for what he pushes next.
+pub const LOG_PUSH_MS: u64 = 60_000;
+/// And of so many callers at once.
+pub const LOG_PUSHES_MAX: usize = 4;
+/// Entries that wait in one exchange until somebody backs them.
+pub const LOG_WAITING_MAX: usize = 10_000;
+/// So many answers in a row may bring nothing but what waits.
+pub const LOG_WAITING_ANSWERS_MAX: usize = 64;
+/// In one exchange so many entries of one author are tried with what they would have taken along: each
+/// costs a copy of the log.
+pub const LOG_TRIALS_MAX: usize = 4;
+/// And so many of all authors but the phrase.
+pub const LOG_TRIALS_OF_DEVICES_MAX: usize = 64;
 /// Bytes of all entries of a log together. With each device taken in once, the largest log that the bounds
 /// above allow fits (16.3 MB by devices, 3.5 MB by the phrase): only taking in the same devices again and
 /// again comes up to it.

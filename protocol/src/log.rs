@@ -8,8 +8,9 @@
 //! Entries name their parents, so the log is a graph without cycles; entries made apart are both
 //! kept, and two nodes with the same entries have the same view, in whatever order they came.
 //! **Invariant:** whether an entry is valid depends on the entry and its ancestors alone, never
-//! on what arrived before it (a full log excepted, which is a bound against abuse).
-//! **Invariant:** every entry here is verified; there is no other way in than [`DeviceLog::merge`].
+//! on what arrived before it. Whether there is room for it is another question: see `room` and `backing`.
+//! **Invariant:** every entry here is verified: by itself ([`DeviceLog::merge`]), with what builds on it
+//! ([`DeviceLog::take`]), or once more as it is read back ([`DeviceLog::read_back`]).
 //! Who lives and who was removed follows from the whole set of entries: see `view`.
 //! Not here: policy, guardians. Their act numbers are reserved, and a log that holds one is refused
 //! with [`LogError::Newer`]. Source: specs/device_log.md.
@@ -34,10 +35,12 @@ use crate::{
 };
 
 pub mod add;
+pub mod backing;
 pub mod entry;
 pub mod found;
 pub mod label;
 mod past;
+pub mod pushed;
 pub mod remove;
 pub mod rename;
 pub mod role;
@@ -47,20 +50,21 @@ pub mod site;
 pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};
+pub use backing::Waiting;
 pub use entry::{Author, Deed, LogEntry};
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
+pub use pushed::Pushed;
 pub use remove::{LastHead, Leaver, Reason};
 pub use rename::NewLabel;
 pub use role::Role;
 pub use rotation::EpochId;
 pub use view::Removed;
 
+use backing::Voice;
 use entry::{Act, Addition, Genesis};
 use past::{Entries, Past};
-use rename::Renames;
 use room::Share;
-use rotation::Rotations;
 use view::{Judgement, View};
 
 /// Why an entry was not taken.
@@ -173,9 +177,8 @@ pub struct DeviceLog {
     epochs: BTreeMap<EpochId, BTreeSet<EntryHash>>,
     /// All removals, whether they count or not.
     removals: BTreeSet<EntryHash>,
-    /// How many epochs devices and the phrase began, in all branches.
-    rotations: Rotations,
-    renames: Renames,
+    /// The renames of each device, whether they count or not.
+    renames: BTreeMap<DeviceId, BTreeSet<EntryHash>>,
     /// What counts and who lives, as all entries together have it.
     judgement: Judgement,
     view: View,
@@ -183,6 +186,8 @@ pub struct DeviceLog {
     bytes: usize,
     /// How much of this the phrase wrote.
     phrase: Share,
+    /// What the phrase wrote, and what it builds on.
+    settled: Entries,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,9 +203,13 @@ struct Node {
     /// Its place in the order of arrival.
     place: usize,
     past: Past,
+    voice: Voice,
     /// Numbers of the devices that this entry and its ancestors took in, ascending.
     roster: Vec<u16>,
 }
+
+/// Whether there is room for an entry that builds on this.
+type HasRoom = fn(&DeviceLog, &LogEntry, &Past) -> bool;
 
 /// An entry that may come in.
 enum Admission {
@@ -238,20 +247,26 @@ impl DeviceLog {
             devices: BTreeMap::from([(device.id, membership)]),
             epochs: BTreeMap::from([(epoch, BTreeSet::from([hash]))]),
             removals: BTreeSet::new(),
-            rotations: Rotations::default(),
-            renames: Renames::default(),
+            renames: BTreeMap::new(),
             judgement: Judgement::of_genesis(),
             view,
             entries: BTreeMap::from([(
                 hash,
-                Node { place: 0, past: Past::default(), roster: vec![0], entry },
+                Node {
+                    place: 0,
+                    past: Past::default(),
+                    roster: vec![0],
+                    entry,
+                    voice: Voice::Owner,
+                },
             )]),
             bytes: genesis.len(),
             phrase: Share::default(),
+            settled: Entries::default(),
         })
     }
 
-    /// Reads a whole log, parents before children, genesis first.
+    /// Reads a whole log that was taken before, parents before children, genesis first.
     ///
     /// # Errors
     /// The first [`LogError`] met; [`LogError::Genesis`] for no entries at all.
@@ -261,9 +276,18 @@ impl DeviceLog {
         let mut entries = entries.into_iter();
         let mut log = Self::begin(entries.next().ok_or(LogError::Genesis)?.as_ref())?;
         for bytes in entries {
-            log.merge(bytes.as_ref())?;
+            log.read_back(bytes.as_ref())?;
         }
         Ok(log)
+    }
+
+    /// Takes an entry that was in this log before, or in that of somebody who is believed to have taken it rightly. Everything
+    /// about it is checked, but for whether there is room: that was asked when it came, and depends on the order.
+    ///
+    /// # Errors
+    /// [`LogError`]; the log is then unchanged.
+    pub fn read_back(&mut self, bytes: &[u8]) -> Result<Merged, LogError> {
+        self.merge_if(bytes, Self::has_place_for)
     }
 
     /// Takes one more entry, from whoever it comes, after checking everything.
@@ -271,14 +295,18 @@ impl DeviceLog {
     /// # Errors
     /// [`LogError`]; the log is then unchanged.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<Merged, LogError> {
-        let (entry, past) = match self.admit(bytes)? {
+        self.merge_if(bytes, Self::has_room_for)
+    }
+
+    fn merge_if(&mut self, bytes: &[u8], has_room: HasRoom) -> Result<Merged, LogError> {
+        let (entry, past) = match self.admit(bytes, has_room)? {
             Admission::Known(hash) => return Ok(Merged::Known(hash)),
             Admission::New { entry, past } => (entry, past),
         };
         let hash = entry.hash();
         let author = entry.body().author;
-        let is_member = self.is_by_member(&author, &past);
-        let is_of_phrase = author == Author::Recovery;
+        let voice = self.voice(&author, &past);
+        let is_of_phrase = voice == Voice::Phrase;
         self.bytes += bytes.len();
         if is_of_phrase {
             self.phrase.entries += 1;
@@ -293,15 +321,13 @@ impl DeviceLog {
             }
             Act::Epoch(rotation) => {
                 self.begin_epoch(rotation.id(), hash);
-                self.rotations.count(&author, is_member);
             }
             Act::Remove(removal) => {
                 self.begin_epoch(removal.rotation.id(), hash);
-                self.rotations.count(&author, is_member);
                 self.removals.insert(hash);
             }
             Act::Rename(renaming) => {
-                self.renames.keep(&author, renaming.device, hash);
+                self.renames.entry(renaming.device).or_default().insert(hash);
             }
             Act::Genesis(_) => {}
         }
@@ -311,7 +337,11 @@ impl DeviceLog {
         self.heads.insert(hash);
         let (place, roster) = (self.order.len(), roster.into_iter().collect());
         self.order.push(hash);
-        self.entries.insert(hash, Node { entry: *entry, place, past, roster });
+        if is_of_phrase {
+            self.settled.join(&past.entries);
+            self.settled.insert(place);
+        }
+        self.entries.insert(hash, Node { entry: *entry, place, past, voice, roster });
         self.judge_newest();
         Ok(Merged::Added(hash))
     }
@@ -322,14 +352,14 @@ impl DeviceLog {
     /// # Errors
     /// [`LogError`].
     pub fn check(&self, bytes: &[u8]) -> Result<Merged, LogError> {
-        Ok(match self.admit(bytes)? {
+        Ok(match self.admit(bytes, Self::has_room_for)? {
             Admission::Known(hash) => Merged::Known(hash),
             Admission::New { entry, .. } => Merged::Added(entry.hash()),
         })
     }
 
     /// Everything that decides whether an entry may come in.
-    fn admit(&self, bytes: &[u8]) -> Result<Admission, LogError> {
+    fn admit(&self, bytes: &[u8], has_room: HasRoom) -> Result<Admission, LogError> {
         let entry = LogEntry::decode(bytes)?;
         let hash = entry.hash();
         if let Some(known) = self.entry(&hash) {
@@ -355,7 +385,7 @@ impl DeviceLog {
             Act::Genesis(_) => {}
         }
         entry.verify(&self.recovery)?;
-        if self.has_room_for(&entry, &past) {
+        if has_room(self, &entry, &past) {
             Ok(Admission::New { entry: Box::new(entry), past })
         } else {
             Err(LogError::Full)
@@ -427,9 +457,15 @@ impl DeviceLog {
         }
     }
 
-    /// Whether the author is a member as the ancestors have it.
-    fn is_by_member(&self, author: &Author, past: &Past) -> bool {
-        self.check_author(author, true, past) == Err(LogError::NotOwner)
+    /// As who an author writes what builds on this.
+    fn voice(&self, author: &Author, past: &Past) -> Voice {
+        match author {
+            Author::Recovery => Voice::Phrase,
+            Author::Device(_) => match self.check_author(author, true, past) {
+                Err(LogError::NotOwner) => Voice::Member,
+                _ => Voice::Owner,
+            },
+        }
     }
 
     /// The epochs that these entries began, ascending.
@@ -456,7 +492,7 @@ impl DeviceLog {
 
     fn enlist(&mut self, device: DeviceId, entry: EntryHash) -> u16 {
         let next = u16::try_from(self.devices.len());
-        let number = next.expect("a log has at most LOG_ENTRIES_MAX entries");
+        let number = next.expect("no log takes so many devices");
         let fresh = || Membership { number, entries: BTreeSet::new() };
         let member = self.devices.entry(device).or_insert_with(fresh);
         member.entries.insert(entry);
@@ -477,6 +513,24 @@ impl DeviceLog {
     /// [`LOG_PARENTS_MAX`] of them: whoever is told of fewer is sent more than it lacks, no harm.
     pub fn heads(&self) -> Vec<EntryHash> {
         self.heads.iter().copied().take(LOG_PARENTS_MAX).collect()
+    }
+
+    /// What a head names: of the entries that are no renames, whether they count or not, those on which no other of them
+    /// builds, at most 64, ascending. Whoever takes the head then knows who belongs to the vault and has the
+    /// keys that it was sealed with; names that a thief gives in two forms keep nobody from taking it (LOG-33).
+    pub fn tips_beside_names(&self) -> Vec<EntryHash> {
+        let (mut covered, mut tips) = (Entries::default(), Vec::new());
+        let nodes = self.order.iter().rev().filter_map(|it| Some((it, self.entries.get(it)?)));
+        for (hash, node) in nodes {
+            let is_name = matches!(node.entry.body().act, Act::Rename(_));
+            if !is_name && !covered.contains(node.place) {
+                covered.join(&node.past.entries);
+                tips.push(*hash);
+            }
+        }
+        tips.truncate(LOG_PARENTS_MAX);
+        tips.sort_unstable();
+        tips
     }
 
     /// Whether this entry is here.

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     head::SignedHead,
     ids::{DeviceId, HeadHash},
-    limits::{HEADS_MS_MAX, HEADS_OF_DEVICE_MAX, HOLDERS_MAX, LOG_DEVICES_MAX},
+    limits::{HEADS_MS_MAX, HEADS_OF_DEVICE_MAX, HOLDERS_MAX, LOG_DEVICES_BACKED_MAX},
     order::{Backoff, OrderId, OrderNumbers},
     time::Instant,
 };
@@ -51,7 +51,7 @@ const BACKOFF: Backoff = Backoff { first_ms: 500, most_ms: 15_000 };
 const ASKED_AGAIN_MAX: u8 = 3;
 
 /// Heads that a holder can have: of every device of the log, each forked.
-const HEADS_SERVED_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_MAX;
+const HEADS_SERVED_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_BACKED_MAX;
 
 /// What a verified head says, as far as this machine is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -201,7 +201,7 @@ fn log_of(mut entries: Vec<Vec<u8>>) -> Result<DeviceLog, larder_protocol::log::
     while !entries.is_empty() {
         let before = entries.len();
         let mut last = None;
-        entries.retain(|entry| match log.merge(entry) {
+        entries.retain(|entry| match log.read_back(entry) {
             Ok(_) => false,
             Err(error) => {
                 last = Some(error);

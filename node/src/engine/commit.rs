@@ -119,7 +119,7 @@ pub(crate) fn commit(
             device,
             seq,
             prev: last.map(|head| head.hash()),
-            log: core.vaults.log_heads(&member.vault),
+            log: core.vaults.log_tips_beside_names(&member.vault),
             commit: shard,
             claims,
             seen: core.vaults.seen_by(&member.vault, &device),

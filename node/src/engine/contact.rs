@@ -7,7 +7,7 @@ use larder_protocol::{
     head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
     limits::HEADS_PAST_MAX,
-    log::LogError,
+    log::{LogError, Waiting},
     placing::Acquaintance,
     wire::{
         frame::lists_that_fit,
@@ -85,8 +85,11 @@ pub(crate) async fn pull_log(
     vault: VaultId,
 ) -> Result<(), EngineError> {
     let core = outer;
+    let mut waiting = Waiting::default();
     loop {
-        let have = core.vaults.log_heads(&vault);
+        // What waits is not sent again, and what builds on it may have it taken.
+        let have = [core.vaults.log_heads(&vault), waiting.tips()].concat();
+        let before = waiting.count();
         let entries = match core.net.peer(peer).request(&Request::PullLog { vault, have }).await? {
             Answer::Log { entries } => entries,
             Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
@@ -97,7 +100,12 @@ pub(crate) async fn pull_log(
         }
         let core = std::sync::Arc::clone(core);
         let entries: Vec<Vec<u8>> = entries.into_iter().map(Vec::from).collect();
-        let taken = on_disk(move || core.vaults.take_log(vault, &entries)).await?;
+        let taking = on_disk(move || {
+            let taken = core.vaults.take_log(vault, &entries, &mut waiting)?;
+            Ok::<_, EngineError>((taken, waiting))
+        });
+        let taken;
+        (taken, waiting) = taking.await?;
         if taken.grown {
             roster::log_grew(outer, vault).await;
         }
@@ -110,7 +118,7 @@ pub(crate) async fn pull_log(
             None => {}
         }
         // A log that does not fit one answer is cut; an answer without news is the last.
-        if !taken.grown {
+        if !waiting.is_worth_asking(taken.grown, before) {
             return Ok(());
         }
     }

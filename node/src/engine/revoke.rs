@@ -129,3 +129,6 @@ fn refusal(error: &DraftError, name: &str) -> Failure {
         other => Failure::failed(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use larder_protocol::{
     index::{PackClass, ShardRef},
     keys::device::DeviceKeys,
     limits::{HEADS_ANSWER_MAX, RETENTION_DAYS_MIN},
+    log::Pushed,
     order::OrderId,
     placing,
     proof::Challenge,
@@ -39,11 +40,12 @@ use crate::{
     depot::{Depot, DepotError, Origin, ShardRow, ShardState, Tenure},
     net::{FrameStream, Reservation, Serve},
     state::State,
-    vaults::{Relation, Taken, Vaults},
+    vaults::{Relation, Vaults},
 };
 
 mod claims;
 mod guard;
+mod pushing;
 mod tend;
 
 pub(crate) use claims::{drop_all, told};
@@ -167,11 +169,12 @@ pub(crate) fn caller(vaults: &Vaults, peer: DeviceId) -> Caller {
 #[derive(Debug)]
 pub(crate) struct Server {
     core: Weak<Core>,
+    pushed: Mutex<Pushed>,
 }
 
 impl Server {
-    pub(crate) const fn new(core: Weak<Core>) -> Self {
-        Self { core }
+    pub(crate) fn new(core: Weak<Core>) -> Self {
+        Self { core, pushed: Mutex::default() }
     }
 
     fn core(&self) -> Result<Arc<Core>, Refusal> {
@@ -189,7 +192,7 @@ impl Server {
             }
             Request::PushLog { vault, entries } => {
                 caller.permit(Action::AddLog, vault)?;
-                push_log(core, vault, entries).await
+                self.push_log(core, (from, vault), entries).await
             }
             Request::PullLog { vault, have } => {
                 tend::permitted(&core, caller, Action::ReadRecords, vault)?;
@@ -515,37 +518,6 @@ async fn offered(
         machine.tell(Input::Offered { request, caller, vault, shards })
     };
     offer_answer(&core.keys, claims::revive(core, orders).await)
-}
-
-async fn push_log(
-    core: Arc<Core>,
-    vault: VaultId,
-    entries: Vec<ByteVec>,
-) -> Result<Answer, Refusal> {
-    let merging = Arc::clone(&core);
-    let merged = on_disk(move || {
-        let entries: Vec<&[u8]> = entries.iter().map(|entry| entry.as_slice()).collect();
-        // The good ones stay, whatever stands beside them, and are acted upon.
-        merging.vaults.take_log(vault, &entries)
-    })
-    .await;
-    if merged.as_ref().is_ok_and(|taken| taken.grown) {
-        super::roster::log_grew(&core, vault).await;
-    }
-    match merged {
-        Ok(Taken { refused: None, .. }) => {
-            Ok(Answer::LogAt { heads: core.vaults.log_heads(&vault) })
-        }
-        Ok(Taken { refused: Some(error), .. }) => {
-            debug!("a log entry of vault {} was not taken: {error}", vault.short());
-            Err(Refusal::Invalid)
-        }
-        Err(EngineError::Vault(error)) if error.is_disk() => Err(Refusal::Internal),
-        Err(error) => {
-            debug!("a log entry of vault {} was not taken: {error}", vault.short());
-            Err(Refusal::Invalid)
-        }
-    }
 }
 
 async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Answer, Refusal> {

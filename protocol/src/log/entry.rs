@@ -354,6 +354,14 @@ impl EntryBody {
 }
 
 impl Act {
+    /// Whom it throws out.
+    pub(super) const fn thrown_out(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Remove(removal) => Some(&removal.device),
+            Self::Genesis(_) | Self::Add(_) | Self::Epoch(_) | Self::Rename(_) => None,
+        }
+    }
+
     /// The device that is in from here on, and its role.
     pub(super) const fn taken_in(&self) -> Option<(&DevicePublic, Role)> {
         match self {

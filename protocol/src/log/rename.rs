@@ -4,10 +4,7 @@
 //! smaller hash. One that cannot be opened is passed over, and the next one speaks; in the end the entry
 //! that took the device in.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::cmp::Reverse;
 
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
@@ -21,7 +18,6 @@ use super::{
 use crate::{
     ids::{DeviceId, EntryHash},
     keys::{Principal, epoch::EpochKey, wrap::WrapError},
-    limits::{RENAMES_MAX, RENAMES_OF_DEVICE_MAX, RENAMES_RESERVED},
     time::Timestamp,
 };
 
@@ -46,38 +42,6 @@ pub struct NewLabel {
     pub label: Label,
     /// Wall-clock time of the author.
     pub time: Timestamp,
-}
-
-/// All renames of a log, whether they count or not, and by whom. What fits together fits in any order, as
-/// with entries and devices.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Renames {
-    of: BTreeMap<DeviceId, BTreeSet<EntryHash>>,
-    by_devices: BTreeMap<DeviceId, usize>,
-    by_phrase: usize,
-}
-
-impl Renames {
-    pub(super) fn keep(&mut self, author: &Author, device: DeviceId, entry: EntryHash) {
-        match author {
-            Author::Device(author) => *self.by_devices.entry(*author).or_default() += 1,
-            Author::Recovery => self.by_phrase += 1,
-        }
-        self.of.entry(device).or_default().insert(entry);
-    }
-
-    /// Each device has its share, so that whoever has one key does not use up what is there for all; the
-    /// last places are the phrase's.
-    pub(super) fn have_room(&self, author: &Author) -> bool {
-        match author {
-            Author::Device(author) => {
-                let all: usize = self.by_devices.values().sum();
-                let own = self.by_devices.get(author).copied().unwrap_or_default();
-                all < RENAMES_MAX - RENAMES_RESERVED && own < RENAMES_OF_DEVICE_MAX
-            }
-            Author::Recovery => self.by_phrase < RENAMES_RESERVED,
-        }
-    }
 }
 
 impl DeviceLog {
@@ -140,7 +104,7 @@ impl DeviceLog {
 
     /// The labels of the renames of a device that count, the one that speaks first.
     pub(super) fn names_of(&self, device: &DeviceId) -> Vec<&SealedLabel> {
-        let entries = self.renames.of.get(device).into_iter().flatten();
+        let entries = self.renames.get(device).into_iter().flatten();
         let counting = entries.filter_map(|hash| Some((hash, self.entries.get(hash)?)));
         let mut counting: Vec<_> =
             counting.filter(|(_, node)| self.judgement.counts(node.place)).collect();

@@ -30,7 +30,6 @@ use crate::{
         sign,
         wrap::{Wrap, WrapError, is_usable, wrap},
     },
-    limits::{EPOCHS_MAX, EPOCHS_OF_MEMBER_MAX, EPOCHS_RESERVED},
     time::Timestamp,
 };
 
@@ -83,43 +82,6 @@ impl EpochId {
     }
 }
 
-/// How many epochs were begun, in all branches of a log together. What fits together fits in any
-/// order, as with entries and devices.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Rotations {
-    by_devices: usize,
-    by_phrase: usize,
-    /// Those of `by_devices` that each device began as a member.
-    by_members: BTreeMap<DeviceId, usize>,
-}
-
-impl Rotations {
-    pub(super) fn count(&mut self, author: &Author, is_member: bool) {
-        match author {
-            Author::Device(device) => {
-                self.by_devices += 1;
-                if is_member {
-                    *self.by_members.entry(*device).or_default() += 1;
-                }
-            }
-            Author::Recovery => self.by_phrase += 1,
-        }
-    }
-
-    /// The last places are the phrase's; a member has a few, so that its thief leaves owners enough to
-    /// remove it with.
-    pub(super) fn have_room(&self, author: &Author, is_member: bool) -> bool {
-        match author {
-            Author::Device(device) => {
-                let own = self.by_members.get(device).copied().unwrap_or_default();
-                let has_share = !is_member || own < EPOCHS_OF_MEMBER_MAX;
-                has_share && self.by_devices < EPOCHS_MAX - EPOCHS_RESERVED
-            }
-            Author::Recovery => self.by_phrase < EPOCHS_RESERVED,
-        }
-    }
-}
-
 impl Rotation {
     pub(super) const fn id(&self) -> EpochId {
         EpochId { number: self.number, commitment: self.commitment }
@@ -158,7 +120,7 @@ impl DeviceLog {
     ///
     /// # Errors
     /// [`WrapError`] when either of them opens nothing.
-    pub fn opens_more<'p>(
+    fn opens_more<'p>(
         &self,
         one: impl Into<Principal<'p>>,
         than: impl Into<Principal<'p>>,

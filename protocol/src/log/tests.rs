@@ -536,6 +536,7 @@ proptest! {
     }
 }
 
+pub(super) mod backing;
 mod clocks;
 mod handing;
 mod removal;

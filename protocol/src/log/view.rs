@@ -119,7 +119,18 @@ impl Judgement {
     /// Judges one entry by the cuts so far, all its ancestors being judged.
     fn judge(&mut self, log: &DeviceLog, node: &Node) {
         let body = node.entry.body();
-        let counts = match &body.author {
+        if self.is_counting(log, node) {
+            self.counting.insert(node.place);
+            if let Some((device, role)) = body.act.taken_in() {
+                self.members.entry(device.id).or_default().push((node.place, role));
+            }
+        }
+    }
+
+    /// Whether an entry counts by the cuts so far, all its ancestors being judged.
+    pub(super) fn is_counting(&self, log: &DeviceLog, node: &Node) -> bool {
+        let body = node.entry.body();
+        match &body.author {
             Author::Recovery => true,
             Author::Device(_) if matches!(body.act, Act::Genesis(_)) => true,
             Author::Device(author) => {
@@ -133,12 +144,6 @@ impl Judgement {
                 let took_in =
                     |(place, role): &(usize, Role)| may(role) && node.past.entries.contains(*place);
                 !is_cut && entries.any(took_in)
-            }
-        };
-        if counts {
-            self.counting.insert(node.place);
-            if let Some((device, role)) = body.act.taken_in() {
-                self.members.entry(device.id).or_default().push((node.place, role));
             }
         }
     }

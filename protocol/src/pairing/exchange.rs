@@ -136,7 +136,8 @@ impl Arriving {
             self.log = Some(match self.log {
                 None => Box::new(DeviceLog::begin(entry).map_err(Fault::Log)?),
                 Some(mut log) => {
-                    log.merge(entry).map_err(Fault::Log)?;
+                    // It was taken there, and who is met first is believed.
+                    log.read_back(entry).map_err(Fault::Log)?;
                     log
                 }
             });

@@ -4,7 +4,7 @@ use larder_protocol::{
     head::SignedHead,
     ids::{DeviceId, VaultId},
     keys::recovery::RecoveryKeys,
-    limits::{HEADS_OF_DEVICE_MAX, HEADS_PAST_MAX, LOG_DEVICES_MAX},
+    limits::{HEADS_OF_DEVICE_MAX, HEADS_PAST_MAX, LOG_DEVICES_BACKED_MAX},
     log::{DeviceLog, LogError},
     relaying::RelayAddress,
     wire::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Heads that a holder can have: of every device of the log, each forked.
-const HEADS_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_MAX;
+const HEADS_MAX: usize = HEADS_OF_DEVICE_MAX * LOG_DEVICES_BACKED_MAX;
 
 /// A network under the access key. Nobody is answered there; holders may call. Clones share it.
 #[derive(Clone)]
@@ -172,8 +172,14 @@ impl Access {
     }
 }
 
-/// Takes in what it can of entries that somebody served.
-pub(super) fn extend<'a>(
+/// What is known, with what another one knows.
+pub(super) fn joined(known: &DeviceLog, other: &DeviceLog) -> Result<DeviceLog, EngineError> {
+    extend(Some(known.clone()), other.entries())
+}
+
+/// Takes in what it can of entries that somebody served, who has taken all of it: what somebody saved there is sealed with
+/// keys that stand in it.
+fn extend<'a>(
     log: Option<DeviceLog>,
     mut entries: impl Iterator<Item = &'a [u8]>,
 ) -> Result<DeviceLog, EngineError> {
@@ -185,7 +191,7 @@ pub(super) fn extend<'a>(
         }
     };
     for entry in entries {
-        match log.merge(entry) {
+        match log.read_back(entry) {
             Err(error @ LogError::Newer { .. }) => {
                 return Err(VaultError::from(error).into());
             }

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::access::{Access, extend};
+use super::access::{Access, joined};
 use crate::{
     command::{EventSink, ExitKind, Failure, Level},
     engine::{Core, EngineError, clock::wall, launch},
@@ -183,7 +183,7 @@ impl Search<'_> {
     fn learn(&mut self, device: DeviceId, log: DeviceLog) -> SeekAnswer {
         self.log = Some(match self.log.take() {
             None => log,
-            Some(known) => extend(Some(known.clone()), log.entries()).unwrap_or_else(|error| {
+            Some(known) => joined(&known, &log).unwrap_or_else(|error| {
                 warn!("the log of device {} is passed over: {error}", device.short());
                 known
             }),

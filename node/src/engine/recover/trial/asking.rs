@@ -28,7 +28,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    super::{Access, access::extend, gather::PATIENCE_MS},
+    super::{Access, access::joined, gather::PATIENCE_MS},
     Tried, blame,
 };
 use crate::{
@@ -194,7 +194,7 @@ impl<'a> Asking<'a> {
             }
         };
         if let Some(log) = log {
-            self.log = extend(Some(self.log.clone()), log.entries())?;
+            self.log = joined(&self.log, &log)?;
             let (keyring, content) = keys(&self.log, self.recovery)?;
             (self.keyring, self.content) = (Arc::new(keyring), content);
         }
