@@ -20,7 +20,6 @@
 //! or written: who changes a vault takes the vault's turn, works on a copy, and swaps it in.
 
 use std::{
-    borrow::Cow,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -31,7 +30,7 @@ use larder_protocol::{
     guarding::{keeping::Guard, set::SetError},
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
-    log::{DeviceLog, LogError, Merged, Waiting},
+    log::{DeviceLog, LogError, Takings, Waiting},
     tending::introduction::Introductions,
 };
 use thiserror::Error;
@@ -103,14 +102,6 @@ pub struct Taken {
     pub grown: bool,
     /// Why some could not be taken; that one is newer than this program counts most.
     pub refused: Option<LogError>,
-}
-
-impl Taken {
-    fn refuse(&mut self, error: LogError) {
-        if self.refused.is_none() || matches!(error, LogError::Newer { .. }) {
-            self.refused = Some(error);
-        }
-    }
 }
 
 /// What is kept of a vault's guardians, or the version of the newer program that has written it: an empty one in its
@@ -299,32 +290,9 @@ impl Vaults {
             let known = all.get(&vault).ok_or(VaultError::Unknown(vault))?;
             (Arc::clone(&known.log), known.folder.clone())
         };
-        let mut taken = Taken::default();
-        let mut new: Vec<Vec<u8>> = Vec::new();
-        let mut log = Cow::Borrowed(&*before);
-        for bytes in entries {
-            let bytes = bytes.as_ref();
-            match log.check(bytes) {
-                Ok(Merged::Known(_)) => {}
-                Ok(Merged::Added(_)) => {
-                    log.to_mut().merge(bytes)?;
-                    new.push(bytes.to_vec());
-                }
-                Err(reason @ (LogError::Full | LogError::UnknownParent { .. })) => {
-                    match log.with_backed(bytes, reason, waiting) {
-                        Ok(None) => {}
-                        Ok(Some(backed)) => {
-                            log = Cow::Owned(backed.log);
-                            new.extend(backed.new);
-                        }
-                        Err(error) => taken.refuse(error),
-                    }
-                }
-                Err(error) => taken.refuse(error),
-            }
-        }
-        waiting.reason().into_iter().for_each(|reason| taken.refuse(reason));
-        if let Cow::Owned(log) = log {
+        let Takings { log, new, refused } = before.take(entries, waiting);
+        let mut taken = Taken { grown: false, refused };
+        if let Some(log) = log {
             folder.keep_entries(new.iter().map(Vec::as_slice))?;
             let heads = self.read().get(&vault).map(|known| known.heads.clone());
             let heads = heads_after(&log, heads.unwrap_or_default(), &folder)?;

@@ -50,7 +50,7 @@ pub mod site;
 pub mod view;
 
 pub use add::{AddDraft, DraftError, Newcomer};
-pub use backing::Waiting;
+pub use backing::{Takings, Waiting};
 pub use entry::{Author, Deed, LogEntry};
 pub use found::{Founded, Founding};
 pub use label::{Label, SealedLabel};
@@ -488,6 +488,11 @@ impl DeviceLog {
 
     fn begin_epoch(&mut self, id: EpochId, entry: EntryHash) {
         self.epochs.entry(id).or_default().insert(entry);
+    }
+
+    /// Local number of a device, in the order in which they came to be known here.
+    fn number_of(&self, device: &DeviceId) -> Option<u16> {
+        self.devices.get(device).map(|member| member.number)
     }
 
     fn enlist(&mut self, device: DeviceId, entry: EntryHash) -> u16 {

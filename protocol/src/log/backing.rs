@@ -17,6 +17,7 @@ use crate::{
         LOG_BYTES_MAX, LOG_PARENTS_MAX, LOG_TIPS_MAX, LOG_TRIALS_MAX, LOG_TRIALS_OF_DEVICES_MAX,
         LOG_WAITING_ANSWERS_MAX, LOG_WAITING_MAX,
     },
+    time::Instant,
 };
 
 /// As who somebody writes, by the ancestors of what he writes.
@@ -41,17 +42,29 @@ pub struct Waiting {
     trials: BTreeMap<Author, usize>,
     /// Answers since something was taken.
     answers: usize,
+    /// Since when, where it waits from one request to the next.
+    pub(super) since: Option<Instant>,
     /// Why the first of them was not taken.
     reason: Option<LogError>,
 }
 
-/// A log that has taken an entry with what it backs.
-#[derive(Debug)]
-pub struct Backed {
-    /// The log.
-    pub log: DeviceLog,
+/// What became of entries that somebody has sent.
+#[derive(Debug, Default)]
+pub struct Takings {
+    /// The log with them, if any was new.
+    pub log: Option<DeviceLog>,
     /// What is new in it, parents first.
     pub new: Vec<Vec<u8>>,
+    /// Why some could not be taken; that one is newer than this program counts most.
+    pub refused: Option<LogError>,
+}
+
+impl Takings {
+    fn refuse(&mut self, error: LogError) {
+        if self.refused.is_none() || matches!(error, LogError::Newer { .. }) {
+            self.refused = Some(error);
+        }
+    }
 }
 
 impl Waiting {
@@ -92,6 +105,26 @@ impl Waiting {
         }
     }
 
+    /// The newest entry of each author who may back others: if one of his helps, that does.
+    fn candidates(&self, log: &DeviceLog) -> Vec<EntryHash> {
+        let mut newest: BTreeMap<(usize, Author), EntryHash> = BTreeMap::new();
+        for hash in &self.order {
+            let Some(entry) = self.entries.get(hash) else { continue };
+            let author = entry.body().author;
+            // The phrase first, then devices in the order in which they came to be known.
+            let rank = match &author {
+                Author::Recovery => Some(0),
+                Author::Device(device) => {
+                    log.number_of(device).map(|number| 1 + usize::from(number))
+                }
+            };
+            if let Some(rank) = rank {
+                newest.insert((rank, author), *hash);
+            }
+        }
+        newest.into_values().collect()
+    }
+
     fn release(&mut self, log: &DeviceLog) {
         self.order.retain(|hash| !log.contains(hash));
         let released = self.entries.extract_if(.., |hash, _| log.contains(hash));
@@ -119,89 +152,101 @@ impl Waiting {
 }
 
 impl DeviceLog {
-    /// Takes one more entry as [`merge`](Self::merge) does; one for which there is no room waits until somebody builds on
-    /// it who may have it taken along. Parents come before children. Returns what is new, parents first.
-    ///
-    /// # Errors
-    /// [`LogError`] of an entry that nothing makes valid.
-    pub fn take(&mut self, bytes: &[u8], waiting: &mut Waiting) -> Result<Vec<Vec<u8>>, LogError> {
-        match self.merge(bytes) {
-            Ok(Merged::Added(_)) => Ok(vec![bytes.to_vec()]),
-            Ok(Merged::Known(_)) => Ok(Vec::new()),
-            Err(reason @ (LogError::Full | LogError::UnknownParent { .. })) => {
-                let Some(backed) = self.with_backed(bytes, reason, waiting)? else {
-                    return Ok(Vec::new());
-                };
-                *self = backed.log;
-                Ok(backed.new)
+    /// Takes entries from others, parents before children. Those for which there is no room wait until somebody builds on
+    /// them who may have them taken along.
+    pub fn take<B: AsRef<[u8]>>(&self, entries: &[B], waiting: &mut Waiting) -> Takings {
+        let (mut takings, mut waits) = (Takings::default(), Vec::new());
+        for bytes in entries {
+            let (bytes, log) = (bytes.as_ref(), takings.log.as_ref().unwrap_or(self));
+            match log.check(bytes) {
+                Ok(Merged::Known(_)) => {}
+                Ok(Merged::Added(_)) => {
+                    let mut after = takings.log.take().unwrap_or_else(|| self.clone());
+                    match after.merge(bytes) {
+                        Ok(_) => takings.new.push(bytes.to_vec()),
+                        Err(error) => takings.refuse(error),
+                    }
+                    takings.log = Some(after);
+                }
+                Err(reason @ (LogError::Full | LogError::UnknownParent { .. })) => {
+                    match log.wait(bytes, reason, waiting) {
+                        Ok(hash) => waits.push(hash),
+                        Err(error) => takings.refuse(error),
+                    }
+                }
+                Err(error) => takings.refuse(error),
             }
-            Err(error) => Err(error),
         }
+        while let Some((log, new)) = takings.log.as_ref().unwrap_or(self).with_backed(waiting) {
+            takings.new.extend(new);
+            takings.log = Some(log);
+        }
+        let log = takings.log.as_ref().unwrap_or(self);
+        if waits.iter().any(|hash| !log.contains(hash)) {
+            takings.refuse(waiting.reason().unwrap_or(LogError::Full));
+        }
+        takings
     }
 
-    /// What becomes of this log by an entry that was not taken for this reason, with what it has taken along. `None` where
-    /// nothing does; it waits then.
-    ///
-    /// # Errors
-    /// [`LogError`] of an entry that is no entry.
-    pub fn with_backed(
+    /// Lets an entry wait that was not taken for this reason.
+    fn wait(
         &self,
         bytes: &[u8],
         reason: LogError,
         waiting: &mut Waiting,
-    ) -> Result<Option<Backed>, LogError> {
+    ) -> Result<EntryHash, LogError> {
         let entry = LogEntry::decode(bytes)?;
         // Whoever signs nothing must not take the place of what is signed.
         entry.verify(&self.recovery)?;
-        let author = entry.body().author;
-        if !waiting.is_plausible(&author, self) {
+        if !waiting.is_plausible(&entry.body().author, self) {
             return Err(LogError::Stranger);
         }
-        let backed = self.backed_by(&entry, waiting);
+        let hash = entry.hash();
         waiting.keep(entry, reason);
-        let Some(mut new) = backed else { return Ok(None) };
-        new.push(bytes.to_vec());
-        let mut after = self.clone();
-        let is_taken = new.iter().all(|entry| after.read_back(entry).is_ok());
-        if !is_taken || !after.has_room_since(self, &author) {
-            *waiting.trials.entry(author).or_default() += 1;
-            return Ok(None);
-        }
-        waiting.release(&after);
-        // What others have written on the same.
-        for hash in waiting.order.clone() {
-            let bytes = waiting.entries.get(&hash).map(|entry| entry.bytes().to_vec());
-            new.extend(bytes.filter(|bytes| after.merge(bytes).is_ok()));
-        }
-        waiting.release(&after);
-        Ok(Some(Backed { log: after, new }))
+        Ok(hash)
     }
 
-    /// What an entry would have taken along of those that wait, parents first. `None` when that is nothing, when not all that
-    /// is missing is there, or when its author is nobody who may.
-    fn backed_by(&self, entry: &LogEntry, waiting: &Waiting) -> Option<Vec<Vec<u8>>> {
-        let author = entry.body().author;
-        let may_back = match &author {
-            Author::Recovery => true,
-            Author::Device(device) => self.knows(device),
-        };
-        if !may_back || !waiting.may_try(&author) {
-            return None;
-        }
-        let mut missing = BTreeSet::new();
-        let mut open = entry.body().parents.clone();
-        while let Some(hash) = open.pop() {
-            if self.contains(&hash) || missing.contains(&hash) {
+    /// This log with the first of those that wait which may have others taken along, with these, and with what fits then.
+    fn with_backed(&self, waiting: &mut Waiting) -> Option<(Self, Vec<Vec<u8>>)> {
+        for hash in waiting.candidates(self) {
+            let Some((author, mut new)) = self.backed_by(&hash, waiting) else { continue };
+            let mut after = self.clone();
+            let is_taken = new.iter().all(|entry| after.read_back(entry).is_ok());
+            if !is_taken || !after.has_room_since(self, &author) {
+                *waiting.trials.entry(author).or_default() += 1;
                 continue;
             }
-            open.extend(&waiting.entries.get(&hash)?.body().parents);
-            missing.insert(hash);
+            waiting.release(&after);
+            // What others have written on the same.
+            for hash in waiting.order.clone() {
+                let bytes = waiting.entries.get(&hash).map(|entry| entry.bytes().to_vec());
+                new.extend(bytes.filter(|bytes| after.merge(bytes).is_ok()));
+            }
+            waiting.release(&after);
+            return Some((after, new));
         }
-        if missing.is_empty() {
+        None
+    }
+
+    /// The author of an entry that waits, and it with what it would have taken along, parents first. `None` when that is nothing,
+    /// when not all that is missing is there, or too much by its author was tried in vain.
+    fn backed_by(&self, hash: &EntryHash, waiting: &Waiting) -> Option<(Author, Vec<Vec<u8>>)> {
+        let author = waiting.entries.get(hash)?.body().author;
+        if !waiting.may_try(&author) {
             return None;
         }
-        let missing = waiting.order.iter().filter(|hash| missing.contains(*hash));
-        let bytes = missing.filter_map(|hash| waiting.entries.get(hash)).map(LogEntry::bytes);
-        Some(bytes.map(<[u8]>::to_vec).collect())
+        let (mut group, mut open) = (BTreeSet::new(), vec![*hash]);
+        while let Some(hash) = open.pop() {
+            if !self.contains(&hash) && group.insert(hash) {
+                open.extend(&waiting.entries.get(&hash)?.body().parents);
+            }
+        }
+        // By itself it has been refused.
+        if group.len() < 2 {
+            return None;
+        }
+        let group = waiting.order.iter().filter(|hash| group.contains(*hash));
+        let bytes = group.filter_map(|hash| waiting.entries.get(hash)).map(LogEntry::bytes);
+        Some((author, bytes.map(<[u8]>::to_vec).collect()))
     }
 }

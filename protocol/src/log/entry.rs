@@ -362,6 +362,11 @@ impl Act {
         }
     }
 
+    /// Whether an epoch begins with it.
+    pub(super) const fn begins_epoch(&self) -> bool {
+        matches!(self, Self::Epoch(_) | Self::Remove(_))
+    }
+
     /// The device that is in from here on, and its role.
     pub(super) const fn taken_in(&self) -> Option<(&DevicePublic, Role)> {
         match self {

@@ -31,7 +31,7 @@ impl Pushed {
     }
 
     /// Keeps what waits for the next request of this caller; the oldest goes where there are too many.
-    pub fn keep(&mut self, now: Instant, of: (DeviceId, VaultId), waiting: Waiting) {
+    pub fn keep(&mut self, now: Instant, of: (DeviceId, VaultId), mut waiting: Waiting) {
         self.slots.retain(|slot| slot.of != of);
         if waiting.count() == 0 {
             return;
@@ -39,7 +39,9 @@ impl Pushed {
         if self.slots.len() >= LOG_PUSHES_MAX {
             self.slots.remove(0);
         }
-        self.slots.push(Slot { of, since: now, waiting });
+        // A minute in all: whoever asks again and again renews nothing.
+        let since = *waiting.since.get_or_insert(now);
+        self.slots.push(Slot { of, since, waiting });
     }
 }
 
@@ -50,11 +52,10 @@ mod tests {
 
     fn waiting() -> Waiting {
         let before = household();
-        let (here, mut there) = (filled(&before, 3, 50), filled(&before, 3, 60));
+        let (here, there) = (filled(&before, 3, 50), filled(&before, 3, 60));
         let mut waiting = Waiting::default();
-        for entry in here.entries() {
-            there.take(entry, &mut waiting).unwrap();
-        }
+        let entries: Vec<&[u8]> = here.entries().collect();
+        there.take(&entries, &mut waiting);
         waiting
     }
 
@@ -69,6 +70,9 @@ mod tests {
         assert_eq!(pushed.resume(start, of(1)).count(), all);
         assert_eq!(pushed.resume(start, of(1)).count(), 0, "it was given away");
         pushed.keep(start, of(1), waiting());
+        let later = start.after_ms(LOG_PUSH_MS - 1);
+        let resumed = pushed.resume(later, of(1));
+        pushed.keep(later, of(1), resumed);
         assert_eq!(pushed.resume(start.after_ms(LOG_PUSH_MS), of(1)).count(), 0);
         for caller in 0..=u8::try_from(LOG_PUSHES_MAX).unwrap() {
             pushed.keep(start, of(caller), waiting());

@@ -185,9 +185,6 @@ impl Used {
 impl DeviceLog {
     /// Whether an entry has room by itself.
     pub(super) fn has_room_for(&self, entry: &LogEntry, past: &Past) -> bool {
-        if self.is_of_newcomer(entry) && self.devices.len() >= LOG_DEVICES_BACKED_MAX {
-            return false;
-        }
         let (author, bytes) = (&entry.body().author, entry.bytes().len());
         // Whoever is thrown out with it has used up nothing that it needs.
         let used = self.used_without(entry.body().act.thrown_out());
@@ -196,6 +193,9 @@ impl DeviceLog {
                 used.entries < LOG_ENTRIES_MAX - LOG_RESERVED
                     && used.bytes + bytes <= LOG_BYTES_MAX - LOG_BYTES_RESERVED
                     && self.is_within(LOG_TIMES, 1, bytes)
+                    && (!entry.body().act.begins_epoch() || self.beginnings() < LOG_EPOCHS_MAX)
+                    && (!self.is_of_newcomer(entry)
+                        || self.devices.len() < LOG_DEVICES_BACKED_MAX - LOG_RESERVED)
             }
             Author::Recovery => self.has_room_for_phrase(entry),
         };
@@ -225,17 +225,19 @@ impl DeviceLog {
 
     /// Whether what this log has taken along since it was `before` has room.
     pub(super) fn has_room_since(&self, before: &Self, backer: &Author) -> bool {
-        if self.devices.len() > LOG_DEVICES_BACKED_MAX {
+        if self.devices.len() > LOG_DEVICES_BACKED_MAX - LOG_RESERVED {
             return false;
         }
         match backer {
-            Author::Recovery => self.is_within(LOG_BACKED_TIMES, 0, 0),
+            Author::Recovery => {
+                self.is_within(LOG_BACKED_TIMES, 0, 0) && self.beginnings() <= 2 * LOG_EPOCHS_MAX
+            }
             // He may have been thrown out, and come back by what he says himself.
             Author::Device(device) => {
                 self.is_device(device)
                     && self.is_owner(device)
                     && self.is_within(LOG_TIMES, 0, 0)
-                    && self.epochs.len() <= before.epochs.len().max(LOG_TIMES * LOG_EPOCHS_MAX)
+                    && self.beginnings() <= LOG_EPOCHS_MAX + EPOCHS_MAX
                     && self.used_without(None).is_within_sums(&before.used_without(None), device)
             }
         }
@@ -245,6 +247,11 @@ impl DeviceLog {
     const fn is_within(&self, times: usize, entries: usize, bytes: usize) -> bool {
         self.order.len() + entries <= times * LOG_ENTRIES_MAX
             && self.bytes + bytes <= times * LOG_BYTES_MAX
+    }
+
+    /// How many entries begin an epoch, with or without throwing somebody out, whether they count or not.
+    fn beginnings(&self) -> usize {
+        self.epochs.values().map(BTreeSet::len).sum()
     }
 
     /// Whether an entry takes in somebody of whom nothing was known.
@@ -277,7 +284,7 @@ impl DeviceLog {
     /// Whether devices can add no more here, or not everywhere.
     pub(super) fn is_crowded(&self) -> bool {
         self.devices.len() >= DEVICES_MAX
-            || self.epochs.len() >= LOG_EPOCHS_MAX
+            || self.beginnings() >= LOG_EPOCHS_MAX
             || self.order.len() + LOG_RESERVED >= LOG_ENTRIES_MAX
             || self.bytes + LOG_BYTES_RESERVED + LOG_ENTRY_BYTES_MAX > LOG_BYTES_MAX
     }

@@ -4,15 +4,28 @@ use super::{
     removal::{family, leaver, living, remove, rotate},
     *,
 };
-use crate::limits::{EPOCHS_OF_MEMBER_MAX, LOG_TRIALS_MAX, LOG_VOID_MAX, RENAMES_OF_DEVICE_MAX};
+use crate::limits::{
+    EPOCHS_OF_MEMBER_MAX, LOG_DEVICES_BACKED_MAX, LOG_EPOCHS_MAX, LOG_RESERVED, LOG_TRIALS_MAX,
+    LOG_VOID_MAX, RENAMES_OF_DEVICE_MAX,
+};
 
 /// Sends all of one log to another, as a node does.
 fn send(from: &DeviceLog, to: &mut DeviceLog) -> Waiting {
     let mut waiting = Waiting::default();
-    for entry in from.entries() {
-        to.take(entry, &mut waiting).unwrap();
-    }
+    let entries: Vec<&[u8]> = from.entries().collect();
+    told(to, &entries, &mut waiting);
     waiting
+}
+
+/// One request, or one answer.
+fn told(to: &mut DeviceLog, entries: &[&[u8]], waiting: &mut Waiting) -> Option<LogError> {
+    let Takings { log, new, refused } = to.take(entries, waiting);
+    assert_eq!(log.is_some(), !new.is_empty());
+    if let Some(log) = log {
+        assert_eq!(log.len(), to.len() + new.len());
+        *to = log;
+    }
+    refused
 }
 
 /// Two owners and a member, device 3.
@@ -210,6 +223,28 @@ fn whoever_backs_again_and_again_is_taken_again_and_again() {
     assert!(here.entries().all(|entry| knows(&there, entry)));
 }
 
+// LOG-33, LOG-25: whoever builds on nobody else has what he may have by himself.
+#[test]
+fn nobody_backs_himself_beyond_his_share() {
+    let mut log = household();
+    let mut rng = rng(9);
+    while log.rename(&recovery(), &called(1, 30), &mut rng).is_ok() {}
+    while log.rename(&device(1), &called(1, 31), &mut rng).is_ok() {}
+    let (before, good) = (log.clone(), log.entries().last().unwrap().to_vec());
+    let own = signed(&good, 1, |body| body.time = Timestamp(1));
+    let by_phrase = {
+        let mut body = LogEntry::decode(&good).unwrap().body().clone();
+        body.author = Author::Recovery;
+        let body = cbor::encode(&body);
+        let author = recovery().sign(sign::LOG_ENTRY, &body);
+        LogEntry::assemble(&body, Signatures { author, consent: None, access: None })
+    };
+    for entry in [own, by_phrase] {
+        let refused = told(&mut log, &[&entry], &mut Waiting::default());
+        assert_eq!((refused, log.len()), (Some(LogError::Full), before.len()));
+    }
+}
+
 // LOG-33: strangers do not fill what waits.
 #[test]
 fn nothing_waits_that_a_stranger_has_signed() {
@@ -220,15 +255,18 @@ fn nothing_waits_that_a_stranger_has_signed() {
         body.author = Author::Device(device(9).id());
         body.parents = vec![unknown];
     });
-    assert_eq!(log.clone().take(&stranger, &mut waiting), Err(LogError::Stranger));
+    let tell = |entry: &[u8], waiting: &mut Waiting| told(&mut log.clone(), &[entry], waiting);
+    assert_eq!(tell(&stranger, &mut waiting), Some(LogError::Stranger));
     let early = signed(&good, 1, |body| body.parents = vec![unknown]);
     let mut forged = early.clone();
     *forged.last_mut().unwrap() ^= 1;
-    assert_eq!(log.clone().take(&forged, &mut waiting), Err(LogError::Signature));
+    assert_eq!(tell(&forged, &mut waiting), Some(LogError::Signature));
     assert_eq!(waiting.count(), 0);
-    log.clone().take(&early, &mut waiting).unwrap();
-    assert_eq!((waiting.count(), waiting.tips().len()), (1, 1));
-    assert_eq!(waiting.reason(), Some(LogError::UnknownParent { parent: unknown }));
+    let reason = Some(LogError::UnknownParent { parent: unknown });
+    assert_eq!(tell(&early, &mut waiting), reason);
+    assert_eq!((waiting.count(), waiting.tips().len(), waiting.reason()), (1, 1, reason));
+    // It is said of what was sent now, and not of what waits since earlier.
+    assert_eq!(tell(log.entries().next().unwrap(), &mut waiting), None);
     // Whoever asks on is told no more than that in so many answers.
     assert!(waiting.is_worth_asking(false, 0) && !waiting.is_worth_asking(false, 1));
 }
@@ -286,23 +324,89 @@ fn what_was_taken_along_is_read_back_in_any_order() {
     }
 }
 
-// LOG-33: an owner's thief has an accomplice's entries tried in vain, as often as he likes.
+// LOG-33: an owner's thief has much tried in vain, before an owner and the phrase say a word.
 #[test]
-fn whoever_has_much_tried_in_vain_does_not_use_up_what_the_phrase_has() {
+fn whoever_has_much_tried_in_vain_does_not_use_up_what_others_have() {
     let mut before = family(2);
-    add(&mut before, 1, 3);
-    let mut there = begun(&before, 1, 60, 80);
-    there = begun(&there, 2, 61, 48);
-    let mut here = begun(&before, 3, 50, 80);
-    let good = here.clone().rename(&device(1), &called(1, 100), &mut rng(9)).unwrap();
-    for time in 0..=u64::try_from(LOG_TRIALS_MAX).unwrap() {
-        // Each for itself, on what the accomplice wrote.
-        here.merge(&signed(&good, 1, |body| body.time = Timestamp(time))).unwrap();
+    for accomplice in 3..30 {
+        add(&mut before, 2, accomplice);
+    }
+    let there = begun(&before, 2, 60, 128);
+    let mut here = begun(&before, 2, 50, 120);
+    let good = here.clone().rename(&device(3), &called(3, 100), &mut rng(9)).unwrap();
+    for accomplice in 3..30 {
+        // Each for itself, on what the thief wrote.
+        let own = |body: &mut EntryBody| {
+            body.author = Author::Device(device(accomplice).id());
+            let Act::Rename(renaming) = &mut body.act else { unreachable!("it is a rename") };
+            renaming.device = device(accomplice).id();
+        };
+        for time in 0..u64::try_from(LOG_TRIALS_MAX).unwrap() {
+            here.merge(&signed(&good, accomplice, |body| {
+                own(body);
+                body.time = Timestamp(time);
+            }))
+            .unwrap();
+        }
     }
     let unchanged = view(&there);
-    assert!(send(&here, &mut there).count() > LOG_TRIALS_MAX);
-    assert_eq!(view(&there), unchanged);
-    here.remove(&recovery(), &leaver(1), &mut rng(3)).unwrap();
-    assert_eq!(send(&here, &mut there).reason(), None);
-    assert!(!there.is_device(&device(1).id()));
+    let (mut waiting, mut elsewhere) = (Waiting::default(), there.clone());
+    for _ in 0..3 {
+        let entries: Vec<&[u8]> = here.entries().collect();
+        assert_eq!(told(&mut elsewhere, &entries, &mut waiting), Some(LogError::Full));
+    }
+    assert_eq!(view(&elsewhere), unchanged);
+    // Whoever was there before them is heard before them, also after others of his own entries.
+    for name in 0..6 {
+        here.rename(&device(1), &called(1, 100 + name), &mut rng(name)).unwrap();
+    }
+    remove(&mut here, 1, 2);
+    assert_eq!(send(&here, &mut there.clone()).reason(), None);
+    assert!(send(&here, &mut there.clone()).count() == 0);
+    here.remove(&recovery(), &leaver(3), &mut rng(3)).unwrap();
+    let entries: Vec<&[u8]> = here.entries().collect();
+    assert_eq!(told(&mut elsewhere, &entries, &mut waiting), None);
+    assert!(!elsewhere.is_device(&device(3).id()));
+}
+
+// LOG-33, LOG-15: a thief takes in one accomplice after the other, has it write what there is room for, and throws it out.
+#[test]
+fn whatever_is_thrown_out_epochs_and_devices_are_bounded_and_the_phrase_has_room() {
+    let mut log = family(1);
+    for accomplice in 10..20 {
+        add(&mut log, 1, accomplice);
+    }
+    let apart = log.clone();
+    for accomplice in 10..20 {
+        remove(&mut log, 1, accomplice);
+    }
+    for accomplice in 10..20 {
+        for number in 0..80 {
+            // What does not count, of devices of which nobody has heard.
+            let mut apart = apart.clone();
+            let number = u16::from(accomplice) * 100 + number;
+            let entry = add_numbered(&mut apart, accomplice, number).unwrap();
+            let _full = log.merge(&entry);
+        }
+    }
+    assert_eq!(log.devices.len(), LOG_DEVICES_BACKED_MAX - LOG_RESERVED);
+    for number in 5000..5000 + u16::try_from(LOG_RESERVED).unwrap() {
+        enrol_numbered(&mut log, number).unwrap();
+    }
+    assert_eq!(log.devices.len(), LOG_DEVICES_BACKED_MAX);
+    // And epochs.
+    let mut log = family(1);
+    for accomplice in 10..15 {
+        add(&mut log, 1, accomplice);
+        log = begun(&log, accomplice, accomplice, 60);
+        remove(&mut log, 1, accomplice);
+    }
+    let mut rng = rng(9);
+    while log.rotate(&device(1), NOW, &mut rng).is_ok() {}
+    let begun: usize = log.epochs.values().map(BTreeSet::len).sum();
+    assert_eq!(begun, LOG_EPOCHS_MAX);
+    assert!(log.is_crowded());
+    enrol_numbered(&mut log, 6000).unwrap();
+    log.remove(&recovery(), &leaver(1), &mut rng).unwrap();
+    assert_eq!(log.devices().count(), 1);
 }
