@@ -225,12 +225,15 @@ impl DeviceLog {
 
     /// Whether what this log has taken along since it was `before` has room.
     pub(super) fn has_room_since(&self, before: &Self, backer: &Author) -> bool {
-        if self.devices.len() > LOG_DEVICES_BACKED_MAX - LOG_RESERVED {
+        // The phrase may have taken in more by itself.
+        let most = LOG_DEVICES_BACKED_MAX - LOG_RESERVED;
+        if self.devices.len() > most.max(before.devices.len()) {
             return false;
         }
         match backer {
             Author::Recovery => {
-                self.is_within(LOG_BACKED_TIMES, 0, 0) && self.beginnings() <= 2 * LOG_EPOCHS_MAX
+                self.is_within(LOG_BACKED_TIMES, 0, 0)
+                    && self.beginnings() <= LOG_TIMES * LOG_EPOCHS_MAX
             }
             // He may have been thrown out, and come back by what he says himself.
             Author::Device(device) => {
