@@ -104,7 +104,7 @@ const _: () = assert!(LOG_DEVICES_BACKED_MAX == LOG_TIMES * LOG_DEVICES_MAX);
 /// Entries that begin an epoch or remove, in all branches, those that do not count and those of members included. With so
 /// many the phrase builds on as little as it can: its entries grow with each epoch.
 pub const LOG_EPOCHS_MAX: usize = 320;
-/// Entries of one device that do not count, beside those that somebody builds on.
+/// Entries of one device that do not count, beside those that somebody has taken along.
 pub const LOG_VOID_MAX: usize = 64;
 /// What one caller has pushed of a log waits so long for what he pushes next.
 pub const LOG_PUSH_MS: u64 = 60_000;

@@ -2,4 +2,5 @@
 
 pub(crate) mod circle;
 pub(crate) mod run;
+pub(crate) mod trust;
 pub(crate) mod validate;

@@ -35,6 +35,7 @@ mod network;
 mod run;
 pub mod schedule;
 mod shrink;
+pub mod trust;
 mod world;
 
 pub use bug::Bug;

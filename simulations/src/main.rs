@@ -23,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   larder-sim fuzz --seeds 0..20 --devices 8 --days 90 --out target/found
   larder-sim fuzz --seeds 0..50 --bug lose-receipt
   larder-sim replay target/found/seed-17.min.toml --steps
+  larder-sim trust --seeds 0..100
 
 Exit codes: 0 nothing broke, 1 a property broke, 2 usage.";
 
@@ -45,6 +46,8 @@ enum Command {
     /// Runs a scenario from a file.
     #[command(after_help = EXAMPLES)]
     Replay(Replay),
+    /// What a thief does to a device log: seeds until one breaks.
+    Trust(command::trust::Trust),
     /// Runs a scenario of the lab: would this circle's backups survive the years?
     Run(command::run::Run),
     /// Holds the lab against what others published.
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
     let broke = match &cli.command {
         Command::Fuzz(fuzz) => fuzz.run(cli.json),
         Command::Replay(replay) => replay.run(cli.json),
+        Command::Trust(trust) => trust.run(cli.json),
         Command::Run(run) => run.run(cli.json),
         Command::Validate(validate) => validate.run(cli.json),
         Command::Circle(circle) => circle.run(cli.json),

@@ -46,6 +46,20 @@ pub enum Property {
     Tended,
     /// A restore is complete, right and of the newest head.
     Restore,
+    /// Those who keep a device log come to see the same.
+    Agreed,
+    /// Nobody is thrown out for good, or back, by a thief.
+    Evicted,
+    /// What is sealed is read by those who live, and by nobody who was removed.
+    Secret,
+    /// There is room to throw somebody out, and to back up.
+    Refused,
+    /// What was taken of a log is read back.
+    ReadBack,
+    /// No head is refused for a name that a thief gave.
+    HeadTaken,
+    /// Nothing is taken that nobody signed.
+    Forged,
 }
 
 impl Property {
@@ -66,6 +80,13 @@ impl Property {
             Self::Restore => "SIM-11",
             Self::Tending => "SIM-18",
             Self::Tended => "SIM-19",
+            Self::Agreed => "SIM-20",
+            Self::Evicted => "SIM-21",
+            Self::Secret => "SIM-22",
+            Self::Refused => "SIM-23",
+            Self::ReadBack => "SIM-24",
+            Self::HeadTaken => "SIM-25",
+            Self::Forged => "SIM-26",
         }
     }
 }

@@ -10,7 +10,36 @@ use crate::{
 };
 
 /// Runs at most: shrinking is for people who wait.
-const RUNS_MAX: usize = 600;
+pub(crate) const RUNS_MAX: usize = 600;
+
+/// Leaves out ever smaller parts of a list, as long as what is left still breaks; `None`: there is no time left to try.
+pub(crate) fn fewer<T: Clone>(
+    least: &mut Vec<T>,
+    mut still_breaks: impl FnMut(&[T]) -> Option<bool>,
+) {
+    let mut parts = 2;
+    while !least.is_empty() {
+        let size = least.len().div_ceil(parts).max(1);
+        let (mut is_smaller, mut start) = (false, 0);
+        while start < least.len() {
+            let end = (start + size).min(least.len());
+            let mut tried = least.clone();
+            tried.drain(start..end);
+            match still_breaks(&tried) {
+                None => return,
+                Some(true) => {
+                    *least = tried;
+                    is_smaller = true;
+                }
+                Some(false) => start = end,
+            }
+        }
+        if size == 1 && !is_smaller {
+            return;
+        }
+        parts = if is_smaller { parts.max(2) } else { (parts * 2).min(least.len().max(2)) };
+    }
+}
 
 struct Shrinking {
     property: Property,
@@ -76,26 +105,12 @@ impl Shrinking {
 
     /// Leaves out ever smaller parts of the schedule.
     fn fewer_steps(&mut self, least: &mut Scenario) {
-        let mut parts = 2;
-        while !least.steps.is_empty() && self.runs_left > 0 {
-            let size = least.steps.len().div_ceil(parts).max(1);
-            let mut smaller = false;
-            let mut start = 0;
-            while start < least.steps.len() {
-                let end = (start + size).min(least.steps.len());
-                let mut steps = least.steps.clone();
-                steps.drain(start..end);
-                if self.take_if(least, Scenario { steps, ..least.clone() }) {
-                    smaller = true;
-                } else {
-                    start = end;
-                }
-            }
-            if size == 1 && !smaller {
-                return;
-            }
-            parts = if smaller { parts.max(2) } else { (parts * 2).min(least.steps.len().max(2)) };
-        }
+        let head = Scenario { steps: Vec::new(), ..least.clone() };
+        fewer(&mut least.steps, |steps| {
+            let tried = Scenario { steps: steps.to_vec(), ..head.clone() };
+            let breaks = self.still_breaks(&tried);
+            (breaks || self.runs_left > 0).then_some(breaks)
+        });
     }
 
     /// Without the last device, if no step speaks of it. The circle of fewer devices is another

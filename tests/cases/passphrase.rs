@@ -169,15 +169,17 @@ fn a_terminal_asks_and_shows_nothing_of_it() {
     let on_terminal = |words: &[&str]| Terminal::start(node.plain(words.iter()));
 
     let mut screen = on_terminal(&["passphrase", "set"]);
+    // What is typed before it is asked for is thrown away, so each question is waited for.
     screen.sees("New passphrase: ", LIMIT);
     screen.types("short");
     screen.sees("at least 8 characters", LIMIT);
+    screen.sees_times("New passphrase: ", 2, LIMIT);
     screen.types(FIRST);
     screen.sees("The same again: ", LIMIT);
     screen.types(SECOND);
     screen.sees("not the same", LIMIT);
+    screen.sees_times("New passphrase: ", 3, LIMIT);
     screen.types(FIRST);
-    // Once for each time it was asked.
     screen.sees_times("The same again: ", 2, LIMIT);
     screen.types(FIRST);
     assert_eq!(screen.ended(LIMIT).code(), Some(0), "{}", screen.shown());
@@ -188,6 +190,7 @@ fn a_terminal_asks_and_shows_nothing_of_it() {
     screen.sees("Passphrase of the device key: ", LIMIT);
     screen.types(SECOND);
     screen.sees("That is not it.", LIMIT);
+    screen.sees_times("Passphrase of the device key: ", 2, LIMIT);
     // A slip of the finger, taken back.
     screen.presses(b"nonsense\x15");
     screen.types(FIRST);

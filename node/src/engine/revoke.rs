@@ -5,8 +5,9 @@ use std::sync::Arc;
 use larder_protocol::{
     head::SignedHead,
     ids::DeviceId,
-    log::{LastHead, Leaver, LogError, Reason, add::DraftError},
+    log::{DeviceLog, LastHead, Leaver, LogError, Reason, add::DraftError},
 };
+use tracing::warn;
 
 use super::{
     Core, EngineError, Member,
@@ -65,7 +66,12 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
         Some(recovery) => log.remove(recovery, &leaver, rng),
         None => log.remove(&member.keys, &leaver, rng),
     };
-    let entry = entry.map_err(|error| refusal(&error, &name))?;
+    let entry = entry.map_err(|error| match error {
+        DraftError::Log(LogError::Full) => {
+            no_room(core, &member, (&log, &device), wish.phrase.is_some())
+        }
+        error => refusal(&error, &name),
+    })?;
     // Those who keep something are told, but for the one that is thrown out.
     let peers: Vec<PeerRow> = core.state.peers().map_err(EngineError::from)?;
     let peers = peers.into_iter().filter(|peer| peer.device != device).collect();
@@ -74,8 +80,11 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
     if let Some(recovery) = &recovery
         && log.is_epoch_due()
     {
-        let entry = log.rotate(recovery, wall(), rng).map_err(|error| refusal(&error, &name))?;
-        roster::keep_entry(core, member.vault, entry).await?;
+        match log.rotate(recovery, wall(), rng) {
+            Ok(entry) => roster::keep_entry(core, member.vault, entry).await?,
+            // The removal stands, and is to be told. Whoever seals something next begins one.
+            Err(error) => warn!("the phrase began no new key: {error}"),
+        }
     }
     let news = News { newest: newest.clone(), recovery: recovery.as_ref() };
     let wards = guardians::guardian_of(core, &member)?;
@@ -114,6 +123,34 @@ const fn known_reason(reason: RemovalReason) -> Reason {
         RemovalReason::Stolen => Reason::Stolen,
         RemovalReason::Replaced => Reason::Replaced,
     }
+}
+
+/// Why nobody was thrown out where the log has no room for it, and who is to be thrown out first. By id as well: a thief gives what
+/// names he likes.
+fn no_room(
+    core: &Core,
+    member: &Member,
+    (log, device): (&DeviceLog, &DeviceId),
+    is_by_phrase: bool,
+) -> Failure {
+    if is_by_phrase {
+        return Failure::failed("the phrase has thrown out as many as it can").hint(
+            "on an owner's device that is older than the stolen one it may still work without the phrase",
+        );
+    }
+    let names = look::device_names(core, member);
+    let first = log.filled_by(&[*device, core.keys.id()]);
+    let hint = first.map_or_else(
+        || "say it with the phrase: --phrase-file FILE".to_owned(),
+        |first| {
+            let (id, name) = (first.short(), names.get(&first).map_or("", String::as_str));
+            format!(
+                "{name} ({id}) has filled most of it: if that one is none of yours, throw it out first \
+                 (larder revoke {id}); else say it with the phrase: --phrase-file FILE"
+            )
+        },
+    );
+    Failure::failed("there is no room in the list of devices to throw anybody out").hint(hint)
 }
 
 fn refusal(error: &DraftError, name: &str) -> Failure {

@@ -114,7 +114,7 @@ async fn let_go(core: &Arc<Core>, device: DeviceId) -> Result<(), EngineError> {
 }
 
 /// Sees to it that there is a key to seal with that exactly those have who belong to the vault
-/// (LOG-20). Before anything is sealed.
+/// (LOG-20), and that others have room for what a head will name (LOG-34). Before anything is sealed.
 ///
 /// # Errors
 /// [`EngineError::Removed`] when this very device does not belong to it any more.
@@ -122,6 +122,17 @@ pub(super) async fn ensure_epoch(
     core: &Arc<Core>,
     member: &Arc<Member>,
 ) -> Result<(), EngineError> {
+    ensure_key(core, member).await?;
+    let mut log = core.log_of(&member.vault)?;
+    if let Some(entry) = log.tie_up(&member.keys, wall(), &mut launch::rng()?) {
+        keep_entry(core, member.vault, entry).await?;
+        info!("what a removed device has left in the list of devices was built on");
+        contact::spread_log(core, member.vault);
+    }
+    Ok(())
+}
+
+async fn ensure_key(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
     let mut log = core.log_of(&member.vault)?;
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);

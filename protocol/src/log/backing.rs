@@ -10,14 +10,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DeviceLog, LogEntry, LogError, Merged, entry::Author};
+use rand_core::CryptoRng;
+
+use super::{
+    DeviceLog, LogEntry, LogError, Merged, NewLabel,
+    entry::{Act, Author},
+    past::Entries,
+};
 use crate::{
     ids::{DeviceId, EntryHash},
+    keys::DeviceKeys,
     limits::{
         LOG_BYTES_MAX, LOG_PARENTS_MAX, LOG_TIPS_MAX, LOG_TRIALS_MAX, LOG_TRIALS_OF_DEVICES_MAX,
         LOG_WAITING_ANSWERS_MAX, LOG_WAITING_MAX,
     },
-    time::Instant,
+    time::{Instant, Timestamp},
 };
 
 /// As who somebody writes, by the ancestors of what he writes.
@@ -186,6 +193,37 @@ impl DeviceLog {
             takings.refuse(waiting.reason().unwrap_or(LogError::Full));
         }
         takings
+    }
+
+    /// Builds on what does not count and others may have no room for, before a head names it: what this device writes has it
+    /// taken along. It says its own name once more, which uses up nothing that anything else needs. `None` where there
+    /// is nothing of that, or no name is left (LOG-34). Returns the entry's bytes, to be made durable and sent on.
+    pub fn tie_up(
+        &mut self,
+        own: &DeviceKeys,
+        time: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Option<Vec<u8>> {
+        if !self.is_device(&own.id()) || !self.has_loose_ends() {
+            return None;
+        }
+        let keys = self.epoch_keys(own).ok()?;
+        let label = self.label(&own.id(), &keys)?;
+        self.rename(own, &NewLabel { device: own.id(), label, time }, rng).ok()
+    }
+
+    /// Whether there is an entry that does not count, is more than a name, and is no ancestor of one that counts.
+    fn has_loose_ends(&self) -> bool {
+        let mut tied = Entries::default();
+        let mut nodes = self.order.iter().rev().filter_map(|hash| self.entries.get(hash));
+        nodes.any(|node| {
+            let counts = self.judgement.counts(node.place);
+            if counts {
+                tied.join(&node.past.entries);
+            }
+            let is_name = matches!(node.entry.body().act, Act::Rename(_));
+            !counts && !is_name && !tied.contains(node.place)
+        })
     }
 
     /// Lets an entry wait that was not taken for this reason.

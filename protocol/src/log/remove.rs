@@ -83,7 +83,8 @@ pub struct Leaver {
     /// The newest of its heads that is known.
     pub last: Option<LastHead>,
     /// Whether its own removals of others are not to count. The author builds on no removal of itself
-    /// either: it may be whoever was taken in by this device who removed it.
+    /// either: it may be whoever was taken in by this device who removed it. Nor on one of this device that would take effect
+    /// there, though it lives by all that is known: two of a thief's that throw each other out are both thrown out so.
     pub undo_removals: bool,
     /// Wall-clock time of the author.
     pub time: Timestamp,
@@ -116,46 +117,65 @@ impl DeviceLog {
     }
 
     /// What to build on. A removal voids only what its author did not build on: to undo what the removed
-    /// device did, it builds on what was there before.
+    /// device did, it builds on what was there before. Of other removals those are left out as well that would take effect there,
+    /// and keep the author from writing, or the leaver from being thrown out, though it lives by all that is known.
     fn parents_of_removal(
         &self,
         author: &Author,
         device: &DeviceId,
         undo_removals: bool,
     ) -> Vec<EntryHash> {
-        let is_undone = |hash: &&EntryHash| {
-            let Some(body) = self.entry(hash).map(LogEntry::body) else { return false };
-            let of_author = match (&body.act, author) {
-                (Act::Remove(removal), Author::Device(author)) => removal.device == *author,
-                _ => false,
-            };
-            of_author || body.author == Author::Device(*device)
+        if !undo_removals {
+            return self.parents_of_plain_removal(author, device);
+        }
+        let by_leaver = |hash: &&EntryHash| {
+            self.entry(hash).is_some_and(|it| it.body().author == Author::Device(*device))
         };
-        let undone: Vec<usize> = self
-            .removals
+        let mut undone: BTreeSet<EntryHash> =
+            self.removals.iter().filter(by_leaver).copied().collect();
+        loop {
+            let parents = if undone.is_empty() {
+                self.parents_of_plain_removal(author, device)
+            } else {
+                self.parents_without(&undone)
+            };
+            let Ok(past) = self.past_of(&parents) else { return parents };
+            let view = self.view_after(&past);
+            let of_leaver = view.removed.get(device).filter(|_| self.is_device(device));
+            let of_author = match author {
+                Author::Device(author) => view.removed.get(author),
+                Author::Recovery => None,
+            };
+            match of_leaver.or(of_author) {
+                Some(removed) if undone.insert(removed.entry) => {}
+                _ => return parents,
+            }
+        }
+    }
+
+    fn parents_of_plain_removal(&self, author: &Author, device: &DeviceId) -> Vec<EntryHash> {
+        if !matches!(author, Author::Recovery) || !self.is_crowded() {
+            return self.parents_for(author);
+        }
+        // The phrase builds on little in a crowded log; whom it removes has to be known there, and
+        // somebody who stays: those whom it took in itself.
+        let leaver = self.devices.get(device).and_then(|member| member.entries.first());
+        let by_phrase = |hash: &&EntryHash| {
+            let body = self.entry(hash).map(LogEntry::body);
+            body.is_some_and(|it| it.author == Author::Recovery && matches!(it.act, Act::Add(_)))
+        };
+        let stay = self.order.iter().rev().filter(by_phrase).take(LOG_PARENTS_MAX - 1);
+        let all: BTreeSet<EntryHash> = leaver.into_iter().chain(stay).copied().collect();
+        all.into_iter().collect()
+    }
+
+    /// The newest of the entries that build on none of these.
+    fn parents_without(&self, undone: &BTreeSet<EntryHash>) -> Vec<EntryHash> {
+        let undone: Vec<usize> = undone
             .iter()
-            .filter(is_undone)
             .filter_map(|hash| self.entries.get(hash))
             .map(|node| node.place)
             .collect();
-        if !undo_removals || undone.is_empty() {
-            let mut parents = self.parents_for(author);
-            // The phrase builds on little in a crowded log; whom it removes has to be known there, and
-            // somebody who stays: those whom it took in itself.
-            if matches!(author, Author::Recovery) && self.is_crowded() {
-                let leaver = self.devices.get(device).and_then(|member| member.entries.first());
-                let by_phrase = |hash: &&EntryHash| {
-                    let body = self.entry(hash).map(LogEntry::body);
-                    body.is_some_and(|it| {
-                        it.author == Author::Recovery && matches!(it.act, Act::Add(_))
-                    })
-                };
-                let stay = self.order.iter().rev().filter(by_phrase).take(LOG_PARENTS_MAX - 1);
-                let all: BTreeSet<EntryHash> = leaver.into_iter().chain(stay).copied().collect();
-                parents = all.into_iter().collect();
-            }
-            return parents;
-        }
         let is_sound = |hash: &&EntryHash| {
             let node = self.entries.get(*hash);
             node.is_some_and(|node| {
@@ -166,15 +186,11 @@ impl DeviceLog {
         };
         // Of what is sound, what no other sound entry builds on.
         let sound: Vec<EntryHash> = self.order.iter().filter(is_sound).copied().collect();
-        let has_child = |hash: &EntryHash| {
-            let names = |child: &EntryHash| {
-                self.entry(child).is_some_and(|it| it.body().parents.contains(hash))
-            };
-            sound.iter().any(names)
-        };
-        let mut parents: Vec<EntryHash> =
-            sound.iter().filter(|hash| !has_child(hash)).copied().collect();
-        parents.truncate(LOG_PARENTS_MAX);
+        let named = sound.iter().filter_map(|child| self.entry(child));
+        let named: BTreeSet<EntryHash> =
+            named.flat_map(|entry| entry.body().parents.iter().copied()).collect();
+        let tips = sound.into_iter().filter(|hash| !named.contains(hash));
+        let mut parents: Vec<EntryHash> = tips.take(LOG_PARENTS_MAX).collect();
         parents.sort_unstable();
         parents
     }

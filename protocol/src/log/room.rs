@@ -177,9 +177,38 @@ impl Used {
                 (own(used).void, LOG_VOID_MAX),
             ]
         };
-        let mut pairs = sums(self).into_iter().zip(sums(before));
-        pairs.all(|((after, bound), (before, _))| after <= bound.max(before))
+        are_within(sums(self), sums(before))
     }
+
+    /// Whether members together, and each of those who live, have no more than there is for them, or than `before`. So what is
+    /// taken along beyond that counts for nobody, or is of one who was thrown out.
+    fn is_within_shares(&self, before: &Self, lives: impl Fn(&DeviceId) -> bool) -> bool {
+        let together = |used: &Self| {
+            [
+                (used.epochs_of_members, EPOCHS_OF_DEVICES_MAX),
+                (used.renames_of_members, RENAMES_OF_DEVICES_MAX),
+            ]
+        };
+        let each = |own: Own| {
+            [
+                (own.epochs, EPOCHS_OF_MEMBER_MAX),
+                (own.renames, RENAMES_OF_DEVICE_MAX),
+                (own.void, LOG_VOID_MAX),
+            ]
+        };
+        let mut living = self.own.iter().filter(|(device, _)| lives(device));
+        are_within(together(self), together(before))
+            && living.all(|(device, own)| {
+                let before = before.own.get(device).copied().unwrap_or_default();
+                are_within(each(*own), each(before))
+            })
+    }
+}
+
+/// Whether each number is within its bound, or no more than `before`.
+fn are_within<const N: usize>(after: [(usize, usize); N], before: [(usize, usize); N]) -> bool {
+    let mut pairs = after.into_iter().zip(before);
+    pairs.all(|((after, bound), (before, _))| after <= bound.max(before))
 }
 
 impl DeviceLog {
@@ -225,9 +254,13 @@ impl DeviceLog {
 
     /// Whether what this log has taken along since it was `before` has room.
     pub(super) fn has_room_since(&self, before: &Self, backer: &Author) -> bool {
+        let is_member = matches!(backer, Author::Device(device) if !self.is_owner(device));
+        // What a member has taken along leaves room for what owners write by themselves.
+        let most = |all: usize| if is_member { all / 4 * 3 } else { all };
         // The phrase may have taken in more by itself.
-        let most = LOG_DEVICES_BACKED_MAX - LOG_RESERVED;
-        if self.devices.len() > most.max(before.devices.len()) {
+        if self.devices.len()
+            > most(LOG_DEVICES_BACKED_MAX - LOG_RESERVED).max(before.devices.len())
+        {
             return false;
         }
         match backer {
@@ -236,9 +269,16 @@ impl DeviceLog {
                     && self.beginnings() <= LOG_TIMES * LOG_EPOCHS_MAX
             }
             // He may have been thrown out, and come back by what he says himself.
+            Author::Device(device) if is_member => {
+                let (used, before) = (self.used_without(None), before.used_without(None));
+                self.is_device(device)
+                    && self.is_within(LOG_TIMES, LOG_ENTRIES_MAX / 2, LOG_BYTES_MAX / 2)
+                    && self.beginnings() <= most(LOG_EPOCHS_MAX)
+                    && used.is_within_sums(&before, device)
+                    && used.is_within_shares(&before, |device| self.is_device(device))
+            }
             Author::Device(device) => {
                 self.is_device(device)
-                    && self.is_owner(device)
                     && self.is_within(LOG_TIMES, 0, 0)
                     && self.beginnings() <= LOG_EPOCHS_MAX + EPOCHS_MAX
                     && self.used_without(None).is_within_sums(&before.used_without(None), device)
@@ -282,6 +322,25 @@ impl DeviceLog {
             used.charge(node, charge);
         }
         used
+    }
+
+    /// Who is to be thrown out first, where there is no room to throw out another one: of those who live, and are none of these, the
+    /// one without which most room is left. `None` where that helps nobody: then only the phrase has room.
+    pub fn filled_by(&self, none_of: &[DeviceId]) -> Option<DeviceId> {
+        if !self.is_within(LOG_TIMES, 2, 2 * LOG_ENTRY_BYTES_MAX)
+            || self.beginnings() + 2 > LOG_EPOCHS_MAX
+        {
+            return None;
+        }
+        let living = self.devices().map(|device| device.public.id);
+        let left = living.filter(|device| !none_of.contains(device)).filter_map(|device| {
+            let used = self.used_without(Some(&device));
+            let has_room = used.epochs + 1 < EPOCHS_OF_DEVICES_MAX
+                && used.entries + 1 < LOG_ENTRIES_MAX - LOG_RESERVED
+                && used.bytes + 2 * LOG_ENTRY_BYTES_MAX <= LOG_BYTES_MAX - LOG_BYTES_RESERVED;
+            has_room.then_some(((used.epochs, used.entries), device))
+        });
+        left.min().map(|(_, device)| device)
     }
 
     /// Whether devices can add no more here, or not everywhere.

@@ -349,39 +349,48 @@ impl DeviceLog {
     ) -> Result<Vec<EpochKey>, WrapError> {
         let mut failure = WrapError::NotForUs;
         let mut keys = BTreeMap::new();
-        for id in self.epochs.keys() {
+        // The newest first: a later key opens earlier ones, for a thousandth of what a wrap costs.
+        for id in self.epochs.keys().rev() {
+            if keys.contains_key(id) {
+                continue;
+            }
             let terms = self.terms(id);
             for wrap in self.wraps(id).into_iter().filter(|wrap| wrap.to == public) {
                 match crate::keys::wrap::unwrap(wrap, &terms, secret) {
-                    Ok(key) => _ = keys.insert(*id, key),
+                    Ok(key) => {
+                        keys.insert(*id, key);
+                        self.open_priors(id, &mut keys);
+                        break;
+                    }
                     Err(error) => failure = error,
                 }
-            }
-        }
-        // A later key opens earlier ones, and one of these may open earlier ones still.
-        loop {
-            let before = keys.len();
-            for (id, began) in self.epochs.iter().rev() {
-                let Some(key) = keys.get(id).cloned() else { continue };
-                let rotations = began.iter().filter_map(|entry| self.rotation(entry));
-                for prior in rotations.flat_map(|rotation| &rotation.prior) {
-                    let of = EpochId { number: prior.number, commitment: prior.commitment };
-                    let is_wanted = !keys.contains_key(&of) && self.epochs.contains_key(&of);
-                    let terms = (of.number, of.commitment);
-                    if is_wanted
-                        && let Some(opened) = key.open_prior(terms, &prior.sealed, &self.salt)
-                    {
-                        keys.insert(of, opened);
-                    }
-                }
-            }
-            if keys.len() == before {
-                break;
             }
         }
         // Without the first nothing can be named.
         let has_first = self.epochs.keys().next().is_some_and(|first| keys.contains_key(first));
         if has_first { Ok(keys.into_values().collect()) } else { Err(failure) }
+    }
+
+    /// What the key of an epoch opens, and what these keys open.
+    fn open_priors(&self, id: &EpochId, keys: &mut BTreeMap<EpochId, EpochKey>) {
+        let mut open = vec![*id];
+        while let Some(id) = open.pop() {
+            let (Some(key), Some(began)) = (keys.get(&id).cloned(), self.epochs.get(&id)) else {
+                continue;
+            };
+            let rotations = began.iter().filter_map(|entry| self.rotation(entry));
+            for prior in rotations.flat_map(|rotation| &rotation.prior) {
+                let of = EpochId { number: prior.number, commitment: prior.commitment };
+                let is_wanted = !keys.contains_key(&of) && self.epochs.contains_key(&of);
+                if is_wanted
+                    && let Some(opened) =
+                        key.open_prior((of.number, of.commitment), &prior.sealed, &self.salt)
+                {
+                    keys.insert(of, opened);
+                    open.push(of);
+                }
+            }
+        }
     }
 
     /// The epoch that an entry begins, but for the founding one.

@@ -86,3 +86,44 @@ async fn a_thief_who_has_told_everybody_something_else_is_thrown_out_everywhere(
     let keeper = keeper.reopen().await;
     assert!(!keeper.node.core.log_of(&vault).unwrap().is_device(&thief.id()));
 }
+
+// LOG-34
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_thief_has_shown_to_one_device_alone_is_built_on_before_a_head_names_it() {
+    let ann = TestNode::new("ann").await;
+    let (ben, cat) = (TestNode::bare().await, TestNode::bare().await);
+    let keeper = TestNode::holder("keeper").await;
+    admit(&ann, &ben, "ben").await;
+    admit(&ann, &cat, "cat").await;
+    pair(&ann, &keeper).await;
+    let core = Arc::clone(&cat.node.core);
+    let member = core.member().unwrap();
+    let before = ann.node.core.log_of(&member.vault).unwrap();
+    let [here, mut there] = [1, 2].map(|seed| {
+        let (mut log, mut rng) = (before.clone(), ChaCha20Rng::from_seed([seed; 32]));
+        for _ in 0..EPOCHS {
+            log.rotate(&ben.node.core.keys, wall(), &mut rng).unwrap();
+        }
+        log
+    });
+    assert!(tell(&cat, &here).unwrap());
+    let leaver = Leaver {
+        device: ben.node.core.keys.id(),
+        reason: Reason::Stolen,
+        last: None,
+        undo_removals: false,
+        time: wall(),
+    };
+    let rng = &mut ChaCha20Rng::from_seed([3; 32]);
+    there.remove(&ann.node.core.keys, &leaver, rng).unwrap();
+    for node in [&ann, &keeper, &cat] {
+        assert!(tell(node, &there).unwrap());
+    }
+    let known = core.log_of(&member.vault).unwrap();
+    assert!(tell(&keeper, &known).is_err(), "there is no room for so much that does not count");
+    roster::ensure_epoch(&core, &member).await.unwrap();
+    let known = core.log_of(&member.vault).unwrap();
+    tell(&keeper, &known).unwrap();
+    let kept = keeper.node.core.log_of(&member.vault).unwrap();
+    assert!(known.tips_beside_names().iter().all(|tip| kept.contains(tip)));
+}

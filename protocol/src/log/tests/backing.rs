@@ -271,6 +271,79 @@ fn nothing_waits_that_a_stranger_has_signed() {
     assert!(waiting.is_worth_asking(false, 0) && !waiting.is_worth_asking(false, 1));
 }
 
+/// Whether somebody takes what a head of another one would name.
+fn takes_head(log: &DeviceLog, of: &DeviceLog) -> bool {
+    of.tips_beside_names().iter().all(|tip| log.contains(tip))
+}
+
+// LOG-34: a thief has shown a lot to a member alone, and another one to everybody else, before he was thrown out.
+#[test]
+fn what_a_member_has_of_one_who_is_out_is_taken_along_with_his_name() {
+    let mut before = household();
+    add(&mut before, 1, 4);
+    let (mut here, there) = (begun(&before, 4, 50, 100), begun(&before, 4, 60, 100));
+    let mut owners = there;
+    remove(&mut owners, 1, 4);
+    assert_eq!(send(&owners, &mut here).reason(), None);
+    assert_eq!(living(&here), [1, 2, 3]);
+    let waiting = send(&here, &mut owners.clone());
+    assert_eq!(waiting.reason(), Some(LogError::Full));
+    assert!(!takes_head(&owners, &here));
+    // The member builds on it: once, and everybody has room.
+    here.tie_up(&device(3), NOW, &mut rng(1)).unwrap();
+    assert_eq!(here.tie_up(&device(3), NOW, &mut rng(2)), None);
+    assert_eq!(send(&here, &mut owners).reason(), None);
+    assert!(takes_head(&owners, &here) && takes_head(&here, &owners));
+    assert_eq!(owners.tie_up(&device(1), NOW, &mut rng(3)), None, "it was built on");
+    assert_eq!(view(&here), view(&owners));
+    // As much room as before is left to owners.
+    for seed in 100..110 {
+        rotate(&mut owners, 2, seed);
+    }
+    // Where so much of him is there even a little more has no room by itself.
+    let mut little = before.clone();
+    rotate(&mut little, 4, 200);
+    send(&owners, &mut little);
+    assert_eq!(send(&little, &mut owners.clone()).reason(), Some(LogError::Full));
+    little.tie_up(&device(2), NOW, &mut rng(4)).unwrap();
+    assert_eq!(send(&little, &mut owners).reason(), None);
+    assert!(takes_head(&owners, &little));
+    // Nothing is tied up where all counts, nor by whoever is out.
+    assert_eq!(before.tie_up(&device(3), NOW, &mut rng(5)), None);
+    let mut out = begun(&before, 4, 90, 2);
+    remove(&mut before, 1, 4);
+    send(&before, &mut out);
+    assert_eq!(out.tie_up(&device(4), NOW, &mut rng(6)), None);
+}
+
+// LOG-34, LOG-29: what counts is not taken along with a member's word beyond what there is for its author, nor so much that
+// owners have no room.
+#[test]
+fn a_member_has_nothing_taken_that_counts_nor_all_room_there_is() {
+    let mut before = household();
+    add(&mut before, 1, 4);
+    let (mut here, there) = (begun(&before, 4, 50, 100), begun(&before, 4, 60, 100));
+    // Device 4 lives here.
+    here.rename(&device(3), &called(3, 70), &mut rng(7)).unwrap();
+    assert_eq!(send(&here, &mut there.clone()).reason(), Some(LogError::Full));
+    // It does not any more, and there are three lots.
+    let mut owners = there;
+    remove(&mut owners, 1, 4);
+    assert_eq!(send(&here, &mut owners).reason(), None);
+    let mut third = begun(&before, 4, 80, 100);
+    send(&owners, &mut third);
+    assert_eq!(living(&third), [1, 2, 3]);
+    third.tie_up(&device(3), NOW, &mut rng(8)).unwrap();
+    let unchanged = owners.len();
+    assert_eq!(send(&third, &mut owners).reason(), Some(LogError::Full));
+    assert_eq!(owners.len(), unchanged);
+    rotate(&mut owners, 1, 90);
+    // An owner's word is enough for that many.
+    third.rename(&device(2), &called(2, 71), &mut rng(9)).unwrap();
+    assert_eq!(send(&third, &mut owners).reason(), None);
+    assert!(takes_head(&owners, &third));
+}
+
 // LOG-33, LOG-20: what a head names leads to every key, also one that does not count any more.
 #[test]
 fn a_head_names_all_but_names() {

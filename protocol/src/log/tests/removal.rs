@@ -171,6 +171,66 @@ fn an_older_device_takes_back_what_a_younger_one_removed() {
     assert!(opens_current(&log, &device(1)));
 }
 
+// LOG-17, LOG-21: apart from each other one throws the owner out, and the other one the first.
+#[test]
+fn accomplices_who_throw_each_other_out_are_both_thrown_out() {
+    let mut log = family(2);
+    add(&mut log, 2, 8);
+    add(&mut log, 2, 9);
+    let mut apart = log.clone();
+    remove(&mut log, 8, 1);
+    remove(&mut apart, 9, 8);
+    let mut log = merged(&log, &apart);
+    assert_eq!(living(&log), [2, 9]);
+    for thief in [2, 9, 8] {
+        let undo = Leaver { undo_removals: true, ..leaver(thief) };
+        log.remove(&recovery(), &undo, &mut rng(70 + thief)).unwrap();
+        assert!(!log.is_device(&device(thief).id()), "{thief}");
+    }
+    assert_eq!(living(&log), [1]);
+    // By the older device as well, which both have removed.
+    let mut log = family(2);
+    add(&mut log, 2, 8);
+    add(&mut log, 2, 9);
+    let (mut one, mut other) = (log.clone(), log.clone());
+    remove(&mut one, 8, 1);
+    remove(&mut other, 9, 8);
+    let mut log = merged(&one, &other);
+    for thief in [2, 9, 8] {
+        let undo = Leaver { undo_removals: true, ..leaver(thief) };
+        log.remove(&device(1), &undo, &mut rng(80 + thief)).unwrap();
+    }
+    assert_eq!(living(&log), [1]);
+}
+
+// LOG-17, LOG-16: a removal that never took effect, and on which all has been built since, changes nothing of what can be undone.
+#[test]
+fn what_was_undone_long_ago_costs_nobody_who_came_later() {
+    let undo = |number| Leaver { undo_removals: true, ..leaver(number) };
+    // The founder's thief removes device 2; the phrase takes that back, and takes in device 5, which device 2 removes later.
+    let mut log = family(2);
+    remove(&mut log, 1, 2);
+    log.remove(&recovery(), &undo(1), &mut rng(60)).unwrap();
+    log.enrol(&recovery(), &device(5), &newcomer(5), &mut rng(61)).unwrap();
+    remove(&mut log, 2, 5);
+    assert_eq!(living(&log), [2]);
+    log.remove(&recovery(), &undo(2), &mut rng(62)).unwrap();
+    assert_eq!(living(&log), [5]);
+    // Device 3 was thrown out by a thief, came back, took in device 8, and is stolen in its turn.
+    let mut log = family(3);
+    remove(&mut log, 2, 3);
+    log.remove(&device(1), &undo(2), &mut rng(63)).unwrap();
+    assert_eq!(living(&log), [1, 3]);
+    add(&mut log, 3, 8);
+    let mut by_other = log.clone();
+    log.remove(&device(1), &undo(3), &mut rng(64)).unwrap();
+    assert_eq!(living(&log), [1, 8]);
+    // Whoever came in since then throws it out as well.
+    by_other.enrol(&recovery(), &device(5), &newcomer(5), &mut rng(65)).unwrap();
+    by_other.remove(&device(5), &undo(3), &mut rng(66)).unwrap();
+    assert_eq!(living(&by_other), [1, 5, 8]);
+}
+
 // LOG-20
 #[test]
 fn removals_made_apart_leave_no_key_to_seal_with_until_there_is_a_new_one() {
