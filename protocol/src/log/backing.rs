@@ -196,20 +196,21 @@ impl DeviceLog {
     }
 
     /// Builds on what does not count and others may have no room for, before a head names it: what this device writes has it
-    /// taken along. It says its own name once more, which uses up nothing that anything else needs. `None` where there
-    /// is nothing of that, or no name is left (LOG-34). Returns the entry's bytes, to be made durable and sent on.
+    /// taken along. It says its own name once more, which uses up nothing that anything else needs, and half of its names at the
+    /// most. `None` where there is nothing of that, or no name is left for it (LOG-34). Returns the entry's bytes, to be made durable and sent on.
     pub fn tie_up(
         &mut self,
         own: &DeviceKeys,
         time: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Option<Vec<u8>> {
-        if !self.is_device(&own.id()) || !self.has_loose_ends() {
+        let id = own.id();
+        if !self.is_device(&id) || !self.has_loose_ends() || !self.has_names_to_spare(&id) {
             return None;
         }
         let keys = self.epoch_keys(own).ok()?;
-        let label = self.label(&own.id(), &keys)?;
-        self.rename(own, &NewLabel { device: own.id(), label, time }, rng).ok()
+        let label = self.label(&id, &keys)?;
+        self.rename(own, &NewLabel { device: id, label, time }, rng).ok()
     }
 
     /// Whether there is an entry that does not count, is more than a name, and is no ancestor of one that counts.

@@ -66,6 +66,8 @@ struct Used {
     /// By members together.
     epochs_of_members: usize,
     renames_of_members: usize,
+    /// By whoever it is, of what does not count.
+    void_epochs: usize,
     /// Those whom devices have taken in, and the one that founded the vault.
     devices: BTreeSet<DeviceId>,
     /// How often devices have taken each of them in.
@@ -87,7 +89,10 @@ impl Used {
         let own = self.own.entry(*author).or_default();
         match (&body.act, node.voice) {
             _ if charge == Charge::Nothing => {}
-            _ if charge == Charge::Void => own.void += 1,
+            (act, _) if charge == Charge::Void => {
+                own.void += 1;
+                self.void_epochs += usize::from(act.begins_epoch());
+            }
             (Act::Epoch(_) | Act::Remove(_), Voice::Member) => {
                 own.epochs += 1;
                 self.epochs_of_members += 1;
@@ -180,13 +185,14 @@ impl Used {
         are_within(sums(self), sums(before))
     }
 
-    /// Whether members together, and each of those who live, have no more than there is for them, or than `before`. So what is
-    /// taken along beyond that counts for nobody, or is of one who was thrown out.
+    /// Whether members together, and each of those who live, have no more than there is for them, or than `before`, and no more
+    /// epochs begin that do not count. So what is taken along beyond that counts for nobody, and leaves room for epochs that do.
     fn is_within_shares(&self, before: &Self, lives: impl Fn(&DeviceId) -> bool) -> bool {
         let together = |used: &Self| {
             [
                 (used.epochs_of_members, EPOCHS_OF_DEVICES_MAX),
                 (used.renames_of_members, RENAMES_OF_DEVICES_MAX),
+                (used.void_epochs, EPOCHS_OF_DEVICES_MAX),
             ]
         };
         let each = |own: Own| {
@@ -322,6 +328,14 @@ impl DeviceLog {
             used.charge(node, charge);
         }
         used
+    }
+
+    /// Whether a device has half of its names left, and all together have: the other half is not for what nobody asked for.
+    pub(super) fn has_names_to_spare(&self, device: &DeviceId) -> bool {
+        let used = self.used_without(None);
+        let own = used.own.get(device).map_or(0, |own| own.renames);
+        let all = if self.is_owner(device) { used.renames } else { used.renames_of_members };
+        own < RENAMES_OF_DEVICE_MAX / 2 && all < RENAMES_OF_DEVICES_MAX / 2
     }
 
     /// Who is to be thrown out first, where there is no room to throw out another one: of those who live, and are none of these, the

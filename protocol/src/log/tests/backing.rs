@@ -308,6 +308,18 @@ fn what_a_member_has_of_one_who_is_out_is_taken_along_with_his_name() {
     little.tie_up(&device(2), NOW, &mut rng(4)).unwrap();
     assert_eq!(send(&little, &mut owners).reason(), None);
     assert!(takes_head(&owners, &little));
+    // Half of its names are for people.
+    let mut tried = owners.clone();
+    let mut ties = 0;
+    for seed in 0..u8::try_from(RENAMES_OF_DEVICE_MAX).unwrap() {
+        let mut apart = before.clone();
+        let entry = rotate(&mut apart, 4, 100 + seed);
+        // Taken as one does that had it before.
+        tried.read_back(&entry).unwrap();
+        ties += usize::from(tried.tie_up(&device(2), NOW, &mut rng(seed)).is_some());
+    }
+    // One of them was used up above.
+    assert_eq!(ties, RENAMES_OF_DEVICE_MAX / 2 - 1);
     // Nothing is tied up where all counts, nor by whoever is out.
     assert_eq!(before.tie_up(&device(3), NOW, &mut rng(5)), None);
     let mut out = begun(&before, 4, 90, 2);
