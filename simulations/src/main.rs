@@ -205,16 +205,8 @@ impl Fuzz {
             eprintln!("seed {}: {violation}; making it small", scenario.seed);
             shrink(scenario, violation.property)
         };
-        let mut files = Vec::new();
-        if let Some(out) = &self.out {
-            fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
-            for (name, scenario) in [("toml", scenario), ("min.toml", &small)] {
-                let path = out.join(format!("seed-{}.{name}", scenario.seed));
-                fs::write(&path, scenario.write())
-                    .with_context(|| format!("writing {}", path.display()))?;
-                files.push(path);
-            }
-        }
+        let name = format!("seed-{}", scenario.seed);
+        let files = keep(self.out.as_deref(), &name, &scenario.write(), &small.write())?;
         let text = format!(
             "seed {}: {} devices, {} days, {} steps are enough",
             small.seed,
@@ -263,6 +255,18 @@ impl Replay {
         }
         Ok(outcome.violation.is_some())
     }
+}
+
+/// Writes down what broke as it was found and as small as it got, if somebody wants it.
+fn keep(out: Option<&Path>, name: &str, found: &str, least: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(out) = out else { return Ok(Vec::new()) };
+    fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
+    let write = |(kind, text): (&str, &str)| {
+        let path = out.join(format!("{name}.{kind}"));
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    };
+    [("toml", found), ("min.toml", least)].into_iter().map(write).collect()
 }
 
 fn read(file: &Path) -> anyhow::Result<Scenario> {

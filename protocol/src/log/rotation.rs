@@ -349,7 +349,7 @@ impl DeviceLog {
     ) -> Result<Vec<EpochKey>, WrapError> {
         let mut failure = WrapError::NotForUs;
         let mut keys = BTreeMap::new();
-        // The newest first: a later key opens earlier ones, for a thousandth of what a wrap costs.
+        // The newest first: a later key opens earlier ones without a wrap for each.
         for id in self.epochs.keys().rev() {
             if keys.contains_key(id) {
                 continue;

@@ -7,7 +7,7 @@ use clap::Args;
 use larder_simulations::trust::{Plan, Slip, TrustOutcome, run, shrink};
 use serde_json::json;
 
-use crate::Seeds;
+use crate::{Seeds, keep};
 
 /// Flags of `trust`.
 #[derive(Args)]
@@ -90,16 +90,8 @@ impl Trust {
             eprintln!("seed {}: {violation}; making it small", plan.seed);
             shrink(plan, violation.property)
         };
-        let mut files = Vec::new();
-        if let Some(out) = &self.out {
-            fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
-            for (name, plan) in [("toml", plan), ("min.toml", &small)] {
-                let path = out.join(format!("trust-{}.{name}", plan.seed));
-                let written = fs::write(&path, plan.write());
-                written.with_context(|| format!("writing {}", path.display()))?;
-                files.push(path);
-            }
-        }
+        let name = format!("trust-{}", plan.seed);
+        let files = keep(self.out.as_deref(), &name, &plan.write(), &small.write())?;
         eprintln!("seed {}: {} turns are enough", small.seed, small.turns.len());
         if files.is_empty() && self.replay.is_none() {
             eprint!("{}", small.write());

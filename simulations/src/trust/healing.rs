@@ -278,7 +278,10 @@ impl World {
 
     /// Everybody takes the head.
     fn check_heads(&mut self, by: usize) {
-        if let Some(text) = self.heads_refused(by).pop() {
+        let Some(text) = self.heads_refused(by).pop() else { return };
+        if self.homes[by].is_beyond_a_member() {
+            self.saw("more that does not count than a member has taken along");
+        } else {
             self.broke(Property::HeadTaken, text);
         }
     }

@@ -7,7 +7,8 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot},
     index::ShardRef,
     keys::DeviceKeys,
-    log::{DeviceLog, Merged, Pushed, Takings, Waiting},
+    limits::{EPOCHS_MAX, EPOCHS_RESERVED},
+    log::{Deed, DeviceLog, LogEntry, Merged, Pushed, Takings, Waiting},
     time::{Instant, Timestamp},
     wire::frame::lists_that_fit,
 };
@@ -117,6 +118,17 @@ impl Home {
     /// Whether it talks to somebody who calls.
     pub(super) fn admits(&self, other: &Self) -> bool {
         !self.is_gone && (other.is_holder || self.log.is_device(&other.id()))
+    }
+
+    /// Whether its log holds more epochs that do not count than others take along with the word of a member, as it is one
+    /// (specs/device_log.md, "What is taken along").
+    pub(super) fn is_beyond_a_member(&self) -> bool {
+        let void =
+            self.log.entries().filter_map(|bytes| LogEntry::decode(bytes).ok()).filter(|it| {
+                matches!(it.deed(), Deed::BeganEpoch(_) | Deed::Removed(..))
+                    && !self.log.counts(&it.hash())
+            });
+        !self.log.is_owner(&self.id()) && void.count() > EPOCHS_MAX - EPOCHS_RESERVED
     }
 
     /// Keeps what this home has just written itself.
