@@ -102,7 +102,7 @@ pub const LOG_READ_BACK_TIMES: usize = 4;
 pub const LOG_DEVICES_BACKED_MAX: usize = 640;
 const _: () = assert!(LOG_DEVICES_BACKED_MAX == LOG_TIMES * LOG_DEVICES_MAX);
 /// Entries that begin an epoch or remove, in all branches, those that do not count and those of members included. With so
-/// many the phrase builds on as little as it can: its entries grow with each epoch.
+/// many the phrase builds on as little as it can where it takes in or removes: an `add` grows with each epoch.
 pub const LOG_EPOCHS_MAX: usize = 320;
 /// Entries of one device that do not count, beside those that somebody has taken along.
 pub const LOG_VOID_MAX: usize = 64;

@@ -39,6 +39,7 @@ pub mod backing;
 pub mod entry;
 pub mod found;
 pub mod label;
+mod parents;
 mod past;
 pub mod pushed;
 pub mod remove;
@@ -520,22 +521,10 @@ impl DeviceLog {
         self.heads.iter().copied().take(LOG_PARENTS_MAX).collect()
     }
 
-    /// What a head names: of the entries that are no renames, whether they count or not, those on which no other of them
-    /// builds, at most 64, ascending. Whoever takes the head then knows who belongs to the vault and has the
-    /// keys that it was sealed with; names that a thief gives in two forms keep nobody from taking it (LOG-33).
-    pub fn tips_beside_names(&self) -> Vec<EntryHash> {
-        let (mut covered, mut tips) = (Entries::default(), Vec::new());
-        let nodes = self.order.iter().rev().filter_map(|it| Some((it, self.entries.get(it)?)));
-        for (hash, node) in nodes {
-            let is_name = matches!(node.entry.body().act, Act::Rename(_));
-            if !is_name && !covered.contains(node.place) {
-                covered.join(&node.past.entries);
-                tips.push(*hash);
-            }
-        }
-        tips.truncate(LOG_PARENTS_MAX);
-        tips.sort_unstable();
-        tips
+    /// How many entries there are without children: more than an entry builds on, where somebody has written so many beside each
+    /// other.
+    pub fn head_count(&self) -> usize {
+        self.heads.len()
     }
 
     /// Whether this entry is here.

@@ -60,6 +60,8 @@ pub enum Property {
     HeadTaken,
     /// Nothing is taken that nobody signed.
     Forged,
+    /// Who lives can write.
+    Stranger,
 }
 
 impl Property {
@@ -87,6 +89,7 @@ impl Property {
             Self::ReadBack => "SIM-24",
             Self::HeadTaken => "SIM-25",
             Self::Forged => "SIM-26",
+            Self::Stranger => "SIM-27",
         }
     }
 }

@@ -39,6 +39,8 @@ const SHARES: &[(&str, usize)] = &[
     ("accomplice", 25),
     ("device thrown out by the thief", 5),
     ("many names by the thief", 8),
+    ("many names beside each other", 8),
+    ("more heads than an entry names", 4),
     ("many epochs of the thief", 10),
     ("entries of the thief taken", 30),
     ("entries of the thief refused", 25),
@@ -48,7 +50,7 @@ const SHARES: &[(&str, usize)] = &[
     ("healed by the phrase", 15),
 ];
 
-// SIM-20, SIM-21, SIM-22, SIM-23, SIM-24, SIM-25, SIM-26, SIM-12
+// SIM-20, SIM-21, SIM-22, SIM-23, SIM-24, SIM-25, SIM-26, SIM-27, SIM-12
 #[test]
 fn no_thief_splits_a_family_or_throws_anybody_out() {
     const SEEDS: u64 = 24;

@@ -150,10 +150,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let state = State::open(home.directory())?;
     let cache = ScanCache::open(home.directory());
     let vaults = Arc::new(Vaults::open(&home.vaults_directory())?);
-    let (depot, report) = Depot::open(&home.depot_directory())?;
-    if !report.is_well() {
-        warn!("the depot was put in order: {report:?}");
-    }
+    let depot = depot(&home)?;
     let invitations = Arc::new(Invitations::default());
     let door = Door { vaults: Arc::clone(&vaults), invitations: Arc::clone(&invitations) };
     let listen = listen(&state, &config, options)?;
@@ -192,6 +189,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         callers: Mutex::default(),
         holding,
         tending,
+        rotating: tokio::sync::Mutex::new(()),
         committing: Mutex::new(()),
         relying: tokio::sync::RwLock::new(()),
         following: tokio::sync::Mutex::new(()),
@@ -213,6 +211,14 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         scrubber::start(&core, scrubs);
     }
     Ok(Node::new(core))
+}
+
+fn depot(home: &Home) -> Result<Depot, EngineError> {
+    let (depot, report) = Depot::open(&home.depot_directory())?;
+    if !report.is_well() {
+        warn!("the depot was put in order: {report:?}");
+    }
+    Ok(depot)
 }
 
 /// The vault of this home, also while its work rests.

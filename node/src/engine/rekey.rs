@@ -128,6 +128,7 @@ async fn want(core: &Arc<Core>, member: &Arc<Member>) -> Result<bool, EngineErro
 /// number of the one that is sealed with, or a higher one, an epoch above all of them is begun first.
 async fn clear_epoch(core: &Arc<Core>, member: &Arc<Member>) -> Result<u32, EngineError> {
     roster::ensure_epoch(core, member).await?;
+    let _turn = core.rotating.lock().await;
     let mut log = core.log_of(&member.vault)?;
     if let Some(number) = log.clear_epoch() {
         return Ok(number);

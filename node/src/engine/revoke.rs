@@ -76,7 +76,7 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
     let peers: Vec<PeerRow> = core.state.peers().map_err(EngineError::from)?;
     let peers = peers.into_iter().filter(|peer| peer.device != device).collect();
     roster::keep_entry(core, member.vault, entry).await?;
-    // The phrase may build on little: then those who stay get their key by a second entry.
+    // The phrase may build on little: then those who stay get their key by a second entry, as far as it builds on all.
     if let Some(recovery) = &recovery
         && log.is_epoch_due()
     {

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::state::commits::CommitRow;
 
+/// Epochs that are begun one after the other for one backup: each builds on 63 more entries that a thief has written beside each other.
+const EPOCHS_AT_ONCE: usize = 5;
+
 /// Acts on a log that has grown. What fails is done at the next start.
 pub(super) async fn log_grew(core: &Arc<Core>, vault: VaultId) {
     if let Err(error) = settle(core, vault).await {
@@ -122,9 +125,20 @@ pub(super) async fn ensure_epoch(
     core: &Arc<Core>,
     member: &Arc<Member>,
 ) -> Result<(), EngineError> {
+    let _turn = core.rotating.lock().await;
     ensure_key(core, member).await?;
-    let mut log = core.log_of(&member.vault)?;
-    if let Some(entry) = log.tie_up(&member.keys, wall(), &mut launch::rng()?) {
+    // Others may then refuse a head, which `status` says; what is backed up is backed up all the same.
+    if let Err(error) = tie_up(core, member).await {
+        warn!("what a removed device has left in the list of devices was not built on: {error}");
+    }
+    Ok(())
+}
+
+async fn tie_up(core: &Arc<Core>, member: &Member) -> Result<(), EngineError> {
+    // It ends when there is nothing more to build on, when that does not help, or half of the names are said.
+    while let Some(entry) =
+        core.log_of(&member.vault)?.tie_up(&member.keys, wall(), &mut launch::rng()?)?
+    {
         keep_entry(core, member.vault, entry).await?;
         info!("what a removed device has left in the list of devices was built on");
         contact::spread_log(core, member.vault);
@@ -132,7 +146,21 @@ pub(super) async fn ensure_epoch(
     Ok(())
 }
 
+/// Begins an epoch where one is due. Where more is to be built on than one entry can name it takes several.
 async fn ensure_key(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
+    for _ in 0..EPOCHS_AT_ONCE {
+        let before = core.log_of(&member.vault)?.head_count();
+        begin_if_due(core, member).await?;
+        let log = core.log_of(&member.vault)?;
+        // One more where this one has helped and was not enough.
+        if !log.is_epoch_due() || log.head_count() >= before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn begin_if_due(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
     let mut log = core.log_of(&member.vault)?;
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);

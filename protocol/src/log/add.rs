@@ -19,7 +19,6 @@ use crate::{
         sign,
         wrap::{WrapError, unwrap, wrap},
     },
-    limits::LOG_PARENTS_MAX,
     time::Timestamp,
 };
 
@@ -146,7 +145,7 @@ impl DeviceLog {
     ) -> Result<AddDraft, DraftError> {
         let principal = author.into();
         let author = author_of(&principal);
-        let parents = self.parents_for(&author);
+        let parents = self.parents_of_addition(&author);
         let past = self.past_of(&parents)?;
         let keys = self.epoch_keys(principal)?;
         let device = newcomer.device;
@@ -212,35 +211,6 @@ impl DeviceLog {
         let draft = self.draft_add(recovery, newcomer, rng)?;
         let consent = draft.consent(self, device, (&newcomer.label, newcomer.role))?;
         Ok(self.append_add(&draft, consent, recovery)?)
-    }
-
-    /// The heads to build on, ascending. If there are too many, those come first whose ancestors
-    /// know the author, because the entry is void without one of them.
-    ///
-    /// The phrase builds on the founding entry alone once the log is crowded: that entry is valid
-    /// everywhere, whatever somebody with a device's key has filled the log with.
-    pub(super) fn parents_for(&self, author: &Author) -> Vec<EntryHash> {
-        if matches!(author, Author::Recovery) && self.is_crowded() {
-            return vec![EntryHash::from_bytes(*self.vault.as_bytes())];
-        }
-        self.heads_for(author)
-    }
-
-    /// The same however crowded the log is.
-    pub(super) fn heads_for(&self, author: &Author) -> Vec<EntryHash> {
-        let number = match author {
-            Author::Device(device) => self.devices.get(device).map(|member| member.number),
-            Author::Recovery => None,
-        };
-        let knows = |hash: &EntryHash| {
-            let node = self.entries.get(hash);
-            node.is_some_and(|node| number.is_some_and(|number| node.roster.contains(&number)))
-        };
-        let mut heads: Vec<EntryHash> = self.heads.iter().copied().collect();
-        heads.sort_by_key(|hash| !knows(hash));
-        heads.truncate(LOG_PARENTS_MAX);
-        heads.sort_unstable();
-        heads
     }
 }
 

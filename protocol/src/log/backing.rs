@@ -13,9 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_core::CryptoRng;
 
 use super::{
-    DeviceLog, LogEntry, LogError, Merged, NewLabel,
-    entry::{Act, Author},
-    past::Entries,
+    DeviceLog, DraftError, LogEntry, LogError, Merged, NewLabel, Node, entry::Author, past::Entries,
 };
 use crate::{
     ids::{DeviceId, EntryHash},
@@ -198,33 +196,43 @@ impl DeviceLog {
     /// Builds on what does not count and others may have no room for, before a head names it: what this device writes has it
     /// taken along. It says its own name once more, which uses up nothing that anything else needs, and half of its names at the
     /// most. `None` where there is nothing of that, or no name is left for it (LOG-34). Returns the entry's bytes, to be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`DraftError`], as of a rename; the log is then unchanged.
     pub fn tie_up(
         &mut self,
         own: &DeviceKeys,
         time: Timestamp,
         rng: &mut impl CryptoRng,
-    ) -> Option<Vec<u8>> {
+    ) -> Result<Option<Vec<u8>>, DraftError> {
         let id = own.id();
-        if !self.is_device(&id) || !self.has_loose_ends() || !self.has_names_to_spare(&id) {
-            return None;
+        if !self.is_device(&id) || self.loose_ends() == 0 || !self.has_names_to_spare(&id) {
+            return Ok(None);
         }
-        let keys = self.epoch_keys(own).ok()?;
-        let label = self.label(&id, &keys)?;
-        self.rename(own, &NewLabel { device: id, label, time }, rng).ok()
+        // One whose name cannot be read has none to say again.
+        let Some(label) = self.label(&id, &self.epoch_keys(own)?) else { return Ok(None) };
+        let mut after = self.clone();
+        let entry = after.rename(own, &NewLabel { device: id, label, time }, rng)?;
+        // Where a thief has written so much that it builds on less than there is, a name is not spent in vain.
+        if after.loose_ends() >= self.loose_ends() {
+            return Ok(None);
+        }
+        *self = after;
+        Ok(Some(entry))
     }
 
-    /// Whether there is an entry that does not count, is more than a name, and is no ancestor of one that counts.
-    fn has_loose_ends(&self) -> bool {
+    /// How many entries do not count, are more than a name, and are no ancestor of one that counts.
+    fn loose_ends(&self) -> usize {
         let mut tied = Entries::default();
-        let mut nodes = self.order.iter().rev().filter_map(|hash| self.entries.get(hash));
-        nodes.any(|node| {
+        let nodes = self.order.iter().rev().filter_map(|hash| self.entries.get(hash));
+        let is_loose = |node: &&Node| {
             let counts = self.judgement.counts(node.place);
             if counts {
                 tied.join(&node.past.entries);
             }
-            let is_name = matches!(node.entry.body().act, Act::Rename(_));
-            !counts && !is_name && !tied.contains(node.place)
-        })
+            !counts && !node.is_name() && !tied.contains(node.place)
+        };
+        nodes.filter(is_loose).count()
     }
 
     /// Lets an entry wait that was not taken for this reason.

@@ -1,20 +1,14 @@
 //! Removing a device. Source: specs/device_log.md.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
-use super::{
-    DeviceLog, DraftError, LogEntry, LogError,
-    add::author_of,
-    entry::{Act, Author},
-    rotation::Rotation,
-};
+use super::{DeviceLog, DraftError, LogError, add::author_of, entry::Act, rotation::Rotation};
 use crate::{
-    ids::{DeviceId, EntryHash, HeadHash},
+    ids::{DeviceId, HeadHash},
     keys::Principal,
-    limits::LOG_PARENTS_MAX,
     time::Timestamp,
 };
 
@@ -114,84 +108,5 @@ impl DeviceLog {
         let rotation = self.new_epoch(&principal, of, Some(&device), rng)?;
         let removal = Removal { device, reason, last, rotation };
         self.append(&principal, (parents, time), Act::Remove(removal))
-    }
-
-    /// What to build on. A removal voids only what its author did not build on: to undo what the removed
-    /// device did, it builds on what was there before. Of other removals those are left out as well that would take effect there,
-    /// and keep the author from writing, or the leaver from being thrown out, though it lives by all that is known.
-    fn parents_of_removal(
-        &self,
-        author: &Author,
-        device: &DeviceId,
-        undo_removals: bool,
-    ) -> Vec<EntryHash> {
-        if !undo_removals {
-            return self.parents_of_plain_removal(author, device);
-        }
-        let by_leaver = |hash: &&EntryHash| {
-            self.entry(hash).is_some_and(|it| it.body().author == Author::Device(*device))
-        };
-        let mut undone: BTreeSet<EntryHash> =
-            self.removals.iter().filter(by_leaver).copied().collect();
-        loop {
-            let parents = if undone.is_empty() {
-                self.parents_of_plain_removal(author, device)
-            } else {
-                self.parents_without(&undone)
-            };
-            let Ok(past) = self.past_of(&parents) else { return parents };
-            let view = self.view_after(&past);
-            let of_leaver = view.removed.get(device).filter(|_| self.is_device(device));
-            let of_author = match author {
-                Author::Device(author) => view.removed.get(author),
-                Author::Recovery => None,
-            };
-            match of_leaver.or(of_author) {
-                Some(removed) if undone.insert(removed.entry) => {}
-                _ => return parents,
-            }
-        }
-    }
-
-    fn parents_of_plain_removal(&self, author: &Author, device: &DeviceId) -> Vec<EntryHash> {
-        if !matches!(author, Author::Recovery) || !self.is_crowded() {
-            return self.parents_for(author);
-        }
-        // The phrase builds on little in a crowded log; whom it removes has to be known there, and
-        // somebody who stays: those whom it took in itself.
-        let leaver = self.devices.get(device).and_then(|member| member.entries.first());
-        let by_phrase = |hash: &&EntryHash| {
-            let body = self.entry(hash).map(LogEntry::body);
-            body.is_some_and(|it| it.author == Author::Recovery && matches!(it.act, Act::Add(_)))
-        };
-        let stay = self.order.iter().rev().filter(by_phrase).take(LOG_PARENTS_MAX - 1);
-        let all: BTreeSet<EntryHash> = leaver.into_iter().chain(stay).copied().collect();
-        all.into_iter().collect()
-    }
-
-    /// The newest of the entries that build on none of these.
-    fn parents_without(&self, undone: &BTreeSet<EntryHash>) -> Vec<EntryHash> {
-        let undone: Vec<usize> = undone
-            .iter()
-            .filter_map(|hash| self.entries.get(hash))
-            .map(|node| node.place)
-            .collect();
-        let is_sound = |hash: &&EntryHash| {
-            let node = self.entries.get(*hash);
-            node.is_some_and(|node| {
-                let built_on =
-                    |place: &usize| node.place == *place || node.past.entries.contains(*place);
-                !undone.iter().any(built_on)
-            })
-        };
-        // Of what is sound, what no other sound entry builds on.
-        let sound: Vec<EntryHash> = self.order.iter().filter(is_sound).copied().collect();
-        let named = sound.iter().filter_map(|child| self.entry(child));
-        let named: BTreeSet<EntryHash> =
-            named.flat_map(|entry| entry.body().parents.iter().copied()).collect();
-        let tips = sound.into_iter().filter(|hash| !named.contains(hash));
-        let mut parents: Vec<EntryHash> = tips.take(LOG_PARENTS_MAX).collect();
-        parents.sort_unstable();
-        parents
     }
 }

@@ -10,10 +10,11 @@ use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
 use super::{
-    DeviceLog, DraftError, Label, LogError, SealedLabel,
+    DeviceLog, DraftError, Label, LogError, Node, SealedLabel,
     add::author_of,
     entry::{Act, Author},
     past::Past,
+    view::Judgement,
 };
 use crate::{
     ids::{DeviceId, EntryHash},
@@ -65,7 +66,7 @@ impl DeviceLog {
         let key = keys.iter().find(is_current).or(keys.last()).ok_or(WrapError::NotForUs)?;
         let label = label.seal(device, key, rng).ok_or(DraftError::Label)?;
         // The phrase too: a name that builds on little would be spoken over.
-        let parents = self.heads_for(&author_of(&principal));
+        let parents = self.heads_for(&author_of(&principal), Some(device));
         let act = Act::Rename(Renaming { device: *device, label });
         self.append(&principal, (parents, *time), act)
     }
@@ -104,12 +105,18 @@ impl DeviceLog {
 
     /// The labels of the renames of a device that count, the one that speaks first.
     pub(super) fn names_of(&self, device: &DeviceId) -> Vec<&SealedLabel> {
+        let namings = self.namings(device, &self.judgement).into_iter();
+        namings.filter_map(|node| node.entry.body().act.new_label()).collect()
+    }
+
+    /// The renames of a device that count by a judgement, the one that speaks first.
+    pub(super) fn namings(&self, device: &DeviceId, judgement: &Judgement) -> Vec<&Node> {
         let entries = self.renames.get(device).into_iter().flatten();
         let counting = entries.filter_map(|hash| Some((hash, self.entries.get(hash)?)));
         let mut counting: Vec<_> =
-            counting.filter(|(_, node)| self.judgement.counts(node.place)).collect();
+            counting.filter(|(_, node)| judgement.counts(node.place)).collect();
         counting.sort_by_key(|(hash, node)| (Reverse(node.past.depth), **hash));
-        counting.into_iter().filter_map(|(_, node)| node.entry.body().act.new_label()).collect()
+        counting.into_iter().map(|(_, node)| node).collect()
     }
 }
 

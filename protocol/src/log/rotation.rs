@@ -211,7 +211,8 @@ impl DeviceLog {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, DraftError> {
         let principal = author.into();
-        let parents = self.parents_for(&author_of(&principal));
+        // The phrase too: one that builds on little is wrapped to few, and not in force.
+        let parents = self.heads_for(&author_of(&principal), None);
         self.rotate_on(parents, &principal, time, rng)
     }
 
@@ -236,7 +237,7 @@ impl DeviceLog {
         }
         let mut after = self.clone();
         let principal = Principal::from(recovery);
-        let parents = after.heads_for(&author_of(&principal));
+        let parents = after.heads_for(&author_of(&principal), Some(&device.id()));
         let entry = after.rotate_on(parents, &principal, time, rng)?;
         if after.opens_more(recovery, device)? {
             return Err(WrapError::NotForUs.into());

@@ -412,25 +412,6 @@ fn the_phrase_takes_in_a_device_where_the_log_is_full_and_epochs_have_begun() {
     assert_eq!(log.label(&numbered(2000).id(), &keys), Some(label(2)));
 }
 
-// LOG-13: more branches than an entry has parents; the log still grows together.
-#[test]
-fn many_branches_grow_together_again() {
-    let (base, _) = vault();
-    let mut log = base.clone();
-    for number in 2..=90 {
-        let mut apart = base.clone();
-        log.merge(&add(&mut apart, 1, number)).unwrap();
-    }
-    assert_eq!(log.heads().len(), LOG_PARENTS_MAX);
-    // Device 90 can be an author only if its own branch is among the parents.
-    add(&mut log, 90, 100);
-    add(&mut log, 1, 101);
-    assert_eq!(log.heads().len(), 1);
-    assert_eq!(log.devices().count(), 92);
-    let copy = DeviceLog::from_entries(log.entries()).unwrap();
-    assert_eq!(view(&copy), view(&log));
-}
-
 /// A vault founded by another device than the first.
 fn vault_of(number: u8) -> DeviceLog {
     let (device, recovery, label) = (device(number), recovery(), label(number));
@@ -539,6 +520,7 @@ proptest! {
 pub(super) mod backing;
 mod clocks;
 mod handing;
+mod parents;
 mod removal;
 mod rename;
 mod roles;

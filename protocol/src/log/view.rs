@@ -92,8 +92,18 @@ impl Judgement {
         place == 0 || self.counting.contains(place)
     }
 
+    /// Who is out, and the removals that take effect, the first one first.
+    pub(super) fn removals(&self) -> impl Iterator<Item = (&DeviceId, &EntryHash)> {
+        self.cuts.iter().map(|cut| (&cut.device, &cut.removal))
+    }
+
+    /// The places of the entries that took a device in and count, and its role by each.
+    pub(super) fn taken_in(&self, device: &DeviceId) -> &[(usize, Role)] {
+        self.members.get(device).map_or(&[], Vec::as_slice)
+    }
+
     /// Judges all entries in `within`, which hold the ancestors of each of them.
-    fn of(log: &DeviceLog, within: &Entries) -> Self {
+    pub(super) fn of(log: &DeviceLog, within: &Entries) -> Self {
         let mut judgement = Self::default();
         judgement.judge_all(log, within);
         for (_, hash) in removals(log, within) {
@@ -148,7 +158,7 @@ impl Judgement {
         }
     }
 
-    fn view(&self, log: &DeviceLog) -> View {
+    pub(super) fn view(&self, log: &DeviceLog) -> View {
         let mut view = View::default();
         for cut in &self.cuts {
             let Some(node) = log.entries.get(&cut.removal) else { continue };
@@ -205,6 +215,14 @@ impl DeviceLog {
             return self.view.clone();
         }
         Judgement::of(self, &past.entries).view(self)
+    }
+
+    /// What counts for whoever builds on these entries.
+    pub(super) fn judgement_after(&self, past: &Past) -> Judgement {
+        if past.entries == Entries::first(self.order.len()) {
+            return self.judgement.clone();
+        }
+        Judgement::of(self, &past.entries)
     }
 
     /// Who speaks first: the age of a device is that by which the entry knew it.

@@ -59,6 +59,9 @@ pub enum Act {
     Begin { copy: usize, by: usize, count: usize },
     /// The thief gives names.
     Name { copy: usize, by: usize, whom: usize, count: usize },
+    /// The thief gives his devices names beside each other, those of three times as many that have the smallest hashes: nobody
+    /// can build on all of them at once.
+    Crowd { copy: usize, count: usize },
     /// The thief tells a home what it lacks of a copy, in messages of `lot` entries, `skip` of a hundred left out.
     Show { copy: usize, to: usize, lot: usize, skip: usize },
     /// The thief tells a home what is no entry.
@@ -218,7 +221,9 @@ impl Act {
             Self::Meet { lot, .. } => lot > 0,
             Self::Show { lot, skip, .. } => lot > 0 && skip < 100,
             Self::Branch { percent, .. } => percent <= 100,
-            Self::Begin { count, .. } | Self::Name { count, .. } => count <= COUNT_MAX,
+            Self::Begin { count, .. } | Self::Name { count, .. } | Self::Crowd { count, .. } => {
+                count <= COUNT_MAX
+            }
             _ => true,
         }
     }
@@ -310,6 +315,14 @@ impl Maker {
         self.add(Act::Show { copy, to, lot, skip });
     }
 
+    /// Somebody thrown out, and more than anybody can build on at once on top of that, for two to see.
+    fn crowd(&mut self, (copy, by): (usize, usize), whom: usize) {
+        self.add(Act::Evict { copy, by, whom });
+        let count = 63 + self.dice.pick(60);
+        self.add(Act::Crowd { copy, count });
+        (0..2).for_each(|_| self.show(copy));
+    }
+
     /// Whatever else a thief comes to think of.
     fn tricks(&mut self, count: usize) {
         for _ in 0..count {
@@ -329,10 +342,11 @@ impl Maker {
                     let count = 1 + self.dice.pick(4);
                     self.add(Act::Begin { copy, by, count });
                 }
-                57..65 => {
+                57..62 => {
                     let count = 1 + self.dice.pick(8);
                     self.add(Act::Name { copy, by, whom, count });
                 }
+                62..65 => self.crowd((copy, by), whom),
                 65..90 => self.show(copy),
                 90..94 => self.add(Act::Forge { copy, to: whom }),
                 _ => self.meet(),

@@ -6,8 +6,10 @@ use larder_protocol::{
     head::{HeadError, Offered, SignedHead},
     ids::{DeviceId, EntryHash},
     keys::{DeviceKeys, RecoveryKeys, epoch::EpochKey, phrase::Phrase},
+    limits::LOG_PARENTS_MAX,
     log::{
-        Deed, DeviceLog, DraftError, Founding, LastHead, Leaver, NewLabel, Newcomer, Reason, Role,
+        Deed, DeviceLog, DraftError, Founding, LastHead, Leaver, LogError, NewLabel, Newcomer,
+        Reason, Role,
     },
     time::{Instant, Timestamp},
 };
@@ -31,6 +33,8 @@ use crate::{
 const START_S: u64 = 1_800_000_000;
 /// Entries of one message, where nothing else is said: few enough for a log to come in several.
 pub(super) const USUAL_LOT: usize = 40;
+/// Epochs that are begun one after the other for one backup, as a node does.
+const EPOCHS_AT_ONCE: usize = 5;
 /// Devices and holders at the most.
 pub(super) const HOMES_MAX: usize = 14;
 
@@ -235,6 +239,12 @@ impl World {
                     self.saw("many names by the thief");
                 }
             }
+            Act::Crowd { copy, count } => {
+                let crowd = thief.crowd(copy, count, by_whom);
+                if crowd > 60 {
+                    self.saw("many names beside each other");
+                }
+            }
             Act::Show { copy, to, lot, skip } => {
                 self.shows(&thief, (copy, to), (lot, skip), dice);
             }
@@ -397,36 +407,75 @@ impl World {
         let (device, time) = (self.homes[self.home(whom)].id(), self.time());
         let new = NewLabel { device, label: label("another name"), time };
         let home = &mut self.homes[by];
-        let is_said = home.log.rename(&home.keys, &new, dice.source()).is_ok();
+        let is_by_right =
+            home.id() == device || (home.log.is_owner(&home.id()) && home.log.is_device(&device));
+        let is_crowded = home.log.head_count() > LOG_PARENTS_MAX;
+        let said = home.log.rename(&home.keys, &new, dice.source());
         home.wrote();
-        if is_said {
-            self.saw("name given");
+        if is_crowded {
+            self.saw("more heads than an entry names");
+        }
+        match said {
+            Ok(_) => self.saw("name given"),
+            Err(error) if is_by_right => self.check_is_no_stranger(by, &error),
+            Err(_) => {}
+        }
+    }
+
+    /// Whoever lives as far as it knows can write, if there is room.
+    fn check_is_no_stranger(&mut self, by: usize, error: &DraftError) {
+        let home = &self.homes[by];
+        let is_of_room = matches!(error, DraftError::Log(LogError::Full));
+        if home.log.is_device(&home.id()) && !is_of_room {
+            self.broke(Property::Stranger, format!("home {by} lives and cannot write: {error}"));
+        }
+    }
+
+    /// Builds on what does not count.
+    fn ties_up(&mut self, by: usize, (time, dice): (Timestamp, &mut Dice)) {
+        while !self.homes[by].has(Slip::LeaveLoose) {
+            let home = &mut self.homes[by];
+            match home.log.tie_up(&home.keys, time, dice.source()) {
+                Ok(None) => break,
+                Ok(Some(_)) => {
+                    home.wrote();
+                    self.saw("what does not count built on");
+                }
+                Err(error) => return self.check_is_no_stranger(by, &error),
+            }
         }
     }
 
     /// A backup: a new epoch first where none is to be sealed with. Whether it was made.
     pub(super) fn seals(&mut self, by: usize, dice: &mut Dice) -> bool {
         let time = self.time();
-        let home = &mut self.homes[by];
-        let keys = home.log.epoch_keys(&home.keys).unwrap_or_default();
-        let needs = home.log.needs_epoch(&home.id(), &keys) && !home.has(Slip::SealUnderAnyKey);
-        if needs {
-            if home.log.rotate(&home.keys, time, dice.source()).is_err() {
+        for _ in 0..EPOCHS_AT_ONCE {
+            let home = &mut self.homes[by];
+            let keys = home.log.epoch_keys(&home.keys).unwrap_or_default();
+            let needs = home.log.needs_epoch(&home.id(), &keys);
+            if !needs || home.has(Slip::SealUnderAnyKey) {
+                break;
+            }
+            let heads = home.log.head_count();
+            let begun = home.log.rotate(&home.keys, time, dice.source());
+            if heads > LOG_PARENTS_MAX {
+                self.saw("more heads than an entry names");
+            }
+            if let Err(error) = begun {
                 // Where a thief has used up the epochs it has to wait until he is thrown out.
                 self.saw("epoch refused");
+                self.check_is_no_stranger(by, &error);
                 return false;
             }
+            let home = &mut self.homes[by];
             home.wrote();
+            let is_worth_one_more = home.log.head_count() < heads;
             self.saw("epoch begun");
+            if !is_worth_one_more {
+                break;
+            }
         }
-        let home = &mut self.homes[by];
-        let tied = (!home.has(Slip::LeaveLoose))
-            .then(|| home.log.tie_up(&home.keys, time, dice.source()))
-            .flatten();
-        home.wrote();
-        if tied.is_some() {
-            self.saw("what does not count built on");
-        }
+        self.ties_up(by, (time, dice));
         let home = &mut self.homes[by];
         let keys = home.log.epoch_keys(&home.keys).unwrap_or_default();
         let current = home.log.current_epoch();

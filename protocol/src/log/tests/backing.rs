@@ -290,11 +290,11 @@ fn what_a_member_has_of_one_who_is_out_is_taken_along_with_his_name() {
     assert_eq!(waiting.reason(), Some(LogError::Full));
     assert!(!takes_head(&owners, &here));
     // The member builds on it: once, and everybody has room.
-    here.tie_up(&device(3), NOW, &mut rng(1)).unwrap();
-    assert_eq!(here.tie_up(&device(3), NOW, &mut rng(2)), None);
+    here.tie_up(&device(3), NOW, &mut rng(1)).unwrap().unwrap();
+    assert_eq!(here.tie_up(&device(3), NOW, &mut rng(2)).unwrap(), None);
     assert_eq!(send(&here, &mut owners).reason(), None);
     assert!(takes_head(&owners, &here) && takes_head(&here, &owners));
-    assert_eq!(owners.tie_up(&device(1), NOW, &mut rng(3)), None, "it was built on");
+    assert_eq!(owners.tie_up(&device(1), NOW, &mut rng(3)).unwrap(), None, "it was built on");
     assert_eq!(view(&here), view(&owners));
     // As much room as before is left to owners.
     for seed in 100..110 {
@@ -305,7 +305,7 @@ fn what_a_member_has_of_one_who_is_out_is_taken_along_with_his_name() {
     rotate(&mut little, 4, 200);
     send(&owners, &mut little);
     assert_eq!(send(&little, &mut owners.clone()).reason(), Some(LogError::Full));
-    little.tie_up(&device(2), NOW, &mut rng(4)).unwrap();
+    little.tie_up(&device(2), NOW, &mut rng(4)).unwrap().unwrap();
     assert_eq!(send(&little, &mut owners).reason(), None);
     assert!(takes_head(&owners, &little));
     // Half of its names are for people.
@@ -316,16 +316,16 @@ fn what_a_member_has_of_one_who_is_out_is_taken_along_with_his_name() {
         let entry = rotate(&mut apart, 4, 100 + seed);
         // Taken as one does that had it before.
         tried.read_back(&entry).unwrap();
-        ties += usize::from(tried.tie_up(&device(2), NOW, &mut rng(seed)).is_some());
+        ties += usize::from(tried.tie_up(&device(2), NOW, &mut rng(seed)).unwrap().is_some());
     }
     // One of them was used up above.
     assert_eq!(ties, RENAMES_OF_DEVICE_MAX / 2 - 1);
     // Nothing is tied up where all counts, nor by whoever is out.
-    assert_eq!(before.tie_up(&device(3), NOW, &mut rng(5)), None);
+    assert_eq!(before.tie_up(&device(3), NOW, &mut rng(5)).unwrap(), None);
     let mut out = begun(&before, 4, 90, 2);
     remove(&mut before, 1, 4);
     send(&before, &mut out);
-    assert_eq!(out.tie_up(&device(4), NOW, &mut rng(6)), None);
+    assert_eq!(out.tie_up(&device(4), NOW, &mut rng(6)).unwrap(), None);
 }
 
 // LOG-34, LOG-29: what counts is not taken along with a member's word beyond what there is for its author, nor so much that
@@ -345,7 +345,7 @@ fn a_member_has_nothing_taken_that_counts_nor_all_room_there_is() {
     let mut third = begun(&before, 4, 80, 100);
     send(&owners, &mut third);
     assert_eq!(living(&third), [1, 2, 3]);
-    third.tie_up(&device(3), NOW, &mut rng(8)).unwrap();
+    third.tie_up(&device(3), NOW, &mut rng(8)).unwrap().unwrap();
     let unchanged = owners.len();
     assert_eq!(send(&third, &mut owners).reason(), Some(LogError::Full));
     assert_eq!(owners.len(), unchanged);
