@@ -9,7 +9,6 @@ use hpke::{
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use thiserror::Error;
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::sign::is_reduced;
@@ -54,11 +53,20 @@ pub enum SealError {
     Damaged,
 }
 
+/// The u-coordinates below 2^255 - 19 of the points of low order, of the curve and of its twist: 0 of order 2, 1 and -1 of
+/// order 4, two of order 8. With one of them a shared secret is zero whatever the other key is (RFC 7748, section 6.1).
+#[rustfmt::skip]
+const LOW_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    *b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    *b"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    *b"\xe0\xeb\x7a\x7c\x3b\x41\xb8\xae\x16\x56\xe3\xfa\xf1\x9f\xc4\x6a\xda\x09\x8d\xeb\x9c\x32\xb1\xfd\x86\x62\x05\x16\x5f\x49\xb8\x00",
+    *b"\x5f\x9c\x95\xbc\xa3\x50\x8c\x24\xb1\xd0\xb1\x55\x9c\x83\xef\x5b\x04\x44\x5c\xc4\x58\x1c\x8e\x86\xd8\x22\x4e\xdd\xd0\x9f\x11\x57",
+];
+
 /// Whether these 32 bytes can be somebody's X25519 key: canonical and not of low order.
 pub fn is_usable(public: &[u8; 32]) -> bool {
-    // Any secret shows it: with a low-order point the shared secret is always zero.
-    let probe = StaticSecret::from([0x42; 32]).diffie_hellman(&PublicKey::from(*public));
-    is_reduced(public) && probe.was_contributory()
+    is_reduced(public) && !LOW_ORDER.contains(public)
 }
 
 /// Seals a secret to the X25519 public key `to`.
@@ -116,4 +124,45 @@ pub fn open(
     let opened = Zeroizing::new(opened.map_err(|_| SealError::Damaged)?);
     let bytes = <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| SealError::Damaged)?;
     Ok(Zeroizing::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use x25519_dalek::{PublicKey, StaticSecret};
+
+    use super::*;
+
+    /// What the list stands for: with a point of low order no secret has a say in what is shared.
+    fn has_low_order(public: &[u8; 32]) -> bool {
+        let any = StaticSecret::from([0x42; 32]);
+        !any.diffie_hellman(&PublicKey::from(*public)).was_contributory()
+    }
+
+    // KEYS-9
+    #[test]
+    fn keys_of_low_order_are_those_with_which_every_shared_secret_is_zero() {
+        for weak in LOW_ORDER {
+            assert!(is_reduced(&weak) && has_low_order(&weak) && !is_usable(&weak));
+            for bit in 0..256 {
+                let mut other = weak;
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(is_usable(&other), is_reduced(&other) && !has_low_order(&other));
+            }
+        }
+        // 2^255 - 19 and 2^255 - 18 are 0 and 1 in another form.
+        for first in [0xed, 0xee] {
+            let mut again = [0xff; 32];
+            (again[0], again[31]) = (first, 0x7f);
+            assert!(has_low_order(&again) && !is_usable(&again));
+        }
+    }
+
+    proptest! {
+        // KEYS-9
+        #[test]
+        fn any_other_key_is_usable(public: [u8; 32]) {
+            prop_assert_eq!(is_usable(&public), is_reduced(&public) && !has_low_order(&public));
+        }
+    }
 }

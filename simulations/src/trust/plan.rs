@@ -315,12 +315,17 @@ impl Maker {
         self.add(Act::Show { copy, to, lot, skip });
     }
 
-    /// Somebody thrown out, and more than anybody can build on at once on top of that, for two to see.
+    /// Somebody thrown out, and more than anybody can build on at once on top of that, for some to see and to write on.
     fn crowd(&mut self, (copy, by): (usize, usize), whom: usize) {
         self.add(Act::Evict { copy, by, whom });
         let count = 63 + self.dice.pick(60);
         self.add(Act::Crowd { copy, count });
-        (0..2).for_each(|_| self.show(copy));
+        for _ in 0..3 {
+            self.show(copy);
+            let (by, whom) = (self.any(), self.any());
+            let seals = self.dice.chance(50);
+            self.add(if seals { Act::Seal { by } } else { Act::Call { by, whom } });
+        }
     }
 
     /// Whatever else a thief comes to think of.
