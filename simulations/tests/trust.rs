@@ -40,7 +40,6 @@ const SHARES: &[(&str, usize)] = &[
     ("device thrown out by the thief", 5),
     ("many names by the thief", 8),
     ("many names beside each other", 8),
-    ("more heads than an entry names", 1),
     ("many epochs of the thief", 10),
     ("entries of the thief taken", 30),
     ("entries of the thief refused", 25),

@@ -11,7 +11,7 @@
 //! Only what a device says itself counts, over its own connection and in this run of the node, and only
 //! if it is the list whose hash its newest head has signed. Nothing follows from silence, from a list
 //! that ends early, or from an error. While two heads of one device contradict each other, nothing
-//! becomes unclaimed and nothing is erased.
+//! becomes unclaimed and nothing is erased, and what somebody claims is kept as before.
 //!
 //! Source: specs/deletion.md.
 
@@ -155,10 +155,10 @@ impl Holding {
         if !is_newest {
             return Err(Refusal::Invalid);
         }
+        self.heard(vault, device, &listening, now);
         if now.is_forked {
             return Ok(());
         }
-        self.heard(vault, device, &listening, now);
         if let Some(roots) = listening.all.filter(|_| now.head.is_some()) {
             self.outputs.push_back(Output::KeepClaimed { vault, device, roots });
         }
@@ -177,6 +177,10 @@ impl Holding {
                 if row.unclaimed.take().is_some() {
                     noted.push(*row);
                 }
+                continue;
+            }
+            // What is needed is needed, whoever contradicts whom; nothing else follows from it.
+            if now.is_forked {
                 continue;
             }
             // DEL-5: while the wait lasts, nobody's word brings its end nearer.
