@@ -106,6 +106,9 @@ const _: () = assert!(LOG_DEVICES_BACKED_MAX == LOG_TIMES * LOG_DEVICES_MAX);
 pub const LOG_EPOCHS_MAX: usize = 320;
 /// Entries of one device that do not count, beside those that somebody has taken along.
 pub const LOG_VOID_MAX: usize = 64;
+/// Epochs that are begun one after the other for one backup or removal: each builds on 63 more entries that somebody has written
+/// beside each other.
+pub const EPOCHS_AT_ONCE: usize = 5;
 /// What one caller has pushed of a log waits so long for what he pushes next.
 pub const LOG_PUSH_MS: u64 = 60_000;
 /// And of so many callers at once.

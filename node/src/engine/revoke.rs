@@ -76,12 +76,16 @@ pub(crate) async fn revoke(core: &Arc<Core>, wish: Wish) -> Result<Outcome, Fail
     let peers: Vec<PeerRow> = core.state.peers().map_err(EngineError::from)?;
     let peers = peers.into_iter().filter(|peer| peer.device != device).collect();
     roster::keep_entry(core, member.vault, entry).await?;
-    // The phrase may build on little: then those who stay get their key by a second entry, as far as it builds on all.
+    // The phrase may build on little: then those who stay get their key by another entry.
     if let Some(recovery) = &recovery
         && log.is_epoch_due()
     {
-        match log.rotate(recovery, wall(), rng) {
-            Ok(entry) => roster::keep_entry(core, member.vault, entry).await?,
+        match log.rotate_into_force(recovery, wall(), rng) {
+            Ok(entries) => {
+                for entry in entries {
+                    roster::keep_entry(core, member.vault, entry).await?;
+                }
+            }
             // The removal stands, and is to be told. Whoever seals something next begins one.
             Err(error) => warn!("the phrase began no new key: {error}"),
         }

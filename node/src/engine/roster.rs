@@ -16,9 +16,6 @@ use super::{
 };
 use crate::state::commits::CommitRow;
 
-/// Epochs that are begun one after the other for one backup: each builds on 63 more entries that a thief has written beside each other.
-const EPOCHS_AT_ONCE: usize = 5;
-
 /// Acts on a log that has grown. What fails is done at the next start.
 pub(super) async fn log_grew(core: &Arc<Core>, vault: VaultId) {
     if let Err(error) = settle(core, vault).await {
@@ -146,21 +143,7 @@ async fn tie_up(core: &Arc<Core>, member: &Member) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Begins an epoch where one is due. Where more is to be built on than one entry can name it takes several.
 async fn ensure_key(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
-    for _ in 0..EPOCHS_AT_ONCE {
-        let before = core.log_of(&member.vault)?.head_count();
-        begin_if_due(core, member).await?;
-        let log = core.log_of(&member.vault)?;
-        // One more where this one has helped and was not enough.
-        if !log.is_epoch_due() || log.head_count() >= before {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn begin_if_due(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), EngineError> {
     let mut log = core.log_of(&member.vault)?;
     if !log.is_device(&core.keys.id()) {
         return Err(EngineError::Removed);
@@ -170,7 +153,7 @@ async fn begin_if_due(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engi
     if !is_due && strays.is_empty() {
         return take_up_keys(core, member, &log);
     }
-    let entry = match log.rotate(&member.keys, wall(), &mut launch::rng()?) {
+    let entries = match log.rotate_into_force(&member.keys, wall(), &mut launch::rng()?) {
         // Where the log takes no more, backups go on with the key that there is.
         Err(DraftError::Log(LogError::Full)) if !is_due => {
             warn!(
@@ -180,7 +163,9 @@ async fn begin_if_due(core: &Arc<Core>, member: &Arc<Member>) -> Result<(), Engi
         }
         drafted => drafted?,
     };
-    keep_entry(core, member.vault, entry).await?;
+    for entry in entries {
+        keep_entry(core, member.vault, entry).await?;
+    }
     exposed::strike_out(core, strays).await?;
     info!(
         "a new key is used from now on: devices were removed, taken in apart, or cut off while they joined"

@@ -71,7 +71,8 @@ impl DeviceLog {
             let is_by_leaver = |hash: &&EntryHash| {
                 self.entry(hash).is_some_and(|it| it.body().author == Author::Device(*device))
             };
-            undone.extend(self.removals.iter().filter(is_by_leaver));
+            let by_leaver = self.removals.iter().filter(is_by_leaver);
+            undone.extend(by_leaver.filter_map(|hash| self.place_of(hash)));
         }
         // The author undoes what was done to itself, though it is out by all that is known.
         let is_author = |device: &DeviceId| *author == Author::Device(*device);
@@ -80,7 +81,9 @@ impl DeviceLog {
         if matches!(author, Author::Recovery) && self.is_crowded() && undone.is_empty() {
             let mut little = self.little_for_removal(device);
             undone = self.effective_in(&little, &devices);
-            little.retain(|hash| !self.builds_on_any(hash, &undone));
+            little.retain(|hash| {
+                self.entries.get(hash).is_some_and(|node| !node.builds_on_any(&undone))
+            });
             if self
                 .past_of(&little)
                 .is_ok_and(|past| self.view_after(&past).living.contains(device))
@@ -103,13 +106,9 @@ impl DeviceLog {
         all.into_iter().collect()
     }
 
-    /// The newest of the entries that build on none of these removals, nor on any other that would take effect there and throw one of
+    /// The newest of the entries that build on none of these removals (by their places), nor on any other that would take effect there and throw one of
     /// `devices` out: on no more than can be named at once it may be in force, though it is void by all that is known.
-    fn parents_without(
-        &self,
-        mut undone: BTreeSet<EntryHash>,
-        devices: &[DeviceId],
-    ) -> Vec<EntryHash> {
+    fn parents_without(&self, mut undone: BTreeSet<usize>, devices: &[DeviceId]) -> Vec<EntryHash> {
         loop {
             let parents = self.foremost_without(&undone, devices);
             let before = undone.len();
@@ -120,35 +119,23 @@ impl DeviceLog {
         }
     }
 
-    /// The removals of any of `devices` that take effect for whoever builds on these.
-    fn effective_in(&self, parents: &[EntryHash], devices: &[DeviceId]) -> BTreeSet<EntryHash> {
+    /// The places of the removals of any of `devices` that take effect for whoever builds on these.
+    fn effective_in(&self, parents: &[EntryHash], devices: &[DeviceId]) -> BTreeSet<usize> {
         let Ok(past) = self.past_of(parents) else { return BTreeSet::new() };
         let judgement = self.judgement_after(&past);
         let of_these = judgement.removals().filter(|(leaver, _)| devices.contains(leaver));
-        of_these.map(|(_, removal)| *removal).collect()
+        of_these.filter_map(|(_, removal)| self.place_of(removal)).collect()
     }
 
-    fn builds_on_any(&self, entry: &EntryHash, removals: &BTreeSet<EntryHash>) -> bool {
-        let removals = removals.iter().filter_map(|hash| self.entries.get(hash));
-        let node = self.entries.get(entry);
-        node.is_some_and(|node| removals.into_iter().any(|it| node.builds_on(it.place)))
-    }
-
-    fn foremost_without(
-        &self,
-        undone: &BTreeSet<EntryHash>,
-        devices: &[DeviceId],
-    ) -> Vec<EntryHash> {
+    fn foremost_without(&self, undone: &BTreeSet<usize>, devices: &[DeviceId]) -> Vec<EntryHash> {
         if undone.is_empty() {
             let heads = self.heads.iter().copied().collect();
             return self.foremost(heads, &self.judgement, devices);
         }
-        let place = |hash: &EntryHash| self.entries.get(hash).map(|node| node.place);
-        let undone: Vec<usize> = undone.iter().filter_map(place).collect();
         // Of what is sound, what no other sound entry builds on.
         let (mut sound, mut named) = (Entries::default(), BTreeSet::<EntryHash>::new());
         for node in self.order.iter().filter_map(|hash| self.entries.get(hash)) {
-            if !undone.iter().any(|place| node.builds_on(*place)) {
+            if !node.builds_on_any(undone) {
                 sound.insert(node.place);
                 named.extend(&node.entry.body().parents);
             }
@@ -207,7 +194,6 @@ impl DeviceLog {
     /// the ones before it and by its ancestors alone. Those that void nothing but names and epochs decide nothing about others.
     fn needed(&self, judgement: &Judgement, devices: &[DeviceId]) -> Vec<usize> {
         let view = judgement.view(self);
-        let place = |hash: &EntryHash| self.entries.get(hash).map(|node| node.place);
         let mut needed = Vec::new();
         for device in devices {
             needed.extend(self.weighty(judgement, device));
@@ -219,7 +205,8 @@ impl DeviceLog {
             needed.extend(self.weighty(judgement, device));
         }
         for began in view.epochs.iter().rev().filter_map(|id| self.epochs.get(id)) {
-            needed.extend(began.iter().filter_map(place).find(|place| judgement.counts(*place)));
+            let mut began = began.iter().filter_map(|hash| self.place_of(hash));
+            needed.extend(began.find(|place| judgement.counts(*place)));
         }
         needed
     }
@@ -236,7 +223,11 @@ impl DeviceLog {
         let oldest = entries.iter().min_by_key(|(place, _)| age(place));
         let counting = as_owner.into_iter().chain(oldest).map(|(place, _)| *place);
         let speaks = self.devices.get(device).and_then(|member| member.entries.first());
-        counting.chain(speaks.and_then(|hash| Some(self.entries.get(hash)?.place)))
+        counting.chain(speaks.and_then(|hash| self.place_of(hash)))
+    }
+
+    fn place_of(&self, entry: &EntryHash) -> Option<usize> {
+        self.entries.get(entry).map(|node| node.place)
     }
 
     /// The places of the removals that take effect; first those without which another removal, or somebody who was taken in,
@@ -267,6 +258,10 @@ impl Node {
     /// Whether it is the entry at this place, or that one an ancestor.
     fn builds_on(&self, place: usize) -> bool {
         self.place == place || self.past.entries.contains(place)
+    }
+
+    fn builds_on_any(&self, places: &BTreeSet<usize>) -> bool {
+        places.iter().any(|place| self.builds_on(*place))
     }
 
     /// Whether it gives a name and does nothing else.

@@ -30,6 +30,7 @@ use crate::{
         sign,
         wrap::{Wrap, WrapError, is_usable, wrap},
     },
+    limits::EPOCHS_AT_ONCE,
     time::Timestamp,
 };
 
@@ -214,6 +215,27 @@ impl DeviceLog {
         // The phrase too: one that builds on little is wrapped to few, and not in force.
         let parents = self.heads_for(&author_of(&principal), None);
         self.rotate_on(parents, &principal, time, rng)
+    }
+
+    /// Begins an epoch, and another one where that one is not in force: somebody has written more beside each other than an entry can
+    /// name. As long as each leaves fewer heads, [`EPOCHS_AT_ONCE`] at the most (LOG-35). Returns the entries' bytes, to be made durable and sent on.
+    ///
+    /// # Errors
+    /// [`DraftError`] of the first; the log is then unchanged.
+    pub fn rotate_into_force<'p>(
+        &mut self,
+        author: impl Into<Principal<'p>> + Copy,
+        time: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Vec<u8>>, DraftError> {
+        let mut heads = self.head_count();
+        let mut entries = vec![self.rotate(author, time, rng)?];
+        while self.is_epoch_due() && self.head_count() < heads && entries.len() < EPOCHS_AT_ONCE {
+            heads = self.head_count();
+            let Ok(entry) = self.rotate(author, time, rng) else { break };
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     /// Hands every key that the phrase opens on to a device that lacks some, by an epoch of the phrase on top of all

@@ -33,8 +33,6 @@ use crate::{
 const START_S: u64 = 1_800_000_000;
 /// Entries of one message, where nothing else is said: few enough for a log to come in several.
 pub(super) const USUAL_LOT: usize = 40;
-/// Epochs that are begun one after the other for one backup, as a node does.
-const EPOCHS_AT_ONCE: usize = 5;
 /// Devices and holders at the most.
 pub(super) const HOMES_MAX: usize = 14;
 
@@ -449,16 +447,14 @@ impl World {
     /// A backup: a new epoch first where none is to be sealed with. Whether it was made.
     pub(super) fn seals(&mut self, by: usize, dice: &mut Dice) -> bool {
         let time = self.time();
-        for _ in 0..EPOCHS_AT_ONCE {
-            let home = &mut self.homes[by];
-            let keys = home.log.epoch_keys(&home.keys).unwrap_or_default();
-            let needs = home.log.needs_epoch(&home.id(), &keys);
-            if !needs || home.has(Slip::SealUnderAnyKey) {
-                break;
-            }
-            let heads = home.log.head_count();
-            let begun = home.log.rotate(&home.keys, time, dice.source());
-            if heads > LOG_PARENTS_MAX {
+        let home = &mut self.homes[by];
+        let keys = home.log.epoch_keys(&home.keys).unwrap_or_default();
+        let needs = home.log.needs_epoch(&home.id(), &keys) && !home.has(Slip::SealUnderAnyKey);
+        if needs {
+            let is_crowded = home.log.head_count() > LOG_PARENTS_MAX;
+            let begun = home.log.rotate_into_force(&home.keys, time, dice.source());
+            home.wrote();
+            if is_crowded {
                 self.saw("more heads than an entry names");
             }
             if let Err(error) = begun {
@@ -467,13 +463,7 @@ impl World {
                 self.check_is_no_stranger(by, &error);
                 return false;
             }
-            let home = &mut self.homes[by];
-            home.wrote();
-            let is_worth_one_more = home.log.head_count() < heads;
             self.saw("epoch begun");
-            if !is_worth_one_more {
-                break;
-            }
         }
         self.ties_up(by, (time, dice));
         let home = &mut self.homes[by];
@@ -574,7 +564,7 @@ impl World {
         let out = Out { by: by.map(|_| home.id()), whom, undo: undo_removals };
         self.family.threw_out(&home.log, &out);
         if by.is_none() && home.log.is_epoch_due() {
-            let _refused = home.log.rotate(&self.recovery, time, dice.source());
+            let _refused = home.log.rotate_into_force(&self.recovery, time, dice.source());
         }
         home.wrote();
         self.saw("thrown out");

@@ -6,6 +6,12 @@ use super::{
 };
 use crate::limits::{LOG_BYTES_MAX, LOG_BYTES_RESERVED};
 
+/// Leaves room for the phrase alone.
+pub(super) fn crowd(log: &mut DeviceLog) {
+    log.bytes = LOG_BYTES_MAX - LOG_BYTES_RESERVED;
+    assert!(log.is_crowded());
+}
+
 fn enrol(log: &mut DeviceLog, number: u8) {
     log.enrol(&recovery(), &device(number), &newcomer(number), &mut rng(number)).unwrap();
 }
@@ -48,8 +54,7 @@ fn the_phrase_hands_on_the_keys_of_which_the_first_log_said_nothing() {
 fn a_log_that_somebody_has_filled_costs_the_phrase_one_epoch_and_no_more() {
     let mut log = family(2);
     rotate(&mut log, 1, 5);
-    log.bytes = LOG_BYTES_MAX - LOG_BYTES_RESERVED;
-    assert!(log.is_crowded());
+    crowd(&mut log);
     enrol(&mut log, 9);
     assert_eq!(keys(&log, &device(9)).len(), 1);
     assert!(hand_on(&mut log, 9).unwrap().is_some());

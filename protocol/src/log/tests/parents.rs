@@ -1,10 +1,10 @@
 //! What a new entry builds on where there is more than it can name.
 
 use super::{
-    removal::{family, leaver, living, remove, rotate},
+    handing::crowd,
+    removal::{family, leaver, living, remove, rotate, with_accomplices},
     *,
 };
-use crate::limits::LOG_BYTES_RESERVED;
 
 // LOG-13: more branches than an entry has parents; the log still grows together.
 #[test]
@@ -16,6 +16,11 @@ fn many_branches_grow_together_again() {
         log.merge(&add(&mut apart, 1, number)).unwrap();
     }
     assert_eq!(log.heads().len(), LOG_PARENTS_MAX);
+    // More of them live than one epoch builds on.
+    let begun = log.clone().rotate_into_force(&device(1), NOW, &mut rng(200)).unwrap();
+    let mut rotated = log.clone();
+    begun.iter().for_each(|entry| _ = rotated.merge(entry).unwrap());
+    assert!(begun.len() == 2 && rotated.current_epoch().is_some());
     // Device 90 can be an author only if its own branch is among the parents.
     add(&mut log, 90, 100);
     add(&mut log, 1, 101);
@@ -117,9 +122,7 @@ fn who_throws_out_and_who_is_thrown_out_are_known_whatever_else_there_is() {
 // LOG-35, LOG-20: of many removals that take effect the one is built on without which another one would.
 #[test]
 fn removals_of_an_accomplice_beside_each_other_keep_nobody_out() {
-    let mut before = family(2);
-    add(&mut before, 2, 8);
-    add(&mut before, 2, 9);
+    let mut before = with_accomplices();
     let mut log = before.clone();
     remove(&mut log, 9, 1);
     let out = log.clone();
@@ -200,8 +203,7 @@ fn a_new_name_speaks_whatever_else_there_is() {
 fn an_epoch_by_the_phrase_is_in_force_where_the_log_is_full() {
     let mut log = family(2);
     add(&mut log, 1, 3);
-    log.bytes = LOG_BYTES_MAX - LOG_BYTES_RESERVED;
-    assert!(log.is_crowded());
+    crowd(&mut log);
     log.remove(&recovery(), &leaver(2), &mut rng(60)).unwrap();
     assert!(log.is_epoch_due(), "it builds on little, where device 3 is none");
     log.rotate(&recovery(), NOW, &mut rng(61)).unwrap();

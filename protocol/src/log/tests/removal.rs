@@ -36,6 +36,14 @@ pub(super) fn merged(one: &DeviceLog, other: &DeviceLog) -> DeviceLog {
     log
 }
 
+/// A vault of devices 1 and 2, and of 8 and 9, whom 2 took in.
+pub(super) fn with_accomplices() -> DeviceLog {
+    let mut log = family(2);
+    add(&mut log, 2, 8);
+    add(&mut log, 2, 9);
+    log
+}
+
 /// Whether somebody can open the key with which new data is sealed.
 fn opens_current<'p>(log: &DeviceLog, who: impl Into<Principal<'p>>) -> bool {
     let current = log.current_epoch().expect("there is an epoch to seal with");
@@ -174,9 +182,7 @@ fn an_older_device_takes_back_what_a_younger_one_removed() {
 // LOG-17, LOG-21: apart from each other one throws the owner out, and the other one the first.
 #[test]
 fn accomplices_who_throw_each_other_out_are_both_thrown_out() {
-    let mut log = family(2);
-    add(&mut log, 2, 8);
-    add(&mut log, 2, 9);
+    let mut log = with_accomplices();
     let mut apart = log.clone();
     remove(&mut log, 8, 1);
     remove(&mut apart, 9, 8);
@@ -189,9 +195,7 @@ fn accomplices_who_throw_each_other_out_are_both_thrown_out() {
     }
     assert_eq!(living(&log), [1]);
     // By the older device as well, which both have removed.
-    let mut log = family(2);
-    add(&mut log, 2, 8);
-    add(&mut log, 2, 9);
+    let log = with_accomplices();
     let (mut one, mut other) = (log.clone(), log.clone());
     remove(&mut one, 8, 1);
     remove(&mut other, 9, 8);
