@@ -28,6 +28,7 @@ mod role;
 mod row;
 mod sheet;
 mod size;
+mod span;
 mod tending;
 mod text;
 mod trial;
@@ -60,6 +61,7 @@ pub use self::{
     row::{Change, ChangeKind, Entry, EntryKind, Found, Problem, Row},
     sheet::{SheetAside, SheetDevice, SheetHolder, SheetOutcome},
     size::{ByteSize, ParseSizeError},
+    span::{parse_span, show_span},
     tending::TendedVault,
     text::{PathField, RawPath, Secret, TargetField, Time},
     trial::{TrialHolder, TrialLack, TrialOutcome, TrialSnapshot},

@@ -28,6 +28,7 @@ use crate::{
     vaults::Vaults,
 };
 
+mod aside;
 mod backup;
 mod backups;
 mod clock;
@@ -37,6 +38,7 @@ mod contact;
 mod custody;
 mod devices;
 mod drill;
+mod driver;
 mod error;
 mod expect;
 mod exposed;
@@ -58,6 +60,7 @@ mod opening;
 mod phrase;
 mod reception;
 mod recover;
+mod recurrer;
 mod rekey;
 mod rename;
 mod report;
@@ -124,6 +127,8 @@ pub(crate) struct Core {
     pub(crate) examined: custody::Examined,
     /// Reads back what the depot keeps.
     pub(crate) scrubber: scrubber::Scrubber,
+    /// Backs up by itself.
+    pub(crate) recurrer: recurrer::Recurrer,
     /// Makes anew what is sealed under older keys.
     pub(crate) rekeyer: rekey::Rekeyer,
     /// Goes apart from other vaults.

@@ -16,5 +16,6 @@ pub mod home;
 mod lock;
 mod memory;
 pub mod net;
+mod power;
 pub mod state;
 pub mod vaults;

@@ -19,6 +19,7 @@
 //! | [`meeting`] | a code of three words that brings an invitation over |
 //! | [`placing`], [`holding`], [`auditing`], [`recovering`], [`fetching`] | the machines that decide |
 //! | [`drilling`] | what a restore drill reads, and what it means when that fails |
+//! | [`recurring`] | the machine that decides when a device backs up by itself |
 //! | [`scrubbing`] | the machine that decides when the own disk is read back |
 //! | [`watching`] | which holders are there, and which are presumed lost |
 //! | [`discovering`] | which of those who show themselves on the local network are ours |
@@ -63,6 +64,7 @@ pub mod placing;
 pub mod proof;
 pub mod receipt;
 pub mod recovering;
+pub mod recurring;
 pub mod rekeying;
 pub mod relaying;
 pub mod retention;

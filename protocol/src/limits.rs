@@ -226,6 +226,22 @@ pub const SCRUB_RETRY_MS: u64 = 86_400_000;
 pub const SCRUB_SEGMENT_SHARDS_MAX: usize = 64;
 /// What was read is noted after so long at the latest: so much work a crash costs.
 pub const SCRUB_NOTE_MS: u64 = 300_000;
+/// A device backs up by itself no more often than this.
+pub const RECURRING_MS_MIN: u64 = 60_000;
+/// From the start of a node, or from a new folder, to the first backup that it begins by itself.
+pub const RECURRING_FIRST_MS: u64 = 300_000;
+/// From one look at how old what is saved is to the next: so late a device is saved that has slept.
+pub const RECURRING_LOOK_MS: u64 = 900_000;
+/// After a backup that a device began by itself, it rests for so many times as long as that took.
+pub const RECURRING_REST_FACTOR: u64 = 4;
+/// And for no longer than this, or than the interval where that is longer.
+pub const RECURRING_TIRED_MS_MAX: u64 = 3_600_000;
+/// From the first backup that failed to the next; then twice as long each time, up to the interval.
+pub const RECURRING_RETRY_MS: u64 = 600_000;
+/// On battery a device backs up by itself no more often than this.
+pub const RECURRING_BATTERY_MS: u64 = 86_400_000;
+/// Snapshots that a device made by itself are thinned out no more often than this.
+pub const RECURRING_THIN_MS: u64 = 86_400_000;
 /// Parts of files that a restore drill reads.
 pub const DRILL_PARTS_MAX: usize = 64;
 /// Those of them that are drawn by files and not by bytes: small files are missed as well.

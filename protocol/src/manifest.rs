@@ -14,7 +14,7 @@ use crate::{
     index::{ChunkKind, Location, Segment, ShardRef},
     limits::{CHUNK_BYTES_MAX, PATH_BYTES_MAX, SEGMENT_BYTES_SMALL, SEGMENTS_SMALL_MAX},
     peer::PeerRecord,
-    snapshot::Snapshot,
+    snapshot::{AUTOMATIC, Snapshot},
     time::Timestamp,
 };
 
@@ -219,6 +219,11 @@ impl SnapshotSummary {
             complete: snapshot.complete,
             tags: snapshot.tags.clone(),
         }
+    }
+
+    /// Whether its device made it by itself, and nobody asked for it.
+    pub fn is_automatic(&self) -> bool {
+        self.tags.iter().any(|tag| tag == AUTOMATIC)
     }
 }
 

@@ -8,6 +8,10 @@ use std::collections::BTreeSet;
 use crate::time::Timestamp;
 
 const DAY_S: u64 = 86_400;
+/// What stands for no rules in a text.
+const OFF: &str = "off";
+/// The word of the rule that takes a time.
+const WITHIN: &str = "within";
 
 /// What stays; a snapshot that any rule keeps stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,12 +39,62 @@ pub struct Kept {
     pub started: Timestamp,
     /// False for a checkpoint.
     pub complete: bool,
+    /// Whether the choice is about it. What is not stays, and is counted as ever (RET-7).
+    pub may_go: bool,
 }
 
 impl Rules {
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Reads rules such as `hourly 24, daily 30, within 2d`, each word once; `off` for none. `span` reads
+    /// the time of `within`, in seconds. `None` for anything else, and for a rule that keeps nothing.
+    pub fn parse(text: &str, span: impl Fn(&str) -> Option<u64>) -> Option<Self> {
+        let mut rules = Self::default();
+        if text.trim() == OFF {
+            return Some(rules);
+        }
+        for rule in text.split(',') {
+            let (word, value) = rule.trim().split_once(char::is_whitespace)?;
+            let value = value.trim();
+            if word == WITHIN {
+                let within_s = span(value).filter(|within_s| *within_s > 0)?;
+                let before = std::mem::replace(&mut rules.within_s, within_s);
+                (before == 0).then_some(())?;
+                continue;
+            }
+            let count = value.parse().ok().filter(|count| *count > 0)?;
+            let mut counts = rules.counts_mut().into_iter();
+            let (_, place) = counts.find(|(name, place)| *name == word && **place == 0)?;
+            *place = count;
+        }
+        Some(rules)
+    }
+
+    /// The rules as [`parse`](Self::parse) reads them. `span` writes the time of `within`.
+    pub fn text(&self, span: impl Fn(u64) -> String) -> String {
+        if self.is_empty() {
+            return OFF.to_owned();
+        }
+        let mut copy = *self;
+        let counts = copy.counts_mut().map(|(name, count)| (name, *count));
+        let counts = counts.iter().filter(|(_, count)| *count > 0);
+        let within = (self.within_s > 0).then(|| format!("{WITHIN} {}", span(self.within_s)));
+        let rules = counts.map(|(name, count)| format!("{name} {count}")).chain(within);
+        rules.collect::<Vec<_>>().join(", ")
+    }
+
+    fn counts_mut(&mut self) -> [(&'static str, &mut u32); 6] {
+        [
+            ("last", &mut self.last),
+            ("hourly", &mut self.hourly),
+            ("daily", &mut self.daily),
+            ("weekly", &mut self.weekly),
+            ("monthly", &mut self.monthly),
+            ("yearly", &mut self.yearly),
+        ]
     }
 
     /// Says of each snapshot of one folder of one device whether it stays. Without any rule
@@ -78,7 +132,8 @@ impl Rules {
         // RET-3: a checkpoint stays while no complete snapshot has been begun after it.
         let unfinished = |started: Timestamp| newest.is_none_or(|(newest, _)| started > newest);
         let stays = |index: usize, one: &Kept| {
-            stays.contains(&index)
+            !one.may_go
+                || stays.contains(&index)
                 || within(one.started)
                 || !one.complete && unfinished(one.started)
         };

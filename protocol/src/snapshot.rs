@@ -15,6 +15,8 @@ use crate::{
 
 /// The one version of snapshots so far.
 pub const VERSION: u16 = 1;
+/// The tag of a snapshot that a device made by itself. Source: specs/recurring.md, RECUR-7.
+pub const AUTOMATIC: &str = "automatic";
 
 /// A snapshot, as it stands in a chunk of kind Snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -13,12 +13,14 @@ use larder_protocol::{
     index::{PackClass, ShardRef},
     limits::{
         AUDIT_CHALLENGES_MAX, FETCH_BYTES_TOTAL_MAX, OFFER_SHARDS_MAX, PUTS_TOTAL_MAX,
-        SCRUB_REST_FACTOR, SCRUB_SEGMENT_SHARDS_MAX, SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
+        RECURRING_REST_FACTOR, RECURRING_TIRED_MS_MAX, SCRUB_REST_FACTOR, SCRUB_SEGMENT_SHARDS_MAX,
+        SHARD_BYTES_MAX, UPLOADS_TOTAL_MAX,
     },
     order::OrderId,
     placing::{self, Claim, Copies, Fault, KnownPack, Placing, Policy, Site, Upload},
     receipt::{Receipt, ReceiptBody},
     recovering::{self, HeadSeen, Recovering},
+    recurring::{self, Came, Power, Recurring},
     scrubbing::{self, Found, Kept, Scrubbing},
     time::{Instant, Timestamp},
     wire::message::{ClaimsPart, OfferedShard, Refusal},
@@ -324,6 +326,30 @@ impl Draw {
         }
     }
 
+    fn recurring_input(&mut self) -> recurring::Input {
+        use recurring::Input;
+        let order = self.order();
+        match self.below(8) {
+            0 => Input::EveryChanged { every_ms: self.yes().then(|| self.number()) },
+            1 => Input::FolderAdded,
+            2 => self.looked(order),
+            3 => Input::BackedUp { order, came: self.came() },
+            4 => Input::Thinned { order },
+            _ => Input::TimePassed,
+        }
+    }
+
+    fn looked(&mut self, order: OrderId) -> recurring::Input {
+        let age_ms = (self.below(4) > 0).then(|| self.number());
+        let power = if self.yes() { Power::Mains } else { Power::Battery };
+        recurring::Input::Looked { order, age_ms, tried_ms: self.number(), power }
+    }
+
+    fn came(&mut self) -> Came {
+        let all = [Came::Whole, Came::Partly, Came::Nothing, Came::MadeWay];
+        all[usize::try_from(self.below(4)).unwrap()]
+    }
+
     fn kept(&mut self) -> Kept {
         let age_ms = if self.yes() { u64::MAX } else { self.number() };
         Kept { root: self.root(), age_ms }
@@ -460,6 +486,51 @@ fn auditing_keeps_its_bounds_and_takes_copies_away_by_answers_only() {
                 }
             }
             assert!(machine.orders_pending() <= 6, "one for each holder");
+        }
+    });
+}
+
+// RECUR-2, RECUR-5
+#[test]
+fn recurring_does_one_thing_at_a_time_and_rests_after_each_run() {
+    use recurring::{Input, Output};
+    with_seeds(|draw, clock| {
+        let mut machine = Recurring::new(Some(draw.number()));
+        let mut asked: Option<(Output, Instant)> = None;
+        let (mut now, mut rested) = (Instant(0), Instant(0));
+        for _ in 0..INPUTS {
+            now = now.max(clock(draw));
+            // Now and then a sound answer, so that more than the first order is reached.
+            let input = match asked {
+                Some((Output::Look { order }, _)) if draw.yes() => draw.looked(order),
+                Some((Output::BackUp { order }, _)) if draw.yes() => {
+                    Input::BackedUp { order, came: draw.came() }
+                }
+                Some((Output::Thin { order }, _)) if draw.yes() => Input::Thinned { order },
+                _ => draw.recurring_input(),
+            };
+            let answers = |output: &Output| match (*output, input) {
+                (Output::Look { order }, Input::Looked { order: answered, .. })
+                | (Output::BackUp { order }, Input::BackedUp { order: answered, .. })
+                | (Output::Thin { order }, Input::Thinned { order: answered }) => order == answered,
+                _ => false,
+            };
+            let answered = asked.take_if(|(one, _)| answers(one));
+            if let (Some((Output::BackUp { .. }, begun)), Input::BackedUp { came, .. }) =
+                (answered, input)
+                && came != Came::MadeWay
+            {
+                // An hour of rest is enough, whatever the interval.
+                let tired_ms = now.ms_since(begun) * RECURRING_REST_FACTOR;
+                rested = now.after_ms(tired_ms.min(RECURRING_TIRED_MS_MAX));
+            }
+            machine.handle_input(now, input);
+            while let Some(output) = machine.poll_output() {
+                assert!(asked.is_none(), "{asked:?} is not answered");
+                assert!(!matches!(output, Output::BackUp { .. }) || now >= rested);
+                asked = Some((output, now));
+            }
+            assert_eq!(machine.orders_pending(), usize::from(asked.is_some()));
         }
     });
 }

@@ -45,6 +45,7 @@ mod phrase_trial;
 mod proofs;
 mod reader;
 mod real_trees;
+mod recurring;
 mod rekey;
 mod revoke;
 mod roles;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::absolute;
-use crate::command::{Command, Failure, Keep, RawPath, Wait};
+use crate::command::{Command, Failure, Keep, RawPath, Wait, parse_span};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Patterns are in gitignore syntax, relative to each folder. Directories \
@@ -95,7 +95,7 @@ pub(super) struct ForgetArguments {
     #[arg(long, value_name = "N", default_value_t)]
     keep_yearly: u32,
     /// Keep everything made within this time before the newest: 12h, 90d, 8w, 1y
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
     keep_within: Option<u64>,
     /// Only tell what would be forgotten, and what space returns
     #[arg(long)]
@@ -146,19 +146,4 @@ impl ForgetArguments {
 
 fn all_absolute(paths: Vec<PathBuf>) -> Result<Vec<RawPath>, Failure> {
     paths.into_iter().map(absolute).collect()
-}
-
-/// Reads a time such as `90d`. Months have no fixed length and are not taken.
-pub(super) fn seconds(text: &str) -> Result<u64, String> {
-    let units = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)];
-    let year = ("y", 31_557_600);
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    units
-        .into_iter()
-        .chain([year])
-        .find(|(name, _)| *name == unit)
-        .and_then(|(_, factor)| number.parse::<u64>().ok()?.checked_mul(factor))
-        .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| "a time is a number with a unit: 30min, 12h, 90d, 8w, 1y".to_owned())
 }

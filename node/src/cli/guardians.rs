@@ -9,13 +9,12 @@ use clap::{Args, Subcommand};
 
 use super::{
     consent,
-    folders::seconds,
     output::Output,
     restore::{ask_phrase, phrase_from, tidy_phrase},
     session::Session,
 };
 use crate::command::{
-    Command, ExitKind, Failure, GuardianOf, GuardiansAct, Launch, Outcome, Secret,
+    Command, ExitKind, Failure, GuardianOf, GuardiansAct, Launch, Outcome, Secret, parse_span,
 };
 
 #[derive(Debug, Args)]
@@ -74,7 +73,7 @@ struct SetArguments {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: u8,
     /// How long holders keep the phrase back after it was asked for
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_span)]
     delay: u64,
     /// File with the 24 words, which sign this; `-` reads them from stdin; without it they are asked for
     #[arg(long, value_name = "FILE")]

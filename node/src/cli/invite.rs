@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal};
 use clap::Args;
 use serde_json::Map;
 
-use super::{folders::seconds, household::is_somebody_there, output::Output, session::Session};
+use super::{household::is_somebody_there, output::Output, session::Session};
 use crate::command::{
     Command, DeviceRole, ExitKind, Failure, InviteKind, InviteOutcome, Launch, Outcome, Waiting,
+    parse_span,
 };
 
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(super) struct InviteArguments {
     #[arg(long)]
     once: bool,
     /// How long the code works
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_span)]
     expires: u64,
     /// Show the long code as a square as well
     #[arg(long)]

@@ -3,8 +3,7 @@
 use clap::Args;
 use larder_protocol::relaying::RelayAddress;
 
-use super::folders::seconds;
-use crate::command::{ByteSize, Command, Expectation, HolderKind};
+use crate::command::{ByteSize, Command, Expectation, HolderKind, parse_span};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -101,7 +100,7 @@ pub(super) struct ExpectArguments {
     #[arg(long, group = "what")]
     back: bool,
     /// It will be away for so long, which says nothing
-    #[arg(long, value_name = "TIME", value_parser = seconds, group = "what")]
+    #[arg(long, value_name = "TIME", value_parser = parse_span, group = "what")]
     away: Option<u64>,
     /// What it is: how long it may be silent before more is known of it
     #[arg(long, value_name = "KIND", value_enum, group = "what")]

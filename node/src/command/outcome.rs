@@ -175,6 +175,9 @@ pub struct Folder {
     pub excludes: Vec<String>,
     /// Its newest snapshot.
     pub last: Option<Snapshot>,
+    /// When it was last saved as it was then, changed or not: an unchanged folder makes no snapshot.
+    #[serde(default)]
+    pub saved: Option<Time>,
     /// Whether it is on the list (`add`). Only `status` names others: folders that were backed up
     /// by name, or taken off the list since.
     pub listed: bool,
@@ -200,6 +203,9 @@ pub struct Snapshot {
     pub bytes: u64,
     /// Whether it holds the whole folder; a checkpoint of a running first backup does not.
     pub complete: bool,
+    /// Whether its device made it by itself; such ones are thinned out (`backup.keep`).
+    #[serde(default)]
+    pub automatic: bool,
     /// How far it has come.
     pub safety: Safety,
     /// Since when it has been safe: when enough holders had signed for all of it. `null` while it is
@@ -510,6 +516,9 @@ pub struct StatusOutcome {
     pub survives_holders: u32,
     /// Folders with their newest snapshots.
     pub folders: Vec<Folder>,
+    /// How often a running node backs them up by itself, in seconds; `null` for never.
+    #[serde(default)]
+    pub backup_every_s: Option<u64>,
     /// Own bytes that wait to be sent.
     pub spool_bytes: u64,
     /// Bytes that this device keeps for others.

@@ -13,6 +13,7 @@ mod rekey;
 mod removal;
 mod renamed;
 mod status;
+mod trial;
 
 fn vectors_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../specs/vectors/command_line.json")
@@ -36,6 +37,7 @@ fn snapshot() -> Snapshot {
         files: 12,
         bytes: 34_567,
         complete: true,
+        automatic: true,
         safety: Safety::Safe,
         safe_since: Some(time(1_700_000_100)),
     }
@@ -56,6 +58,7 @@ fn folder() -> Folder {
         path: PathField::new(b"/home/anna"),
         excludes: vec!["*.tmp".to_owned()],
         last: Some(snapshot()),
+        saved: Some(time(1_700_000_200)),
         listed: true,
     }
 }
@@ -431,7 +434,7 @@ fn about_membership() -> Vec<Outcome> {
             witnesses_known: 3,
             snapshots: vec![snapshot()],
         }),
-        Outcome::Trial(trial()),
+        Outcome::Trial(trial::sample()),
     ]
 }
 
@@ -482,37 +485,6 @@ fn about_guardians() -> Vec<Outcome> {
         }),
         Outcome::Gave(GaveOutcome { vault: id("c"), name: "carol".to_owned(), have: 1, needed: 2 }),
     ]
-}
-
-fn trial() -> TrialOutcome {
-    let holder = |of: &str, name: &str, answered| TrialHolder {
-        device: id(of),
-        name: name.to_owned(),
-        answered,
-    };
-    TrialOutcome {
-        vault: id("a"),
-        own: true,
-        proved: Some(time(1_700_000_000)),
-        witnesses_answered: 1,
-        witnesses_known: 2,
-        holders: vec![holder("e", "desktop", true), holder("b", "nas", false)],
-        snapshots: vec![TrialSnapshot {
-            snapshot: id("c"),
-            time: time(1_699_000_000),
-            device: id("f"),
-            device_name: "laptop".to_owned(),
-            path: PathField::new(b"/home/anna/caf\xe9"),
-            files: 7,
-            bytes: 1_000_000,
-            complete: true,
-        }],
-        unread: vec![TrialLack {
-            device: id("f"),
-            device_name: "laptop".to_owned(),
-            what: "its state 9 is known to be, and nobody that answered has it".to_owned(),
-        }],
-    }
 }
 
 fn samples() -> Vec<Outcome> {

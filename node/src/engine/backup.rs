@@ -22,7 +22,7 @@ use crossbeam_channel::bounded;
 use larder_protocol::{
     ids::ChunkId,
     index::{ChunkKind, PackClass},
-    manifest::SnapshotSummary,
+    manifest::{Manifest, SnapshotSummary},
     snapshot::{self, Snapshot},
     time::Timestamp,
     tree::entry::{Entry, Kind},
@@ -86,6 +86,8 @@ pub(crate) struct Plan {
     pub(crate) level: i32,
     /// Own bytes in the depot at most, unless this device keeps them anyway.
     pub(crate) spool_bytes_max: Option<u64>,
+    /// Whether the device does it by itself.
+    pub(crate) is_automatic: bool,
 }
 
 /// What became of it.
@@ -229,7 +231,7 @@ impl Run<'_> {
             let mut threads = vec![scope.spawn(scan), scope.spawn(open)];
             for _ in 0..workers {
                 let jobs = opened_in.clone();
-                let mut worker = Worker::new(store, self.counters, self.plan.level);
+                let mut worker = Worker::new(store, self.counters, self.events, self.plan.level);
                 let work = move || self.part(|| jobs.iter().try_for_each(|job| worker.work(job)));
                 threads.push(scope.spawn(work));
             }
@@ -298,6 +300,7 @@ impl Run<'_> {
     fn finish(&self, store: &ChunkStore<'_>, grown: Option<Grown>) -> Result<Made, BackupError> {
         let grown = grown.ok_or(BackupError::Stopped)?;
         let manifest = commit::own_manifest(self.core, self.member)?;
+        self.check_emptied(&manifest)?;
         // It may have been forgotten meanwhile.
         let before = self
             .parent
@@ -338,7 +341,9 @@ impl Run<'_> {
     ) -> Result<Option<SnapshotSummary>, BackupError> {
         let state = &self.core.state;
         let is_stored_anew = store.new_bytes.load(Ordering::Relaxed) > 0;
-        if is_stored_anew || commit::is_any_lost(self.core)? {
+        // RECUR-7: what somebody asks for must not be thinned out with the rest.
+        let is_of_lesser_kind = before.is_automatic() && !self.plan.is_automatic;
+        if is_stored_anew || is_of_lesser_kind || commit::is_any_lost(self.core)? {
             return Ok(None);
         }
         let Some(location) = state.locate(&before.id)? else { return Ok(None) };
@@ -412,8 +417,35 @@ impl Run<'_> {
             unreadable: self.problems.count(),
             complete,
             parent: self.parent_id(),
-            tags: Vec::new(),
+            tags: self.tags(),
             program: concat!("larder ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    fn tags(&self) -> Vec<String> {
+        self.plan.is_automatic.then(|| snapshot::AUTOMATIC.to_owned()).into_iter().collect()
+    }
+
+    /// RECUR-11: nobody is there who would notice that a disk is not plugged in, or not to be read, and that
+    /// `latest` has nothing in it.
+    fn check_emptied(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = self.counters;
+        let unreadable = self.problems.count();
+        let is_bare = count(&counters.others) == 0 && count(&counters.directories) <= 1;
+        if !self.plan.is_automatic || count(&counters.files) > 0 || !is_bare && unreadable == 0 {
+            return Ok(());
+        }
+        // What came since the last complete one as well: checkpoints of a backup that is not over.
+        let root = self.plan.root.as_os_str().as_bytes();
+        let own: Vec<&SnapshotSummary> =
+            manifest.live_snapshots().filter(|one| *one.root_path == *root).collect();
+        let since = own.iter().rev().take_while(|one| Some(one.id) != self.parent_id());
+        let before = since.copied().chain(self.parent.as_ref());
+        match before.map(|one| one.files).max() {
+            // It was as empty before, and somebody has said so.
+            Some(0) => Ok(()),
+            files => Err(BackupError::Emptied { files: files.unwrap_or(0), unreadable }),
         }
     }
 

@@ -2,14 +2,18 @@
 
 use std::{
     os::unix::ffi::OsStrExt,
-    path::Component,
+    path::{Component, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use larder_protocol::time::Timestamp;
+use tracing::warn;
+
 use super::{
-    ChunkSource, Core, EngineError, Member,
+    ChunkSource, Core, EngineError, Member, aside,
     backup::{self, BackupError, Made, Plan},
+    clock::wall,
     custody::Custody,
     report, settings,
 };
@@ -45,33 +49,15 @@ pub(crate) async fn run(
     let sent_before = member.custody()?.view().borrow().sent_bytes;
     settings::check_excludes(&wish.excludes)?;
     let folders = folders(core, &wish)?;
-    let relying = core.relying.read().await;
-    super::sync::refresh(core, &member).await;
-    super::roster::ensure_epoch(core, &member).await?;
-    let mut snapshots = Vec::with_capacity(folders.len());
-    let (mut problems_total, mut first) = (0, None);
-    for folder in folders {
-        let path = PathField::from(folder.path.as_path());
-        match one(core, &member, folder, events).await? {
-            Ok((snapshot, problems)) => {
-                snapshots.push(snapshot);
-                problems_total += problems;
-            }
-            Err(failure) => {
-                let what = failure.message.clone();
-                events.problem(Problem { path, what }).await.map_err(EngineError::from)?;
-                problems_total += 1;
-                first.get_or_insert(failure);
-            }
-        }
+    let way = core.recurrer.make_way(events).await?;
+    let Saved { snapshots, unreadable, mut failed } =
+        save_all(core, folders, Occasion::Asked, events).await?;
+    drop(way);
+    if snapshots.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
     }
-    drop(relying);
-    member.custody()?.may_tell().await;
-    if snapshots.is_empty()
-        && let Some(failure) = first
-    {
-        return Err(failure);
-    }
+    let problems: u64 = unreadable.iter().map(|(_, number)| number).sum();
+    let problems_total = problems + u64::try_from(failed.len()).unwrap_or(u64::MAX);
     let reached = match wish.wait {
         Wait::Local => Wait::Local,
         Wait::Safe => wait_until_safe(core, &member, deadline, events).await?,
@@ -103,8 +89,75 @@ pub(crate) async fn run(
     }))
 }
 
+/// Why folders are saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Somebody said so.
+    Asked,
+    /// It is time.
+    Recurring,
+}
+
+/// What came of saving folders.
+pub(crate) struct Saved {
+    pub(crate) snapshots: Vec<BackupSnapshot>,
+    /// Folders in which something could not be read, and how much.
+    pub(crate) unreadable: Vec<(PathBuf, u64)>,
+    /// Folders that could not be saved, and why.
+    pub(crate) failed: Vec<(PathBuf, Failure)>,
+}
+
+/// Saves folders one after the other. One that cannot be saved does not concern the others.
+pub(crate) async fn save_all(
+    core: &Arc<Core>,
+    folders: Vec<Folder>,
+    occasion: Occasion,
+    events: &EventSink,
+) -> Result<Saved, Failure> {
+    let member = core.member()?;
+    let relying = core.relying.read().await;
+    if occasion == Occasion::Asked {
+        // A node that goes on running hears what is new anyway.
+        super::sync::refresh(core, &member).await;
+    }
+    super::roster::ensure_epoch(core, &member).await?;
+    let mut saved = Saved { snapshots: Vec::new(), unreadable: Vec::new(), failed: Vec::new() };
+    for folder in folders {
+        let path = folder.path.clone();
+        match one(core, &member, folder, occasion, events).await? {
+            Ok((snapshot, problems)) => {
+                saved.snapshots.push(snapshot);
+                if problems > 0 {
+                    saved.unreadable.push((path, problems));
+                }
+            }
+            Err(failure) => {
+                let what = failure.message.clone();
+                let problem = Problem { path: PathField::from(path.as_path()), what };
+                events.problem(problem).await.map_err(EngineError::from)?;
+                saved.failed.push((path, failure));
+            }
+        }
+    }
+    drop(relying);
+    member.custody()?.may_tell().await;
+    Ok(saved)
+}
+
+/// The folders of the list.
+pub(crate) fn listed(core: &Core) -> Result<Vec<Folder>, EngineError> {
+    let mut folders = core.state.folders()?;
+    for folder in &mut folders {
+        // Added by a version that kept paths as they were typed.
+        if folder.path.components().any(|name| name == Component::ParentDir) {
+            folder.path = settings::real(&folder.path);
+        }
+    }
+    Ok(folders)
+}
+
 fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
-    let kept = core.state.folders().map_err(EngineError::from)?;
+    let kept = listed(core)?;
     let mut folders = if wish.paths.is_empty() {
         kept
     } else {
@@ -122,42 +175,46 @@ fn folders(core: &Core, wish: &Wish) -> Result<Vec<Folder>, Failure> {
             .hint("add one with `larder add PATH`, or name one: `larder backup PATH`"));
     }
     for folder in &mut folders {
-        // Added by a version that kept paths as they were typed.
-        if folder.path.components().any(|name| name == Component::ParentDir) {
-            folder.path = settings::real(&folder.path);
-        }
         folder.excludes.extend(wish.excludes.iter().cloned());
     }
     Ok(folders)
 }
 
 /// A snapshot and how many problems it has, or why the folder could not be saved.
-type Saved = Result<(BackupSnapshot, u64), Failure>;
+type One = Result<(BackupSnapshot, u64), Failure>;
 
 /// Backs one folder up. What is wrong with the folder itself does not concern the others.
 async fn one(
     core: &Arc<Core>,
     member: &Arc<Member>,
     folder: Folder,
+    occasion: Occasion,
     events: &EventSink,
-) -> Result<Saved, Failure> {
+) -> Result<One, Failure> {
     let config = core.config();
+    let begun = wall();
     let plan = Plan {
         root: folder.path,
         excludes: folder.excludes,
         level: config.compression_level(),
         spool_bytes_max: (config.keep_own() != KeepOwn::All).then(|| config.spool_bytes_max()),
+        is_automatic: occasion == Occasion::Recurring,
     };
     let source = ChunkSource::new(core, member);
     let (core, member, events) = (Arc::clone(core), Arc::clone(member), events.clone());
-    let work = move || -> Result<Saved, Failure> {
+    let work = move || -> Result<One, Failure> {
         let custody = member.custody()?;
         let made = match backup::run(&core, &member, custody, &plan, &events) {
             Ok(made) => made,
             Err(error) if error.is_of_folder() => return Ok(Err(error.of_folder(&plan.root))),
             Err(error) => return Err(error.into()),
         };
-        let (files_new, files_changed) = compare(&source, &made);
+        note_saved(&core, &plan, begun);
+        let (files_new, files_changed) = match occasion {
+            Occasion::Asked => compare(&source, &made),
+            // Nobody looks at them.
+            Occasion::Recurring => (0, 0),
+        };
         let path = PathField::new(plan.root.as_os_str().as_bytes());
         let snapshot = BackupSnapshot {
             snapshot: made.snapshot.id.to_string(),
@@ -174,7 +231,27 @@ async fn one(
         };
         Ok(Ok((snapshot, made.problems)))
     };
-    tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Panicked)?
+    match occasion {
+        Occasion::Asked => {
+            tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Panicked)?
+        }
+        Occasion::Recurring => aside::run(work).await?,
+    }
+}
+
+/// Notes that a folder of the list was saved with all that belongs to it. Without the note it is only saved again sooner.
+fn note_saved(core: &Core, plan: &Plan, begun: Timestamp) {
+    let note = || {
+        let is_this = |one: &Folder| one.path == plan.root && one.excludes == plan.excludes;
+        if !listed(core)?.iter().any(is_this) {
+            return Ok(());
+        }
+        core.recurrer.forgive(&plan.root);
+        core.state.note_saved(&plan.root, begun).map_err(EngineError::from)
+    };
+    if let Err(error) = note() {
+        warn!("when {} was saved could not be noted: {error}", plan.root.display());
+    }
 }
 
 /// Files that came and files that changed since the snapshot before: found by comparing the two

@@ -39,3 +39,12 @@ pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(since.as_secs())
 }
+
+/// How long ago something was noted, in milliseconds. A note that lies more than `slack_s` seconds ahead of the
+/// clock was made by a clock that was wrong, and says nothing: it is as old as can be.
+pub(crate) fn age_ms(at: Timestamp, now: Timestamp, slack_s: u64) -> u64 {
+    if at.0 > now.0.saturating_add(slack_s) {
+        return u64::MAX;
+    }
+    now.0.saturating_sub(at.0).saturating_mul(1000)
+}

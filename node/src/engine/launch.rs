@@ -26,6 +26,7 @@ use super::{
     invitations::Invitations,
     leaving, locating,
     neighbours::{self, Neighbours},
+    recurrer::{self, Recurrer},
     rekey, roster,
     scrubber::{self, Scrubber},
     serve::Holder,
@@ -153,8 +154,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let depot = depot(&home)?;
     let invitations = Arc::new(Invitations::default());
     let door = Door { vaults: Arc::clone(&vaults), invitations: Arc::clone(&invitations) };
-    let listen = listen(&state, &config, options)?;
-    let relays = relays(&config, options);
+    let (listen, relays) = (listen(&state, &config, options)?, relays(&config, options));
     let (seed, rates) = (keys.signing_seed(), rates(&config));
     let settings = Settings { seed, listen, relays: relays.clone(), rates };
     let net = Net::start(settings, Arc::new(door)).await?;
@@ -163,8 +163,10 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     let tending = Tender::new(keys.id());
     let leaving = leaving::Leaver::open(&state)?;
     let (scrubber, scrubs) = Scrubber::new();
+    let (recurrer, recurs) = Recurrer::new();
     let core = Arc::new(Core {
         scrubber,
+        recurrer,
         rekeyer: rekey::Rekeyer::default(),
         leaving,
         drilling: tokio::sync::Mutex::default(),
@@ -209,6 +211,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
     }
     if core.serves {
         scrubber::start(&core, scrubs);
+        recurrer::start(&core, recurs);
     }
     Ok(Node::new(core))
 }

@@ -15,7 +15,7 @@ use crate::command::{Failure, SnapshotName};
 const CANDIDATES_MAX: usize = 5;
 
 /// Days by which the clocks of two devices may differ: a wrong time zone, and then some.
-const CLOCK_DAYS_OFF_MAX: u64 = 1;
+pub(super) const CLOCK_DAYS_OFF_MAX: u64 = 1;
 
 /// The newest manifests of all devices of the vault, as far as known here; of a forked one that of each side.
 pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, EngineError> {

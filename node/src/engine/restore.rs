@@ -97,6 +97,11 @@ pub(crate) async fn run(
     let _relying = core.relying.read().await;
     let snapshot = names::resolve(core, &wish.snapshot)?;
     let origin = say_meant(core, &wish.snapshot, &snapshot, events)?;
+    // A folder that is being restored is not saved by itself as it is in between.
+    let _way = match wish.dry_run {
+        true => None,
+        false => Some(core.recurrer.make_way(events).await?),
+    };
     let _watch = Watch::start(&member.fetcher, events);
     let blamed_before = core.blames();
     let fetched_before = member.fetcher.fetched_bytes();

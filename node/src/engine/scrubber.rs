@@ -4,7 +4,7 @@
 //! Runs in a node that goes on running, member of a vault or not. Decides nothing: what is read when
 //! is `larder_protocol::scrubbing`.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use larder_protocol::{
     ids::ShardRoot,
@@ -13,94 +13,49 @@ use larder_protocol::{
     scrubbing::{Found, Input, Kept, Output, Scrubbing},
     time::Timestamp,
 };
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
     Core, EngineError,
-    clock::{Clock, wall},
+    clock::{age_ms, wall},
+    driver::{self, Facts, Inbox, Machine},
     on_disk,
 };
 use crate::{depot::DepotError, home::Config};
 
-/// Facts waiting for the machine: one answer, changes of settings, verifications.
-const FACTS_MAX: usize = 16;
-/// A note that lies further ahead of the clock was made by a clock that was wrong: it says nothing.
+/// A note that lies further ahead of the clock was made by a clock that was wrong.
 const CLOCK_SLACK_S: u64 = 86_400;
 
-/// The handle of the task. In a node for one command nobody listens.
-#[derive(Debug)]
-pub(crate) struct Scrubber {
-    facts: mpsc::Sender<Input>,
-}
-
-/// The facts for a task that is yet to be started.
-pub(super) type Inbox = mpsc::Receiver<Input>;
-
-impl Scrubber {
-    pub(super) fn new() -> (Self, Inbox) {
-        let (facts, inbox) = mpsc::channel(FACTS_MAX);
-        (Self { facts }, inbox)
-    }
-
-    /// Tells the machine a fact.
-    pub(crate) async fn tell(&self, input: Input) {
-        let _ = self.facts.send(input).await;
-    }
-}
+/// The handle of the task.
+pub(crate) type Scrubber = Facts<Input>;
 
 /// What the settings ask for, as the machine takes it.
 pub(super) fn period_ms(config: &Config) -> Option<u64> {
     config.scrub_days().map(|days| u64::from(days) * 86_400_000)
 }
 
-/// Starts the task. It holds the core only while it does something, and ends with the node.
-pub(super) fn start(core: &Arc<Core>, inbox: Inbox) {
-    let machine = Scrubbing::new(period_ms(&core.config()));
-    let task = Task { core: Arc::downgrade(core), machine };
-    tokio::spawn(task.run(inbox, core.closing.clone(), core.clock));
+/// Starts the task. It ends with the node.
+pub(super) fn start(core: &Arc<Core>, inbox: Inbox<Input>) {
+    driver::start(core, Scrubbing::new(period_ms(&core.config())), inbox);
 }
 
-struct Task {
-    core: Weak<Core>,
-    machine: Scrubbing,
-}
+impl Machine for Scrubbing {
+    driver::forwards!();
 
-impl Task {
-    async fn run(mut self, mut inbox: Inbox, closing: CancellationToken, clock: Clock) {
-        loop {
-            while let Some(output) = self.machine.poll_output() {
-                let Some(core) = self.core.upgrade() else { return };
-                carry_out(core, output).await;
+    async fn carry_out(core: Arc<Core>, output: Output) {
+        match output {
+            Output::List { order } => drop(tokio::spawn(list(core, order))),
+            Output::Scrub { order, root } => drop(tokio::spawn(scrub(core, order, root))),
+            Output::NoteScrubbed { roots } => {
+                let noting = move || core.depot.note_read(&roots, wall());
+                if let Err(error) = on_disk(noting).await {
+                    warn!("what was read back could not be noted and will be read again: {error}");
+                }
             }
-            let wake = clock.reached(self.machine.poll_timeout());
-            let input = tokio::select! {
-                fact = inbox.recv() => match fact {
-                    Some(input) => input,
-                    None => return,
-                },
-                () = wake => Input::TimePassed,
-                () = closing.cancelled() => return,
-            };
-            self.machine.handle_input(clock.now(), input);
-        }
-    }
-}
-
-async fn carry_out(core: Arc<Core>, output: Output) {
-    match output {
-        Output::List { order } => drop(tokio::spawn(list(core, order))),
-        Output::Scrub { order, root } => drop(tokio::spawn(scrub(core, order, root))),
-        Output::NoteScrubbed { roots } => {
-            let noting = move || core.depot.note_read(&roots, wall());
-            if let Err(error) = on_disk(noting).await {
-                warn!("what was read back could not be noted and will be read again: {error}");
+            Output::Damaged { root } => {
+                warn!("shard {} was found damaged when it was read back", root.short());
+                tell_lost(&core, root).await;
             }
-        }
-        Output::Damaged { root } => {
-            warn!("shard {} was found damaged when it was read back", root.short());
-            tell_lost(&core, root).await;
         }
     }
 }
@@ -121,14 +76,9 @@ async fn list(core: Arc<Core>, order: OrderId) {
 fn kept(core: &Core, now: Timestamp) -> Result<Vec<Kept>, DepotError> {
     let all = core.depot.last_reads()?;
     let well = all.into_iter().filter(|(_, last)| last.is_well);
-    Ok(well.map(|(root, last)| Kept { root, age_ms: age_ms(last.at, now) }).collect())
-}
-
-fn age_ms(at: Timestamp, now: Timestamp) -> u64 {
-    if at.0 > now.0.saturating_add(CLOCK_SLACK_S) {
-        return u64::MAX;
-    }
-    now.0.saturating_sub(at.0).saturating_mul(1000)
+    Ok(well
+        .map(|(root, last)| Kept { root, age_ms: age_ms(last.at, now, CLOCK_SLACK_S) })
+        .collect())
 }
 
 async fn scrub(core: Arc<Core>, order: OrderId, root: ShardRoot) {

@@ -8,15 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use larder_protocol::{manifest::SnapshotSummary, placing::Input, scrubbing};
+use larder_protocol::{manifest::SnapshotSummary, placing::Input, recurring, scrubbing};
 
 use super::{
-    Core, EngineError, launch, look::Shelf, names, on_disk, rename, scrubber, sites, trail,
+    Core, EngineError, launch, look::Shelf, names, on_disk, recurrer, rename, scrubber, sites,
+    trail,
 };
 use crate::{
     command::{
         ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome,
-        PassphraseAct, PathField, RawPath,
+        PassphraseAct, PathField, RawPath, Time,
     },
     depot::Origin,
     files::check_patterns,
@@ -59,6 +60,7 @@ pub(crate) async fn add(
         Ok(())
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)??;
+    core.recurrer.tell(recurring::Input::FolderAdded).await;
     folders(core).await
 }
 
@@ -124,6 +126,7 @@ pub(crate) async fn remove(core: &Arc<Core>, paths: Vec<RawPath>) -> Result<Outc
         });
         for folder in listed.collect::<Result<Vec<_>, _>>()? {
             removing.state.remove_folder(&folder.path).map_err(EngineError::from)?;
+            removing.recurrer.forgive(&folder.path);
         }
         Ok(())
     };
@@ -150,11 +153,13 @@ pub(crate) async fn all_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, Engin
     let own = core.keys.id();
     let reading = Arc::clone(core);
     on_disk(move || {
+        let saved = reading.state.saved()?;
         let mut folders: BTreeMap<Vec<u8>, FolderLine> = BTreeMap::new();
         for folder in reading.state.folders()? {
             let path = PathField::from(folder.path.as_path());
             let excludes = folder.excludes;
-            let line = FolderLine { path, excludes, last: None, listed: true };
+            let saved = saved.get(&folder.path).copied().map(Time::from);
+            let line = FolderLine { path, excludes, last: None, saved, listed: true };
             folders.insert(line.path.to_bytes(), line);
         }
         let mut newest: BTreeMap<Vec<u8>, SnapshotSummary> = BTreeMap::new();
@@ -169,7 +174,8 @@ pub(crate) async fn all_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, Engin
         }
         for (bytes, last) in newest {
             let path = PathField::new(&bytes);
-            let unlisted = FolderLine { path, excludes: Vec::new(), last: None, listed: false };
+            let unlisted =
+                FolderLine { path, excludes: Vec::new(), last: None, saved: None, listed: false };
             folders.entry(bytes).or_insert(unlisted).last = Some(shelf.line(&last));
         }
         Ok::<_, EngineError>(folders.into_values().collect())
@@ -249,6 +255,8 @@ pub(crate) async fn config_set(
     core.tending.switch(core, core.serves && core.config().tends());
     let period_ms = scrubber::period_ms(&core.config());
     core.scrubber.tell(scrubbing::Input::PeriodChanged { period_ms }).await;
+    let every_ms = recurrer::every_ms(&core.config());
+    core.recurrer.tell(recurring::Input::EveryChanged { every_ms }).await;
     Ok(outcome)
 }
 

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use larder_protocol::{pacing::Timetable, relaying::RelayAddress};
+use larder_protocol::{pacing::Timetable, relaying::RelayAddress, retention::Rules};
 use thiserror::Error;
 
 use self::keys::{KEYS, Key, find};
@@ -24,6 +24,12 @@ use crate::command::{ByteSize, Failure, Setting};
 
 /// The setting that says what this device is called.
 pub(crate) const DEVICE_NAME: &str = "device.name";
+/// How often the folders are backed up by themselves, unless the settings say otherwise.
+const EVERY_S: u64 = 3600;
+/// Which of the snapshots so made stay: by hours for two days, then by days, weeks and months, and for
+/// ever by years.
+const KEEP: Rules =
+    Rules { last: 0, hourly: 48, daily: 30, weekly: 52, monthly: 120, yearly: 100, within_s: 0 };
 /// Longest settings file that is read.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -59,6 +65,8 @@ pub struct Config {
     spool_max: Option<ByteSize>,
     offer: Option<ByteSize>,
     compression_level: Option<i32>,
+    every_s: Option<u64>,
+    keep: Option<Rules>,
     lan: Option<bool>,
     limit_lan: Option<bool>,
     upload_max: Option<Timetable>,
@@ -134,6 +142,16 @@ impl Config {
     /// Zstd level.
     pub fn compression_level(&self) -> i32 {
         self.compression_level.unwrap_or(3)
+    }
+
+    /// How often to back up without being asked, in seconds; `None` for never.
+    pub fn every_s(&self) -> Option<u64> {
+        Some(self.every_s.unwrap_or(EVERY_S)).filter(|seconds| *seconds > 0)
+    }
+
+    /// Which of the snapshots so made stay; without a rule, all.
+    pub fn keep(&self) -> Rules {
+        self.keep.unwrap_or(KEEP)
     }
 
     /// Where `up` listens; `None` means any address, on the port that the node remembers.
@@ -320,8 +338,10 @@ impl From<ConfigError> for Failure {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 15] = [
+    const GOOD: [(&str, &str); 17] = [
         ("backup.compression_level", "7"),
+        ("backup.every", "6h"),
+        ("backup.keep", "daily 7, within 2d"),
         ("depot.keep_own", "all"),
         ("depot.offer", "10GB"),
         ("depot.scrub_days", "0"),
@@ -361,6 +381,22 @@ mod tests {
         assert_eq!((config.scrub_days(), Config::default().scrub_days()), (None, Some(90)));
         config.set("policy.copies", None).unwrap();
         assert_eq!(config.copies(), Copies::Auto);
+    }
+
+    // RECUR-9
+    #[test]
+    fn the_defaults_in_words_are_the_defaults() {
+        let mut said = Config::default();
+        for setting in Config::default().settings(None).unwrap() {
+            if setting.key.starts_with("backup.") {
+                said.set(&setting.key, Some(&setting.value)).unwrap();
+            }
+        }
+        let default = Config::default();
+        assert_eq!((said.every_s(), said.keep()), (default.every_s(), default.keep()));
+        assert_eq!(said.compression_level(), default.compression_level());
+        said.set("backup.every", Some("off")).unwrap();
+        assert_eq!(said.every_s(), None);
     }
 
     #[test]
@@ -405,6 +441,10 @@ mod tests {
     fn values_of_the_wrong_kind_are_refused() {
         let bad = [
             ("backup.compression_level", "20"),
+            ("backup.every", "30s"),
+            ("backup.every", "0"),
+            ("backup.keep", "daily 0"),
+            ("backup.keep", "fortnightly 3"),
             ("depot.keep_own", "some"),
             ("depot.offer", "much"),
             ("depot.scrub_days", "3651"),

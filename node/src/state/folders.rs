@@ -1,17 +1,20 @@
 //! The folders that this device backs up, with their exclude patterns.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
-use larder_protocol::cbor;
+use larder_protocol::{cbor, time::Timestamp};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{State, StateError, record};
 
+/// When each was last found saved as it was then, in seconds since 1970.
+const SAVED: TableDefinition<'_, &[u8], u64> = TableDefinition::new("saved");
 const FOLDERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("folders");
 
 /// What is excluded below one folder.
@@ -34,6 +37,7 @@ pub struct Folder {
 
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
     tx.open_table(FOLDERS)?;
+    tx.open_table(SAVED)?;
     Ok(())
 }
 
@@ -57,8 +61,9 @@ impl State {
     /// [`StateError`].
     pub fn remove_folder(&self, path: &Path) -> Result<bool, StateError> {
         self.write(|tx| {
-            let removed = tx.open_table(FOLDERS)?.remove(path.as_os_str().as_bytes())?.is_some();
-            Ok(removed)
+            let key = path.as_os_str().as_bytes();
+            tx.open_table(SAVED)?.remove(key)?;
+            Ok(tx.open_table(FOLDERS)?.remove(key)?.is_some())
         })
     }
 
@@ -82,6 +87,35 @@ impl State {
                 Ok(Folder { path, excludes: row.excludes })
             })
             .collect()
+    }
+
+    /// Notes that everything in a folder of the list was saved as it was at `at`, changed since the last time
+    /// or not.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn note_saved(&self, path: &Path, at: Timestamp) -> Result<(), StateError> {
+        let key = path.as_os_str().as_bytes();
+        self.write(|tx| {
+            tx.open_table(SAVED)?.insert(key, at.0)?;
+            Ok(())
+        })
+    }
+
+    /// When the folders were last saved, as far as they ever were.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn saved(&self) -> Result<BTreeMap<PathBuf, Timestamp>, StateError> {
+        self.read(|tx| {
+            let mut all = BTreeMap::new();
+            for row in tx.open_table(SAVED)?.iter()? {
+                let (path, at) = row?;
+                let path = PathBuf::from(std::ffi::OsString::from_vec(path.value().to_vec()));
+                all.insert(path, Timestamp(at.value()));
+            }
+            Ok(all)
+        })
     }
 
     /// The excludes of the folder at `path`, if it is one.

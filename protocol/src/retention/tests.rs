@@ -9,7 +9,7 @@ use super::*;
 const HOUR_S: u64 = 3600;
 
 fn at(started: u64) -> Kept {
-    Kept { started: Timestamp(started), complete: true }
+    Kept { started: Timestamp(started), complete: true, may_go: true }
 }
 
 fn kept(rules: Rules, started: &[u64]) -> Vec<u64> {
@@ -92,12 +92,46 @@ fn without_a_rule_everything_stays() {
 // RET-3
 #[test]
 fn a_checkpoint_stays_until_a_complete_snapshot_is_begun_after_it() {
-    let part = |started| Kept { started: Timestamp(started), complete: false };
+    let part = |started| Kept { started: Timestamp(started), complete: false, may_go: true };
     let rules = Rules { last: 1, ..Rules::default() };
     assert_eq!(rules.choose(&[part(1), at(2), at(3), part(4)]), [false, false, true, true]);
     assert_eq!(rules.choose(&[part(1), part(2)]), [true, true]);
     // It does not use a rule up.
     assert_eq!(rules.choose(&[at(1), part(2)]), [true, true]);
+}
+
+// RET-7
+#[test]
+fn what_the_choice_is_not_about_stays_and_counts() {
+    let kept = Kept { may_go: false, ..at(DAY_S + 9) };
+    let rules = Rules { daily: 2, ..Rules::default() };
+    // It is the newest of its day, and it stays on a day that no rule keeps any more.
+    let all = [at(1), at(DAY_S + 1), kept, at(2 * DAY_S), at(3 * DAY_S)];
+    assert_eq!(rules.choose(&all), [false, false, true, true, true]);
+    let all = [at(1), at(DAY_S + 1), kept, at(2 * DAY_S)];
+    assert_eq!(rules.choose(&all), [false, false, true, true]);
+}
+
+// RET-8
+#[test]
+fn rules_are_read_as_they_are_written_and_nothing_else_is() {
+    let span = |text: &str| text.strip_suffix('d')?.parse::<u64>().ok()?.checked_mul(DAY_S);
+    let write = |seconds: u64| format!("{}d", seconds / DAY_S);
+    let read = |text| Rules::parse(text, span);
+    let rules = read(" daily 30 ,hourly  24, within 2d").unwrap();
+    let wanted = Rules { hourly: 24, daily: 30, within_s: 2 * DAY_S, ..Rules::default() };
+    assert_eq!(rules, wanted);
+    assert_eq!(rules.text(write), "hourly 24, daily 30, within 2d");
+    assert_eq!(read("off"), Some(Rules::default()));
+    assert_eq!(Rules::default().text(write), "off");
+    let all = "last 1, hourly 2, daily 3, weekly 4, monthly 5, yearly 6, within 7d";
+    assert_eq!(read(all).unwrap().text(write), all);
+    let bad = ["", "daily", "daily 0", "daily -1", "daily 3, daily 4", "within 0d", "within 3"];
+    for text in
+        bad.into_iter().chain(["within 1d, within 2d", "dayly 3", "daily 3,", "off, last 1"])
+    {
+        assert_eq!(read(text), None, "{text}");
+    }
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -118,8 +152,12 @@ fn rules() -> impl Strategy<Value = Rules> {
 fn snapshots() -> impl Strategy<Value = Vec<Kept>> {
     // Dense and sparse times, with repetitions.
     let time = prop_oneof![0_u64..2_000_000_000, 1_700_000_000_u64..1_700_400_000, 5_u64..9];
-    let one = (time, proptest::bool::weighted(0.85));
-    let one = one.prop_map(|(time, complete)| Kept { started: Timestamp(time), complete });
+    let one = (time, proptest::bool::weighted(0.85), proptest::bool::weighted(0.8));
+    let one = one.prop_map(|(time, complete, may_go)| Kept {
+        started: Timestamp(time),
+        complete,
+        may_go,
+    });
     proptest::collection::vec(one, 0..40)
 }
 
@@ -151,6 +189,7 @@ fn model(rules: &Rules, all: &[Kept]) -> Vec<bool> {
         let started = all[index].started.0;
         let end = newest.map_or(0, |newest| all[newest].started.0);
         rules.is_empty()
+            || !all[index].may_go
             || Some(index) == newest
             || chosen.contains(&index)
             || (rules.within_s > 0 && started + rules.within_s >= end)
@@ -162,7 +201,7 @@ fn model(rules: &Rules, all: &[Kept]) -> Vec<bool> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    // RET-1, RET-2, RET-3
+    // RET-1, RET-2, RET-3, RET-7
     #[test]
     fn the_choice_is_that_of_the_plain_model(rules in rules(), all in snapshots()) {
         prop_assert_eq!(rules.choose(&all), model(&rules, &all));

@@ -19,7 +19,7 @@ pub(super) fn folders(text: &mut String, done: &FoldersOutcome) {
     if done.folders.is_empty() {
         return line(text, "no folders yet; add one with `larder add PATH`");
     }
-    let mut table = Table::new(&["LAST SNAPSHOT", "FILES", "SIZE", "STATE", "FOLDER"]);
+    let mut table = Table::new(&["LAST SNAPSHOT", "LAST LOOK", "FILES", "SIZE", "STATE", "FOLDER"]);
     for folder in &done.folders {
         let last = folder.last.as_ref();
         let mut path = visible(&folder.path.to_bytes());
@@ -28,6 +28,7 @@ pub(super) fn folders(text: &mut String, done: &FoldersOutcome) {
         }
         table.row(vec![
             when_or_never(last.map(|last| last.time)),
+            when_or_never(folder.saved),
             last.map_or_else(String::new, |last| last.files.to_string()),
             last.map_or_else(String::new, |last| ByteSize(last.bytes).to_string()),
             last.map_or_else(String::new, state),
@@ -83,7 +84,8 @@ pub(super) fn snapshot_table(text: &mut String, snapshots: &[Snapshot]) {
 
 fn state(snapshot: &Snapshot) -> String {
     let incomplete = if snapshot.complete { "" } else { ", incomplete" };
-    format!("{}{incomplete}", safety(snapshot.safety))
+    let automatic = if snapshot.automatic { ", automatic" } else { "" };
+    format!("{}{incomplete}{automatic}", safety(snapshot.safety))
 }
 
 pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {

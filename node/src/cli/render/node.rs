@@ -2,9 +2,9 @@
 
 use super::{line, lists, plain, rekey, short, visible, when, when_or_never};
 use crate::command::{
-    ByteSize, ConnectOutcome, DeviceRole, DoctorOutcome, Health, InitOutcome, InviteKind,
+    ByteSize, ConnectOutcome, DeviceRole, DoctorOutcome, Folder, Health, InitOutcome, InviteKind,
     InviteOutcome, JoinOutcome, Joined, OfferOutcome, OpenedBy, PassphraseDone, PassphraseOutcome,
-    ReadyOutcome, RelayState, Safety, SealKind, StatusOutcome, count,
+    ReadyOutcome, RelayState, Safety, SealKind, StatusOutcome, count, show_span,
 };
 
 pub(super) fn init(text: &mut String, done: &InitOutcome) {
@@ -208,14 +208,10 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     if done.safety == Safety::Safe {
         line(text, &format!("survives {}", survives(done)));
     }
-    for folder in &done.folders {
-        let path = visible(&folder.path.to_bytes());
-        let last = folder.last.as_ref();
-        let state = last.map_or("never backed up", |last| lists::safety(last.safety));
-        let time = when_or_never(last.map(|last| last.time));
-        let mark = if folder.listed { "" } else { " (not on the list of `larder add`)" };
-        line(text, &format!("folder   {path}: {state}, last {time}{mark}"));
+    for one in &done.folders {
+        line(text, &format!("folder   {}", folder(one)));
     }
+    line(text, &format!("backups  {}", backups(done)));
     let (spool, kept) = (ByteSize(done.spool_bytes), ByteSize(done.kept_bytes));
     let offered = ByteSize(done.offered_bytes);
     line(text, &format!("space    {spool} wait to be sent; {kept} of {offered} kept for others"));
@@ -253,6 +249,31 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
     for advice in &done.advice {
         line(text, &format!("! {}", plain(&advice.text)));
         line(text, &format!("  {}", plain(&advice.hint)));
+    }
+}
+
+fn folder(folder: &Folder) -> String {
+    let path = visible(&folder.path.to_bytes());
+    let last = folder.last.as_ref();
+    let state = last.map_or("never backed up", |last| lists::safety(last.safety));
+    let time = when_or_never(last.map(|last| last.time));
+    let unchanged = match (folder.saved, last) {
+        (Some(saved), Some(last)) if saved > last.time => format!(", the same at {}", when(saved)),
+        _ => String::new(),
+    };
+    let mark = if folder.listed { "" } else { " (not on the list of `larder add`)" };
+    format!("{path}: {state}, last {time}{unchanged}{mark}")
+}
+
+/// What a running node does without being asked.
+fn backups(done: &StatusOutcome) -> String {
+    let Some(every_s) = done.backup_every_s else {
+        return "by `larder backup` alone (backup.every is off)".to_owned();
+    };
+    let every = show_span(every_s);
+    match done.running {
+        true => format!("every {every} by this node itself; on battery once a day at most"),
+        false => format!("every {every} while `larder up` runs"),
     }
 }
 

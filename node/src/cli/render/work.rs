@@ -253,6 +253,7 @@ mod tests {
             files: 1,
             bytes: 1,
             complete,
+            automatic: false,
             safety: Safety::Safe,
             safe_since: None,
         }

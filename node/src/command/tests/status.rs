@@ -14,6 +14,7 @@ pub(super) fn sample() -> StatusOutcome {
         survives_households: 1,
         survives_holders: 2,
         folders: vec![folder()],
+        backup_every_s: Some(3600),
         spool_bytes: 1024,
         kept_bytes: 4096,
         offered_bytes: 500_000_000_000,

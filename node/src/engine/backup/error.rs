@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::{
-    command::{Cancelled, Failure},
+    command::{Cancelled, Failure, count},
     depot::DepotError,
     engine::EngineError,
     files::WalkError,
@@ -35,6 +35,15 @@ pub(crate) enum BackupError {
     /// The commit did not succeed.
     #[error(transparent)]
     Engine(Box<EngineError>),
+    /// Not one file is there to be saved, and nobody has said that this is as it should be: more likely a
+    /// disk is not there.
+    #[error("not one file is in it")]
+    Emptied {
+        /// Files in snapshots before.
+        files: u64,
+        /// What could not be read.
+        unreadable: u64,
+    },
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Randomness,
@@ -52,13 +61,17 @@ pub(crate) enum BackupError {
 impl BackupError {
     /// Whether it is the fault of the folder alone: others can be backed up all the same.
     pub(crate) const fn is_of_folder(&self) -> bool {
-        matches!(self, Self::Walk(_) | Self::Tree(_) | Self::Seal(_) | Self::Panicked)
+        let is_of_tree = matches!(self, Self::Walk(_) | Self::Tree(_) | Self::Seal(_));
+        is_of_tree || matches!(self, Self::Emptied { .. } | Self::Panicked)
     }
 
     /// How the person is told that the folder at `root` could not be backed up.
     pub(crate) fn of_folder(&self, root: &Path) -> Failure {
         let shown = root.display();
         let failed = || Failure::from_error(format!("backing up {shown}"), self);
+        if let Self::Emptied { files, unreadable } = self {
+            return emptied(&shown.to_string(), *files, *unreadable);
+        }
         let Self::Walk(WalkError::Root(errno)) = self else {
             return failed().hint("`larder folders` shows what is backed up");
         };
@@ -87,6 +100,22 @@ impl BackupError {
             (_, None) => Err(Self::Stopped),
         }
     }
+}
+
+fn emptied(shown: &str, files: u64, unreadable: u64) -> Failure {
+    let before = match files {
+        0 => String::new(),
+        files => format!(", and {} were in it before", count(files, "file")),
+    };
+    if unreadable > 0 {
+        return Failure::failed(format!("not one file in {shown} can be read{before}")).hint(
+            "run larder as a user who may read the folder; `larder backup` names each error",
+        );
+    }
+    Failure::failed(format!("{shown} is empty{before}")).hint(
+        "connect the disk that it is on; if nothing of it is to be saved, say so once with \
+         `larder backup`",
+    )
 }
 
 impl From<EngineError> for BackupError {

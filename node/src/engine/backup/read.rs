@@ -19,6 +19,7 @@ use super::{
     scan::Seen,
 };
 use crate::{
+    command::EventSink,
     descriptors,
     files::{FileReader, Found, Piece, ReadError, Verdict, What},
 };
@@ -85,16 +86,23 @@ struct Taken {
 pub(super) struct Worker<'a> {
     store: &'a ChunkStore<'a>,
     counters: &'a Counters,
+    events: &'a EventSink,
     chunker: Chunker,
     tools: Tools,
     buffer: Vec<u8>,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(store: &'a ChunkStore<'a>, counters: &'a Counters, level: i32) -> Self {
+    pub(super) fn new(
+        store: &'a ChunkStore<'a>,
+        counters: &'a Counters,
+        events: &'a EventSink,
+        level: i32,
+    ) -> Self {
         Self {
             store,
             counters,
+            events,
             chunker: Chunker::new(store.content),
             tools: Tools::new(level),
             buffer: vec![0; BUFFER_BYTES],
@@ -303,6 +311,8 @@ impl<'a> Worker<'a> {
     ) -> Result<usize, BackupError> {
         let mut at = 0;
         while at < filled && (is_end || filled - at >= CHUNK_BYTES_MAX) {
+            // One file may take an hour, and who wants to stop does not wait for its end.
+            self.events.check()?;
             let rest = self.buffer.get(at..filled).expect("lies in the buffer");
             let length = self.chunker.cut(rest);
             let plain = rest.get(..length).expect("a cut lies in what is cut");

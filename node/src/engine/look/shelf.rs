@@ -122,6 +122,7 @@ impl Shelf {
             files: snapshot.files,
             bytes: snapshot.bytes,
             complete: snapshot.complete,
+            automatic: snapshot.is_automatic(),
             safety: self.safety(snapshot),
             safe_since: self.safe_since(snapshot),
         }

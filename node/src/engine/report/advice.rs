@@ -9,7 +9,9 @@ use super::{
     super::{Blamed, recover::Proof},
     blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
 };
-use crate::command::{Advice, ByteSize, Folder, LastDrill, RekeyProgress, Safety, Time, count};
+use crate::command::{
+    Advice, ByteSize, Folder, LastDrill, RekeyProgress, Safety, Snapshot, Time, count,
+};
 
 /// A newest snapshot older than this is worth a word, in seconds.
 const STALE_S: i64 = 7 * 86_400;
@@ -43,6 +45,10 @@ pub(super) struct Facts {
     pub(super) ailing: Vec<(String, u64)>,
     /// What there is to say of holders that are presumed lost, or silent for longer than usual.
     pub(super) missed: Vec<Advice>,
+    /// What there is to say of folders that the node could not back up when it was time.
+    pub(super) unsaved: Vec<Advice>,
+    /// How often it does, in seconds.
+    pub(super) every_s: Option<u64>,
     /// What there is to say of vaults that go apart from this one.
     pub(super) leaving: Vec<Advice>,
     /// What there is to say of vaults whose devices are silent.
@@ -239,20 +245,36 @@ impl Facts {
                 "add those that are to be backed up again: `larder add FOLDER`",
             );
         }
+        all.extend(self.unsaved.iter().cloned());
         // Of others nobody said that they were to be backed up again.
         for folder in self.folders.iter().filter(|folder| folder.listed) {
             let path = String::from_utf8_lossy(&folder.path.to_bytes()).into_owned();
             match &folder.last {
+                None if self.running && self.every_s.is_some() => say(
+                    all,
+                    format!("{path} was never backed up"),
+                    "this node does it within minutes; `larder backup` does it now",
+                ),
                 None => say(all, format!("{path} was never backed up"), "run `larder backup`"),
                 Some(last) if !last.complete => say(
                     all,
                     format!("the first backup of {path} is not complete"),
                     "run `larder backup`: it goes on where it was",
                 ),
-                Some(last) if self.now_s - last.time.0.as_second() > STALE_S => say(
+                Some(last) if self.now_s - last_saved(folder, last) > STALE_S => say(
                     all,
                     format!("{path} was last backed up more than a week ago"),
-                    "run `larder backup`, from a timer if you like",
+                    match (self.running, self.every_s) {
+                        (true, Some(_)) => "run `larder backup`, and see what it says",
+                        (false, Some(_)) => {
+                            "leave `larder up` running, which does it by itself, or run \
+                             `larder backup`"
+                        }
+                        (_, None) => {
+                            "run `larder backup`, or let `larder up` do it: larder config unset \
+                             backup.every"
+                        }
+                    },
                 ),
                 Some(_) => {}
             }
@@ -318,6 +340,12 @@ impl Facts {
     }
 }
 
+/// When a folder was saved last, changed or not, in seconds since 1970.
+fn last_saved(folder: &Folder, last: &Snapshot) -> i64 {
+    let saved = folder.saved.map_or(last.time, |saved| saved.max(last.time));
+    saved.0.as_second()
+}
+
 /// The least safe of the folders; `Local` without any.
 pub(super) fn least_safe(folders: &[Folder]) -> Safety {
     let of = |folder: &Folder| match &folder.last {
@@ -341,7 +369,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::command::{PathField, Snapshot, Time};
+    use crate::command::PathField;
 
     fn status() -> Status {
         Status {
@@ -379,10 +407,12 @@ mod tests {
             files: 1,
             bytes: 1,
             complete,
+            automatic: false,
             safety,
             safe_since: None,
         });
-        Folder { path: PathField::new(b"/docs"), excludes: Vec::new(), last, listed: true }
+        let path = PathField::new(b"/docs");
+        Folder { path, excludes: Vec::new(), last, saved: None, listed: true }
     }
 
     /// A drill that could not bring so many back.

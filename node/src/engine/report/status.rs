@@ -11,6 +11,7 @@ use larder_protocol::{
     ids::{DeviceId, ShardRoot},
     placing::{Copies, Status},
     relaying::RelayAddress,
+    time::Timestamp,
     watching::History,
 };
 
@@ -34,6 +35,7 @@ use crate::{
         TendedVault,
     },
     depot::{Origin, ShardState},
+    home::Config,
     net::{Path, RelayStanding},
     state::circle::PeerRow,
 };
@@ -61,14 +63,12 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     let config = core.config();
     let name = core.own_name();
     let totals = core.depot.totals();
-    let vault = core.member().ok().map(|member| member.vault);
     let measuring = Arc::clone(core);
     let found = on_disk(move || gather(&measuring)).await?;
     let wanted = match launch::policy(&config).copies {
         Copies::Fixed(copies) => usize::from(copies),
         Copies::Auto => placing.as_ref().map_or(1, |status| status.copies),
     };
-    let spool_bytes = placing.as_ref().map_or(0, |status| status.waiting_bytes);
     let safety = least_safe(&folders);
     let mut facts = Facts {
         has_vault: is_member,
@@ -80,6 +80,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         peers_total: total,
         phrase_requests: guardians::open_requests(core)?,
         folders,
+        unsaved: core.recurrer.advice(),
+        every_s: config.every_s(),
         ..found
     };
     note_proofs(core, &mut facts)?;
@@ -90,11 +92,10 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
     }
     let rekey = rekey_progress(core, &mut facts).await?;
     let survives = facts.placing.as_ref().map_or((0, 0), survives);
-    let age = |since| read_age(since, wall(), &config);
-    facts.unread_days = facts.read_since.map(age).filter(|age| age.is_overdue).map(|age| age.days);
+    facts.unread_days = unread_days(facts.read_since, &config);
     Ok(Outcome::Status(StatusOutcome {
         running: core.serves,
-        vault: vault.map(|vault| vault.to_string()),
+        vault: core.member().ok().map(|member| member.vault.to_string()),
         device: core.keys.id().to_string(),
         site: core.own_site(),
         name,
@@ -102,7 +103,8 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         copies_wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
         survives_households: survives.0,
         survives_holders: survives.1,
-        spool_bytes,
+        backup_every_s: config.every_s(),
+        spool_bytes: facts.placing.as_ref().map_or(0, |status| status.waiting_bytes),
         kept_bytes: totals.all(Origin::Held).bytes,
         offered_bytes: config.offer_bytes(),
         depot_read_since: facts.read_since.map(Into::into),
@@ -117,6 +119,12 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         advice: facts.advice(),
         folders: facts.folders,
     }))
+}
+
+/// For how many days some of the depot was not read back, where that is far too long.
+fn unread_days(since: Option<Timestamp>, config: &Config) -> Option<u64> {
+    let age = read_age(since?, wall(), config);
+    age.is_overdue.then_some(age.days)
 }
 
 /// How far packs of older keys are made anew, for the advice as well.

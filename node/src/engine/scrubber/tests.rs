@@ -198,8 +198,8 @@ async fn status_and_doctor_tell_how_long_ago_it_was() {
 #[test]
 fn a_note_from_the_future_says_nothing() {
     let now = Timestamp(1_800_000_000);
-    assert_eq!(age_ms(Timestamp(now.0 - 5), now), 5000);
-    assert_eq!(age_ms(Timestamp(now.0 + 60), now), 0, "clocks are set back by a little");
-    assert_eq!(age_ms(Timestamp(now.0 + 2 * DAY_S), now), u64::MAX);
-    assert_eq!(age_ms(Timestamp(0), Timestamp(u64::MAX)), u64::MAX);
+    assert_eq!(age_ms(Timestamp(now.0 - 5), now, DAY_S), 5000);
+    assert_eq!(age_ms(Timestamp(now.0 + 60), now, DAY_S), 0, "clocks are set back by a little");
+    assert_eq!(age_ms(Timestamp(now.0 + 2 * DAY_S), now, DAY_S), u64::MAX);
+    assert_eq!(age_ms(Timestamp(0), Timestamp(u64::MAX), DAY_S), u64::MAX);
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use larder_protocol::{
-    limits::{PACING_UP_MIN, RELAYS_MAX},
+    limits::{PACING_UP_MIN, RECURRING_MS_MIN, RELAYS_MAX},
     pacing::Timetable,
     relaying::RelayAddress,
+    retention::Rules,
 };
 
 use super::{Config, ConfigError, Copies, KeepOwn};
-use crate::command::ByteSize;
+use crate::command::{ByteSize, parse_span, show_span};
 
 /// Longest name of a device or a site, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -50,7 +51,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-pub(super) static KEYS: [Key; 15] = [
+pub(super) static KEYS: [Key; 17] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -59,6 +60,24 @@ pub(super) static KEYS: [Key; 15] = [
         "a zstd level from 1 to 19",
         "3",
         "how hard to compress: higher is smaller and slower"
+    ),
+    key!(
+        "backup.every",
+        every_s,
+        parse_every,
+        show_every,
+        "a time from 1min on such as 30min, 6h or 1d, or off",
+        "1h",
+        "how often `up` backs the folders up by itself; on battery once a day at most"
+    ),
+    key!(
+        "backup.keep",
+        keep,
+        parse_rules,
+        show_rules,
+        "off, or rules such as `hourly 24, daily 30, within 2d`",
+        "hourly 48, daily 30, weekly 52, monthly 120, yearly 100",
+        "which of the snapshots that `up` made by itself stay; off for all. Those of `backup` always do"
     ),
     key!(
         "depot.keep_own",
@@ -206,6 +225,29 @@ fn parse_level(text: &str) -> Option<i32> {
 
 fn parse_days(text: &str) -> Option<u32> {
     text.parse().ok().filter(|days| (0..=3650).contains(days))
+}
+
+/// Seconds; 0 for never.
+fn parse_every(text: &str) -> Option<u64> {
+    if text == "off" {
+        return Some(0);
+    }
+    parse_span(text).ok().filter(|seconds| seconds.saturating_mul(1000) >= RECURRING_MS_MIN)
+}
+
+fn show_every(seconds: &u64) -> String {
+    match *seconds {
+        0 => "off".to_owned(),
+        seconds => show_span(seconds),
+    }
+}
+
+fn parse_rules(text: &str) -> Option<Rules> {
+    Rules::parse(text, |span| parse_span(span).ok())
+}
+
+fn show_rules(rules: &Rules) -> String {
+    rules.text(show_span)
 }
 
 fn parse_keep_own(text: &str) -> Option<KeepOwn> {
