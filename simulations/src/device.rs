@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use larder_protocol::{
     fetching::StripeFailure,
+    head::VerifiedHead,
     ids::ShardRoot,
     index::ShardRef,
     limits::{FETCH_BYTES_TOTAL_MAX, PUTS_TOTAL_MAX, UPLOADS_TOTAL_MAX},
@@ -22,7 +23,7 @@ use crate::{
     bug::Bug,
     circle::Circle,
     dice::Dice,
-    disk::{Disk, Ticket},
+    disk::{Disk, Ticket, Write},
     event::{Event, Line, Synced, ToClient, ToHolder},
     model::Property,
     schedule::Hostility,
@@ -106,8 +107,13 @@ impl Here<'_> {
         self.disk.commit(ticket);
     }
 
-    pub(crate) fn write_now(&mut self, write: crate::disk::Write) {
+    pub(crate) fn write_now(&mut self, write: Write) {
         self.disk.write_now(write);
+    }
+
+    /// A head that came just now, by the clock of this device.
+    pub(crate) fn head_kept(&self, vault: usize, head: VerifiedHead) -> Write {
+        Write::Head(vault, head, self.shared.wall(self.clock_off_s))
     }
 }
 

@@ -12,12 +12,16 @@ use std::{
 
 use larder_protocol::{
     fetching::Ranges,
-    head::{HeadBook, Offered, SignedHead, VerifiedHead},
+    head::{
+        HeadBook, Offered, SignedHead, VerifiedHead,
+        past::{Superseded, worth_keeping},
+    },
     holding::Row,
-    ids::{DeviceId, ShardRoot},
+    ids::{DeviceId, HeadHash, ShardRoot},
     index::{PackClass, ShardRef},
     limits::GROUP_BYTES,
     tending::{claimed::ClaimedList, introduction::Introductions},
+    time::Timestamp,
     watching::History,
 };
 
@@ -73,8 +77,11 @@ pub(crate) struct Image {
     pub(crate) histories: BTreeMap<usize, Box<History>>,
     /// Heads kept, by vault.
     pub(crate) books: BTreeMap<usize, HeadBook>,
-    /// Heads that others have superseded, by their device and number: the newest few.
-    pub(crate) past: BTreeMap<DeviceId, BTreeMap<u64, SignedHead>>,
+    /// When each of them arrived, by the clock of this device.
+    pub(crate) arrived: BTreeMap<HeadHash, Timestamp>,
+    /// Heads that others have superseded, by their device and number, and when they arrived: those that are
+    /// worth keeping.
+    pub(crate) past: BTreeMap<DeviceId, BTreeMap<u64, (Timestamp, SignedHead)>>,
     /// Who holds for a vault, as its devices say; checked when they came.
     pub(crate) introductions: BTreeMap<usize, Introductions>,
     /// What a vault needs, by the device that told it; checked when it came.
@@ -97,7 +104,8 @@ pub(crate) enum Write {
     /// With what it needs, and what it needs no more.
     OwnHead(SignedHead, Vec<ShardRoot>, Vec<ShardRoot>),
     Held(usize, u64),
-    Head(usize, VerifiedHead),
+    /// Of which vault, and when it came.
+    Head(usize, VerifiedHead, Timestamp),
     Vigil(usize, Vec<u8>),
 }
 
@@ -179,19 +187,27 @@ impl Disk {
             Write::Vigil(vault, vigil) => {
                 self.image.vigils.insert(vault, vigil);
             }
-            Write::Head(vault, head) => {
-                let device = head.head().body().device;
-                let book = self.image.books.entry(vault).or_default();
-                let before = book.highest(&device).cloned();
-                if let (Offered::Taken, Some(before)) = (book.take(head), before) {
-                    let past = self.image.past.entry(device).or_default();
-                    past.insert(before.body().seq, before);
-                    while past.len() > 8 {
-                        past.pop_first();
-                    }
-                }
-            }
+            Write::Head(vault, head, now) => self.keep_head(vault, head, now),
         }
+    }
+
+    /// Of what it replaces stays what a node would keep (HEAD-12).
+    fn keep_head(&mut self, vault: usize, head: VerifiedHead, now: Timestamp) {
+        let (device, hash) = (head.head().body().device, head.head().hash());
+        let book = self.image.books.entry(vault).or_default();
+        let before = book.highest(&device).cloned();
+        self.image.arrived.entry(hash).or_insert(now);
+        let (Offered::Taken, Some(before)) = (book.take(head), before) else { return };
+        let arrived = self.image.arrived.remove(&before.hash()).unwrap_or(now);
+        let past = self.image.past.entry(device).or_default();
+        past.insert(before.body().seq, (arrived, before));
+        let all = past.iter().map(|(seq, (arrived, head))| Superseded {
+            arrived: *arrived,
+            seq: *seq,
+            head: head.hash(),
+        });
+        let stay = worth_keeping(all);
+        past.retain(|_, (_, head)| stay.contains(&head.hash()));
     }
 
     pub(crate) fn remove_file(&mut self, root: ShardRoot) {

@@ -251,6 +251,18 @@ fn what_a_holder_lost_comes_back_and_is_placed_anew() {
     assert_eq!(sometimes.get("head published"), Some(&2));
 }
 
+// SIM-11, RESTORE-16, HEAD-12
+#[test]
+fn heads_that_were_never_safe_are_given_up_for_the_published_one_before_them() {
+    let scenarios: BTreeMap<String, Scenario> = scenarios().into_iter().collect();
+    for (name, heads) in [("heads-given-up", 2), ("many-heads-given-up", 9)] {
+        let outcome = outcome(&scenarios[name]);
+        assert!(outcome.violation.is_none(), "{name}: {:?}", outcome.violation);
+        let given_up = outcome.sometimes.get("head that was not safe given up");
+        assert!(given_up.is_some_and(|times| *times >= heads), "{name}: {given_up:?}");
+    }
+}
+
 // SIM-14
 #[test]
 fn a_failing_run_becomes_smaller_and_breaks_the_same() {

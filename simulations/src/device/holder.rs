@@ -231,7 +231,7 @@ impl Holder {
                 if caller.permit(Action::ReadRecords, vault).is_ok() {
                     let device = here.shared.circle.devices[device].id;
                     let past = here.disk.image.past.get(&device);
-                    let heads = past.map(|past| past.range(..below).map(|(_, it)| it.clone()));
+                    let heads = past.map(|past| past.range(..below).map(|(_, (_, it))| it.clone()));
                     let heads = heads.into_iter().flatten().collect();
                     here.shared.tell_client(line, ToClient::Heads { order, heads });
                 }
@@ -303,7 +303,7 @@ impl Holder {
         let answer = match if known { Offered::Known } else { book.take(head.clone()) } {
             Offered::Known => ToClient::HeadTaken { order },
             Offered::Taken => {
-                let ticket = here.disk.begin(Write::Head(vault, head));
+                let ticket = here.disk.begin(here.head_kept(vault, head));
                 here.sync(ticket, Synced::HeldHead { line, order });
                 if !here.shared.has(Bug::SkipHeadSync) {
                     return;
@@ -312,7 +312,7 @@ impl Holder {
             }
             Offered::Forked(_) => {
                 here.shared.saw("fork kept");
-                here.write_now(Write::Head(vault, head));
+                here.write_now(here.head_kept(vault, head));
                 ToClient::OtherHeads { order, heads: book.heads_of(&device).cloned().collect() }
             }
             Offered::Older(_) => {

@@ -315,11 +315,18 @@ impl Restorer {
     }
 
     /// What was never called safe may rest on one disk, and that may be lost by now: whoever restores takes
-    /// the state before.
-    fn give_up_on_head(&mut self, here: &mut Here<'_>) {
-        if let Some((seq, hash)) = self.chosen
-            && seq > self.published
-        {
+    /// the state before. What only a head chosen before needed says nothing about the one chosen now.
+    fn give_up_on_head(&mut self, here: &mut Here<'_>, lost: &[ShardRoot]) {
+        let Some((_, hash)) = self.chosen.filter(|(seq, _)| *seq > self.published) else {
+            return;
+        };
+        let commit = here.shared.model.commits.get(&hash);
+        let is_open = self.opened == Some(hash);
+        let is_needed = |root: &ShardRoot| {
+            let leads = commit.is_some_and(|commit| commit.commit_pack.root == *root);
+            self.wants.contains_key(root) && (is_open || leads)
+        };
+        if lost.iter().any(is_needed) {
             here.shared.saw("head that was not safe given up");
             self.give_recovering(here, recovering::Input::HeadUnreadable { hash });
         }
@@ -337,6 +344,8 @@ impl Restorer {
             return;
         }
         self.chosen = Some(chosen);
+        // Of one that is chosen for the second time, what it needs may have been wanted in part.
+        self.opened = None;
         if let Some(commit) = here.shared.model.commits.get(&chosen.1).cloned() {
             self.want(here, commit.commit_pack, PackClass::Metadata);
         }
@@ -399,10 +408,10 @@ impl Restorer {
                 }
             }
             fetching::Output::RangesReady { root } => self.ranges_ready(here, root),
-            fetching::Output::OutOfHolders { .. } => {
+            fetching::Output::OutOfHolders { roots } => {
                 here.shared.saw("out of holders");
                 self.out_of_holders = true;
-                self.give_up_on_head(here);
+                self.give_up_on_head(here, &roots);
             }
             fetching::Output::Blame { holder, fault, .. } => {
                 blame(here, holder, format!("{fault:?}"));
@@ -430,6 +439,11 @@ impl Restorer {
             self.give_fetching(here, fetching::Input::Cancel { root });
         }
         for (shard, class) in commit.needs {
+            // What was wanted just now may be nowhere, and another head chosen because of it: the rest of this
+            // one is no part of that.
+            if self.opened != Some(hash) {
+                return;
+            }
             if !self.ready.contains(&shard.root) {
                 self.want(here, shard, class);
             }

@@ -452,10 +452,10 @@ impl Source {
                 }
             };
             match book.take(head.clone()) {
-                Offered::Taken => here.write_now(Write::Head(vault, head)),
+                Offered::Taken => here.write_now(here.head_kept(vault, head)),
                 Offered::Forked(_) => {
                     here.shared.saw("fork met");
-                    here.write_now(Write::Head(vault, head));
+                    here.write_now(here.head_kept(vault, head));
                 }
                 Offered::Known | Offered::Older(_) | Offered::Invalid(_) => {}
             }
@@ -635,7 +635,7 @@ fn check_committed(here: &mut Here<'_>, seq: u64) {
 fn show_head(here: &mut Here<'_>, seq: u64) {
     if let Some(head) = here.disk.image.own_heads.get(&seq) {
         let head = here.shared.check_head(here.vault, head).expect("it signed it itself");
-        here.write_now(Write::Head(here.vault, head));
+        here.write_now(here.head_kept(here.vault, head));
     }
 }
 

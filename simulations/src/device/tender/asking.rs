@@ -14,7 +14,6 @@ use larder_protocol::{
 use super::{Asking, Here, Holder, Tender, line_to};
 use crate::{
     bug::Bug,
-    disk::Write,
     event::{Line, Question, ToHolder, Told},
 };
 
@@ -133,7 +132,7 @@ fn take_heads(here: &mut Here<'_>, vault: usize, heads: Vec<SignedHead>) {
         let Ok(head) = here.shared.check_head(vault, &head) else { continue };
         if matches!(book.take(head.clone()), Offered::Taken | Offered::Forked(_)) {
             here.shared.saw("head learnt from a fellow");
-            here.write_now(Write::Head(vault, head));
+            here.write_now(here.head_kept(vault, head));
         }
     }
 }
