@@ -11,6 +11,8 @@ use crate::command::{Command, Failure, Keep, RawPath, Wait, parse_span};
 #[command(after_help = "Patterns are in gitignore syntax, relative to each folder. Directories \
     with a CACHEDIR.TAG, other file systems below a folder, and larder's own home are always left out.
 
+A running node (`larder up`) saves them by itself; `larder backup` does it now.
+
 Examples:
   larder add ~/Documents ~/Pictures
   larder add ~/src --exclude target/ --exclude '*.o'")]
@@ -39,7 +41,10 @@ pub(super) struct FoldersArguments {}
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A folder that is not there is named, and the others are backed up (exit code 3).
+    after_help = "A running node backs up by itself (`larder config get backup.every`). What is saved by this \
+    command stays until `larder forget`.
+
+A folder that is not there is named, and the others are backed up (exit code 3).
 A snapshot is safe when enough holders have signed that they keep it, see \
     `larder config get policy.copies`.
 
@@ -70,6 +75,8 @@ pub(super) struct BackupArguments {
     device are forgotten. Holders keep the data of forgotten ones for 30 days more, or 90 when it \
     is a quarter of all that they keep, and until every device of the vault has told them that it \
     does not need it.
+
+What a running node has saved by itself it thins out by itself: `larder config get backup.keep`.
 
 Examples:
   larder forget --keep-last 10 --dry-run

@@ -22,6 +22,9 @@ use crate::{
 #[command(after_help = "When it is ready it prints one line with its addresses, with --json one \
     document. SIGTERM, Ctrl-C and `larder down` stop it cleanly.
 
+While it runs it backs up by itself what `larder add` has put on the list, once an hour \
+    (`larder config set backup.every 6h`, or off); on battery once a day at most.
+
 Examples:
   larder up
   larder up --listen 0.0.0.0:4242

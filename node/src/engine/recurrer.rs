@@ -27,7 +27,7 @@ use super::{
     forget, on_disk,
 };
 use crate::{
-    command::{Advice, Cancelled, EventSink, Failure, Level, count},
+    command::{Advice, Cancelled, EventSink, Failure, Level, PathField, count},
     home::Config,
     power::power,
     state::folders::Folder,
@@ -104,11 +104,15 @@ impl Recurrer {
         }
     }
 
-    /// What there is to say of the last run.
-    pub(super) fn advice(&self) -> Vec<Advice> {
+    /// What there is to say of the last run, and of which folder.
+    pub(super) fn advice(&self) -> Vec<(Option<PathField>, Advice)> {
         let last = self.last();
-        let general = last.failure.iter().map(told);
-        general.chain(last.troubles.iter().map(|(path, trouble)| trouble.told(path))).collect()
+        let general = last.failure.iter().map(|failure| (None, told(failure)));
+        let troubles = last
+            .troubles
+            .iter()
+            .map(|(path, trouble)| (Some(PathField::from(path.as_path())), trouble.told(path)));
+        general.chain(troubles).collect()
     }
 
     /// A folder was saved, or is on the list no more: what was said of it is past.

@@ -1,6 +1,6 @@
 //! How this node is, and who its neighbours are.
 
-use super::{line, lists, plain, rekey, short, visible, when, when_or_never};
+use super::{line, lists, plain, rekey, short, visible, when};
 use crate::command::{
     ByteSize, ConnectOutcome, DeviceRole, DoctorOutcome, Folder, Health, InitOutcome, InviteKind,
     InviteOutcome, JoinOutcome, Joined, OfferOutcome, OpenedBy, PassphraseDone, PassphraseOutcome,
@@ -254,14 +254,13 @@ pub(super) fn status(text: &mut String, done: &StatusOutcome) {
 
 fn folder(folder: &Folder) -> String {
     let path = visible(&folder.path.to_bytes());
-    let last = folder.last.as_ref();
-    let state = last.map_or("never backed up", |last| lists::safety(last.safety));
-    let time = when_or_never(last.map(|last| last.time));
-    let unchanged = match (folder.saved, last) {
-        (Some(saved), Some(last)) if saved > last.time => format!(", the same at {}", when(saved)),
-        _ => String::new(),
-    };
     let mark = if folder.listed { "" } else { " (not on the list of `larder add`)" };
+    let Some(last) = &folder.last else { return format!("{path}: never backed up{mark}") };
+    let (state, time) = (lists::safety(last.safety), when(last.time));
+    let unchanged = match folder.saved {
+        Some(saved) if saved > last.time => format!(", the same at {}", when(saved)),
+        Some(_) | None => String::new(),
+    };
     format!("{path}: {state}, last {time}{unchanged}{mark}")
 }
 

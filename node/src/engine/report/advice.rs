@@ -10,7 +10,7 @@ use super::{
     blocked::{Names, all_on_one_site, is_hopeless, why_blocked},
 };
 use crate::command::{
-    Advice, ByteSize, Folder, LastDrill, RekeyProgress, Safety, Snapshot, Time, count,
+    Advice, ByteSize, Folder, LastDrill, PathField, RekeyProgress, Safety, Snapshot, Time, count,
 };
 
 /// A newest snapshot older than this is worth a word, in seconds.
@@ -46,7 +46,7 @@ pub(super) struct Facts {
     /// What there is to say of holders that are presumed lost, or silent for longer than usual.
     pub(super) missed: Vec<Advice>,
     /// What there is to say of folders that the node could not back up when it was time.
-    pub(super) unsaved: Vec<Advice>,
+    pub(super) unsaved: Vec<(Option<PathField>, Advice)>,
     /// How often it does, in seconds.
     pub(super) every_s: Option<u64>,
     /// What there is to say of vaults that go apart from this one.
@@ -245,9 +245,12 @@ impl Facts {
                 "add those that are to be backed up again: `larder add FOLDER`",
             );
         }
-        all.extend(self.unsaved.iter().cloned());
+        all.extend(self.unsaved.iter().map(|(_, advice)| advice.clone()));
+        let is_told = |folder: &Folder| {
+            self.unsaved.iter().any(|(path, _)| path.as_ref() == Some(&folder.path))
+        };
         // Of others nobody said that they were to be backed up again.
-        for folder in self.folders.iter().filter(|folder| folder.listed) {
+        for folder in self.folders.iter().filter(|one| one.listed && !is_told(one)) {
             let path = String::from_utf8_lossy(&folder.path.to_bytes()).into_owned();
             match &folder.last {
                 None if self.running && self.every_s.is_some() => say(
@@ -369,7 +372,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::command::PathField;
 
     fn status() -> Status {
         Status {
@@ -523,6 +525,35 @@ mod tests {
                 assert_eq!(advice.len(), 1, "{advice:?}");
             }
         }
+    }
+
+    // RECUR-10
+    #[test]
+    fn what_a_node_does_by_itself_is_not_asked_of_people() {
+        let hourly = Facts { every_s: Some(3600), ..well() };
+        let old = |saved: Option<i64>| {
+            let saved = saved.map(|at| Time(jiff::Timestamp::from_second(at).unwrap()));
+            Folder { saved, ..folder(Some((1, true, Safety::Safe))) }
+        };
+        let hints = |facts: Facts| -> Vec<String> {
+            facts.advice().into_iter().map(|advice| advice.hint).collect()
+        };
+        let never = Facts { folders: vec![folder(None)], ..hourly.clone() };
+        assert!(hints(never)[0].contains("this node does it"));
+        let stale = Facts { folders: vec![old(None)], ..hourly.clone() };
+        assert!(hints(stale.clone())[0].contains("see what it says"));
+        let without = Facts { every_s: None, ..stale.clone() };
+        assert!(hints(without)[0].contains("unset backup.every"));
+        let stopped = Facts { running: false, peers_total: 0, ..stale.clone() };
+        assert!(hints(stopped)[0].contains("leave `larder up` running"));
+        // Looked at a while ago, and nothing had changed.
+        let same = Facts { folders: vec![old(Some(999_000))], ..hourly };
+        assert!(hints(same).is_empty());
+        // What is wrong with a folder is said once.
+        let why = Advice { text: "it is empty".to_owned(), hint: "look".to_owned() };
+        let path = Some(PathField::new(b"/docs"));
+        let failed = Facts { unsaved: vec![(path, why)], ..stale };
+        assert_eq!(hints(failed), ["look"]);
     }
 
     // GUARD-17
