@@ -226,6 +226,8 @@ pub const SCRUB_RETRY_MS: u64 = 86_400_000;
 pub const SCRUB_SEGMENT_SHARDS_MAX: usize = 64;
 /// What was read is noted after so long at the latest: so much work a crash costs.
 pub const SCRUB_NOTE_MS: u64 = 300_000;
+/// Days by which the clocks of two devices may differ: a wrong time zone, and then some.
+pub const CLOCK_DAYS_OFF_MAX: u64 = 1;
 /// A device backs up by itself no more often than this.
 pub const RECURRING_MS_MIN: u64 = 60_000;
 /// From the start of a node, or from a new folder, to the first backup that it begins by itself.

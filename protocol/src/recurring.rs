@@ -307,3 +307,6 @@ fn retry_ms(failures: u32) -> u64 {
 
 #[cfg(test)]
 mod tests;
+mod walked;
+
+pub use walked::Walked;

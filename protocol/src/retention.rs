@@ -203,5 +203,8 @@ fn year_and_month(day: u64) -> (u64, u64) {
     (era * 400 + year + u64::from(from_march >= 10), month)
 }
 
+mod of;
 #[cfg(test)]
 mod tests;
+
+pub use of::{Of, split};

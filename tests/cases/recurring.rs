@@ -24,7 +24,7 @@ fn snapshots(node: &Node) -> Vec<Value> {
     node.ask(["snapshots"])["snapshots"].as_array().unwrap().clone()
 }
 
-// RECUR-1, RECUR-2, RECUR-6, RECUR-9, RECUR-10
+// RECUR-1, RECUR-6, RECUR-9, RECUR-10
 #[test]
 fn a_running_node_backs_up_without_being_asked() {
     let mut circle = Circle::new(2);

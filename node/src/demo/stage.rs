@@ -51,7 +51,7 @@ impl Actor {
     }
 
     fn failed(&self, words: &[&str], why: &str) -> Failure {
-        let verb = words.first().copied().unwrap_or_default();
+        let verb = words.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
         Failure::failed(format!("`larder {verb}` of {} failed: {why}", self.name))
             .hint("run the demo with --keep and look at the homes and their logs")
     }

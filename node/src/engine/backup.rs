@@ -23,6 +23,7 @@ use larder_protocol::{
     ids::ChunkId,
     index::{ChunkKind, PackClass},
     manifest::{Manifest, SnapshotSummary},
+    recurring::Walked,
     snapshot::{self, Snapshot},
     time::Timestamp,
     tree::entry::{Entry, Kind},
@@ -426,27 +427,26 @@ impl Run<'_> {
         self.plan.is_automatic.then(|| snapshot::AUTOMATIC.to_owned()).into_iter().collect()
     }
 
-    /// RECUR-11: nobody is there who would notice that a disk is not plugged in, or not to be read, and that
-    /// `latest` has nothing in it.
+    /// RECUR-11: nobody is there who would notice that `latest` has nothing in it.
     fn check_emptied(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = self.counters;
-        let unreadable = self.problems.count();
-        let is_bare = count(&counters.others) == 0 && count(&counters.directories) <= 1;
-        if !self.plan.is_automatic || count(&counters.files) > 0 || !is_bare && unreadable == 0 {
-            return Ok(());
-        }
+        let walked = Walked {
+            files: count(&self.counters.files),
+            directories: count(&self.counters.directories),
+            others: count(&self.counters.others),
+            unreadable: self.problems.count(),
+        };
         // What came since the last complete one as well: checkpoints of a backup that is not over.
         let root = self.plan.root.as_os_str().as_bytes();
         let own: Vec<&SnapshotSummary> =
             manifest.live_snapshots().filter(|one| *one.root_path == *root).collect();
         let since = own.iter().rev().take_while(|one| Some(one.id) != self.parent_id());
-        let before = since.copied().chain(self.parent.as_ref());
-        match before.map(|one| one.files).max() {
-            // It was as empty before, and somebody has said so.
-            Some(0) => Ok(()),
-            files => Err(BackupError::Emptied { files: files.unwrap_or(0), unreadable }),
+        let before = since.copied().chain(self.parent.as_ref()).map(|one| one.files).max();
+        if self.plan.is_automatic && walked.looks_lost(before) {
+            let (files, unreadable) = (before.unwrap_or(0), walked.unreadable);
+            return Err(BackupError::Emptied { files, unreadable });
         }
+        Ok(())
     }
 
     fn parent_id(&self) -> Option<ChunkId> {

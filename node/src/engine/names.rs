@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_protocol::{
     ids::{ChunkId, DeviceId},
+    limits::CLOCK_DAYS_OFF_MAX,
     manifest::{Manifest, SnapshotSummary},
     time::Timestamp,
 };
@@ -13,9 +14,6 @@ use crate::command::{Failure, SnapshotName};
 
 /// Candidates named when a prefix is not unique.
 const CANDIDATES_MAX: usize = 5;
-
-/// Days by which the clocks of two devices may differ: a wrong time zone, and then some.
-pub(super) const CLOCK_DAYS_OFF_MAX: u64 = 1;
 
 /// The newest manifests of all devices of the vault, as far as known here; of a forked one that of each side.
 pub(crate) fn manifests(core: &Core) -> Result<Vec<(DeviceId, Manifest)>, EngineError> {
