@@ -47,7 +47,7 @@ pub use self::{
         GatheredOutcome, GatheredVault, GaveOutcome, GuardianName, GuardianOf, GuardiansAct,
         GuardiansOutcome, PhraseRequest, WaitingOutcome,
     },
-    invited::{About, InviteOutcome, Joined, Question, Waiting},
+    invited::{About, Guest, InviteOutcome, Joined, Question, Waiting},
     joined::JoinOutcome,
     leaving::{Kept, LeaveAct, LeaveOutcome, LeavingCircle, LeavingSide, WhoLeaves},
     logged::{LogLine, LogOutcome, LogSource},
@@ -153,6 +153,10 @@ pub enum Command {
     Offer {
         /// Bytes.
         bytes: Option<ByteSize>,
+        /// For this vault alone, of what is offered in all: what it is called here, the name of one of its
+        /// devices, or the beginning of an id.
+        #[serde(default)]
+        to: Option<String>,
     },
     /// Makes an invitation and keeps it open.
     Invite {
@@ -161,6 +165,9 @@ pub enum Command {
         /// What a new device becomes. Of no meaning for another vault.
         #[serde(default)]
         role: DeviceRole,
+        /// What another vault gets. Of no meaning for a new device.
+        #[serde(default)]
+        guest: Guest,
         /// Seconds until it expires.
         expires_s: u64,
         /// Whether it waits for whoever comes.
@@ -362,6 +369,8 @@ pub enum InviteKind {
     Circle,
     /// Another device of this vault: it can read everything.
     Device,
+    /// Another vault, for which this device keeps shards, and not the other way round.
+    OneWay,
 }
 
 /// A snapshot as a person names it.

@@ -56,6 +56,7 @@ mod look;
 mod names;
 mod neighbours;
 mod node;
+mod offering;
 mod opening;
 mod phrase;
 mod reception;
@@ -82,7 +83,7 @@ mod trail;
 mod waiting;
 
 pub use error::EngineError;
-pub use launch::Launcher;
+pub use launch::{Launcher, has_vault};
 pub use node::Node;
 pub(crate) use sites::generated as generated_site;
 
@@ -104,6 +105,8 @@ pub(crate) struct Core {
     pub(crate) net: Net,
     /// Relays that the user named.
     pub(crate) relays: Vec<RelayAddress>,
+    /// Relays that others are told of instead, on the machine of a relay.
+    pub(crate) relays_told: Option<Vec<RelayAddress>>,
     pub(crate) clock: Clock,
     /// Whether this device shows itself on its local networks.
     pub(crate) shows_itself: bool,
@@ -153,6 +156,8 @@ pub(crate) struct Core {
     blames: Mutex<Vec<Blamed>>,
     /// When callers last said that they stand elsewhere.
     moves: Mutex<Moves>,
+    /// Of which vaults a device has called.
+    heard: offering::Heard,
     member: RwLock<Option<Arc<Member>>>,
     // Last, for fields are dropped in order: the lock of the home outlives the files that it guards.
     pub(crate) home: Home,

@@ -291,9 +291,12 @@ impl Home {
     /// # Errors
     /// When key or value are not accepted, or the file cannot be read or written.
     pub fn change_setting(&self, key: &str, value: Option<&str>) -> Result<Outcome, Failure> {
-        let mut config = self.config()?;
+        let before = self.config()?;
+        let mut config = before.clone();
         config.set(key, value)?;
-        config.store(&self.config_file())?;
+        if config != before {
+            config.store(&self.config_file())?;
+        }
         self.show_settings(Some(key))
     }
 
@@ -352,7 +355,8 @@ fn is_made(directory: &Path) -> Result<bool, HomeError> {
 }
 
 const CONFIG: &str = "config.toml";
-const DEVICE_KEY: &str = "device.key";
+/// Name of the file with the keys of the device: where it is, is a home.
+pub const DEVICE_KEY: &str = "device.key";
 /// Name of the control socket in a home.
 pub const SOCKET: &str = "node.sock";
 

@@ -14,7 +14,7 @@ pub mod engine;
 pub mod files;
 pub mod home;
 mod lock;
-mod memory;
+pub mod memory;
 pub mod net;
 mod power;
 pub mod state;

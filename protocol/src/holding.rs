@@ -43,7 +43,7 @@ mod unclaimed;
 mod uploads;
 
 pub use caller::{Action, Caller, ReadVerdict, ShowVerdict};
-pub use room::{Room, Terms};
+pub use room::{Room, Terms, granted};
 pub use unclaimed::Circumstances;
 
 use unclaimed::Unclaimed;

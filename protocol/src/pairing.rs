@@ -70,8 +70,8 @@ pub struct Member {
     pub log: DeviceLog,
     /// Every node that it knows, its own device among them.
     pub peers: Vec<PeerRecord>,
-    /// Bytes that it lets the other vault keep with it. Of no meaning for a new device.
-    pub granted_bytes: u64,
+    /// Bytes that its device offers to all others together. Of no meaning for a new device.
+    pub offered_bytes: u64,
 }
 
 /// A fact for either machine.
@@ -128,6 +128,9 @@ pub struct Asked {
     pub role: Role,
     /// Bytes that it lets this vault keep with it. Of no meaning for a new device.
     pub granted_bytes: u64,
+    /// Bytes that its vault may keep here; `None` for as many as are offered in all. Of no meaning for a new
+    /// device.
+    pub allowed_bytes: Option<u64>,
     /// What its screen shows.
     pub words: CompareWords,
 }
@@ -165,6 +168,10 @@ pub enum Store {
         peers: Vec<PeerRecord>,
         /// Bytes that it lets this vault keep with the node on the other side.
         granted_bytes: u64,
+        /// Bytes that it may keep with this device; `None` for as many as this device offers in all.
+        allowed_bytes: Option<u64>,
+        /// Whether it keeps for this vault at all, now or later.
+        keeps_for_us: bool,
     },
 }
 
@@ -267,7 +274,7 @@ fn check_invite(invite: &Invite, keys: &DeviceKeys, device: bool) -> Result<(), 
     if invite.inviter == keys.id() {
         return Err(PartsError::OwnInvitation);
     }
-    let is_for_pairing = invite.kind != InviteKind::Help;
+    let is_for_pairing = for_device || invite.kind.is_for_vault();
     if is_for_pairing && for_device == device {
         Ok(())
     } else {

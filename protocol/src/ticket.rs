@@ -66,6 +66,21 @@ pub enum InviteKind {
     /// Somebody who recovers asks guardians for help.
     #[n(2)]
     Help,
+    /// Another vault, for which the inviter keeps shards, and not the other way round.
+    #[n(3)]
+    OneWay,
+}
+
+impl InviteKind {
+    /// Whether another vault comes with such an invitation.
+    pub const fn is_for_vault(self) -> bool {
+        matches!(self, Self::Circle | Self::OneWay)
+    }
+
+    /// Bytes that the inviter's vault may keep with who joins; `None` for as many as that one offers in all.
+    pub(crate) const fn allows(self) -> Option<u64> {
+        if matches!(self, Self::OneWay) { Some(0) } else { None }
+    }
 }
 
 /// An invitation: whoever has it may pair, once, until it expires.

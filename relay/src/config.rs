@@ -5,13 +5,17 @@
 
 use std::{
     env, fs, io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
-use larder_protocol::relaying::{self, RelayAddress, RelayAddressError};
-use serde::Deserialize;
+use larder_node::command::ByteSize;
+use larder_protocol::{
+    relaying::{self, RelayAddress, RelayAddressError, Scheme},
+    text::is_plain,
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 
 /// Longest settings file that is read.
@@ -37,6 +41,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How much is allowed.
     pub limits: Limits,
+    /// What it keeps of families' sealed data; nothing by default.
+    pub hold: Option<Hold>,
 }
 
 /// Who is let in.
@@ -69,6 +75,42 @@ pub struct Limits {
     pub bytes_per_second: NonZeroU32,
 }
 
+/// A relay that is a holder as well.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// How much of the disk all families together may use.
+    #[serde(deserialize_with = "size")]
+    pub space: ByteSize,
+    /// What families see as its name and its site; that of the relay's address by default.
+    pub name: Option<String>,
+    /// Where it listens (UDP) for direct paths to it.
+    #[serde(default = "hold_listen")]
+    pub listen: SocketAddr,
+    /// Where others reach it beside what it finds by itself, such as where a router forwards a port; by
+    /// default the IP address of the relay with the port of `listen`.
+    #[serde(default)]
+    pub announce: Vec<SocketAddr>,
+    /// Directory of what it keeps; in the one of `state` by default.
+    pub directory: Option<PathBuf>,
+}
+
+fn hold_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8444)
+}
+
+fn size<'de, D: Deserializer<'de>>(input: D) -> Result<ByteSize, D::Error> {
+    String::deserialize(input)?.parse().map_err(D::Error::custom)
+}
+
+impl Hold {
+    /// What families see: as set, else what they know of the relay, for two relays are two households.
+    pub(crate) fn name_beside(&self, relay: Option<&RelayAddress>) -> String {
+        let of_relay = || relay.map(|relay| relay.host.clone()).filter(|host| is_plain(host));
+        self.name.clone().or_else(of_relay).unwrap_or_else(|| "relay".to_owned())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -80,6 +122,7 @@ impl Default for Config {
             metrics: None,
             tls: None,
             limits: Limits::default(),
+            hold: None,
         }
     }
 }
@@ -119,6 +162,9 @@ pub enum ConfigError {
     /// Two ways at once.
     #[error("`plain = true` and [tls] contradict each other: take one of them out")]
     PlainAndTls,
+    /// Its name would be shown to people.
+    #[error("`hold.name` has 1 to 64 bytes and no control characters")]
+    HoldName,
     /// A directory is needed, and none is known.
     #[error("set `state` to the directory where this relay keeps its invitations")]
     NoState,
@@ -160,6 +206,10 @@ impl Config {
         if self.plain && self.tls.is_some() {
             return Err(ConfigError::PlainAndTls);
         }
+        let name = self.hold.as_ref().and_then(|hold| hold.name.as_deref());
+        if name.is_some_and(|name| !is_plain(name)) {
+            return Err(ConfigError::HoldName);
+        }
         let near: Result<RelayAddress, _> = format!("http://{}", self.listen).parse();
         // Port 0 means any, which an address of a relay cannot.
         if self.plain && matches!(near, Err(RelayAddressError::Clear)) {
@@ -180,6 +230,15 @@ impl Config {
         };
         let set = self.state.clone().or_else(|| of("STATE_DIRECTORY"));
         set.or_else(users).ok_or(ConfigError::NoState)
+    }
+
+    /// The directory of what this relay keeps for families, whether it does so now or not.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoState`].
+    pub fn hold_directory(&self) -> Result<PathBuf, ConfigError> {
+        let set = self.hold.as_ref().and_then(|hold| hold.directory.clone());
+        set.map_or_else(|| Ok(self.state()?.join("holder")), Ok)
     }
 
     /// Where nodes reach this relay, without token and pin. `given` comes before the settings, the
@@ -203,6 +262,25 @@ impl Config {
             false => format!("{scheme}://{bracketed}:{port}"),
         };
         url.parse().map_err(|source| ConfigError::Address { address: text, source })
+    }
+
+    /// Where the holder in this process reaches this relay, without token and pin: on this machine, unless
+    /// a certificate of the settings stands for the relay's name alone.
+    ///
+    /// # Errors
+    /// When the settings do not say that name.
+    pub(crate) fn own_address(&self, port: u16) -> Result<RelayAddress, ConfigError> {
+        if self.tls.is_some() {
+            return self.address(None, port);
+        }
+        let host = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // It takes IPv4 as well, and a system without IPv6 has nothing else.
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        let scheme = if self.plain { Scheme::Http } else { Scheme::Https };
+        Ok(RelayAddress { scheme, host: host.to_string(), port, pin: None, token: None })
     }
 
     /// What the core decides by.
@@ -240,6 +318,9 @@ mod tests {
             .collect();
         let config = load(&all).unwrap();
         assert!(config.address.is_some() && config.metrics.is_some() && config.tls.is_some());
+        let hold = config.hold.unwrap();
+        assert_eq!((hold.space, hold.listen), (ByteSize(500_000_000_000), hold_listen()));
+        assert!(hold.name.is_some() && !hold.announce.is_empty() && hold.directory.is_some());
     }
 
     // RELAY-6

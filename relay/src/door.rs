@@ -18,14 +18,14 @@ use larder_protocol::{
     ids::{DeviceId, LocatorSlot},
     locating::LocatorRecord,
     relaying::{
-        ArrivalId, Board, Client, ConnectionId, NotKept, RelayToken, Relaying, Rules, Source,
-        Turned,
+        ArrivalId, Board, Client, ConnectionId, Invitation, NotKept, RelayToken, Relaying, Rules,
+        Source, Turned,
     },
     time::{Instant as CoreInstant, Timestamp},
 };
 use tracing::{debug, info, warn};
 
-use crate::invitations::{Invitations, Stamp};
+use crate::invitations::{Invitations, InvitationsError, Stamp, new_token};
 
 /// On requests inside this process: on which socket they came. Taken off what comes from outside.
 pub(crate) const ARRIVAL: HeaderName = HeaderName::from_static("larder-relay-arrival");
@@ -49,6 +49,8 @@ struct State {
     board: Board,
     /// Which version of the invitations is known; `None` before the first look.
     seen: Option<Stamp>,
+    /// Of the holder in this process, as long as it runs.
+    own: Option<Invitation>,
     numbers: HashMap<IrohConnection, ConnectionId>,
     clients: BTreeMap<ConnectionId, (EndpointId, IrohConnection)>,
     /// What it takes to end a socket in whatever state it is.
@@ -131,6 +133,7 @@ impl Door {
             relaying: Relaying::new(rules),
             board: Board::new(),
             seen: None,
+            own: None,
             numbers: HashMap::new(),
             clients: BTreeMap::new(),
             sockets: BTreeMap::new(),
@@ -144,6 +147,17 @@ impl Door {
             admitted: AtomicU64::new(0),
             turned,
         }))
+    }
+
+    /// Makes an invitation for the holder in this process, which is kept nowhere.
+    pub(crate) fn invite_holder(&self) -> Result<RelayToken, InvitationsError> {
+        let token = new_token()?;
+        let (name, hash) = ("the holder of this relay".to_owned(), token.hash());
+        let mut state = self.lock();
+        state.own = Some(Invitation { name, token: hash, expires: None });
+        // Read anew, with this one.
+        state.seen = None;
+        Ok(token)
     }
 
     /// A socket was opened, of which `handle` is a second handle; `None` when it is to be closed at
@@ -207,7 +221,9 @@ impl Door {
             Ok(invitations) => {
                 info!(count = invitations.len(), "invitations read");
                 let mut state = self.lock();
-                state.relaying.set_invitations(invitations);
+                let all: Vec<Invitation> =
+                    state.own.clone().into_iter().chain(invitations).collect();
+                state.relaying.set_invitations(all);
                 state.seen = Some(stamp);
             }
             Err(error) => warn!(%error, "the invitations stay as they were"),

@@ -82,6 +82,13 @@ struct Row {
     expires: Option<u64>,
 }
 
+/// A token that nobody has had before.
+pub(crate) fn new_token() -> Result<RelayToken, InvitationsError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| InvitationsError::Randomness)?;
+    Ok(RelayToken::from_bytes(bytes))
+}
+
 /// What tells whether the file has changed.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
@@ -145,9 +152,7 @@ impl Invitations {
         if document.invitation.len() >= RELAY_INVITATIONS_MAX {
             return Err(InvitationsError::TooMany);
         }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_| InvitationsError::Randomness)?;
-        let token = RelayToken::from_bytes(bytes);
+        let token = new_token()?;
         document.invitation.push(Row {
             name: name.clone(),
             token_hash: HEXLOWER.encode(&token.hash().0),

@@ -20,12 +20,14 @@
 mod certificate;
 mod config;
 mod door;
+mod holder;
 mod invitations;
 mod metrics;
 mod records;
 mod server;
 
 pub use certificate::{Certificate, CertificateError};
-pub use config::{Admission, Config, ConfigError, Limits, TlsFiles};
+pub use config::{Admission, Config, ConfigError, Hold, Limits, TlsFiles};
+pub use holder::{HoldError, ask};
 pub use invitations::{Invitations, InvitationsError};
 pub use server::{Relay, StartError};

@@ -1,4 +1,6 @@
-//! `larder-relay`: runs a relay, and says who may use it.
+//! `larder-relay`: runs a relay, and says who may use it and who keeps something there.
+
+mod accounts;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -9,13 +11,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use larder_node::command::ByteSize;
 use larder_protocol::{relaying::RelayAddress, time::Timestamp};
-use larder_relay::{Certificate, Config, Invitations, Relay};
+use larder_relay::{Certificate, Config, HoldError, Invitations, Relay};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Read when no `--config` is given and it is there; the Debian package brings it.
 const SYSTEM_CONFIG: &str = "/etc/larder-relay.toml";
+/// What is logged: nothing that names anybody. Of the holder, trouble with its disk.
+const LOGGED: &str = "info,iroh_relay=error,iroh=error,noq=error,noq_proto=error,larder_node=error,\
+    larder_node::depot=warn,larder_node::engine::launch=warn,larder_node::engine::scrubber=warn";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -27,7 +33,14 @@ Examples:
   larder-relay
   larder-relay --config /etc/larder-relay.toml
   larder-relay invite --name anna --address relay.example.org
-  larder-relay revoke anna"
+  larder-relay invite --name anna --address relay.example.org --hold 200GB
+  larder-relay revoke anna
+
+With `[hold]` in its settings a relay keeps sealed data as well, for families that were told a code:
+  larder-relay hold 200GB --name anna
+  larder-relay accounts
+  larder-relay space anna 300GB
+  larder-relay leave anna --show"
 )]
 struct Arguments {
     /// Settings [default: /etc/larder-relay.toml if it is there, else built in]
@@ -50,6 +63,9 @@ enum Order {
         /// Valid for so many days [default: until it is revoked]
         #[arg(long)]
         days: Option<u32>,
+        /// Keep so much of their sealed data as well: prints a second line, the code for `larder join`
+        #[arg(long, value_name = "BYTES")]
+        hold: Option<ByteSize>,
     },
     /// List the invitations
     Invitations,
@@ -58,12 +74,30 @@ enum Order {
         /// Its name
         name: String,
     },
+    /// Make a code with which a vault keeps sealed data here: for `larder join`
+    Hold {
+        /// How much, such as 200GB
+        space: ByteSize,
+        /// What you call it
+        #[arg(long)]
+        name: String,
+    },
+    /// List whose sealed data is kept here, and how much
+    Accounts,
+    /// Allow a vault more or less; what is kept stays
+    Space {
+        /// Its name
+        name: String,
+        /// How much, such as 300GB
+        space: ByteSize,
+    },
+    /// Stop keeping data of a vault, or tell how that stands
+    Leave(accounts::LeaveArguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("LARDER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,iroh_relay=error"));
+    let filter = EnvFilter::try_from_env("LARDER_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -77,7 +111,8 @@ fn main() -> ExitCode {
                 text = format!("{text}: {cause}");
             }
             let _unheard = writeln!(std::io::stderr(), "{}", text.trim_end());
-            ExitCode::FAILURE
+            let of_holder = error.downcast_ref::<HoldError>().map(HoldError::exit_code);
+            of_holder.map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }
@@ -93,14 +128,21 @@ fn run(arguments: Arguments) -> Result<()> {
             let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
             runtime.block_on(serve(&config))
         }
-        Some(Order::Invite { name, address, days }) => {
-            invite(&config, name.as_deref(), address.as_deref(), days)
+        Some(Order::Invite { name, address, days, hold }) => {
+            let wish = Wish { name, address, days };
+            invite(&config, &wish, hold)
         }
         Some(Order::Invitations) => list(&config),
         Some(Order::Revoke { name }) => {
             Invitations::open(&config.state()?)?.revoke(&name)?;
             say(&format!("`{name}` is revoked"))
         }
+        Some(Order::Hold { space, name }) => {
+            accounts::show_code(&config, &accounts::code(&config, &name, space)?, space)
+        }
+        Some(Order::Accounts) => accounts::list(&config),
+        Some(Order::Space { name, space }) => accounts::allow(&config, name, space),
+        Some(Order::Leave(arguments)) => accounts::leave(&config, arguments),
     }
 }
 
@@ -124,24 +166,42 @@ async fn serve(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn invite(
-    config: &Config,
-    name: Option<&str>,
-    address: Option<&str>,
+/// What an invitation is to be.
+struct Wish {
+    name: Option<String>,
+    address: Option<String>,
     days: Option<u32>,
-) -> Result<()> {
-    let address = config.address(address, config.listen.port())?;
+}
+
+/// Makes an invitation and, if the relay is to keep something, a code; shows both, or neither.
+fn invite(config: &Config, wish: &Wish, hold: Option<ByteSize>) -> Result<()> {
+    let address = config.address(wish.address.as_deref(), config.listen.port())?;
     let pin = Certificate::pin(config)?;
-    let expires = days.map(|days| now().after_days(days.into()));
-    let (name, token) = Invitations::open(&config.state()?)?.invite(name, expires)?;
+    let expires = wish.days.map(|days| now().after_days(days.into()));
+    let invitations = Invitations::open(&config.state()?)?;
+    let (name, token) = invitations.invite(wish.name.as_deref(), expires)?;
+    let code = match hold.map(|space| Ok((accounts::code(config, &name, space)?, space))) {
+        // Half of what was asked for is of no use.
+        Some(Err(error)) => {
+            let error: anyhow::Error = error;
+            return Err(match invitations.revoke(&name) {
+                Ok(()) => error,
+                Err(left) => error.context(format!("invitation `{name}` is left behind ({left})")),
+            });
+        }
+        code => code.transpose()?,
+    };
     let full = RelayAddress { pin, token: Some(token), ..address };
     say(&full.to_secret_text())?;
-    let mut stderr = std::io::stderr();
-    let _unheard = writeln!(
-        stderr,
+    explain(&format!(
         "This is invitation `{name}`, a secret. Each node takes it with: larder up --relay 'ADDRESS'"
-    );
-    Ok(())
+    ));
+    code.map_or(Ok(()), |(code, space)| accounts::show_code(config, &code, space))
+}
+
+/// Says beside the result what it is, so that a script has the result alone.
+fn explain(text: &str) {
+    let _unheard = writeln!(std::io::stderr(), "{text}");
 }
 
 fn list(config: &Config) -> Result<()> {

@@ -42,10 +42,12 @@ use tracing::{debug, warn};
 
 use crate::{
     certificate::{Certificate, CertificateError},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Hold},
     door::{ARRIVAL, Arrived, Door},
+    holder::Watch,
     invitations::{Invitations, InvitationsError},
-    metrics, records,
+    metrics::Numbers,
+    records,
 };
 
 /// How often is looked whether somebody's invitation was taken back.
@@ -90,6 +92,8 @@ pub enum StartError {
 pub struct Relay {
     listen: SocketAddr,
     pin: Option<Pin>,
+    door: Door,
+    holder: Option<Arc<Watch>>,
     service: RelayService,
     addresses: Option<Server>,
     tasks: Vec<Task>,
@@ -152,20 +156,43 @@ impl Relay {
             }
         };
         let shared = Shared { door: door.clone(), service: service.clone(), tls };
-        let mut tasks = vec![
+        let tasks = vec![
             Task::spawn(accept(listener, shared)),
             Task::spawn(review(door.clone(), service.clone())),
         ];
-        if let Some(at) = config.metrics {
-            let listener = listen(at).await?;
-            let asked = addresses
-                .as_ref()
-                .map_or_else(Arc::default, |server: &Server| Arc::clone(&server.metrics().server));
-            tasks.push(Task::spawn(numbers(listener, move || {
-                metrics::text(&door, &counted, &asked)
-            })));
+        let metrics = match config.metrics {
+            Some(at) => Some(listen(at).await?),
+            None => None,
+        };
+        let holder = None;
+        let mut relay = Self { listen: address, pin, door, holder, service, addresses, tasks };
+        match &config.hold {
+            Some(hold) => relay.hold(config, hold).await?,
+            None => Watch::warn_of_what_is_left(config),
         }
-        Ok(Self { listen: address, pin, service, addresses, tasks })
+        if let Some(listener) = metrics {
+            relay.tell_numbers(listener, counted);
+        }
+        Ok(relay)
+    }
+
+    /// Starts the holder, which comes in by the door as others do.
+    async fn hold(&mut self, config: &Config, hold: &Hold) -> Result<(), StartError> {
+        let token = Some(self.door.invite_holder()?);
+        let own = RelayAddress { token, pin: self.pin, ..config.own_address(self.listen.port())? };
+        let addresses = (own, self.address(config).ok());
+        self.holder = Some(Arc::new(Watch::start(config.clone(), hold.clone(), addresses).await));
+        Ok(())
+    }
+
+    fn tell_numbers(&mut self, listener: TcpListener, counted: Arc<Metrics>) {
+        let asked = self
+            .addresses
+            .as_ref()
+            .map_or_else(Arc::default, |server: &Server| Arc::clone(&server.metrics().server));
+        let (door, holder) = (self.door.clone(), self.holder.clone());
+        let all = Numbers { door, relay: counted, addresses: asked, holder };
+        self.tasks.push(Task::spawn(numbers(listener, all)));
     }
 
     /// Where it listens; TCP, and with TLS UDP as well.
@@ -184,6 +211,10 @@ impl Relay {
 
     /// Stops: no new clients, goodbye to the others.
     pub async fn stop(mut self) {
+        // First: it says goodbye through the relay.
+        if let Some(holder) = self.holder.take() {
+            holder.stop().await;
+        }
         self.tasks.clear();
         self.service.shutdown().await;
         if let Some(server) = self.addresses.take()
@@ -318,19 +349,22 @@ async fn review(door: Door, service: RelayService) {
 }
 
 /// Serves `/metrics`, one request after the other.
-async fn numbers(listener: TcpListener, render: impl Fn() -> String + Send + Sync + 'static) {
+async fn numbers(listener: TcpListener, numbers: Numbers) {
+    let numbers = Arc::new(numbers);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
         let answer = service_fn(|request: Request<Incoming>| {
-            let answered = match request.uri().path() {
-                "/metrics" => text(StatusCode::OK, render()),
-                "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-                _ => text(StatusCode::NOT_FOUND, "not found\n".to_owned()),
-            };
-            async move { Ok::<_, Infallible>(answered) }
+            let numbers = Arc::clone(&numbers);
+            async move {
+                Ok::<_, Infallible>(match request.uri().path() {
+                    "/metrics" => text(StatusCode::OK, numbers.text().await),
+                    "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+                    _ => text(StatusCode::NOT_FOUND, "not found\n".to_owned()),
+                })
+            }
         });
         let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
         if timeout(Duration::from_millis(RELAY_ARRIVAL_MS_MAX), serving).await.is_err() {

@@ -1,31 +1,8 @@
 //! What a holder keeps or is told holds nothing that anybody could read.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink};
 
-use larder_tests::{circle::Circle, dice::Dice, tree};
-
-/// Where the needles were found below `directory`.
-fn found(directory: &Path, needles: &[Vec<u8>]) -> Vec<String> {
-    let mut places = Vec::new();
-    for path in tree::bottom_up(directory) {
-        let name = path.as_os_str().as_encoded_bytes();
-        let bytes = if path.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-        for (number, needle) in needles.iter().enumerate() {
-            let within = |hay: &[u8]| hay.windows(needle.len()).any(|window| window == needle);
-            // Windows by first byte: a plain search over 100 MB would take minutes.
-            let starts = memchr_all(&bytes, needle[0]);
-            let in_bytes = starts.into_iter().any(|at| bytes[at..].starts_with(needle));
-            if within(name) || in_bytes {
-                places.push(format!("needle {number} in {}", path.display()));
-            }
-        }
-    }
-    places
-}
-
-fn memchr_all(bytes: &[u8], byte: u8) -> Vec<usize> {
-    bytes.iter().enumerate().filter(|(_, b)| **b == byte).map(|(at, _)| at).collect()
-}
+use larder_tests::{circle::Circle, dice::Dice, needles::found};
 
 // INV-12
 #[test]

@@ -47,6 +47,7 @@ mod reader;
 mod real_trees;
 mod recurring;
 mod rekey;
+mod relay_holds;
 mod revoke;
 mod roles;
 mod round_trip;

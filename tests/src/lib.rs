@@ -30,6 +30,7 @@ pub mod disk;
 pub mod fuzz_targets;
 pub mod guesser;
 pub mod houses;
+pub mod needles;
 pub mod network;
 pub mod node;
 pub mod process;

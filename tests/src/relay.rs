@@ -79,6 +79,21 @@ impl Relay {
         self.cli(&["invite", "--name", name]).ok().text().trim().to_owned()
     }
 
+    /// Makes an invitation with which a vault may keep so much here; the address and the code to give to a
+    /// node. It has to run, and to have `[hold]` in its settings.
+    #[track_caller]
+    pub fn invite_to_hold(&self, name: &str, space: &str) -> (String, String) {
+        let said = self.cli(&["invite", "--name", name, "--hold", space]).ok().text();
+        let mut lines = said.lines().map(str::to_owned);
+        let (address, code) = (lines.next(), lines.next());
+        (address.expect("an address comes first"), code.expect("a code comes after it"))
+    }
+
+    /// Where it keeps what is sealed.
+    pub fn held(&self) -> PathBuf {
+        self.directory.join("state/holder")
+    }
+
     /// Starts it and waits until it is ready. Returns what it said.
     #[track_caller]
     pub fn start(&mut self) -> String {

@@ -7,8 +7,8 @@ use serde_json::Map;
 
 use super::{household::is_somebody_there, output::Output, session::Session};
 use crate::command::{
-    Command, DeviceRole, ExitKind, Failure, InviteKind, InviteOutcome, Launch, Outcome, Waiting,
-    parse_span,
+    ByteSize, Command, DeviceRole, ExitKind, Failure, Guest, InviteKind, InviteOutcome, Launch,
+    Outcome, Waiting, parse_span,
 };
 
 #[derive(Debug, Args)]
@@ -22,6 +22,8 @@ invitation back.
 
 Examples:
   larder invite                 a friend's vault: both keep shards for each other
+  larder invite --space 200GB   of what this device offers, that vault may use so much
+  larder invite --one-way       another's vault, for which this device keeps and which keeps nothing for it
   larder invite --device        another device of mine: it can read everything
   larder invite --device --qr   with a square for the camera of a phone
   larder invite --device --role member
@@ -48,6 +50,15 @@ struct Whom {
     /// Invite another vault into my circle (the default)
     #[arg(long, conflicts_with = "device")]
     circle: bool,
+    /// Keep for another vault, and have it keep nothing for mine
+    #[arg(long, conflicts_with = "device")]
+    one_way: bool,
+    /// How much that vault may keep here [default: as much as is offered in all]
+    #[arg(long, value_name = "BYTES", conflicts_with = "device")]
+    space: Option<ByteSize>,
+    /// What to call that vault here [default: the name of the device that joins]
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "device")]
+    called: Option<String>,
     /// Invite another device into my vault
     #[arg(long)]
     device: bool,
@@ -88,12 +99,17 @@ pub(super) async fn run<L: Launch + 'static>(
     output: &mut Output,
 ) -> Result<ExitKind, Failure> {
     let waiting = arguments.waiting(output)?;
-    let kind = if arguments.whom.device { InviteKind::Device } else { InviteKind::Circle };
     if arguments.qr {
         output.draw_codes();
     }
-    let (role, expires_s) = (arguments.whom.role, arguments.expires);
-    let command = Command::Invite { kind, role, expires_s, waiting };
+    let Whom { circle: _, one_way, space: allowed, called, device, role } = arguments.whom;
+    let kind = match (device, one_way) {
+        (true, _) => InviteKind::Device,
+        (false, true) => InviteKind::OneWay,
+        (false, false) => InviteKind::Circle,
+    };
+    let (guest, expires_s) = (Guest { allowed, called }, arguments.expires);
+    let command = Command::Invite { kind, role, guest, expires_s, waiting };
     let outcome = session.answer(command, output).await?;
     if let Outcome::Invite(InviteOutcome { joined: None, .. }) = &outcome
         && waiting != Waiting::No

@@ -84,7 +84,7 @@ impl Output {
                 | Command::Diff { .. }
                 | Command::Find { .. }
                 | Command::Restore { .. }
-                | Command::Offer { bytes: Some(_) }
+                | Command::Offer { bytes: Some(_), .. }
                 | Command::Expect { expectation: Some(_), .. }
                 | Command::Join { .. }
                 | Command::Connect { .. }

@@ -8,12 +8,17 @@ use crate::command::{ByteSize, Command, Expectation, HolderKind, parse_span};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   larder offer 500GB
-  larder offer            shows what is offered and kept
-  larder offer 0          keeps what is there, takes nothing new")]
+  larder offer            shows what is offered and kept, in all and for each vault
+  larder offer 0          keeps what is there, takes nothing new
+  larder offer 50GB --to anna
+                          of what is offered in all, she may use so much")]
 pub(super) struct OfferArguments {
     /// Size, such as 500GB, 2TiB or a number of bytes
     #[arg(value_name = "BYTES")]
     bytes: Option<ByteSize>,
+    /// For this vault alone: its name here, the name of one of its devices, or the beginning of an id
+    #[arg(long, value_name = "WHO")]
+    to: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +124,7 @@ impl ExpectArguments {
 
 impl OfferArguments {
     pub(super) fn command(self) -> Command {
-        Command::Offer { bytes: self.bytes }
+        Command::Offer { bytes: self.bytes, to: self.to }
     }
 }
 

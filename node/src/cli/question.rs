@@ -41,6 +41,9 @@ fn text(question: &Question) -> String {
                     called(*role),
                     role.rights(),
                 ),
+                InviteKind::OneWay => "The vault that invites this one keeps sealed copies for it, which it \
+                     cannot read, and gets nothing to keep."
+                    .to_owned(),
                 InviteKind::Circle => {
                     "This vault and the one that invites it will keep sealed copies for each other, which \
                      neither can read."

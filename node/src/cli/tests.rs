@@ -90,10 +90,11 @@ impl Engine for FakeEngine {
                     .row(Found { snapshot: "cd".repeat(32), time: time(), entry: entry(b"again") })
                     .await?;
             },
-            Command::Offer { bytes } => Ok(Outcome::Offer(OfferOutcome {
+            Command::Offer { bytes, .. } => Ok(Outcome::Offer(OfferOutcome {
                 offered_bytes: bytes.map_or(7, |size| size.0),
                 kept_bytes: 0,
                 disk_free_bytes: fs::metadata(self.home.state_file()).unwrap().len(),
+                vaults: Vec::new(),
             })),
             Command::Sheet => Ok(Outcome::Sheet(crate::cli::sheet::tests::sample())),
             Command::Recover { .. } => Err(Failure::new(ExitKind::Key, "wrong phrase")),
@@ -267,6 +268,9 @@ fn the_contract_parses() {
         "restore 12 --to d --overwrite changed",
         "restore 12 --to d --overwrite always",
         "offer 10GiB",
+        "offer 10GiB --to anna",
+        "invite --one-way --space 200GB --as anna",
+        "invite --space 200GB",
         "invite --device",
         "invite --circle",
         "invite --once",
@@ -303,6 +307,8 @@ fn the_contract_parses() {
         "verify --sample 0",
         "invite --expires 1",
         "invite --device --circle",
+        "invite --device --one-way",
+        "invite --device --space 1GB",
         "status --quiet --verbose",
         "init --wait",
         "rekey --now --stop",

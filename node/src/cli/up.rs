@@ -57,7 +57,8 @@ impl UpArguments {
                 .hint("one is enough; a second one helps when the first is down"));
         }
         let lan = self.lan.map(|lan| lan == Switch::On);
-        Ok(OpenOptions { serve: true, listen: self.listen, lan, relays: self.relay, rests: false })
+        let relays = self.relay;
+        Ok(OpenOptions { serve: true, listen: self.listen, lan, relays, ..OpenOptions::default() })
     }
 }
 

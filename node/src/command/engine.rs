@@ -66,6 +66,9 @@ pub struct OpenOptions {
     pub rests: bool,
     /// Relays to use, from the command line; else the configuration's `net.relays`.
     pub relays: Vec<RelayAddress>,
+    /// Relays that others are told of, where these are not those in use: on the machine of a relay, which
+    /// others know by another address.
+    pub relays_told: Option<Vec<RelayAddress>>,
 }
 
 /// How a vault is made.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceRole, InviteKind, Time};
+use super::{ByteSize, DeviceRole, InviteKind, Time};
 
 /// What `invite` does once the invitation is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +17,15 @@ pub enum Waiting {
     Ask,
 }
 
+/// What another vault gets that comes with an invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guest {
+    /// Bytes that it may keep here; `None` for as many as are offered in all.
+    pub allowed: Option<ByteSize>,
+    /// What it is called here; `None` for the name of the device that joins.
+    pub called: Option<String>,
+}
+
 /// See [`Outcome::Invite`](super::Outcome::Invite).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteOutcome {
@@ -27,6 +36,9 @@ pub struct InviteOutcome {
     /// What a new device becomes. Of no meaning for another vault.
     #[serde(default)]
     pub role: DeviceRole,
+    /// Bytes that another vault may keep here; `None` for as many as are offered in all.
+    #[serde(default)]
+    pub allowed_bytes: Option<u64>,
     /// When it expires.
     pub expires: Time,
     /// A code for `join` that can be spoken: for one guess, in the same network or by a relay. `None`

@@ -412,6 +412,28 @@ pub struct OfferOutcome {
     pub kept_bytes: u64,
     /// Bytes free on the disk of its depot.
     pub disk_free_bytes: u64,
+    /// The other vaults that may keep something here, or the one that was named; ascending by name.
+    #[serde(default)]
+    pub vaults: Vec<OfferedTo>,
+}
+
+/// A vault that may keep something here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedTo {
+    /// Its id.
+    pub vault: String,
+    /// What it is called here.
+    pub name: String,
+    /// Bytes that it may keep; `null` for as many as are offered in all.
+    pub allowed_bytes: Option<u64>,
+    /// Bytes that it keeps now.
+    pub kept_bytes: u64,
+    /// Shards that it keeps now.
+    pub kept_shards: u64,
+    /// When a device of it was last heard of.
+    pub last_seen: Option<Time>,
+    /// Whether it goes apart from this one, and nothing more is taken.
+    pub leaving: bool,
 }
 
 /// See [`Outcome::Ticket`].

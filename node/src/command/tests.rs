@@ -321,6 +321,15 @@ fn about_nodes() -> Vec<Outcome> {
             offered_bytes: 500_000_000_000,
             kept_bytes: 4096,
             disk_free_bytes: 900_000_000_000,
+            vaults: vec![OfferedTo {
+                vault: id("b"),
+                name: "anna".to_owned(),
+                allowed_bytes: Some(200_000_000_000),
+                kept_bytes: 4096,
+                kept_shards: 1,
+                last_seen: Some(time(1_700_000_000)),
+                leaving: false,
+            }],
         }),
         Outcome::Ticket(TicketOutcome {
             ticket: "larder…".to_owned(),
@@ -403,6 +412,7 @@ fn about_membership() -> Vec<Outcome> {
             code: "larder…".to_owned(),
             kind: InviteKind::Circle,
             role: DeviceRole::Owner,
+            allowed_bytes: Some(200_000_000_000),
             expires: time(1_700_003_600),
             spoken: Some("7-maple-orbit-candy".to_owned()),
             spoken_expires: Some(time(1_700_000_300)),

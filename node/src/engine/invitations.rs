@@ -15,6 +15,7 @@ use std::{
 };
 
 use larder_protocol::{
+    holding::granted,
     log::Role,
     meeting::{Audience, NoMore, RenewalOutput, Why},
     pairing::{Asked, Ending, Invitation, InviteId},
@@ -27,9 +28,9 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Core, clock::wall, devices, report, spoken};
+use super::{Core, clock::wall, devices, offering, report, spoken};
 use crate::command::{
-    About, DeviceRole, Event, EventSink, Failure, InviteKind, InviteOutcome, Joined, Level,
+    About, DeviceRole, Event, EventSink, Failure, Guest, InviteKind, InviteOutcome, Joined, Level,
     Outcome, Question, Time, Waiting,
 };
 
@@ -63,7 +64,17 @@ struct Open {
     invite: Invite,
     /// What a new device becomes.
     role: Role,
+    /// What another vault gets.
+    guest: Guest,
     waits: Option<mpsc::Sender<Told>>,
+}
+
+/// An invitation that was used up, or taken back.
+#[derive(Debug)]
+pub(super) struct Spent {
+    pub(super) waits: Option<mpsc::Sender<Told>>,
+    /// What a vault is called here that comes with it.
+    pub(super) called: Option<String>,
 }
 
 impl Invitations {
@@ -85,21 +96,32 @@ impl Invitations {
         Ok(())
     }
 
+    /// Whether a vault that comes with one of them will be called so.
+    pub(super) fn is_name_given(&self, name: &str, now: Timestamp) -> bool {
+        let is_so = |open: &Open| open.guest.called.as_deref() == Some(name);
+        self.open().iter().any(|open| open.invite.expires > now && is_so(open))
+    }
+
     /// Those that can still be used.
     pub(super) fn ids(&self) -> Vec<InviteId> {
         self.open().iter().map(|open| open.invite.id()).collect()
     }
 
     pub(super) fn all(&self) -> Vec<Invitation> {
-        let invitation = |open: &Open| Invitation { invite: open.invite.clone(), role: open.role };
+        let invitation = |open: &Open| Invitation {
+            invite: open.invite.clone(),
+            role: open.role,
+            allowed_bytes: open.guest.allowed.map(|size| size.0),
+        };
         self.open().iter().map(invitation).collect()
     }
 
-    /// Uses an invitation up, or takes it back; says who waits beside it. `None` if that was done before.
-    pub(super) fn spend(&self, id: InviteId) -> Option<Option<mpsc::Sender<Told>>> {
+    /// Uses an invitation up, or takes it back. `None` if that was done before.
+    pub(super) fn spend(&self, id: InviteId) -> Option<Spent> {
         let mut all = self.open();
         let place = all.iter().position(|open| open.invite.id() == id)?;
-        Some(all.remove(place).waits)
+        let Open { waits, guest, .. } = all.remove(place);
+        Some(Spent { waits, called: guest.called })
     }
 
     /// Whether it is still to be used.
@@ -145,10 +167,13 @@ impl Invitations {
 pub(crate) async fn invite(
     core: &Arc<Core>,
     (kind, role, expires_s): (InviteKind, DeviceRole, u64),
-    waiting: Waiting,
+    (guest, waiting): (Guest, Waiting),
     events: &EventSink,
 ) -> Result<Outcome, Failure> {
     events.check()?;
+    if let Some(name) = &guest.called {
+        offering::check_name(core, name)?;
+    }
     let member = core.member()?;
     if kind == InviteKind::Device {
         devices::check_owner(core, &member, "invites devices")?;
@@ -157,6 +182,7 @@ pub(crate) async fn invite(
     let invite = Invite {
         kind: match kind {
             InviteKind::Circle => Kind::Circle,
+            InviteKind::OneWay => Kind::OneWay,
             InviteKind::Device => Kind::Device,
         },
         inviter: core.keys.id(),
@@ -166,12 +192,14 @@ pub(crate) async fn invite(
     };
     let (tell, told) = mpsc::channel(1);
     let waits = (waiting != Waiting::No).then_some(tell);
-    core.invitations.keep(Open { invite: invite.clone(), role: role.into(), waits }, now)?;
+    let allowed = guest.allowed;
+    core.invitations.keep(Open { invite: invite.clone(), role: role.into(), guest, waits }, now)?;
     let spoken = speak(core, &invite).await;
     let outcome = InviteOutcome {
         code: Ticket::Invite(invite.clone()).to_text(),
         kind,
         role,
+        allowed_bytes: allowed.map(|size| size.0),
         expires: Time::from(invite.expires),
         spoken: spoken.as_ref().map(|opened| opened.text.clone()),
         spoken_expires: spoken.as_ref().map(|opened| Time::from(opened.expires)),
@@ -316,7 +344,7 @@ impl Wait<'_> {
                 name,
                 site,
                 granted_bytes: asked.granted_bytes,
-                offered_bytes: self.core.config().offer_bytes(),
+                offered_bytes: granted(asked.allowed_bytes, self.core.config().offer_bytes()),
             },
         };
         let question = Question { number, words: asked.words.to_string(), about };

@@ -52,6 +52,7 @@ pub(crate) async fn join(
     let kind = match invite.kind {
         Kind::Device => InviteKind::Device,
         Kind::Circle => InviteKind::Circle,
+        Kind::OneWay => InviteKind::OneWay,
         Kind::Help => {
             return Err(Failure::usage("this code is of somebody who recovers and asks for help")
                 .hint("if you are a guardian, give it to `larder guardians give`"));
@@ -138,7 +139,7 @@ fn join_as(
             "this invitation makes a fresh home a device of a vault, and this home has a vault",
         )
         .hint("use another --home, or ask for an invitation with `larder invite --circle`")),
-        (InviteKind::Circle, Err(_)) => {
+        (InviteKind::Circle | InviteKind::OneWay, Err(_)) => {
             Err(Failure::usage("this invitation is for another vault, and this home has none")
                 .hint("make a vault with `larder init`, or ask for `larder invite --device`"))
         }
@@ -155,7 +156,7 @@ fn join_as(
             core.reload_config()?;
             Ok(JoinAs::Device { name, site, addresses: report::own_addresses(core) })
         }
-        (InviteKind::Circle, Ok(_)) => {
+        (InviteKind::Circle | InviteKind::OneWay, Ok(_)) => {
             // The others learn what is told to them now.
             if name.is_some() || site.is_some() {
                 let site = site.unwrap_or_else(|| core.own_site());
@@ -204,7 +205,7 @@ fn brought_along(core: &Core) -> Result<pairing::Member, EngineError> {
     let mut peers = vec![own_record(core, member.vault)];
     let known = core.state.peers()?.into_iter().filter(|peer| peer.is_holder);
     peers.extend(known.map(record_of));
-    Ok(pairing::Member { log, peers, granted_bytes: core.config().offer_bytes() })
+    Ok(pairing::Member { log, peers, offered_bytes: core.config().offer_bytes() })
 }
 
 /// This node as others should know it.
@@ -285,13 +286,13 @@ async fn drive(
                     let kept = match *store {
                         // PAIR-6: of two who come with one invitation at once, one is turned away.
                         Store::Spent(id) => match core.invitations.spend(id) {
-                            Some(waits) => {
-                                reception.comes_with(waits);
+                            Some(spent) => {
+                                reception.comes_with(spent);
                                 Ok(())
                             }
                             None => Err(EngineError::InviteSpent),
                         },
-                        store => keep(core, peer, store).await,
+                        store => keep(core, (peer, reception.called()), store).await,
                     };
                     let input = match kept {
                         Ok(()) => Input::Stored,
@@ -351,7 +352,11 @@ fn meant(core: &Core, said: Said) -> Input {
 }
 
 /// Makes the result of a pairing durable, all of it or nothing that matters.
-async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), EngineError> {
+async fn keep(
+    core: &Arc<Core>,
+    (peer, called): (DeviceId, Option<String>),
+    store: Store,
+) -> Result<(), EngineError> {
     match store {
         // Taken where it is known who waits for it.
         Store::Spent(_) => Ok(()),
@@ -376,7 +381,7 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             trail::note(core, TrailEvent::Became { vault, by: Some(peer) }).await;
             Ok(())
         }
-        Store::Befriended { log, peers, granted_bytes } => {
+        Store::Befriended { log, peers, granted_bytes, allowed_bytes, keeps_for_us } => {
             let vault = log.vault();
             let name = peers.iter().find(|known| known.device == peer);
             let name = name.map(|known| known.name.clone()).unwrap_or_default();
@@ -386,14 +391,21 @@ async fn keep(core: &Arc<Core>, peer: DeviceId, store: Store) -> Result<(), Engi
             let member = core.member()?;
             leaving::stay(core, &member, vault).await?;
             let keeping = Arc::clone(core);
+            // The newest invitation says how much, and whether it is one way.
+            let grant = move |known: Option<GrantRow>| {
+                let known = known.unwrap_or_else(|| GrantRow::new(vault, name));
+                let name = called.unwrap_or(known.name);
+                let (while_apart, is_guest) = (None, !keeps_for_us);
+                GrantRow { name, while_apart, allowed_bytes, is_guest, ..known }
+            };
             on_disk(move || {
                 keeping.vaults.add(&log)?;
-                keeping.state.keep_grant(&GrantRow { vault, name, bytes: None })?;
+                keeping.state.change_grant(&vault, |known| Some(grant(known)))?;
                 keeping.holding.set_terms(&keeping.state, keeping.config().offer_bytes())
             })
             .await?;
             info!("vault {} grants {granted_bytes} bytes", vault.short());
-            keep_peers(core, peers).await?;
+            keep_nodes(core, peers, keeps_for_us).await?;
             if granted_bytes > 0 {
                 note_grant(core, peer, granted_bytes).await?;
             }
@@ -427,10 +439,19 @@ pub(crate) async fn become_member(core: &Arc<Core>, log: DeviceLog) -> Result<()
     Ok(())
 }
 
-/// Remembers nodes, and tells the placing machine of those that may hold.
+/// Remembers nodes that may hold, and tells the placing machine of them.
 pub(crate) async fn keep_peers(
     core: &Arc<Core>,
     peers: Vec<PeerRecord>,
+) -> Result<(), EngineError> {
+    keep_nodes(core, peers, true).await
+}
+
+/// Remembers nodes. Those that held before go on doing so, whether or not they are to do so now.
+async fn keep_nodes(
+    core: &Arc<Core>,
+    peers: Vec<PeerRecord>,
+    may_hold: bool,
 ) -> Result<(), EngineError> {
     let own = core.keys.id();
     for PeerRecord { device, vault, name, addresses, site } in peers {
@@ -450,7 +471,7 @@ pub(crate) async fn keep_peers(
             granted_bytes: known.as_ref().map_or(0, |known| known.granted_bytes),
             used_bytes: known.as_ref().map_or(0, |known| known.used_bytes),
             unclaimed_bytes: known.as_ref().map_or(0, |known| known.unclaimed_bytes),
-            is_holder: true,
+            is_holder: may_hold || known.as_ref().is_some_and(|known| known.is_holder),
             acquaintance: known.as_ref().map(PeerRow::acquaintance).unwrap_or_default(),
             receiving: known.as_ref().and_then(|known| known.receiving),
             beacon_key: known.and_then(|known| known.beacon_key),
@@ -460,7 +481,9 @@ pub(crate) async fn keep_peers(
         };
         let acquaintance = row.acquaintance;
         core.net.set_addresses(device, launch::socket_addresses(&row.addresses));
-        if let Ok(member) = core.member() {
+        if row.is_holder
+            && let Ok(member) = core.member()
+        {
             let site = placing::Site(site);
             let known = placing::Input::HolderKnown { holder: device, site, acquaintance };
             member.custody()?.tell(known).await;
@@ -552,7 +575,7 @@ fn ended(ending: Ending) -> Failure {
 mod tests {
     use super::*;
     use crate::{
-        command::{ByteSize, Command, DeviceRole, Engine, Waiting},
+        command::{ByteSize, Command, DeviceRole, Engine, Guest, Waiting},
         engine::testing::TestNode,
     };
 
@@ -563,6 +586,7 @@ mod tests {
         let invite = Command::Invite {
             kind: InviteKind::Circle,
             role: DeviceRole::Owner,
+            guest: Guest::default(),
             expires_s: 600,
             waiting: Waiting::No,
         };
@@ -594,7 +618,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_is_granted_in_pairing_counts_at_once_and_after_a_restart() {
         let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
-        two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+        two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
         crate::engine::testing::pair(&one, &two).await;
         two.node.close().await;
         let granted = |node: &TestNode| node.node.core.state.peers().unwrap()[0].acquaintance();

@@ -26,6 +26,7 @@ use super::{
     invitations::Invitations,
     leaving, locating,
     neighbours::{self, Neighbours},
+    offering::Heard,
     recurrer::{self, Recurrer},
     rekey, roster,
     scrubber::{self, Scrubber},
@@ -60,22 +61,10 @@ impl Launch for Launcher {
         options: InitOptions,
         reveal: Reveal<'_>,
     ) -> Result<InitOutcome, Failure> {
-        if home.state_file().exists()
-            && State::open(home.directory())
-                .map_err(EngineError::from)?
-                .own_vault()
-                .map_err(EngineError::from)?
-                .is_some()
-        {
+        if has_vault(home)? {
             return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
         }
         let keys = home.device_keys()?;
-        // HOME-14: `state.redb` may be lost; the log still says whose device this is.
-        let vaults = Vaults::open(&home.vaults_directory()).map_err(EngineError::from)?;
-        if vault_of(&vaults, &keys).is_some() {
-            return Err(crate::home::HomeError::Exists(home.directory().to_owned()).into());
-        }
-        drop(vaults);
         let mut entropy = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *entropy).map_err(|_| EngineError::Randomness)?;
         let phrase = Phrase::from_entropy(*entropy);
@@ -100,6 +89,21 @@ impl Launch for Launcher {
     async fn open(&self, home: Home, options: OpenOptions) -> Result<Node, Failure> {
         Ok(open(home, &options).await?)
     }
+}
+
+/// Whether a home belongs to a device of a vault, or is left of one.
+///
+/// # Errors
+/// When that cannot be found out.
+pub fn has_vault(home: &Home) -> Result<bool, Failure> {
+    let state = || State::open(home.directory())?.own_vault();
+    if home.state_file().exists() && state().map_err(EngineError::from)?.is_some() {
+        return Ok(true);
+    }
+    // HOME-14: `state.redb` may be lost; the log still says whose device this is.
+    let keys = home.device_keys()?;
+    let vaults = Vaults::open(&home.vaults_directory()).map_err(EngineError::from)?;
+    Ok(vault_of(&vaults, &keys).is_some())
 }
 
 /// Randomness for one use, from the system.
@@ -179,6 +183,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         vaults,
         net,
         relays,
+        relays_told: options.relays_told.clone(),
         clock: Clock::start(),
         serves: options.serve,
         shows_itself: options.serve && options.lan.unwrap_or_else(|| config.lan()),
@@ -198,22 +203,27 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         config: RwLock::new(config),
         blames: Mutex::default(),
         moves: Mutex::default(),
+        heard: Heard::default(),
         member: RwLock::new(None),
     });
     learn_addresses(&core)?;
-    if !options.rests
-        && let Some(member) = member_of(&core)?
-    {
-        enter(&core, member)?;
-    }
-    if core.member().is_ok() {
-        super::trail::note_offer(&core)?;
+    if !options.rests {
+        enter_own(&core)?;
     }
     if core.serves {
         scrubber::start(&core, scrubs);
         recurrer::start(&core, recurs);
     }
     Ok(Node::new(core))
+}
+
+/// Starts what a home has whose device belongs to a vault already.
+fn enter_own(core: &Arc<Core>) -> Result<(), EngineError> {
+    if let Some(member) = member_of(core)? {
+        enter(core, member)?;
+        super::trail::note_offer(core)?;
+    }
+    Ok(())
 }
 
 fn depot(home: &Home) -> Result<Depot, EngineError> {
@@ -255,7 +265,8 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     core.vaults.set_own(member.vault);
     // Devices of one vault hold for each other within what each offers.
     let name = core.own_name();
-    core.state.keep_grant(&GrantRow { vault: member.vault, name, bytes: None })?;
+    let grant = GrantRow::new(member.vault, name);
+    core.state.change_grant(&member.vault, |_| Some(grant))?;
     core.holding.set_terms(&core.state, core.config().offer_bytes())?;
     let custody = Custody::start(core, &member, policy(&core.config()))?;
     // Set once: the member was made just above.

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     command::{Failure, LeaveAct, LeaveOutcome, Outcome},
-    state::{State, leaving::Said},
+    state::{State, circle::GrantRow, leaving::Said},
 };
 
 mod acting;
@@ -315,9 +315,17 @@ async fn outcome(
     Ok(LeaveOutcome { act, circles })
 }
 
-/// The vault that a person means: by the name of one of its devices, or the beginning of an id.
-fn named(core: &Core, member: &Member, text: &str) -> Result<VaultId, Failure> {
+/// The other vault that a person means: by what it is called here, the name of one of its devices, or the
+/// beginning of an id.
+pub(super) fn named(core: &Core, member: &Member, text: &str) -> Result<VaultId, Failure> {
     let peers = core.state.peers().map_err(EngineError::from)?;
+    // What this user calls it comes first: what devices are called is theirs to say.
+    let grants = core.state.grants().map_err(EngineError::from)?;
+    let is_called = |grant: &&GrantRow| grant.vault != member.vault && grant.name == text;
+    let called: Vec<VaultId> = grants.iter().filter(is_called).map(|grant| grant.vault).collect();
+    if let [vault] = called.as_slice() {
+        return Ok(*vault);
+    }
     let of_text = |name: &str, device: &DeviceId, vault: &VaultId| {
         is_named(text, name, [&device.to_string(), &vault.to_string()])
     };

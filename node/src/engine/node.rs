@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    Core, backups, drill, expect, forget, guardians, invitations, join, leaving, look, recover,
-    rekey, rename, report, restore, revoke, serve::Server, settings, trail,
+    Core, backups, drill, expect, forget, guardians, invitations, join, leaving, look, offering,
+    recover, rekey, rename, report, restore, revoke, serve::Server, settings, trail,
 };
 use crate::{
     command::{Command, Engine, EventSink, Failure, Outcome, ReadyOutcome},
@@ -33,7 +33,7 @@ impl Node {
             Command::Add { paths, excludes } => settings::add(core, paths, excludes).await,
             Command::Remove { paths } => settings::remove(core, paths).await,
             Command::Folders => settings::folders(core).await,
-            Command::Offer { bytes } => settings::offer(core, bytes).await,
+            Command::Offer { bytes, to } => offering::offer(core, bytes, to).await,
             Command::ConfigGet { key } => settings::config_get(core, key).await,
             Command::ConfigSet { key, value } => settings::config_set(core, key, value).await,
             Command::Backup { paths, excludes, wait, timeout_s } => {
@@ -53,8 +53,9 @@ impl Node {
                 let wish = restore::Wish { snapshot, paths, to, overwrite, dry_run };
                 restore::run(core, wish, &events).await
             }
-            Command::Invite { kind, role, expires_s, waiting } => {
-                invitations::invite(core, (kind, role, expires_s), waiting, &events).await
+            Command::Invite { kind, role, guest, expires_s, waiting } => {
+                let whom = (kind, role, expires_s);
+                invitations::invite(core, whom, (guest, waiting), &events).await
             }
             Command::Log => trail::show(core, &events).await,
             Command::Answer { question, yes } => core.invitations.answer(question, yes),

@@ -3,7 +3,7 @@
 use larder_protocol::pairing::{Asked, CompareWords, Ending};
 use tokio::sync::{mpsc, oneshot};
 
-use super::invitations::{Invitations, Told};
+use super::invitations::{Invitations, Spent, Told};
 use crate::command::{About, DeviceRole, Event, EventSink, InviteKind, Level, Question};
 
 /// What a person says.
@@ -30,6 +30,8 @@ pub(super) struct Reception<'a> {
     role: DeviceRole,
     /// Whoever waits beside the invitation, once it is known which one it is.
     waits: Option<mpsc::Sender<Told>>,
+    /// What a vault is called here that comes with it.
+    called: Option<String>,
     answer: Option<oneshot::Receiver<bool>>,
     /// Who came, by the name that it said.
     applicant: Option<String>,
@@ -68,8 +70,13 @@ impl Reception<'_> {
     }
 
     /// It is known now by which invitation the other side comes, and so who waits for it.
-    pub(super) fn comes_with(&mut self, waits: Option<mpsc::Sender<Told>>) {
-        self.waits = waits;
+    pub(super) fn comes_with(&mut self, spent: Spent) {
+        (self.waits, self.called) = (spent.waits, spent.called);
+    }
+
+    /// What a vault is to be called here.
+    pub(super) fn called(&self) -> Option<String> {
+        self.called.clone()
     }
 
     /// Shows the words to whoever joins, and what this device would be, and asks about them.

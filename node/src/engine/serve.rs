@@ -32,7 +32,7 @@ use tracing::{debug, warn};
 use super::{
     Core, EngineError,
     clock::wall,
-    guardians, join, leaving, neighbours, on_disk,
+    guardians, join, leaving, neighbours, offering, on_disk,
     sites::{self, Card},
     trail,
 };
@@ -92,7 +92,7 @@ impl Holder {
         };
         machine.holding.handle_input(Input::TermsChanged(terms));
         for grant in state.grants()? {
-            let bytes = grant.bytes.unwrap_or(offer);
+            let bytes = grant.bytes_of(offer);
             machine.holding.handle_input(Input::GrantChanged { vault: grant.vault, bytes });
         }
         Ok(())
@@ -498,6 +498,7 @@ async fn greeted(
         neighbours::learn_key(core, device, beacon_key).await;
         sites::called(core, device, card).await;
         core.tending.heard(core, vault, device);
+        offering::heard(core, vault).await;
     }
     if let Ok(member) = core.member() {
         member.hint(placing::Input::HolderHeard { holder: from });

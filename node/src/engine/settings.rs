@@ -16,10 +16,9 @@ use super::{
 };
 use crate::{
     command::{
-        ByteSize, Failure, Folder as FolderLine, FoldersOutcome, OfferOutcome, Outcome,
-        PassphraseAct, PathField, RawPath, Time,
+        Failure, Folder as FolderLine, FoldersOutcome, Outcome, PassphraseAct, PathField, RawPath,
+        Time,
     },
-    depot::Origin,
     files::check_patterns,
     home::DEVICE_NAME,
     state::folders::Folder,
@@ -183,20 +182,6 @@ pub(crate) async fn all_lines(core: &Arc<Core>) -> Result<Vec<FolderLine>, Engin
     .await
 }
 
-/// Sets, or shows, how much this device keeps for others.
-pub(crate) async fn offer(core: &Arc<Core>, bytes: Option<ByteSize>) -> Result<Outcome, Failure> {
-    if let Some(size) = bytes {
-        config_set(core, OFFER.to_owned(), Some(size.0.to_string())).await?;
-    }
-    let measuring = Arc::clone(core);
-    let disk_free_bytes = on_disk(move || measuring.depot.free_bytes()).await?;
-    Ok(Outcome::Offer(OfferOutcome {
-        offered_bytes: core.config().offer_bytes(),
-        kept_bytes: core.depot.totals().all(Origin::Held).bytes,
-        disk_free_bytes,
-    }))
-}
-
 /// Shows settings.
 pub(crate) async fn config_get(core: &Arc<Core>, key: Option<String>) -> Result<Outcome, Failure> {
     let core = Arc::clone(core);
@@ -213,7 +198,7 @@ pub(crate) async fn passphrase(core: &Arc<Core>, act: PassphraseAct) -> Result<O
 }
 
 /// The setting that says what is kept for others.
-const OFFER: &str = "depot.offer";
+pub(super) const OFFER: &str = "depot.offer";
 /// The setting that says where this device stands.
 const SITE: &str = "device.site";
 

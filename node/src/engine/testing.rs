@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Launcher, Node};
 use crate::{
     command::{
-        ByteSize, Command, DeviceRole, Engine, Event, EventSink, Failure, InitOptions, InviteKind,
-        Launch, OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait, Waiting,
+        ByteSize, Command, DeviceRole, Engine, Event, EventSink, Failure, Guest, InitOptions,
+        InviteKind, Launch, OpenOptions, Outcome, RawPath, Row, SnapshotName, Wait, Waiting,
     },
     home::Home,
 };
@@ -62,7 +62,7 @@ impl TestNode {
     /// The same, which has room for others.
     pub(crate) async fn holder(name: &str) -> Self {
         let node = Self::new(name).await;
-        node.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+        node.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
         node
     }
 
@@ -169,7 +169,13 @@ async fn join(
     joining: &TestNode,
     name: Option<String>,
 ) {
-    let invite = Command::Invite { kind, role, expires_s: 600, waiting: Waiting::No };
+    let invite = Command::Invite {
+        kind,
+        role,
+        guest: Guest::default(),
+        expires_s: 600,
+        waiting: Waiting::No,
+    };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
     joining.ask(Command::Join { code: invited.code, site: name.clone(), name, asks: false }).await;
 }

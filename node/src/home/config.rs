@@ -70,6 +70,7 @@ pub struct Config {
     lan: Option<bool>,
     limit_lan: Option<bool>,
     upload_max: Option<Timetable>,
+    announce: Option<Vec<SocketAddr>>,
     listen: Option<SocketAddr>,
     relays: Option<Vec<RelayAddress>>,
     name: Option<String>,
@@ -157,6 +158,11 @@ impl Config {
     /// Where `up` listens; `None` means any address, on the port that the node remembers.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.listen
+    }
+
+    /// Addresses that others are told beside those that are found.
+    pub fn announced(&self) -> &[SocketAddr] {
+        self.announce.as_deref().unwrap_or_default()
     }
 
     /// Whether to look after the copies of vaults whose devices are silent.
@@ -338,7 +344,7 @@ impl From<ConfigError> for Failure {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 17] = [
+    const GOOD: [(&str, &str); 18] = [
         ("backup.compression_level", "7"),
         ("backup.every", "6h"),
         ("backup.keep", "daily 7, within 2d"),
@@ -350,6 +356,7 @@ mod tests {
         ("device.name", "Anna's \"laptop\""),
         ("device.passphrase_command", "pass show 'larder' | head -1"),
         ("device.site", "home"),
+        ("net.announce", "203.0.113.5:4242 [2001:db8::1]:4242"),
         ("net.lan", "off"),
         ("net.limit_lan", "on"),
         ("net.listen", "0.0.0.0:4242"),
@@ -454,6 +461,9 @@ mod tests {
             ("net.upload_max", "65535"),
             ("net.upload_max", "25:00 500kB"),
             ("device.name", "  "),
+            ("net.announce", "example.org:4242"),
+            ("net.announce", "203.0.113.5:0"),
+            ("net.announce", "[::]:4242"),
             ("net.lan", "maybe"),
             ("net.listen", "4242"),
             ("net.relays", ""),

@@ -35,7 +35,7 @@ pub enum Listen {
         /// The UDP port used last time: peers remember it.
         port: u16,
     },
-    /// On one address only; port 0 for any.
+    /// On one address only, or at `[::]` on every one of both kinds; port 0 for any.
     Only(SocketAddr),
 }
 
@@ -217,6 +217,15 @@ impl Net {
     }
 }
 
+/// Sockets at every address, and which of them there have to be.
+fn everywhere(port: u16) -> Vec<(SocketAddr, bool)> {
+    vec![
+        (SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), true),
+        // A system without IPv6 is no reason to stay away.
+        (SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), false),
+    ]
+}
+
 async fn bind(
     settings: &Settings,
     listen: Listen,
@@ -243,17 +252,16 @@ async fn bind(
         .address_lookup(addresses.clone())
         .hooks(Door(Arc::clone(admission)))
         .clear_ip_transports();
-    let required =
-        |address: SocketAddr, is: bool| (address, BindOpts::default().set_is_required(is));
     let sockets = match listen {
-        Listen::Only(address) => vec![required(address, true)],
-        Listen::Everywhere { port } => vec![
-            required(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), true),
-            // A system without IPv6 is no reason to stay away.
-            required(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), false),
-        ],
+        // A socket at `[::]` takes IPv6 alone, and whoever says so means everywhere.
+        Listen::Only(address) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            everywhere(address.port())
+        }
+        Listen::Only(address) => vec![(address, true)],
+        Listen::Everywhere { port } => everywhere(port),
     };
-    let with_sockets = sockets.into_iter().fold(builder, |builder, (address, options)| {
+    let with_sockets = sockets.into_iter().fold(builder, |builder, (address, is_required)| {
+        let options = BindOpts::default().set_is_required(is_required);
         let bound = builder.bind_addr_with_opts(address, options);
         bound.expect("a socket address is a valid socket address")
     });

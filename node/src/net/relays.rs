@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -107,9 +108,10 @@ impl Relays {
             return RelayMode::Disabled;
         }
         let configs = self.0.iter().map(|(url, address)| {
-            // In clear it tells no addresses: QUIC needs its certificate.
-            let quic =
-                (address.scheme == Scheme::Https).then(|| RelayQuicConfig::new(address.port));
+            // In clear it tells no addresses: QUIC needs its certificate. One on this machine would tell an
+            // address of this machine's loopback.
+            let tells = address.scheme == Scheme::Https && !is_loopback(&address.host);
+            let quic = tells.then(|| RelayQuicConfig::new(address.port));
             let config = RelayConfig::new(url.clone(), quic);
             match &address.token {
                 Some(token) => config.with_auth_token(token.to_secret_text()),
@@ -135,6 +137,10 @@ impl Relays {
             Ok(Arc::new(Pinned { pins: pins.clone(), others, provider }))
         }))
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Asks a relay whether it would relay for this node: with its token, under a key made for the

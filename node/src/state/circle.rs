@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use larder_protocol::{
     cbor,
     discovering::BeaconKey,
+    holding::granted,
     ids::{DeviceId, VaultId},
     keys::epoch::ReceivingPublic,
     placing::Acquaintance,
@@ -79,12 +80,39 @@ pub struct GrantRow {
     /// The vault that may keep shards here.
     #[n(0)]
     pub vault: VaultId,
-    /// What its owner calls the device that joined.
+    /// What it is called here: as the invitation said, or like the device that joined.
     #[n(1)]
     pub name: String,
-    /// How many bytes; `None` means as many as this device offers in all.
+    /// 0 while the two vaults go apart, and otherwise nothing.
     #[n(2)]
-    pub bytes: Option<u64>,
+    pub while_apart: Option<u64>,
+    /// How many bytes; `None` means as many as this device offers in all. Missing in older records.
+    #[n(3)]
+    pub allowed_bytes: Option<u64>,
+    /// Whether it keeps nothing for the vault of this device, now or later: it came one way.
+    #[cbor(n(4), default)]
+    pub is_guest: bool,
+    /// When a device of it was last heard of, an hour late at most, in seconds since 1970; 0 for never.
+    #[cbor(n(5), default)]
+    pub heard: u64,
+}
+
+impl GrantRow {
+    /// For a vault that is not apart from this one, and may keep as much as is offered.
+    pub const fn new(vault: VaultId, name: String) -> Self {
+        let (while_apart, allowed_bytes) = (None, None);
+        Self { vault, name, while_apart, allowed_bytes, is_guest: false, heard: 0 }
+    }
+
+    /// Whether nothing is taken because the two vaults go apart.
+    pub const fn is_apart(&self) -> bool {
+        self.while_apart.is_some()
+    }
+
+    /// How many bytes it may keep here of those that this device offers.
+    pub fn bytes_of(&self, offered: u64) -> u64 {
+        granted(self.allowed_bytes, offered).min(self.while_apart.unwrap_or(u64::MAX))
+    }
 }
 
 pub(super) fn create(tx: &WriteTransaction) -> Result<(), redb::Error> {
@@ -235,16 +263,40 @@ impl State {
         })
     }
 
-    /// Grants a vault room on this device.
+    /// Changes what a vault is granted: `change` gets what there is, and gives what is to be kept. Nothing is
+    /// written when it gives nothing, or the same. Returns what is there now.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn keep_grant(&self, grant: &GrantRow) -> Result<(), StateError> {
+    pub fn change_grant(
+        &self,
+        vault: &VaultId,
+        change: impl FnOnce(Option<GrantRow>) -> Option<GrantRow>,
+    ) -> Result<Option<GrantRow>, StateError> {
+        let _alone = self.alone_with_peers();
+        let known = self.grant(vault)?;
+        let Some(grant) = change(known.clone()).filter(|grant| known.as_ref() != Some(grant))
+        else {
+            return Ok(known);
+        };
         self.write(|tx| {
             let mut table = tx.open_table(GRANTS)?;
-            table.insert(grant.vault.as_bytes(), cbor::encode(grant).as_slice())?;
+            table.insert(vault.as_bytes(), cbor::encode(&grant).as_slice())?;
             Ok(())
-        })
+        })?;
+        Ok(Some(grant))
+    }
+
+    /// What a vault is granted, if it is granted anything.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn grant(&self, vault: &VaultId) -> Result<Option<GrantRow>, StateError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(GRANTS)?;
+            Ok(table.get(vault.as_bytes())?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| record("grants", &bytes)).transpose()
     }
 
     /// All grants of this device.

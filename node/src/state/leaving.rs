@@ -210,24 +210,30 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn stop_relying(&self, vault: &VaultId) -> Result<(), StateError> {
-        self.set_relied_on(vault, false)
+        self.set_relied_on(vault, (false, false))
     }
 
     /// The devices of a vault are holders again, of which nothing is known: what they keep is asked for anew.
+    /// Those of a guest were none, and are none.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn rely_anew(&self, vault: &VaultId) -> Result<(), StateError> {
-        self.set_relied_on(vault, true)
+        let is_guest = self.grant(vault)?.is_some_and(|grant| grant.is_guest);
+        self.set_relied_on(vault, (true, !is_guest))
     }
 
-    fn set_relied_on(&self, vault: &VaultId, is_holder: bool) -> Result<(), StateError> {
+    fn set_relied_on(
+        &self,
+        vault: &VaultId,
+        (is_together, is_holder): (bool, bool),
+    ) -> Result<(), StateError> {
         self.change_holders(vault, is_holder, |tx, devices| {
             receipts::remove_of(tx, devices)?;
             for device in devices {
                 commits::forget_held(tx, device)?;
             }
-            if is_holder {
+            if is_together {
                 tx.open_table(APART)?.remove(vault.as_bytes())?;
             }
             Ok(())

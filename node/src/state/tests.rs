@@ -53,11 +53,11 @@ fn what_was_acknowledged_is_there_after_a_restart() {
         keep_until: Timestamp(2),
     };
     let receipt = Receipt::sign(body, &keys).unwrap();
-    let grant = GrantRow { vault, name: "friend".to_owned(), bytes: Some(5) };
+    let grant = GrantRow { allowed_bytes: Some(5), ..GrantRow::new(vault, "friend".to_owned()) };
     {
         let state = State::open(home.path()).unwrap();
         state.keep_receipts(std::slice::from_ref(&receipt)).unwrap();
-        state.keep_grant(&grant).unwrap();
+        state.change_grant(&vault, |_| Some(grant.clone())).unwrap();
         state.raise_published_seq(4).unwrap();
         state.raise_published_seq(3).unwrap();
     }

@@ -16,6 +16,12 @@ pub struct Terms {
     pub retention_days: u64,
 }
 
+/// Bytes that a vault may keep: what it is allowed, `None` for as much as is offered to all together, and never
+/// more than that.
+pub fn granted(allowed: Option<u64>, offered: u64) -> u64 {
+    allowed.map_or(offered, |allowed| allowed.min(offered))
+}
+
 /// One vault's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Account {

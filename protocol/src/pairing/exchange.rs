@@ -11,6 +11,7 @@ use super::{
     frame::{Frame, log_frames},
 };
 use crate::{
+    holding,
     ids::{DeviceId, VaultId},
     limits::{PAIRING_ASKING_MS_MAX, PAIRING_HELLO_MS_MAX, PAIRING_MS_MAX},
     log::{DeviceLog, Role},
@@ -79,10 +80,17 @@ impl Exchange {
     }
 
     /// Log and nodes of a vault that joins a circle; the joiner tells its number with them.
-    pub(super) fn send_introduction(&mut self, member: &Member, nonce: Option<Nonce>) {
+    /// `allowed` is what the other vault may keep here, `None` for as much as is offered.
+    pub(super) fn send_introduction(
+        &mut self,
+        member: &Member,
+        allowed: Option<u64>,
+        nonce: Option<Nonce>,
+    ) {
         self.send_log(&member.log);
         let peers = super::nodes_of(&member.peers, member.log.vault());
-        self.send(&Frame::Introduction { peers, granted_bytes: member.granted_bytes, nonce });
+        let granted_bytes = holding::granted(allowed, member.offered_bytes);
+        self.send(&Frame::Introduction { peers, granted_bytes, nonce });
     }
 
     pub(super) fn show(&mut self, words: CompareWords, role: Role) {
@@ -156,17 +164,32 @@ impl Arriving {
     }
 }
 
+/// What each of two vaults lets the other one keep.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    /// What the other one grants; `None` where it does not keep for this vault.
+    pub(super) granted: Option<u64>,
+    /// What it is allowed here; `None` for as much as is offered.
+    pub(super) allowed: Option<u64>,
+}
+
 /// Checks an introduction against the log that came with it.
 pub(super) fn befriend(
     log: DeviceLog,
     speaker: &DeviceId,
     peers: Vec<PeerRecord>,
-    granted_bytes: u64,
+    shares: Shares,
 ) -> Result<Store, Fault> {
     let own = |peer: &PeerRecord| peer.vault == log.vault() && log.is_device(&peer.device);
     let speaks = peers.iter().any(|peer| peer.device == *speaker);
     if speaks && are_plausible(&peers) && peers.iter().all(own) {
-        Ok(Store::Befriended { log, peers, granted_bytes })
+        Ok(Store::Befriended {
+            log,
+            peers,
+            granted_bytes: shares.granted.unwrap_or(0),
+            allowed_bytes: shares.allowed,
+            keeps_for_us: shares.granted.is_some(),
+        })
     } else {
         Err(Fault::Implausible)
     }

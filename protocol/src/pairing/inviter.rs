@@ -16,14 +16,14 @@ use super::{
     Asked, CompareWords, Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store,
     VERSION,
     compare::{Commitment, Nonce, Nonces},
-    exchange::{Arriving, Exchange, befriend},
+    exchange::{Arriving, Exchange, Shares, befriend},
     frame::{Frame, InviteId, Terms, peers_that_fit},
 };
 use crate::{
     ids::{DeviceId, VaultId},
     keys::{DeviceKeys, DevicePublic},
     limits::{FRAME_BYTES_MAX, PAIRING_HELLO_BYTES_MAX},
-    log::{AddDraft, Label, Newcomer, Role},
+    log::{AddDraft, DeviceLog, Label, Newcomer, Role},
     peer::{PeerRecord, are_addresses},
     ticket::{Invite, InviteKind},
     time::{Instant, Timestamp},
@@ -36,6 +36,9 @@ pub struct Invitation {
     pub invite: Invite,
     /// What a new device becomes that comes with it. Of no meaning for another vault.
     pub role: Role,
+    /// Bytes that another vault may keep here that comes with it; `None` for as many as this device offers
+    /// in all. Of no meaning for a new device.
+    pub allowed_bytes: Option<u64>,
 }
 
 /// What an inviter starts with.
@@ -96,6 +99,7 @@ enum State {
 #[derive(Debug, Clone)]
 struct Proved {
     invite: Invite,
+    allowed_bytes: Option<u64>,
     terms: Terms,
     commitment: Commitment,
 }
@@ -129,7 +133,8 @@ struct Applicant {
 #[derive(Debug, Clone)]
 enum Wish {
     Device(Box<Applicant>),
-    Vault(Box<Store>),
+    /// With what it may keep here.
+    Vault(Box<Store>, Option<u64>),
 }
 
 /// What is sent once the result is stored.
@@ -141,7 +146,8 @@ enum Then {
         peer: PeerRecord,
     },
     Added(Frame),
-    Introduction,
+    /// With what the other vault may keep here.
+    Introduction(Option<u64>),
 }
 
 impl Inviter {
@@ -187,7 +193,7 @@ impl Inviter {
             }
             // The shell is storing: what becomes of it is known only when it answers.
             (
-                state @ State::Storing(Then::Added(_) | Then::Introduction),
+                state @ State::Storing(Then::Added(_) | Then::Introduction(_)),
                 Input::Lost | Input::TimePassed | Input::Frame(_) | Input::Declined,
             ) => self.state = state,
             (State::Asking(..), Input::TimePassed) => {
@@ -239,7 +245,9 @@ impl Inviter {
                 return State::Drafted { draft, peer };
             }
             Then::Added(frame) => self.exchange.send(&frame),
-            Then::Introduction => self.exchange.send_introduction(&self.member, None),
+            Then::Introduction(allowed) => {
+                self.exchange.send_introduction(&self.member, allowed, None);
+            }
         }
         State::Parting
     }
@@ -288,7 +296,15 @@ impl Inviter {
                 }
                 let words = self.words(&welcomed, nonce)?;
                 let (Label { name, site }, role) = (label.clone(), welcomed.proved.terms.role);
-                self.exchange.ask(Asked { name, site, vault: None, role, granted_bytes: 0, words });
+                self.exchange.ask(Asked {
+                    name,
+                    site,
+                    vault: None,
+                    role,
+                    granted_bytes: 0,
+                    allowed_bytes: None,
+                    words,
+                });
                 let applicant = Applicant { device, label, addresses, role };
                 Ok(State::Asking(Wish::Device(Box::new(applicant)), Answers::default()))
             }
@@ -306,18 +322,41 @@ impl Inviter {
                 State::Learning(welcomed, arriving),
                 Frame::Introduction { peers, granted_bytes, nonce: Some(nonce) },
             ) => {
-                let words = self.words(&welcomed, nonce)?;
                 let log = arriving.complete(&self.peer)?;
-                let own = peers.iter().find(|peer| peer.device == self.peer);
-                let PeerRecord { name, site, .. } = own.cloned().ok_or(Fault::Implausible)?;
-                let vault = Some(log.vault());
-                let store = befriend(log, &self.peer, peers, granted_bytes)?;
-                let role = Role::default();
-                self.exchange.ask(Asked { name, site, vault, role, granted_bytes, words });
-                Ok(State::Asking(Wish::Vault(Box::new(store)), Answers::default()))
+                self.introduced(&welcomed, (log, peers), (granted_bytes, nonce))
             }
             (_, _) => Err(Fault::OutOfTurn),
         }
+    }
+
+    /// The other vault is known: asks whether it is let in.
+    fn introduced(
+        &mut self,
+        welcomed: &Welcomed,
+        (log, peers): (DeviceLog, Vec<PeerRecord>),
+        (granted_bytes, nonce): (u64, Nonce),
+    ) -> Result<State, Fault> {
+        let words = self.words(welcomed, nonce)?;
+        let own = peers.iter().find(|peer| peer.device == self.peer);
+        let PeerRecord { name, site, .. } = own.cloned().ok_or(Fault::Implausible)?;
+        let vault = Some(log.vault());
+        let proved = &welcomed.proved;
+        // PAIR-24: what it would grant all the same is not wanted.
+        let is_one_way = proved.invite.kind == InviteKind::OneWay;
+        let granted = (!is_one_way).then_some(granted_bytes);
+        let allowed_bytes = proved.allowed_bytes;
+        let shares = Shares { granted, allowed: allowed_bytes };
+        let store = befriend(log, &self.peer, peers, shares)?;
+        self.exchange.ask(Asked {
+            name,
+            site,
+            vault,
+            role: Role::default(),
+            granted_bytes: granted.unwrap_or(0),
+            allowed_bytes,
+            words,
+        });
+        Ok(State::Asking(Wish::Vault(Box::new(store), allowed_bytes), Answers::default()))
     }
 
     /// Looks the invitation up and, if it is known and proved, spends it.
@@ -331,13 +370,13 @@ impl Inviter {
         let proof = blake3::Hash::from_bytes(proof);
         let known = self.invites.iter().find(|open| open.invite.id() == id);
         let proved = known.filter(|open| open.invite.joiner_proof(pair, vault) == proof);
-        let Some(Invitation { invite, role }) = proved.cloned() else {
+        let Some(Invitation { invite, role, allowed_bytes }) = proved.cloned() else {
             let ending = known
                 .map_or(Ending::Refused(Refusal::UnknownInvite), |_| Ending::Fault(Fault::Proof));
             self.exchange.refuse(Refusal::UnknownInvite, ending);
             return State::Over;
         };
-        let brings_vault = kind == InviteKind::Circle;
+        let brings_vault = kind.is_for_vault();
         let own_vault = vault == Some(self.member.log.vault());
         // A member takes nobody in.
         let may = brings_vault || self.member.log.is_owner(&self.keys.id());
@@ -363,7 +402,7 @@ impl Inviter {
             vault: self.member.log.vault(),
             role: if brings_vault { Role::default() } else { self.role_for_peer(role) },
         };
-        State::Spending(Proved { invite, terms, commitment })
+        State::Spending(Proved { invite, allowed_bytes, terms, commitment })
     }
 
     /// Whoever is in already keeps the role that it was taken in with.
@@ -395,7 +434,7 @@ impl Inviter {
 
     /// The words to compare, of the number that the joiner had fixed before.
     fn words(&self, welcomed: &Welcomed, joiner: Nonce) -> Result<CompareWords, Fault> {
-        let Welcomed { proved: Proved { invite, terms, commitment }, nonce } = welcomed;
+        let Welcomed { proved: Proved { invite, terms, commitment, .. }, nonce } = welcomed;
         if joiner.commitment() != *commitment {
             return Err(Fault::Number);
         }
@@ -411,9 +450,9 @@ impl Inviter {
         self.exchange.allow_whole_time(now);
         match wish {
             Wish::Device(applicant) => self.take_in(*applicant),
-            Wish::Vault(store) => {
+            Wish::Vault(store, allowed) => {
                 self.exchange.store(*store);
-                Ok(State::Storing(Then::Introduction))
+                Ok(State::Storing(Then::Introduction(allowed)))
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{
     Ending, Fault, Input, Member, Output, Pair, PartsError, Refusal, Store, VERSION, are_plausible,
     check_invite,
     compare::{Nonce, Nonces},
-    exchange::{Arriving, Exchange, befriend},
+    exchange::{Arriving, Exchange, Shares, befriend},
     frame::{Frame, Terms},
 };
 use crate::{
@@ -248,7 +248,9 @@ impl Joiner {
                     (Label { name: name.clone(), site: stands_at }, addresses.clone());
                 self.exchange.send(&Frame::Joining { device, label, addresses, nonce });
             }
-            JoinAs::Circle(member) => self.exchange.send_introduction(member, Some(nonce)),
+            JoinAs::Circle(member) => {
+                self.exchange.send_introduction(member, self.invite.kind.allows(), Some(nonce));
+            }
         }
         Ok(State::Comparing(Arriving::of(terms.vault)))
     }
@@ -271,7 +273,9 @@ impl Joiner {
                 if log.vault() == member.log.vault() {
                     return Err(Fault::WrongVault);
                 }
-                self.exchange.store(befriend(log, &self.invite.inviter, peers, granted_bytes)?);
+                let (granted, allowed) = (Some(granted_bytes), self.invite.kind.allows());
+                let shares = Shares { granted, allowed };
+                self.exchange.store(befriend(log, &self.invite.inviter, peers, shares)?);
                 Ok(State::Storing)
             }
             (_, _) => Err(Fault::OutOfTurn),

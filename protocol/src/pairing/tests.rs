@@ -43,7 +43,7 @@ pub(super) fn member(number: u8) -> Member {
     let mut rng = ChaCha8Rng::from_seed([number; 32]);
     let log = DeviceLog::found(&founding, &mut rng).unwrap().log;
     let peers = vec![record(number, log.vault())];
-    Member { log, peers, granted_bytes: 1_000 * u64::from(number) }
+    Member { log, peers, offered_bytes: 1_000 * u64::from(number) }
 }
 
 pub(super) fn invite(kind: InviteKind) -> Invite {
@@ -60,7 +60,7 @@ fn inviter_parts(kind: InviteKind) -> InviterParts {
     InviterParts {
         keys: device(1),
         member: member(1),
-        invites: vec![Invitation { invite: invite(kind), role: Role::Owner }],
+        invites: vec![Invitation { invite: invite(kind), role: Role::Owner, allowed_bytes: None }],
         peer: device(2).id(),
         time: NOW,
         start: START,
@@ -74,7 +74,7 @@ fn joiner_parts(kind: InviteKind) -> JoinerParts {
             let (Label { name, site }, addresses) = (label(2), vec!["192.0.2.2:4711".into()]);
             JoinAs::Device { name, site: Some(site), addresses }
         }
-        InviteKind::Circle => JoinAs::Circle(Box::new(member(2))),
+        InviteKind::Circle | InviteKind::OneWay => JoinAs::Circle(Box::new(member(2))),
     };
     JoinerParts { keys: device(2), invite: invite(kind), join_as, start: START, seed: [4; 32] }
 }
@@ -274,8 +274,61 @@ fn two_vaults_learn_each_others_logs_nodes_and_grants() {
     let (inviter, joiner) = unchanged(InviteKind::Circle);
     assert_eq!((inviter.ending, joiner.ending), (Some(Ending::Done), Some(Ending::Done)));
     for (side, other) in [(inviter, 2), (joiner, 1)] {
-        let Member { log, peers, granted_bytes } = member(other);
-        assert_eq!(side.result(), Some(&Store::Befriended { log, peers, granted_bytes }));
+        let Member { log, peers, offered_bytes: granted_bytes } = member(other);
+        let (allowed_bytes, keeps_for_us) = (None, true);
+        let befriended =
+            Store::Befriended { log, peers, granted_bytes, allowed_bytes, keeps_for_us };
+        assert_eq!(side.result(), Some(&befriended));
+    }
+}
+
+/// What each side lets the other keep, by what it stored and by what it was told: inviter, joiner.
+fn room(
+    mut parts: InviterParts,
+    kind: InviteKind,
+    allowed: Option<u64>,
+) -> [(u64, Option<u64>); 2] {
+    parts.invites[0].allowed_bytes = allowed;
+    let (inviter, joiner) = run(parts, joiner_parts(kind));
+    assert_eq!((inviter.ending, joiner.ending), (Some(Ending::Done), Some(Ending::Done)));
+    [inviter, joiner].map(|side| match side.result() {
+        Some(Store::Befriended { granted_bytes, allowed_bytes, .. }) => {
+            (*granted_bytes, *allowed_bytes)
+        }
+        other => panic!("{other:?}"),
+    })
+}
+
+// PAIR-24
+#[test]
+fn who_joins_one_way_gets_room_and_gives_none() {
+    let kind = InviteKind::OneWay;
+    assert_eq!(room(inviter_parts(kind), kind, Some(300)), [(0, Some(300)), (300, Some(0))]);
+    // A joiner that grants something all the same is not taken at its word.
+    let change = |_, body: Vec<u8>| match Frame::decode(&body) {
+        Ok(Frame::Introduction { peers, nonce: nonce @ Some(_), .. }) => {
+            crate::cbor::encode(&Frame::Introduction { peers, granted_bytes: 9, nonce })
+        }
+        _ => body,
+    };
+    let (inviter, _) = Run::new(inviter_parts(kind), joiner_parts(kind)).finish(change);
+    let stored = inviter.result();
+    let Some(Store::Befriended { granted_bytes: 0, keeps_for_us: false, .. }) = stored else {
+        panic!()
+    };
+    // Nor does an invitation become another one on the way.
+    for (invited, joins) in [(kind, InviteKind::Circle), (InviteKind::Circle, kind)] {
+        let (_, joiner) = run(inviter_parts(invited), joiner_parts(joins));
+        assert!(matches!(joiner.ending, Some(Ending::Refused(_))), "{:?}", joiner.ending);
+    }
+}
+
+// PAIR-25
+#[test]
+fn an_invitation_can_allow_less_than_is_offered_and_not_more() {
+    let kind = InviteKind::Circle;
+    for (allowed, told) in [(None, 1_000), (Some(400), 400), (Some(0), 0), (Some(5_000), 1_000)] {
+        assert_eq!(room(inviter_parts(kind), kind, allowed), [(2_000, allowed), (told, None)]);
     }
 }
 

@@ -30,7 +30,7 @@ fn member(number: u8) -> Member {
     let addresses = vec![format!("192.0.2.{number}:4711")];
     let (device, vault) = (device(number).id(), log.vault());
     let record = PeerRecord { device, vault, name: label.name, addresses, site: label.site };
-    Member { log, peers: vec![record], granted_bytes: 1_000 * u64::from(number) }
+    Member { log, peers: vec![record], offered_bytes: 1_000 * u64::from(number) }
 }
 
 fn invite(kind: InviteKind) -> Invite {
@@ -132,7 +132,7 @@ fn inviter(kind: InviteKind) -> Party {
     let inviter = Inviter::new(InviterParts {
         keys: device(1),
         member: MEMBERS[0].clone(),
-        invites: vec![Invitation { invite: invite(kind), role: Role::Owner }],
+        invites: vec![Invitation { invite: invite(kind), role: Role::Owner, allowed_bytes: None }],
         peer: device(2).id(),
         time: NOW,
         start: Instant::default(),

@@ -71,6 +71,15 @@ pub(super) fn offer(text: &mut String, done: &OfferOutcome) {
     let (offered, kept) = (ByteSize(done.offered_bytes), ByteSize(done.kept_bytes));
     let free = ByteSize(done.disk_free_bytes);
     line(text, &format!("offers {offered} to others and keeps {kept}; {free} free on this disk"));
+    for vault in &done.vaults {
+        let (name, kept) = (plain(&vault.name), ByteSize(vault.kept_bytes));
+        let of = match (vault.leaving, vault.allowed_bytes) {
+            (true, _) => "which goes apart from this one: nothing more".to_owned(),
+            (false, None) => "as much as is offered in all".to_owned(),
+            (false, Some(bytes)) => format!("up to {}", ByteSize(bytes)),
+        };
+        line(text, &format!("  {name} (vault {}) keeps {kept}; {of}", short(&vault.vault)));
+    }
 }
 
 pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
@@ -80,9 +89,15 @@ pub(super) fn invite(text: &mut String, done: &InviteOutcome) {
         InviteKind::Circle => {
             "for another vault, which keeps for this one and the other way round".to_owned()
         }
+        InviteKind::OneWay => {
+            "for another vault, which keeps here and gets nothing to keep".to_owned()
+        }
         InviteKind::Device => format!("for a device of yours: it may {}", done.role.rights()),
     };
     line(text, &format!("{whom}; there: larder join CODE"));
+    if let Some(bytes) = done.allowed_bytes {
+        line(text, &format!("it may keep up to {} here", ByteSize(bytes)));
+    }
     line(text, &format!("works once, until {}", when(done.expires)));
     if let (Some(spoken), Some(expires)) = (&done.spoken, done.spoken_expires) {
         line(text, "");
@@ -122,6 +137,9 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
             InviteKind::Circle => {
                 format!("joined the circle of vault {vault}, met through {name} ({device})")
             }
+            InviteKind::OneWay => format!(
+                "{name} ({device}) of vault {vault} keeps for this vault, and gets nothing to keep"
+            ),
             InviteKind::Device => {
                 let what = match done.role {
                     DeviceRole::Owner => "a device",
@@ -143,7 +161,7 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
             line(text, "if that is not so: larder config set device.site NAME");
         }
         (InviteKind::Device, false) => line(text, &format!("it stands at site {site}")),
-        (InviteKind::Circle, true) => {
+        (InviteKind::Circle | InviteKind::OneWay, true) => {
             line(
                 text,
                 &format!(
@@ -155,7 +173,7 @@ pub(super) fn join(text: &mut String, done: &JoinOutcome) {
                 "if they do not stand together: larder config set device.site NAME, on one of them",
             );
         }
-        (InviteKind::Circle, false) => {}
+        (InviteKind::Circle | InviteKind::OneWay, false) => {}
     }
     if let Some(words) = done.words.as_deref().filter(|_| !done.compared) {
         let words = plain(words);

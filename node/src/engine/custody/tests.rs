@@ -47,7 +47,7 @@ fn an_error_that_passes_is_no_loss() {
 async fn a_larger_offer_is_noticed_at_once() {
     use crate::engine::testing::{PATIENCE, TestNode, pair};
     let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(150_000)) }).await;
+    holder.ask(Command::Offer { bytes: Some(ByteSize(150_000)), to: None }).await;
     pair(&source, &holder).await;
     let folder = source.folder("docs");
     std::fs::write(folder.join("a"), crate::depot::tests::bytes(1, 300_000)).unwrap();
@@ -60,7 +60,7 @@ async fn a_larger_offer_is_noticed_at_once() {
         assert!(begun.elapsed() < PATIENCE, "{:?}", status().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     // Without the call it would be asked again after a minute at the earliest.
     while status().await.published_seq == 0 {
         assert!(begun.elapsed() < PATIENCE, "{:?}", status().await);

@@ -11,7 +11,7 @@ use crate::{
 /// A source whose own packs are all here, and a holder that has them as well.
 async fn circle() -> (TestNode, TestNode, PathBuf) {
     let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     pair(&source, &holder).await;
     let folder = source.folder("docs");
     fs::create_dir(folder.join("deep")).unwrap();

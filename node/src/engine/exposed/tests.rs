@@ -9,14 +9,20 @@ use larder_protocol::{
 
 use super::*;
 use crate::{
-    command::{Command, DeviceRole, InviteKind, Outcome, Wait, Waiting},
+    command::{Command, DeviceRole, Guest, InviteKind, Outcome, Wait, Waiting},
     engine::testing::{PATIENCE, TestNode, admit},
     net::{FrameStream, Peer},
 };
 
 async fn invitation(node: &TestNode) -> Invite {
     let (kind, role) = (InviteKind::Device, DeviceRole::Owner);
-    let invite = Command::Invite { kind, role, expires_s: 600, waiting: Waiting::No };
+    let invite = Command::Invite {
+        kind,
+        role,
+        guest: Guest::default(),
+        expires_s: 600,
+        waiting: Waiting::No,
+    };
     let Outcome::Invite(invited) = node.ask(invite).await else { panic!() };
     match invited.code.parse().unwrap() {
         Ticket::Invite(invite) => invite,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    command::{ByteSize, Command, Engine, EventStream, ExitKind},
+    command::{ByteSize, Command, Engine, EventStream, ExitKind, Guest},
     engine::testing::TestNode,
 };
 
@@ -24,6 +24,7 @@ async fn waiting(node: &Arc<TestNode>, waiting: Waiting) -> (String, Ended, Even
     let command = Command::Invite {
         kind: InviteKind::Circle,
         role: DeviceRole::Owner,
+        guest: Guest::default(),
         expires_s: 600,
         waiting,
     };
@@ -60,7 +61,7 @@ fn joining(node: &Arc<TestNode>, code: &str) -> Ended {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_is_let_in_when_a_person_says_so_and_both_screens_show_the_same() {
     let (one, two) = two_nodes().await;
-    two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     let (code, invited, mut events) = waiting(&one, Waiting::Ask).await;
     let joined = joining(&two, &code);
     let asked = question(&mut events).await;
@@ -156,13 +157,20 @@ async fn an_invitation_that_expires_while_somebody_waits_is_told_as_that() {
     let (sink, mut events) = EventSink::channel(CancellationToken::new());
     tokio::spawn(async move { while events.next().await.is_some() {} });
     let (kind, waiting) = (InviteKind::Device, Waiting::Ask);
-    let command = Command::Invite { kind, role: DeviceRole::Owner, expires_s: 1, waiting };
+    let command = Command::Invite {
+        kind,
+        role: DeviceRole::Owner,
+        guest: Guest::default(),
+        expires_s: 1,
+        waiting,
+    };
     let inviting = Arc::clone(&one);
     let ended = tokio::spawn(async move { inviting.node.run(command, sink).await });
     sleep(Duration::from_millis(1_200)).await;
     one.ask(Command::Invite {
         kind,
         role: DeviceRole::Owner,
+        guest: Guest::default(),
         expires_s: 600,
         waiting: Waiting::No,
     })
@@ -194,7 +202,12 @@ fn an_invitation_is_spent_once() {
         expires: Timestamp(10),
     };
     let id = invite.id();
-    invitations.keep(Open { invite, role: Role::Owner, waits: None }, Timestamp(1)).unwrap();
+    invitations
+        .keep(
+            Open { invite, role: Role::Owner, guest: Guest::default(), waits: None },
+            Timestamp(1),
+        )
+        .unwrap();
     assert!(invitations.spend(id).is_some());
     assert!(invitations.spend(id).is_none());
     assert!(!invitations.is_any_open(Timestamp(1)));

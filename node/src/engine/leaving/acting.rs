@@ -16,7 +16,7 @@ use tracing::info;
 use super::{Stand, guards, is_known, log_failure, say_durably, speak, telling, words};
 use crate::{
     engine::{Core, EngineError, Member, clock::wall, on_disk, serve, sync, trail},
-    state::circle::PeerRow,
+    state::circle::{GrantRow, PeerRow},
 };
 
 /// Deeds that may follow one from the other before somebody else has to do something.
@@ -141,15 +141,15 @@ async fn reflect(
     for holder in holders.iter().filter(|_| is_apart) {
         member.custody()?.tell(Input::HolderLeaves { holder: *holder }).await;
     }
-    let grant = core.state.grants()?.into_iter().find(|grant| grant.vault == other);
-    let Some(mut grant) = grant.filter(|grant| (grant.bytes == Some(0)) != is_apart) else {
+    if core.state.grant(&other)?.is_none_or(|grant| grant.is_apart() == is_apart) {
         return Ok(());
-    };
-    // Nothing more is taken for it; what is kept stays.
-    grant.bytes = is_apart.then_some(0);
+    }
     let granting = Arc::clone(core);
     on_disk(move || {
-        granting.state.keep_grant(&grant)?;
+        // Nothing more is taken for it; what is kept stays.
+        let while_apart = is_apart.then_some(0);
+        let change = |grant: GrantRow| GrantRow { while_apart, ..grant };
+        granting.state.change_grant(&other, |known| known.map(change))?;
         granting.holding.set_terms(&granting.state, granting.config().offer_bytes())
     })
     .await?;
@@ -231,7 +231,8 @@ async fn rely_anew(core: &Arc<Core>, member: &Member, other: VaultId) -> Result<
     custody.status().await.ok_or(EngineError::Stopped)?;
     let keeping = Arc::clone(core);
     on_disk(move || keeping.state.rely_anew(&other)).await?;
-    for peer in core.state.peers()?.into_iter().filter(|peer| peer.vault == other) {
+    let holders = core.state.peers()?.into_iter().filter(|it| it.vault == other && it.is_holder);
+    for peer in holders {
         let (holder, acquaintance) = (peer.device, peer.acquaintance());
         let site = Site(peer.site);
         custody.tell(Input::HolderKnown { holder, site, acquaintance }).await;

@@ -144,7 +144,7 @@ async fn the_document_says_what_latest_was_of_and_what_it_left_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_looks_hears_that_holders_are_away() {
     let (node, holder) = (TestNode::new("here").await, TestNode::new("there").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     pair(&node, &holder).await;
     let folder = node.folder("folder");
     plant(&folder);

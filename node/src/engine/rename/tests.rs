@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     command::{
-        Command, Device, DeviceRole, InviteKind, Outcome, RemovalReason, RenameOutcome, Row,
+        Command, Device, DeviceRole, Guest, InviteKind, Outcome, RemovalReason, RenameOutcome, Row,
         Waiting,
     },
     engine::testing::{PATIENCE, TestNode, admit, admit_as, pair},
@@ -137,7 +137,13 @@ async fn a_member_is_told_at_once_what_only_owners_say_and_who_they_are() {
     let reason = RemovalReason::Stolen;
     let device = || "one".to_owned();
     for command in [
-        Command::Invite { kind, role, expires_s: 600, waiting: Waiting::No },
+        Command::Invite {
+            kind,
+            role,
+            guest: Guest::default(),
+            expires_s: 600,
+            waiting: Waiting::No,
+        },
         Command::Revoke { device: device(), reason, undo: false, phrase: None },
         Command::Rename { name: "mine".to_owned(), device: Some(device()) },
     ] {

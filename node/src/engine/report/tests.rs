@@ -145,7 +145,8 @@ fn shard_files(directory: &std::path::Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_settings_takes_effect_at_once() {
     let node = TestNode::new("one").await;
-    let Outcome::Offer(offer) = node.ask(Command::Offer { bytes: Some(ByteSize(5_000_000)) }).await
+    let Outcome::Offer(offer) =
+        node.ask(Command::Offer { bytes: Some(ByteSize(5_000_000)), to: None }).await
     else {
         panic!()
     };
@@ -194,7 +195,7 @@ async fn doctor_notices_an_open_home_and_nobody_to_keep_copies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn safety_follows_the_holder() {
     let (source, holder) = (TestNode::new("source").await, TestNode::new("holder").await);
-    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    holder.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     pair(&source, &holder).await;
     let folder = source.folder("docs");
     fs::write(folder.join("a"), vec![1; 200_000]).unwrap();
@@ -284,7 +285,7 @@ async fn a_home_without_a_vault_says_what_it_is_for() {
     assert_eq!(state(&doctor(&node).await, "vault"), Health::Poor);
     let Outcome::Peers(peers) = node.ask(Command::Peers).await else { panic!() };
     assert!(peers.peers.is_empty());
-    node.ask(Command::Offer { bytes: Some(ByteSize(7)) }).await;
+    node.ask(Command::Offer { bytes: Some(ByteSize(7)), to: None }).await;
     let latest = SnapshotName::Latest;
     let refused = [
         Command::Folders,
@@ -310,7 +311,7 @@ async fn a_home_without_a_vault_says_what_it_is_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_device_sees_everything_and_forgets_nothing_of_the_first() {
     let (first, second) = (TestNode::new("first").await, TestNode::bare().await);
-    second.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    second.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     admit(&first, &second, "second").await;
     let folder = first.folder("docs");
     fs::write(folder.join("a"), vec![1; 70_000]).unwrap();

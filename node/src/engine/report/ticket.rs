@@ -9,20 +9,24 @@ use larder_protocol::{
 use super::super::{Core, EngineError};
 use crate::{command::TicketOutcome, net::Net};
 
-/// Where others may reach this device: its socket addresses, and the relays that it uses. A ticket is
-/// no secret, so their tokens are not in it.
+/// Where others may reach this device: what its user announces, its socket addresses, and the relays that it
+/// uses. A ticket is no secret, so their tokens are not in it.
 pub(crate) fn own_addresses(core: &Core) -> Vec<String> {
     addresses_of(core, &core.net)
 }
 
 /// The same of a network beside that of the node.
 pub(crate) fn addresses_of(core: &Core, net: &Net) -> Vec<String> {
-    let mut addresses = net.own_addresses();
+    let mut found = net.own_addresses();
     // Loopback leads nowhere from another machine: it comes last.
-    addresses.sort_by_key(|address| (address.ip().is_loopback(), *address));
-    addresses.dedup();
+    found.sort_by_key(|address| (address.ip().is_loopback(), *address));
+    found.dedup();
+    let mut addresses = core.config().announced().to_vec();
+    found.retain(|address| !addresses.contains(address));
+    addresses.append(&mut found);
     let direct = addresses.iter().take(ADDRESSES_MAX - RELAYS_MAX).map(ToString::to_string);
-    direct.chain(core.relays.iter().map(RelayAddress::url)).collect()
+    let relays = core.relays_told.as_ref().unwrap_or(&core.relays);
+    direct.chain(relays.iter().map(RelayAddress::url)).collect()
 }
 
 /// The ticket of this node. One without a vault has nobody who could call it.

@@ -338,7 +338,7 @@ async fn what_is_damaged_in_the_depot_is_named_and_nothing_wrong_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_own_disk_does_not_give_comes_from_holders() {
     let (node, holder) = (TestNode::new("here").await, TestNode::new("there").await);
-    let offer = Command::Offer { bytes: Some(crate::command::ByteSize(1 << 30)) };
+    let offer = Command::Offer { bytes: Some(crate::command::ByteSize(1 << 30)), to: None };
     holder.ask(offer).await;
     pair(&node, &holder).await;
     let folder = node.folder("folder");

@@ -3,13 +3,18 @@
 use std::time::Instant;
 
 use crate::{
-    command::{Command, DeviceRole, InviteKind, JoinOutcome, Outcome, Waiting},
+    command::{Command, DeviceRole, Guest, InviteKind, JoinOutcome, Outcome, Waiting},
     engine::testing::{PATIENCE, TestNode, pair},
 };
 
 async fn join(inviting: &TestNode, joining: &TestNode, kind: InviteKind) -> JoinOutcome {
-    let invite =
-        Command::Invite { kind, role: DeviceRole::Owner, expires_s: 600, waiting: Waiting::No };
+    let invite = Command::Invite {
+        kind,
+        role: DeviceRole::Owner,
+        guest: Guest::default(),
+        expires_s: 600,
+        waiting: Waiting::No,
+    };
     let Outcome::Invite(invited) = inviting.ask(invite).await else { panic!() };
     let join =
         Command::Join { code: invited.code, name: Some("new".to_owned()), site: None, asks: false };

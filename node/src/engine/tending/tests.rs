@@ -150,7 +150,7 @@ async fn what_a_holder_has_lost_comes_back_from_the_other_within_its_grant() {
     let one = one.reopen().await;
     assert!(!keeps_all(&one, &source) && keeps_all(&two, &source));
     // There is room for a part.
-    one.ask(Command::Offer { bytes: Some(ByteSize(400_000)) }).await;
+    one.ask(Command::Offer { bytes: Some(ByteSize(400_000)), to: None }).await;
     for holder in [&one, &two] {
         say(holder, Expectation::Lost).await;
     }
@@ -161,7 +161,7 @@ async fn what_a_holder_has_lost_comes_back_from_the_other_within_its_grant() {
     let is_full = async || status(&one).await.tending.iter().any(|it| it.is_full);
     eventually("it says that there is no room", is_full).await;
     assert!(one.node.core.holding.standing(of).used_bytes <= 400_000);
-    one.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    one.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     // People say it again, and need not wait for a day.
     say(&one, Expectation::Back).await;
     say(&one, Expectation::Lost).await;

@@ -27,7 +27,7 @@ fn time(row: &Row) -> Time {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_note_who_joined_and_what_was_offered_and_a_restart_goes_on() {
     let (one, two) = (TestNode::new("one").await, TestNode::new("two").await);
-    two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    two.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     pair(&one, &two).await;
     let trail = |node: &TestNode| node.node.core.state.trail().unwrap().entries;
     let events = |node: &TestNode| -> Vec<TrailEvent> {
@@ -45,7 +45,7 @@ async fn both_sides_note_who_joined_and_what_was_offered_and_a_restart_goes_on()
         [TrailEvent::Offered { bytes: 1_073_741_824 }, TrailEvent::Befriended { .. }]
     ));
     let two = two.reopen().await;
-    two.ask(Command::Offer { bytes: Some(ByteSize(7)) }).await;
+    two.ask(Command::Offer { bytes: Some(ByteSize(7)), to: None }).await;
     let entries = trail(&two);
     assert!(entries.windows(2).all(|pair| pair[1].follows(&pair[0]).is_ok()));
     assert_eq!(entries.len(), 3);
@@ -79,7 +79,7 @@ async fn an_offer_that_was_changed_in_the_settings_is_noted_at_the_next_start_an
     let home = one.home();
     let offers = |node: &TestNode| node.node.core.state.trail().unwrap().entries.len();
     assert_eq!(offers(&one), 1);
-    one.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)) }).await;
+    one.ask(Command::Offer { bytes: Some(ByteSize(1 << 30)), to: None }).await;
     assert_eq!(offers(&one), 1, "it is what it was");
     let one = one.reopen().await;
     one.node.close().await;

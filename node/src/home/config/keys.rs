@@ -16,6 +16,8 @@ use crate::command::{ByteSize, parse_span, show_span};
 const NAME_BYTES_MAX: usize = 64;
 /// Longest command line in the settings.
 const COMMAND_BYTES_MAX: usize = 1024;
+/// Most addresses that can be announced: some of those that are found have to find room beside them.
+const ANNOUNCED_MAX: usize = 4;
 
 /// One key: its name, what it takes, its default in words, what it does, how to get and set it.
 pub(super) struct Key {
@@ -51,7 +53,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-pub(super) static KEYS: [Key; 17] = [
+pub(super) static KEYS: [Key; 18] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -150,6 +152,15 @@ pub(super) static KEYS: [Key; 17] = [
         "a name of at most 64 bytes",
         "as it was at first",
         "the household in which this device stands: copies go to different ones; others hear of a change"
+    ),
+    key!(
+        "net.announce",
+        announce,
+        parse_announced,
+        |addresses| texts(addresses, SocketAddr::to_string),
+        "up to 4 addresses and ports such as 203.0.113.5:4242, with spaces between",
+        "none",
+        "where others reach this device as well, such as by a port that a router forwards"
     ),
     key!(
         "net.lan",
@@ -327,8 +338,15 @@ fn parse_relays(text: &str) -> Option<Vec<RelayAddress>> {
     relays.ok().filter(|relays| (1..=RELAYS_MAX).contains(&relays.len()))
 }
 
-fn texts(relays: &[RelayAddress], text: fn(&RelayAddress) -> String) -> String {
-    relays.iter().map(text).collect::<Vec<_>>().join(" ")
+fn parse_announced(text: &str) -> Option<Vec<SocketAddr>> {
+    let addresses: Result<Vec<SocketAddr>, _> = text.split_whitespace().map(str::parse).collect();
+    let leads_there = |it: &SocketAddr| it.port() != 0 && !it.ip().is_unspecified();
+    let is_few = |all: &Vec<SocketAddr>| (1..=ANNOUNCED_MAX).contains(&all.len());
+    addresses.ok().filter(|all| is_few(all) && all.iter().all(leads_there))
+}
+
+fn texts<T>(all: &[T], text: fn(&T) -> String) -> String {
+    all.iter().map(text).collect::<Vec<_>>().join(" ")
 }
 
 fn parse_copies(text: &str) -> Option<Copies> {

@@ -31,7 +31,7 @@ fn ten_thousand_guesses_at_an_invitation_spend_store_and_tell_nothing() {
     let stranger = device(6);
     let mut parts = inviter_parts(InviteKind::Device);
     let other = Invite { secret: InviteSecret([0x5f; 32]), ..invite(InviteKind::Circle) };
-    parts.invites.push(Invitation { invite: other, role: Role::Owner });
+    parts.invites.push(Invitation { invite: other, role: Role::Owner, allowed_bytes: None });
     parts.peer = stranger.id();
     let greeting = Inviter::new(parts.clone()).unwrap();
     let refused = Frame::Refuse { reason: Refusal::UnknownInvite };
