@@ -28,6 +28,7 @@ mod rekey;
 mod rename;
 mod render;
 mod restore;
+mod retention;
 mod revoke;
 mod secret_line;
 mod session;

@@ -309,6 +309,22 @@ pub enum Command {
         /// Only tells what would be marked.
         dry_run: bool,
     },
+    /// Marks the snapshots of this device that are named, whatever rules there are.
+    ForgetNamed {
+        /// Which.
+        snapshots: Vec<SnapshotName>,
+        /// Also where no complete snapshot of a folder is left.
+        even_last: bool,
+        /// Only tells what would be marked.
+        dry_run: bool,
+    },
+    /// Has snapshots of this device stay whatever rules there are, or not any more.
+    Pin {
+        /// Which.
+        snapshots: Vec<SnapshotName>,
+        /// Whether they are to stay.
+        pinned: bool,
+    },
     /// Checks home, clock, network and holders.
     Doctor,
     /// Shows settings.

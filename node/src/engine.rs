@@ -144,6 +144,8 @@ pub(crate) struct Core {
     pub(crate) tending: tending::Tender,
     /// Held while it is seen to that there is a key to seal with: one epoch is begun, and not one for each who asks.
     pub(crate) rotating: tokio::sync::Mutex<()>,
+    /// Held from when it is looked which snapshots there are until those that go are gone, or others are pinned.
+    pub(crate) choosing: tokio::sync::Mutex<()>,
     /// Held during a commit: heads are numbered one after the other.
     pub(crate) committing: Mutex<()>,
     /// Shared by whoever relies on what is in packs: backups and restores. Had alone while packs leave

@@ -14,7 +14,7 @@ use crate::{
     index::{ChunkKind, Location, Segment, ShardRef},
     limits::{CHUNK_BYTES_MAX, PATH_BYTES_MAX, SEGMENT_BYTES_SMALL, SEGMENTS_SMALL_MAX},
     peer::PeerRecord,
-    snapshot::{AUTOMATIC, Snapshot},
+    snapshot::{AUTOMATIC, PINNED, Snapshot},
     time::Timestamp,
 };
 
@@ -177,6 +177,16 @@ impl Manifest {
         self.snapshots.retain(|one| !ids.contains(&one.id) && !marked.contains(&one.id));
     }
 
+    /// Pins snapshots, or takes their pins off.
+    pub fn pin(&mut self, ids: &[ChunkId], pinned: bool) {
+        for one in self.snapshots.iter_mut().filter(|one| ids.contains(&one.id)) {
+            one.tags.retain(|tag| tag != PINNED);
+            if pinned {
+                one.tags.push(PINNED.to_owned());
+            }
+        }
+    }
+
     /// Encodes. The result must be at most [`CHUNK_BYTES_MAX`] long to be stored as a chunk;
     /// that is room for some 20,000 snapshots.
     pub fn encode(&self) -> Vec<u8> {
@@ -224,6 +234,11 @@ impl SnapshotSummary {
     /// Whether its device made it by itself, and nobody asked for it.
     pub fn is_automatic(&self) -> bool {
         self.tags.iter().any(|tag| tag == AUTOMATIC)
+    }
+
+    /// Whether it stays whatever the rules are.
+    pub fn is_pinned(&self) -> bool {
+        self.tags.iter().any(|tag| tag == PINNED)
     }
 }
 

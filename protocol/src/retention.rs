@@ -207,4 +207,4 @@ mod of;
 #[cfg(test)]
 mod tests;
 
-pub use of::{Of, split};
+pub use of::{Named, Of, Stays, part, split};

@@ -17,6 +17,9 @@ use crate::{
 pub const VERSION: u16 = 1;
 /// The tag of a snapshot that a device made by itself. Source: specs/recurring.md, RECUR-7.
 pub const AUTOMATIC: &str = "automatic";
+/// The tag of a snapshot that somebody wants to stay whatever the rules are. It stands in the manifest alone.
+/// Source: specs/retention.md, RET-10.
+pub const PINNED: &str = "pinned";
 
 /// A snapshot, as it stands in a chunk of kind Snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

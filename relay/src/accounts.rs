@@ -68,7 +68,10 @@ pub(crate) fn show_code(config: &Config, invited: &InviteOutcome, space: ByteSiz
     if let Some(spoken) = &invited.spoken {
         explain(&format!("Within five minutes this is enough, for one try: larder join {spoken}"));
     }
-    warn_of_promises(&held(config, None, None)?, space.0);
+    // What is shown is good, whether or not this can be told.
+    if let Ok(held) = held(config, None, None) {
+        warn_of_promises(&held, space.0);
+    }
     Ok(())
 }
 

@@ -49,8 +49,11 @@ pub enum HoldError {
     /// The node that holds says why.
     #[error("{}", .0.message)]
     Node(Failure),
-    /// The home is of a vault, and the node does not know it.
-    #[error("what is in the home of the holder cannot be read: see its log")]
+    /// Families know it, and it does not know itself any more.
+    #[error(
+        "the home of the holder has lost its vault, by which families know it: bring back `vaults` and `state.redb` \
+         in it, or begin anew with an empty directory and without `holder.toml`"
+    )]
     Unread,
     /// Commands could not reach it.
     #[error("cannot listen for commands in the home of the holder")]
@@ -111,8 +114,12 @@ impl Holder {
         let directory = config.hold_directory()?;
         let anchor = Anchor::cast(&config.state()?, &directory)?;
         let home = Home::create(&directory, PURPOSE, None).map_err(Failure::from)?;
+        let is_known = anchor.fits(&home)?;
         let name = hold.name_beside(known_as.as_ref());
         if !has_vault(&home)? {
+            if is_known {
+                return Err(HoldError::Unread);
+            }
             let (name, site) = (name.clone(), name.clone());
             // Its phrase would bring nothing back, for nothing is backed up: nobody is shown it.
             Launcher.init(&home, InitOptions { name, site }, &mut |_| Ok(())).await?;
@@ -129,7 +136,10 @@ impl Holder {
         };
         let node = Arc::new(Launcher.open(home, options).await?);
         let holder = Self::serve(node, Server::bind(&directory)).await?;
-        holder.call(name).await?;
+        // Another name is no reason to keep nothing.
+        if let Err(why) = holder.call(name).await {
+            warn!("the holder could not be called as the settings say: {why}");
+        }
         info!(space = %hold.space, "keeps sealed data of families");
         Ok(holder)
     }

@@ -6,7 +6,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -19,6 +19,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Read when no `--config` is given and it is there; the Debian package brings it.
 const SYSTEM_CONFIG: &str = "/etc/larder-relay.toml";
+/// What is left of the work of a relay that stops may take so long.
+const STOP: Duration = Duration::from_secs(5);
 /// What is logged: nothing that names anybody. Of the holder, trouble with its disk.
 const LOGGED: &str = "info,iroh_relay=error,iroh=error,noq=error,noq_proto=error,larder_node=error,\
     larder_node::depot=warn,larder_node::engine::launch=warn,larder_node::engine::scrubber=warn";
@@ -64,7 +66,7 @@ enum Order {
         #[arg(long)]
         days: Option<u32>,
         /// Keep so much of their sealed data as well: prints a second line, the code for `larder join`
-        #[arg(long, value_name = "BYTES")]
+        #[arg(long, value_name = "BYTES", requires = "name")]
         hold: Option<ByteSize>,
     },
     /// List the invitations
@@ -126,7 +128,10 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         None => {
             let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
-            runtime.block_on(serve(&config))
+            let served = runtime.block_on(serve(&config));
+            // A disk that does not answer keeps nobody from stopping.
+            runtime.shutdown_timeout(STOP);
+            served
         }
         Some(Order::Invite { name, address, days, hold }) => {
             let wish = Wish { name, address, days };

@@ -7,7 +7,7 @@ use larder_protocol::relaying::RelayAddress;
 
 use super::{
     folders, guardians, init, invite, leave, log, look, node, pair, passphrase, rekey, rename,
-    restore, revoke, settings, sheet, up,
+    restore, retention, revoke, settings, sheet, up,
 };
 use crate::command::{Command, Failure, SnapshotName};
 
@@ -133,7 +133,11 @@ pub(super) enum Verb {
     /// Read back what this device keeps and compare
     Verify(node::VerifyArguments),
     /// Mark snapshots that are not needed any more
-    Forget(folders::ForgetArguments),
+    Forget(retention::ForgetArguments),
+    /// Have snapshots stay whatever rules there are
+    Pin(retention::PinArguments),
+    /// Take pins off: rules forget them as any other
+    Unpin(retention::UnpinArguments),
     /// Seal the key of this device with a passphrase
     Passphrase(passphrase::PassphraseArguments),
     /// Check home, clock, network and holders
@@ -220,6 +224,8 @@ impl Verb {
             Self::Status(_) => Command::Status,
             Self::Verify(arguments) => arguments.command(),
             Self::Forget(arguments) => arguments.command()?,
+            Self::Pin(arguments) => arguments.command(),
+            Self::Unpin(arguments) => arguments.command(),
             Self::Doctor(_) => Command::Doctor,
             Self::Config(arguments) => arguments.command(),
         };

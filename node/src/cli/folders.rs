@@ -1,11 +1,11 @@
-//! `add`, `remove`, `folders`, `backup`, `forget`: what is backed up, now, and for how long.
+//! `add`, `remove`, `folders`, `backup`: what is backed up, and now.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::arguments::absolute;
-use crate::command::{Command, Failure, Keep, RawPath, Wait, parse_span};
+use crate::command::{Command, Failure, RawPath, Wait};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Patterns are in gitignore syntax, relative to each folder. Directories \
@@ -69,46 +69,6 @@ pub(super) struct BackupArguments {
     timeout: Option<u64>,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "A snapshot stays when any rule keeps it. Rules count for each device and \
-    folder on its own, in UTC; the newest complete one always stays. Only snapshots of this \
-    device are forgotten. Holders keep the data of forgotten ones for 30 days more, or 90 when it \
-    is a quarter of all that they keep, and until every device of the vault has told them that it \
-    does not need it.
-
-What a running node has saved by itself it thins out by itself: `larder config get backup.keep`.
-
-Examples:
-  larder forget --keep-last 10 --dry-run
-  larder forget --keep-daily 14 --keep-weekly 8 --keep-monthly 24
-  larder forget --keep-within 90d")]
-pub(super) struct ForgetArguments {
-    /// Keep the newest N
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_last: u32,
-    /// Keep the newest of each of the last N hours that have one
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_hourly: u32,
-    /// Keep the newest of each of the last N days that have one
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_daily: u32,
-    /// Keep the newest of each of the last N weeks that have one
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_weekly: u32,
-    /// Keep the newest of each of the last N months that have one
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_monthly: u32,
-    /// Keep the newest of each of the last N years that have one
-    #[arg(long, value_name = "N", default_value_t)]
-    keep_yearly: u32,
-    /// Keep everything made within this time before the newest: 12h, 90d, 8w, 1y
-    #[arg(long, value_name = "TIME", value_parser = parse_span)]
-    keep_within: Option<u64>,
-    /// Only tell what would be forgotten, and what space returns
-    #[arg(long)]
-    dry_run: bool,
-}
-
 impl AddArguments {
     pub(super) fn command(self) -> Result<Command, Failure> {
         Ok(Command::Add { paths: all_absolute(self.paths)?, excludes: self.exclude })
@@ -129,25 +89,6 @@ impl BackupArguments {
             wait: self.wait,
             timeout_s: self.timeout,
         })
-    }
-}
-
-impl ForgetArguments {
-    pub(super) fn command(self) -> Result<Command, Failure> {
-        let keep = Keep {
-            last: self.keep_last,
-            hourly: self.keep_hourly,
-            daily: self.keep_daily,
-            weekly: self.keep_weekly,
-            monthly: self.keep_monthly,
-            yearly: self.keep_yearly,
-            within_s: self.keep_within.unwrap_or(0),
-        };
-        if keep.is_empty() {
-            return Err(Failure::usage("without a rule nothing would be kept")
-                .hint("say what stays, such as --keep-daily 14 --keep-monthly 12"));
-        }
-        Ok(Command::Forget { keep, dry_run: self.dry_run })
     }
 }
 

@@ -94,6 +94,8 @@ impl Output {
                 | Command::Rename { .. }
                 | Command::Revoke { .. }
                 | Command::Forget { dry_run: false, .. }
+                | Command::ForgetNamed { dry_run: false, .. }
+                | Command::Pin { .. }
                 | Command::ConfigSet { .. }
                 | Command::Shutdown
         );

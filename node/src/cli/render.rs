@@ -89,6 +89,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Verify(done) => work::verify(&mut text, done),
         Outcome::Drill(done) => work::drill(&mut text, done),
         Outcome::Forget(done) => work::forget(&mut text, done),
+        Outcome::Pin(done) => work::pin(&mut text, done),
         Outcome::Doctor(done) => node::doctor(&mut text, done),
         Outcome::Config(done) => lists::settings(&mut text, done),
         Outcome::Passphrase(done) => node::passphrase(&mut text, done),

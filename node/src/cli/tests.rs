@@ -290,6 +290,10 @@ fn the_contract_parses() {
         "verify --all",
         "verify --sample 5",
         "forget --keep-last 1 --keep-daily 2 --dry-run",
+        "forget 3fa9 77c0 --dry-run",
+        "forget 3fa9 --even-last",
+        "pin latest 3fa9",
+        "unpin 3fa9",
         "doctor",
         "completions bash",
         "config list",
@@ -300,6 +304,11 @@ fn the_contract_parses() {
         let words = ["larder", "--home", "/tmp/x"].into_iter().chain(line.split(' '));
         Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
+}
+
+// CLI-1
+#[test]
+fn what_makes_no_sense_is_refused() {
     let wrong = [
         "restore latest",
         "ls nothex",
@@ -312,6 +321,10 @@ fn the_contract_parses() {
         "status --quiet --verbose",
         "init --wait",
         "rekey --now --stop",
+        "forget latest",
+        "forget 3fa9 --keep-last 1",
+        "forget --even-last --keep-last 1",
+        "pin",
     ];
     for line in wrong {
         let words = std::iter::once("larder").chain(line.split(' '));

@@ -84,6 +84,8 @@ pub enum Outcome {
     Drill(DrillOutcome),
     /// Of `forget`.
     Forget(ForgetOutcome),
+    /// Of `pin` and `unpin`.
+    Pin(PinOutcome),
     /// Of `doctor`.
     Doctor(DoctorOutcome),
     /// Of `config`.
@@ -206,6 +208,9 @@ pub struct Snapshot {
     /// Whether its device made it by itself; such ones are thinned out (`backup.keep`).
     #[serde(default)]
     pub automatic: bool,
+    /// Whether it stays whatever rules there are (`larder pin`).
+    #[serde(default)]
+    pub pinned: bool,
     /// How far it has come.
     pub safety: Safety,
     /// Since when it has been safe: when enough holders had signed for all of it. `null` while it is
@@ -657,6 +662,15 @@ pub struct ForgetOutcome {
     pub freed_bytes: Option<u64>,
     /// Days that holders keep them still, at least.
     pub retention_days: u64,
+}
+
+/// See [`Outcome::Pin`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinOutcome {
+    /// Whether they are pinned now.
+    pub pinned: bool,
+    /// Those that were named.
+    pub snapshots: Vec<Snapshot>,
 }
 
 /// See [`Outcome::Config`].

@@ -38,6 +38,7 @@ fn snapshot() -> Snapshot {
         bytes: 34_567,
         complete: true,
         automatic: true,
+        pinned: true,
         safety: Safety::Safe,
         safe_since: Some(time(1_700_000_100)),
     }
@@ -493,6 +494,7 @@ fn about_guardians() -> Vec<Outcome> {
             not_told: vec!["bob".to_owned()],
             guardian_of: vec![other],
         }),
+        Outcome::Pin(PinOutcome { pinned: true, snapshots: vec![snapshot()] }),
         Outcome::Gave(GaveOutcome { vault: id("c"), name: "carol".to_owned(), have: 1, needed: 2 }),
     ]
 }
@@ -537,6 +539,7 @@ fn tag(outcome: &Outcome) -> &'static str {
         Outcome::Verify(_) => "verify",
         Outcome::Drill(_) => "drill",
         Outcome::Forget(_) => "forget",
+        Outcome::Pin(_) => "pin",
         Outcome::Doctor(_) => "doctor",
         Outcome::Config(_) => "config",
         Outcome::Passphrase(_) => "passphrase",

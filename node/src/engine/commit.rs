@@ -45,6 +45,8 @@ pub(crate) struct Change {
     pub(crate) replace: Vec<ChunkId>,
     /// Snapshots that are forgotten.
     pub(crate) forget: Vec<ChunkId>,
+    /// Snapshots that are pinned, or are not any more.
+    pub(crate) pin: Option<(Vec<ChunkId>, bool)>,
     /// Packs of earlier backups, of any device, that the snapshot relies on.
     pub(crate) relied_on: Vec<PackNumber>,
     /// Packs that no snapshot of this device needs any more: they are not claimed from now on.
@@ -318,6 +320,9 @@ pub(crate) fn check_no_clone(core: &Core, member: &Member) -> Result<(), EngineE
 /// What is added comes last: a snapshot that is taken again is wanted again.
 fn apply(manifest: &mut Manifest, change: &Change) {
     manifest.forget(&change.forget);
+    if let Some((ids, pinned)) = &change.pin {
+        manifest.pin(ids, *pinned);
+    }
     manifest.snapshots.retain(|snapshot| !change.replace.contains(&snapshot.id));
     manifest.snapshots.extend(change.add.clone());
 }

@@ -391,11 +391,13 @@ async fn keep(
             let member = core.member()?;
             leaving::stay(core, &member, vault).await?;
             let keeping = Arc::clone(core);
-            // The newest invitation says how much, and whether it is one way.
+            // The newest invitation says how much, and whether it is one way. Who holds already goes on.
+            let peers_now = core.state.peers()?;
+            let holds = peers_now.iter().any(|known| known.vault == vault && known.is_holder);
             let grant = move |known: Option<GrantRow>| {
                 let known = known.unwrap_or_else(|| GrantRow::new(vault, name));
                 let name = called.unwrap_or(known.name);
-                let (while_apart, is_guest) = (None, !keeps_for_us);
+                let (while_apart, is_guest) = (None, !keeps_for_us && !holds);
                 GrantRow { name, while_apart, allowed_bytes, is_guest, ..known }
             };
             on_disk(move || {

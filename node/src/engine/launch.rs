@@ -197,6 +197,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         holding,
         tending,
         rotating: tokio::sync::Mutex::new(()),
+        choosing: tokio::sync::Mutex::default(),
         committing: Mutex::new(()),
         relying: tokio::sync::RwLock::new(()),
         following: tokio::sync::Mutex::new(()),

@@ -94,6 +94,10 @@ impl Node {
             Command::Verify { percent } => report::verify(core, percent, &events).await,
             Command::Drill => drill::run(core, &events).await,
             Command::Forget { keep, dry_run } => forget::run(core, keep, dry_run).await,
+            Command::ForgetNamed { snapshots, even_last, dry_run } => {
+                forget::named(core, snapshots, (even_last, dry_run)).await
+            }
+            Command::Pin { snapshots, pinned } => forget::pin(core, snapshots, pinned).await,
             Command::Doctor => report::doctor(core).await,
             Command::Passphrase { act } => settings::passphrase(core, act).await,
             Command::Shutdown => Err(Failure::usage("this is for the control socket to answer")),

@@ -175,7 +175,7 @@ impl State {
         })
     }
 
-    fn alone_with_peers(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn alone_with_peers(&self) -> MutexGuard<'_, ()> {
         self.changing_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -245,6 +245,8 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn forget_circle(&self, vault: &VaultId) -> Result<(), StateError> {
+        // Nobody who changes a row just now writes it back.
+        let _alone = self.alone_with_peers();
         let devices = self.devices_of(vault)?;
         self.write(|tx| {
             receipts::remove_of(tx, &devices)?;

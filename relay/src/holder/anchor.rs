@@ -102,7 +102,10 @@ impl Anchor {
     /// [`AnchorError`]; nothing has been made then.
     pub(super) fn cast(state: &Path, directory: &Path) -> Result<Self, AnchorError> {
         let path = state.join(FILE);
-        let (known, is_home) = (read(&path)?, directory.join(DEVICE_KEY).exists());
+        let key = directory.join(DEVICE_KEY);
+        let is_home =
+            key.try_exists().map_err(|source| AnchorError::Read { record: key.clone(), source })?;
+        let known = read(&path)?;
         let fresh = Record { directory: directory.to_owned(), device: None };
         let record = match known {
             Some(Record { device: Some(device), .. }) if !is_home => {
@@ -115,36 +118,47 @@ impl Anchor {
             }
             _ => fresh.clone(),
         };
+        let known_at = record.directory.clone();
+        let record = Record { directory: directory.to_owned(), ..record };
         let anchor = Self { state: state.to_owned(), record };
         // Durable before the home is there: what a crash leaves of it is known to be this relay's.
-        anchor.note(Record { device: anchor.record.device.clone(), ..fresh })?;
+        if anchor.record.device.is_none() || known_at == directory {
+            anchor.note(&anchor.record)?;
+        }
         Ok(anchor)
     }
 
-    /// Once the home is there: its key has to be the one that families know.
+    /// Whether the home that is there now is the one that families know; false where they know none yet.
+    ///
+    /// # Errors
+    /// [`AnchorError::Other`].
+    pub(super) fn fits(&self, home: &Home) -> Result<bool, AnchorError> {
+        let found = home.device_keys()?.id().to_string();
+        match self.record.device.clone() {
+            Some(device) if device != found => {
+                let (directory, record) = (self.record.directory.clone(), self.state.join(FILE));
+                Err(AnchorError::Other { directory, found, device, record })
+            }
+            known => Ok(known.is_some()),
+        }
+    }
+
+    /// Once the home is complete: from now on it is the one that families know.
     ///
     /// # Errors
     /// [`AnchorError`].
     pub(super) fn holds(&self, home: &Home) -> Result<(), AnchorError> {
-        let (found, directory) =
-            (home.device_keys()?.id().to_string(), home.directory().to_owned());
-        match self.record.device.clone().filter(|device| *device != found) {
-            Some(device) => {
-                Err(AnchorError::Other { directory, found, device, record: self.state.join(FILE) })
-            }
-            None => {
-                let directory = self.record.directory.clone();
-                self.note(Record { directory, device: Some(found) })
-            }
-        }
+        self.fits(home)?;
+        let (directory, device) = (&self.record.directory, home.device_keys()?.id().to_string());
+        self.note(&Record { directory: directory.clone(), device: Some(device) })
     }
 
-    fn note(&self, record: Record) -> Result<(), AnchorError> {
+    fn note(&self, record: &Record) -> Result<(), AnchorError> {
         let path = self.state.join(FILE);
-        if read(&path)?.as_ref() == Some(&record) {
+        if read(&path)?.as_ref() == Some(record) {
             return Ok(());
         }
-        let text = toml::to_string(&record).expect("a path and a text can be written as TOML");
+        let text = toml::to_string(record).expect("a path and a text can be written as TOML");
         Ok(replace(&self.state, FILE, text.as_bytes())?)
     }
 }

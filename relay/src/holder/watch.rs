@@ -17,6 +17,10 @@ use crate::config::{Config, Hold};
 
 /// A holder that did not start is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+/// What a relay that starts waits for the first attempt.
+const FIRST: Duration = Duration::from_secs(10);
+/// What one that stops waits for its holder.
+const STOP: Duration = Duration::from_secs(10);
 /// So long it may take until the holder is reached through its relay.
 const CONNECT: Duration = Duration::from_secs(60);
 
@@ -29,7 +33,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts the holder, and goes on trying where that fails. Returns after the first attempt.
+    /// Starts the holder, and goes on trying where that fails. Returns after the first attempt, or when that
+    /// takes its time.
     pub(crate) async fn start(
         config: Config,
         hold: Hold,
@@ -41,11 +46,12 @@ impl Watch {
         let (place, stopping, first) = (Arc::clone(&holder), stop.clone(), tried.clone());
         let ended = stopped.clone().drop_guard();
         tokio::spawn(async move {
+            let tried = first.clone().drop_guard();
             let start = || Holder::start(&config, &hold, addresses.clone());
             let started = until_started(start, &stopping, &first).await;
             if let Some(started) = started {
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&started));
-                first.cancel();
+                drop(tried);
                 if timeout(CONNECT, stopping.cancelled()).await.is_err()
                     && !started.is_connected().await
                 {
@@ -59,7 +65,7 @@ impl Watch {
             }
             drop(ended);
         });
-        tried.cancelled().await;
+        let _tried = timeout(FIRST, tried.cancelled()).await;
         Self { holder, stop, stopped }
     }
 
@@ -72,7 +78,9 @@ impl Watch {
     /// Closes the holder, and waits for that.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
-        self.stopped.cancelled().await;
+        if timeout(STOP, self.stopped.cancelled()).await.is_err() {
+            warn!("the holder did not close in time");
+        }
     }
 
     /// Says it where a relay that keeps nothing any more has still something of somebody.

@@ -85,7 +85,8 @@ pub(super) fn snapshot_table(text: &mut String, snapshots: &[Snapshot]) {
 fn state(snapshot: &Snapshot) -> String {
     let incomplete = if snapshot.complete { "" } else { ", incomplete" };
     let automatic = if snapshot.automatic { ", automatic" } else { "" };
-    format!("{}{incomplete}{automatic}", safety(snapshot.safety))
+    let pinned = if snapshot.pinned { ", pinned" } else { "" };
+    format!("{}{incomplete}{automatic}{pinned}", safety(snapshot.safety))
 }
 
 pub(super) fn devices(text: &mut String, done: &DevicesOutcome) {

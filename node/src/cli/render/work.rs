@@ -7,7 +7,8 @@ use crate::{
     cli::progress::took,
     command::{
         BackupOutcome, BackupSnapshot, ByteSize, DiffOutcome, DrillOutcome, FindOutcome,
-        ForgetOutcome, RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait, count,
+        ForgetOutcome, PinOutcome, RecoverOutcome, RestoreOutcome, Snapshot, VerifyOutcome, Wait,
+        count,
     },
 };
 
@@ -211,6 +212,15 @@ pub(super) fn drill(text: &mut String, done: &DrillOutcome) {
     }
 }
 
+pub(super) fn pin(text: &mut String, done: &PinOutcome) {
+    let said = match done.pinned {
+        true => "pinned: no rule forgets it",
+        false => "not pinned: rules forget it as any other",
+    };
+    line(text, said);
+    lists::snapshot_table(text, &done.snapshots);
+}
+
 pub(super) fn forget(text: &mut String, done: &ForgetOutcome) {
     let verb = if done.dry_run { "would be forgotten" } else { "forgotten" };
     let forgotten = u64::try_from(done.forgotten.len()).unwrap_or(u64::MAX);
@@ -254,6 +264,7 @@ mod tests {
             bytes: 1,
             complete,
             automatic: false,
+            pinned: false,
             safety: Safety::Safe,
             safe_since: None,
         }

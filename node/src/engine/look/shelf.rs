@@ -123,6 +123,7 @@ impl Shelf {
             bytes: snapshot.bytes,
             complete: snapshot.complete,
             automatic: snapshot.is_automatic(),
+            pinned: snapshot.is_pinned(),
             safety: self.safety(snapshot),
             safe_since: self.safe_since(snapshot),
         }

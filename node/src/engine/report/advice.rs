@@ -410,6 +410,7 @@ mod tests {
             bytes: 1,
             complete,
             automatic: false,
+            pinned: false,
             safety,
             safe_since: None,
         });

@@ -8,7 +8,7 @@ use std::{
 
 use larder_protocol::ticket::Ticket;
 
-use super::super::testing::{PATIENCE, TestNode, admit, pair, raw};
+use super::super::testing::{PATIENCE, TestNode, admit, named, pair, raw};
 use crate::command::{
     ByteSize, Command, DoctorOutcome, Engine, ExitKind, Health, Keep, Outcome, PeerState, Safety,
     SheetOutcome, SnapshotName, StatusOutcome, Wait,
@@ -340,6 +340,14 @@ async fn a_second_device_sees_everything_and_forgets_nothing_of_the_first() {
         panic!()
     };
     assert_eq!((done.kept.len(), done.forgotten.len()), (0, 0));
+    let snapshots = || vec![named(&newest)];
+    for command in [
+        Command::ForgetNamed { snapshots: snapshots(), even_last: true, dry_run: false },
+        Command::Pin { snapshots: snapshots(), pinned: true },
+    ] {
+        let failure = second.run(command).await.err().expect("it is of the first");
+        assert!(failure.message.contains("is of first, which alone"), "{failure}");
+    }
     let Outcome::Devices(devices) = second.ask(Command::Devices).await else { panic!() };
     let names: Vec<(&str, bool)> =
         devices.devices.iter().map(|device| (device.name.as_str(), device.this)).collect();
