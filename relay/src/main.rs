@@ -108,10 +108,7 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("larder-relay: {error}");
-            for cause in error.chain().skip(1) {
-                text = format!("{text}: {cause}");
-            }
+            let text = format!("larder-relay: {error:#}");
             let _unheard = writeln!(std::io::stderr(), "{}", text.trim_end());
             let of_holder = error.downcast_ref::<HoldError>().map(HoldError::exit_code);
             of_holder.map_or(ExitCode::FAILURE, ExitCode::from)

@@ -43,18 +43,15 @@ pub(crate) async fn named(
 ) -> Result<Outcome, Failure> {
     let ids: BTreeSet<ChunkId> =
         resolve_own(core, snapshots).await?.into_iter().map(|one| one.id).collect();
-    let doubtful = commit::in_doubt(core)?;
+    let looking = Arc::clone(core);
+    let doubtful = on_disk(move || commit::in_doubt(&looking)).await?;
     let named = Named { ids, doubtful, even_last };
     // A backup that finds nothing changed stands on the newest: it must not go meanwhile.
     go(core, (dry_run, During::Quiet), move |all| {
         part(all, &named).map_err(|stays| {
             let hint = match stays {
                 Stays::Pinned(id) => format!("`larder unpin {}` first, if it is to go", id.short()),
-                Stays::Last(_) => {
-                    "nothing would be left to restore of that folder; if it is to go all the \
-                                   same: --even-last"
-                        .to_owned()
-                }
+                Stays::Last(_) => "if it is to go all the same: --even-last".to_owned(),
             };
             Failure::failed(stays.to_string()).hint(hint)
         })

@@ -108,13 +108,8 @@ where
         match start().await {
             Ok(holder) => return Some(Arc::new(holder)),
             Err(why) => {
-                let mut text = why.to_string();
-                let mut cause = std::error::Error::source(&why);
-                while let Some(deeper) = cause {
-                    text = format!("{text}: {deeper}");
-                    cause = deeper.source();
-                }
-                error!("this relay keeps nothing, and goes on relaying: {text}");
+                let why = anyhow::Error::from(why);
+                error!("this relay keeps nothing, and goes on relaying: {why:#}");
             }
         }
         first.cancel();
