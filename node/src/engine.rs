@@ -39,6 +39,7 @@ mod custody;
 mod devices;
 mod drill;
 mod driver;
+mod errands;
 mod error;
 mod expect;
 mod exposed;
@@ -142,6 +143,8 @@ pub(crate) struct Core {
     pub(crate) holding: serve::Holder,
     /// Looks after vaults of which no device is heard of.
     pub(crate) tending: tending::Tender,
+    /// Fetches what devices have left word of elsewhere.
+    pub(crate) errands: errands::Errands,
     /// Held while it is seen to that there is a key to seal with: one epoch is begun, and not one for each who asks.
     pub(crate) rotating: tokio::sync::Mutex<()>,
     /// Held from when it is looked which snapshots there are until those that go are gone, or others are pinned.

@@ -9,6 +9,8 @@
 //!                                              a superseded head, see larder_protocol::head::past
 //! vaults/<vault hex>/introductions             who holds for it, and
 //! vaults/<vault hex>/claims/<device hex>       what it needs, see larder_protocol::tending
+//! vaults/<vault hex>/errands/<device hex>-<holder hex>
+//!                                              what a device has left for a holder, see larder_protocol::errands
 //! vaults/<vault hex>/guard                     its guardians, see larder_protocol::guarding::keeping
 //! ```
 //! Plain files, so that a holder's disk and the phrase are enough to restore, with any program.
@@ -27,6 +29,7 @@ use std::{
 };
 
 use larder_protocol::{
+    errands::Board,
     guarding::{keeping::Guard, set::SetError},
     head::{HeadBook, Offered, Seen, SignedHead},
     ids::{DeviceId, EntryHash, VaultId},
@@ -36,9 +39,11 @@ use larder_protocol::{
 use thiserror::Error;
 use tracing::warn;
 
+mod errands;
 mod files;
 mod tended;
 
+pub use errands::NotLeft;
 use files::Folder;
 
 /// Why a log or head was not taken.
@@ -115,6 +120,7 @@ pub struct KnownVault {
     heads: HeadBook,
     guard: KeptGuard,
     introductions: Arc<Introductions>,
+    errands: Arc<Board>,
     folder: Folder,
     /// Held by whoever changes this vault.
     turn: Arc<Mutex<()>>,
@@ -185,8 +191,9 @@ impl Vaults {
         }
         let guard = guard_in(&folder, &log);
         let introductions = Arc::new(tended::introductions_in(&folder, &log));
-        let log = Arc::new(log);
-        Ok(KnownVault { log, heads, guard, introductions, folder, turn: Arc::default() })
+        let errands = Arc::new(errands::errands_in(&folder, &log)?);
+        let (log, turn) = (Arc::new(log), Arc::default());
+        Ok(KnownVault { log, heads, guard, introductions, errands, folder, turn })
     }
 
     /// Says which vault this node belongs to: its devices are known as such whatever other
@@ -226,8 +233,8 @@ impl Vaults {
             folder.keep_entries(log.entries())?;
             let (log, heads) = (Arc::new(log.clone()), HeadBook::default());
             let (introductions, turn) = (Arc::default(), Arc::default());
-            let guard = Ok(Arc::default());
-            let known = KnownVault { log, heads, guard, introductions, folder, turn };
+            let (guard, errands) = (Ok(Arc::default()), Arc::default());
+            let known = KnownVault { log, heads, guard, introductions, errands, folder, turn };
             self.write().entry(vault).or_insert(known);
         }
         let entries: Vec<Vec<u8>> = log.entries().map(<[u8]>::to_vec).collect();

@@ -42,6 +42,7 @@ pub mod coding;
 pub mod collecting;
 pub mod discovering;
 pub mod drilling;
+pub mod errands;
 pub mod fetching;
 pub mod guarding;
 pub mod head;

@@ -524,6 +524,41 @@ pub const TEND_ABSENCE_S: u64 = 129_600;
 /// Bytes of what is noted of a vault whose devices are silent.
 pub const TEND_VIGIL_BYTES_MAX: usize = 4_096;
 
+// Errands: specs/errands.md.
+
+/// Packs in one errand.
+pub const ERRAND_PACKS_MAX: usize = 2_048;
+/// Bytes of a signed errand.
+pub const ERRAND_BYTES_MAX: usize = 196_608;
+/// Bytes of a signed reply.
+pub const REPLY_BYTES_MAX: usize = 512;
+/// Errands of one vault that a holder keeps.
+pub const ERRANDS_MAX: usize = 64;
+/// Bytes of the file that keeps one, with its receipts and its reply.
+pub const ERRAND_FILE_BYTES_MAX: usize = 1_048_576;
+/// Receipts in one message with a reply.
+pub const REPLY_RECEIPTS_MAX: usize = 1_024;
+/// From a change to when a device looks at what its errands are to say.
+pub const ERRAND_PAUSE_MS: u64 = 5_000;
+/// Age of an errand at which it is made anew though it says the same.
+pub const ERRAND_RENEW_MS: u64 = 43_200_000;
+/// How often replies are asked for while errands are out.
+pub const ERRAND_ASK_MS: u64 = 600_000;
+/// How long errands are out without a receipt until one more site has its turn.
+pub const ERRAND_VAIN_MS: u64 = 86_400_000;
+/// How long leaving errands at one holder, or asking it for replies, may take.
+pub const ERRAND_MS_MAX: u64 = 60_000;
+/// From the start of a node to when it asks for errands.
+pub const ERRAND_FIRST_MS: u64 = 5_000;
+/// Between two times that it asks.
+pub const ERRAND_EVERY_MS: u64 = 1_800_000;
+/// The same when it has fetched something and there is more to do.
+pub const ERRAND_AGAIN_MS: u64 = 30_000;
+/// Packs that are fetched at once for one errand.
+pub const ERRAND_FETCHES_MAX: usize = 4;
+/// Packs after which receipts are left.
+pub const ERRAND_BATCH_MAX: usize = 64;
+
 // Leaving: specs/leaving.md.
 
 /// Bytes of a signed word.

@@ -47,16 +47,19 @@ use crate::{
 mod answers;
 mod bringing;
 mod dropping;
+mod errands;
 mod heads;
 mod holder;
 mod leaving;
 mod moving;
+mod order;
 mod pack;
 mod policy;
 mod scheduling;
 mod sites;
 mod status;
 
+pub use errands::Wish;
 pub use holder::{Acquaintance, Condition, Site};
 pub use moving::Moves;
 pub use pack::KnownPack;
@@ -64,8 +67,10 @@ pub use policy::{Copies, Policy, spread, turns};
 pub use status::{Blocked, HolderStatus, Status};
 
 use bringing::Bringing;
+use errands::Errands;
 use heads::Heads;
 use holder::Holder;
+use order::Order;
 use pack::Pack;
 
 /// What a holder said of one shard, its signature checked.
@@ -262,6 +267,20 @@ pub enum Input {
         /// What it is blamed for; nothing when it owned up to damage.
         fault: Option<Fault>,
     },
+    /// A holder that is away has left word at another one for this device: its receipts, signatures checked.
+    Replied {
+        /// Who.
+        holder: DeviceId,
+        /// For which shard, and what.
+        claims: Vec<(ShardRoot, Claim)>,
+    },
+    /// Answer to [`Output::Errands`], after what was found there was told.
+    ErrandsEnded {
+        /// Which order.
+        order: OrderId,
+        /// Whether all was left, and all replies taken.
+        is_done: bool,
+    },
     /// The time named by [`Placing::poll_timeout`] has come.
     TimePassed,
 }
@@ -393,6 +412,16 @@ pub enum Output {
         /// Which.
         root: ShardRoot,
     },
+    /// Leave errands for others at a holder, and ask it for what others have left there for this device. Tell
+    /// that as `Replied` and `HeadHeld`, then answer with `ErrandsEnded`.
+    Errands {
+        /// Number for the answer.
+        order: OrderId,
+        /// At whom.
+        carrier: DeviceId,
+        /// One for each holder that is to be told something else than was left there.
+        wishes: Vec<Wish>,
+    },
     /// The condition of a holder changed; for people.
     HolderIs {
         /// Who.
@@ -419,32 +448,6 @@ pub enum Output {
     },
 }
 
-/// An order whose answer is awaited.
-#[derive(Debug, Clone)]
-enum Order {
-    Offer { holder: DeviceId, roots: Vec<ShardRoot>, deadline: Instant },
-    Upload { holder: DeviceId, root: ShardRoot, deadline: Instant },
-    Push { holder: DeviceId, seq: u64, deadline: Instant },
-}
-
-impl Order {
-    const fn deadline(&self) -> Instant {
-        match self {
-            Self::Offer { deadline, .. }
-            | Self::Upload { deadline, .. }
-            | Self::Push { deadline, .. } => *deadline,
-        }
-    }
-
-    const fn holder(&self) -> DeviceId {
-        match self {
-            Self::Offer { holder, .. }
-            | Self::Upload { holder, .. }
-            | Self::Push { holder, .. } => *holder,
-        }
-    }
-}
-
 /// The machine. See the head of this file for how to drive it.
 ///
 /// Memory: about 200 bytes for each pack and holder known. Outputs: bounded by the shards of one
@@ -465,6 +468,7 @@ pub struct Placing {
     sites: usize,
     heads: Heads,
     bringing: Bringing,
+    errands: Errands,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
     /// Something changed that may let an upload start.
@@ -494,6 +498,7 @@ impl Placing {
             sites: 0,
             heads: Heads::default(),
             bringing: Bringing::default(),
+            errands: Errands::default(),
             orders: BTreeMap::new(),
             numbers: OrderNumbers::default(),
             uploads_due: false,
@@ -519,6 +524,9 @@ impl Placing {
         );
         self.uploads_due |= !is_idle;
         let frees_nothing = matches!(input, Input::UploadProgressed { .. });
+        if !matches!(input, Input::UploadProgressed { .. } | Input::TimePassed) {
+            self.look_at_errands_soon();
+        }
         match input {
             Input::PackStored { shard, class } => self.pack_stored(shard, class),
             Input::PackLost { root } => self.local_lost(root),
@@ -533,8 +541,14 @@ impl Placing {
             }
             Input::HolderPresumed { holder, is_lost } => self.holder_presumed(holder, is_lost),
             Input::HolderLeaves { holder } => self.holder_leaves(holder),
-            Input::HolderHeard { holder } => self.holder_heard(holder),
-            Input::HolderLost { holder } => self.holder_lost(holder, Condition::Away),
+            Input::HolderHeard { holder } => {
+                self.set_heard_of(holder);
+                self.holder_heard(holder);
+            }
+            Input::HolderLost { holder } => {
+                self.holder_lost(holder, Condition::Away);
+                self.set_away(holder);
+            }
             Input::HolderRefused { holder } => self.holder_lost(holder, Condition::Forbidden),
             Input::OfferAnswered { order, claims } => self.offer_answered(order, claims),
             Input::OfferFailed { order, refusal } => self.offer_failed(order, refusal),
@@ -551,6 +565,8 @@ impl Placing {
             }
             Input::BroughtBack { order, came } => self.brought_back(order, came),
             Input::CopyFailed { holder, root, fault } => self.copy_failed(holder, root, fault),
+            Input::Replied { holder, claims } => self.replied(holder, claims),
+            Input::ErrandsEnded { order, is_done } => self.errands_ended(order, is_done),
             Input::TimePassed => {}
         }
         if !frees_nothing {

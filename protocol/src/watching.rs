@@ -56,6 +56,13 @@ pub enum Input {
         /// Who.
         holder: DeviceId,
     },
+    /// By way of somebody else it has shown that it was there after `since`, by the clock of this device.
+    HeardOf {
+        /// Who.
+        holder: DeviceId,
+        /// Since when.
+        since: Timestamp,
+    },
     /// Something else that was asked of it came to nothing: if it was here, it is called to see.
     Doubted {
         /// Who.
@@ -167,6 +174,7 @@ impl Watching {
             }
             Input::HolderRemoved { holder } => _ = self.holders.remove(&holder),
             Input::Heard { holder } => self.heard(holder),
+            Input::HeardOf { holder, since } => self.heard_of(holder, since),
             Input::Doubted { holder } => self.doubted(holder),
             Input::Sighted { holder } => self.sighted(holder),
             Input::CallEnded { order, answered } => self.call_ended(order, answered),
@@ -219,6 +227,19 @@ impl Watching {
             || holder.call.is_some()
         {
             self.answered(id);
+        }
+    }
+
+    /// ERR-10: it was there, and may be away again. The same word twice is no news.
+    fn heard_of(&mut self, id: DeviceId, since: Timestamp) {
+        let clock = self.clock;
+        let is_news = |holder: &Holder| {
+            let mut history = holder.history.clone();
+            history.was_there(clock, since);
+            history != holder.history
+        };
+        if self.holders.get(&id).is_some_and(is_news) {
+            self.note(id, |history| history.was_there(clock, since));
         }
     }
 

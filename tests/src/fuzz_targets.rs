@@ -11,6 +11,7 @@ use larder_protocol::{
     cbor,
     chunk::codec,
     coding::{CodedPack, ShardNumber, rebuild_shard},
+    errands::{Errand, Posted, Reply},
     guarding::{
         gathering::Gathering,
         handing::{Handed, HandedAnswer},
@@ -84,6 +85,7 @@ pub const TARGETS: &[Target] = &[
     ("meeting", meeting),
     ("guardians", guardians),
     ("tending", tending),
+    ("errands", errands),
     ("leaving", leaving),
     ("trail", trail),
     ("pairing", pairing),
@@ -376,10 +378,28 @@ fn tended_log() -> DeviceLog {
     DeviceLog::begin(&genesis).expect("the vault of the vectors")
 }
 
+/// The vault of the vectors of tending and of errands.
+static TENDED: LazyLock<DeviceLog> = LazyLock::new(tended_log);
+
+/// What is left for somebody else, and what is kept of it.
+pub fn errands(bytes: &[u8]) {
+    let log = &*TENDED;
+    if let Ok(errand) = Errand::decode(bytes, log) {
+        assert_eq!(errand.bytes(), bytes);
+        let posted = Posted::new(errand);
+        assert_eq!(Posted::decode(&posted.encode(), log).as_ref(), Ok(&posted));
+    }
+    if let Ok(reply) = Reply::decode(bytes) {
+        assert_eq!(reply.bytes(), bytes);
+    }
+    if let Ok(posted) = Posted::decode(bytes, log) {
+        assert!(posted.receipts().all(Receipt::verify));
+    }
+}
+
 /// What devices and fellows bring, and what is kept of it.
 pub fn tending(bytes: &[u8]) {
-    static LOG: LazyLock<DeviceLog> = LazyLock::new(tended_log);
-    let log = &*LOG;
+    let log = &*TENDED;
     if let Ok(introduction) = Introduction::decode(bytes, log) {
         assert_eq!(introduction.bytes(), bytes);
         let mut all = Introductions::default();

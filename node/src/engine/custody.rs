@@ -44,6 +44,7 @@ use crate::{
 
 mod audits;
 mod claims;
+mod errands;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -123,6 +124,7 @@ impl Custody {
             watching,
             facts: facts.clone(),
             uploads: BTreeMap::new(),
+            made: Arc::default(),
             show,
         };
         tokio::spawn(task.run(inbox));
@@ -263,6 +265,8 @@ struct Task {
     watching: Watching,
     facts: mpsc::Sender<Fact>,
     uploads: BTreeMap<OrderId, AbortHandle>,
+    /// What was last left for whom.
+    made: Arc<errands::Made>,
     show: watch::Sender<View>,
 }
 
@@ -415,6 +419,7 @@ impl Task {
                 let core = Arc::clone(&self.core);
                 log_failure(super::on_disk(move || core.state.revoke(&root)).await);
             }
+            Output::Errands { order, carrier, wishes } => self.run_errands(order, carrier, wishes),
             Output::BringBack { order, shard, class } => self.bring_back(order, shard, class),
             Output::LocalLost { root } => warn!("the local copy of {} is lost", root.short()),
             Output::HolderIs { holder, condition } => report(holder, condition),

@@ -1,6 +1,7 @@
 //! Why the engine could not do something, and how that is told to people.
 
 use larder_protocol::{
+    errands::ErrandError,
     guarding::set::SetError,
     head::{HeadError, book::CloneError},
     ids::{ChunkId, ShardRoot},
@@ -137,6 +138,9 @@ pub enum RecordError {
     /// An introduction of holders.
     #[error(transparent)]
     Introduction(#[from] IntroductionError),
+    /// An errand.
+    #[error(transparent)]
+    Errand(#[from] ErrandError),
     /// A word about who leaves whom.
     #[error(transparent)]
     Leaving(#[from] WordError),
@@ -202,6 +206,7 @@ by_way_of!(
     WrapError,
     SetError,
     IntroductionError,
+    ErrandError,
     WordError,
     larder_protocol::log::DraftError,
 );

@@ -196,6 +196,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         callers: Mutex::default(),
         holding,
         tending,
+        errands: super::errands::Errands::default(),
         rotating: tokio::sync::Mutex::new(()),
         choosing: tokio::sync::Mutex::default(),
         committing: Mutex::new(()),
@@ -282,6 +283,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
         sync::meet_everybody(core, &member);
         locating::start(core);
         tending::start(core, &member)?;
+        super::errands::start(core);
         rekey::start(core, &member);
         leaving::start(core, &member);
     }
@@ -347,7 +349,10 @@ struct Door {
 impl Admission for Door {
     fn admit(&self, peer: &DeviceId, protocol: Protocol) -> Entry {
         // What such a node may do is looked at request by request.
-        let is_fellow = || !self.vaults.fellow_of(peer).is_empty();
+        let is_fellow = || {
+            let has_errand = || !self.vaults.with_errands_for(peer).is_empty();
+            !self.vaults.fellow_of(peer).is_empty() || has_errand()
+        };
         let is_welcome = match protocol {
             Protocol::Pairing => self.invitations.is_any_open(wall()),
             Protocol::Control => self.vaults.relation(peer).is_some() || is_fellow(),

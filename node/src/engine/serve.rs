@@ -44,6 +44,7 @@ use crate::{
 };
 
 mod claims;
+mod errands;
 mod guard;
 mod pushing;
 mod tend;
@@ -195,13 +196,15 @@ impl Server {
                 self.push_log(core, (from, vault), entries).await
             }
             Request::PullLog { vault, have } => {
-                tend::permitted(&core, caller, Action::ReadRecords, vault)?;
+                if !errands::may_have_log(&core, &caller, vault) {
+                    tend::permitted(&core, caller, Action::ReadRecords, vault)?;
+                }
                 let entries = core.vaults.log_beyond(&vault, &have).ok_or(Refusal::Forbidden)?;
                 Ok(Answer::Log { entries: fitting(entries) })
             }
             Request::PushHead { vault, head } => {
                 caller.permit(Action::AddHead, vault)?;
-                push_head(core, vault, head).await
+                take_head(&core, vault, head).await
             }
             Request::PullHeads { vault, after } => {
                 tend::permitted(&core, caller, Action::ReadRecords, vault)?;
@@ -233,18 +236,13 @@ impl Server {
                 let is_told = caller.tells_requests(vault, own)?;
                 guard::releases(core, vault, told, is_told).await
             }
-            Request::Introduce { vault, introduction } => {
-                caller.permit(Action::Introduce, vault)?;
-                tend::introduced(core, from, vault, introduction).await
-            }
-            Request::ListKept { vault, after } => {
-                tend::permitted(&core, caller, Action::ReadLists, vault)?;
-                Ok(tend::list_kept(&core, vault, after))
-            }
-            Request::ListClaimed { vault, device, after } => {
-                tend::permitted(&core, caller, Action::ReadLists, vault)?;
-                tend::list_claimed(core, vault, device, after).await
-            }
+            request @ (Request::Introduce { .. }
+            | Request::ListKept { .. }
+            | Request::ListClaimed { .. }) => tend::answer(core, caller, request).await,
+            request @ (Request::LeaveErrand { .. }
+            | Request::PullErrands { .. }
+            | Request::LeaveReply { .. }
+            | Request::PullReply { .. }) => errands::answer(core, caller, request).await,
             Request::Leaving { words } => leaving::answer(&core, from, words).await,
             Request::Put { .. } => Err(Refusal::Malformed),
         }
@@ -409,11 +407,16 @@ pub(crate) fn may_read(core: &Arc<Core>, from: &DeviceId, root: &ShardRoot) -> b
             }
             true
         }
-        ReadVerdict::Forbidden => tend::may_read(core, from, root),
+        ReadVerdict::Forbidden => may_read_for_others(core, from, root),
         ReadVerdict::Absent => {
-            may_read_own(core, &caller, root) || tend::may_read(core, from, root)
+            may_read_own(core, &caller, root) || may_read_for_others(core, from, root)
         }
     }
+}
+
+/// Whether somebody may read a shard of a vault that it is no device of: to keep it for that one as well.
+fn may_read_for_others(core: &Core, from: &DeviceId, root: &ShardRoot) -> bool {
+    tend::may_read(core, from, root) || errands::may_read(core, from, root)
 }
 
 async fn show_all(
@@ -521,19 +524,24 @@ async fn offered(
     offer_answer(&core.keys, claims::revive(core, orders).await)
 }
 
-async fn push_head(core: Arc<Core>, vault: VaultId, head: ByteVec) -> Result<Answer, Refusal> {
+/// Takes a head of a device of a vault, if it is newer than what is here.
+pub(crate) async fn take_head(
+    core: &Arc<Core>,
+    vault: VaultId,
+    head: ByteVec,
+) -> Result<Answer, Refusal> {
     let head = SignedHead::decode(&head).map_err(|_| Refusal::Invalid)?;
     let device = head.body().device;
-    let offering = Arc::clone(&core);
+    let offering = Arc::clone(core);
     let offered = on_disk(move || offering.vaults.offer_head(vault, head)).await;
     match offered.map_err(|_| Refusal::Internal)? {
         Offered::Taken => {
-            super::sync::head_came(&core, vault);
+            super::sync::head_came(core, vault);
             Ok(Answer::HeadTaken)
         }
         Offered::Known => Ok(Answer::HeadTaken),
         Offered::Older(_) | Offered::Forked(_) => {
-            let heads = shown_heads(&core, &vault, |of| *of == device)?;
+            let heads = shown_heads(core, &vault, |of| *of == device)?;
             Ok(Answer::Heads { heads: fitting_devices(heads) })
         }
         Offered::Invalid(_) => Err(Refusal::Invalid),
@@ -632,6 +640,12 @@ fn receipt(keys: &DeviceKeys, row: &Row) -> Receipt {
         keep_until: row.keep_until,
     };
     Receipt::sign(body, keys).expect("the body names the device that signs")
+}
+
+/// The word of this node that it keeps a shard for a vault, if it does.
+pub(crate) fn receipt_for(core: &Core, vault: VaultId, root: ShardRoot) -> Option<Receipt> {
+    let row = core.depot.row(&root, &vault).ok()??;
+    core.holding.keeps(vault, root).then(|| receipt(&core.keys, &known_row(root, &row)))
 }
 
 fn known_row(root: ShardRoot, row: &ShardRow) -> Row {

@@ -26,6 +26,7 @@ mod introducing;
 mod tests;
 
 use asking::Told;
+pub(super) use fetching::fetch;
 pub(super) use introducing::met;
 
 /// The machine with its lock.
@@ -187,7 +188,7 @@ async fn answer(core: &Arc<Core>, member: &Arc<Member>, output: Output) -> Optio
             Input::Looked { order, claimed, here }
         }
         Output::Fetch { order, vault, wanted } => {
-            let fetched = fetching::fetch(core, vault, wanted).await;
+            let fetched = fetch(core, vault, wanted).await;
             Input::Fetched { order, fetched }
         }
         Output::Note { .. } => return None,

@@ -142,7 +142,12 @@ impl State {
     /// [`StateError`].
     pub fn keep_head_held(&self, holder: &DeviceId, seq: u64) -> Result<(), StateError> {
         self.write(|tx| {
-            tx.open_table(HEADS_HELD)?.insert(holder.as_bytes(), seq)?;
+            let mut held = tx.open_table(HEADS_HELD)?;
+            let before = held.get(holder.as_bytes())?.map(|before| before.value());
+            // Word of an older one may come later.
+            if before.is_none_or(|before| before < seq) {
+                held.insert(holder.as_bytes(), seq)?;
+            }
             Ok(())
         })
     }

@@ -14,8 +14,8 @@ use larder_protocol::{
     },
     ids::{DeviceId, VaultId},
     limits::{
-        CLAIMED_BYTES_MAX, GUARD_BYTES_MAX, HEAD_BYTES_MAX, INTRODUCTIONS_BYTES_MAX,
-        LOG_ENTRY_BYTES_MAX,
+        CLAIMED_BYTES_MAX, ERRAND_FILE_BYTES_MAX, GUARD_BYTES_MAX, HEAD_BYTES_MAX,
+        INTRODUCTIONS_BYTES_MAX, LOG_ENTRY_BYTES_MAX,
     },
     log::LogEntry,
     time::Timestamp,
@@ -43,6 +43,7 @@ pub(super) struct Folder {
     heads: PathBuf,
     past: PathBuf,
     claims: PathBuf,
+    errands: PathBuf,
 }
 
 /// The folders of all vaults below `directory`.
@@ -67,9 +68,10 @@ impl Folder {
     pub(super) fn create(directory: &Path, vault: VaultId) -> Result<Self, VaultError> {
         let own = directory.join(vault.to_string());
         let (log, heads, past) = (own.join("log"), own.join("heads"), own.join("past"));
-        let claims = own.join("claims");
-        let folder = Self { vault, own, log, heads, past, claims };
-        for path in [&folder.log, &folder.heads, &folder.past, &folder.claims] {
+        let (claims, errands) = (own.join("claims"), own.join("errands"));
+        let folder = Self { vault, own, log, heads, past, claims, errands };
+        let all = [&folder.log, &folder.heads, &folder.past, &folder.claims, &folder.errands];
+        for path in all {
             fs::create_dir_all(path).map_err(|source| disk(path, source))?;
             remove_unfinished(path)?;
         }
@@ -225,6 +227,35 @@ impl Folder {
     pub(super) fn keep_claimed(&self, device: &DeviceId, bytes: &[u8]) -> Result<(), VaultError> {
         write_whole(&self.claims, &device.to_string(), bytes)?;
         sync_directory(&self.claims)
+    }
+
+    /// What is kept for holders that devices of the vault do not reach.
+    pub(super) fn errands(&self) -> Result<Vec<Vec<u8>>, VaultError> {
+        read_all(&self.errands, ERRAND_FILE_BYTES_MAX)
+    }
+
+    /// Makes it durable, in place of the one before.
+    pub(super) fn keep_errand(
+        &self,
+        device: &DeviceId,
+        holder: &DeviceId,
+        bytes: &[u8],
+    ) -> Result<(), VaultError> {
+        write_whole(&self.errands, &format!("{device}-{holder}"), bytes)?;
+        sync_directory(&self.errands)
+    }
+
+    /// Removes one that counts no more. A crash may bring it back, and then it counts no more either.
+    pub(super) fn drop_errand(
+        &self,
+        device: &DeviceId,
+        holder: &DeviceId,
+    ) -> Result<(), VaultError> {
+        let path = self.errands.join(format!("{device}-{holder}"));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(disk(&path, source)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     pub(super) fn log_entries(&self) -> Result<Vec<Vec<u8>>, VaultError> {

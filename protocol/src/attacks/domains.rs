@@ -11,6 +11,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use crate::{
     cbor,
+    errands::{self, Errand, ErrandBody, Reply, ReplyBody},
     guarding::{
         release::{ReleaseRequest, ReleaseStop, RequestBody, RequestId, StopBody},
         set::{self, Appointment, Guardian, GuardianSet, SetBody},
@@ -333,6 +334,41 @@ const INTRODUCTION: Kind = Kind {
     is_bound: true,
 };
 
+const ERRAND: Kind = Kind {
+    domain: sign::ERRAND,
+    sign: by_device,
+    body: |vault| {
+        cbor::encode(&ErrandBody {
+            version: errands::VERSION,
+            vault: vault.log.vault(),
+            device: device(1).id(),
+            number: 1,
+            holder: DeviceId::from_bytes([8; 32]),
+            packs: Vec::new(),
+            head: None,
+        })
+    },
+    accepts: |vault, body, signature| Errand::decode(&record(body, signature), &vault.log).is_ok(),
+    is_bound: true,
+};
+
+const ERRAND_REPLY: Kind = Kind {
+    domain: sign::ERRAND_REPLY,
+    sign: by_device,
+    body: |vault| {
+        cbor::encode(&ReplyBody {
+            version: errands::VERSION,
+            vault: vault.log.vault(),
+            holder: device(1).id(),
+            device: DeviceId::from_bytes([8; 32]),
+            number: 1,
+            head_seq: 0,
+        })
+    },
+    accepts: |_, body, signature| Reply::decode(&record(body, signature)).is_ok(),
+    is_bound: false,
+};
+
 const LEAVING: Kind = Kind {
     domain: sign::LEAVING,
     sign: by_device,
@@ -381,7 +417,7 @@ const LOCATOR_RECORD: Kind = Kind {
     is_bound: true,
 };
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 14] = [
     RECEIPT,
     HEAD,
     LOG_ENTRY,
@@ -391,6 +427,8 @@ const KINDS: [Kind; 12] = [
     RELEASE_REQUEST,
     RELEASE_STOP,
     INTRODUCTION,
+    ERRAND,
+    ERRAND_REPLY,
     LEAVING,
     TRAIL,
     LOCATOR_RECORD,
@@ -481,8 +519,9 @@ fn nothing_that_was_signed_for_one_vault_counts_in_another() {
         assert_eq!((kind.accepts)(&other, &body, signature), !kind.is_bound, "{name}");
     }
     let free = KINDS.iter().filter(|kind| !kind.is_bound).map(|kind| kind.domain);
-    // Who asked for a receipt compares holder, vault and shard; a trail is of a node, not of a vault.
-    assert!(free.eq([sign::RECEIPT, sign::TRAIL]));
+    // Who asked for a receipt compares holder, vault and shard, who made an errand all that a reply says; a trail is
+    // of a node, not of a vault.
+    assert!(free.eq([sign::RECEIPT, sign::ERRAND_REPLY, sign::TRAIL]));
 }
 
 // KEYS-4

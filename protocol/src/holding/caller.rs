@@ -74,6 +74,8 @@ pub enum Action {
     Introduce,
     /// Read what is kept, and what is claimed.
     ReadLists,
+    /// Leave word for other holders, and ask for what they say to it.
+    LeaveErrands,
 }
 
 impl Caller {
@@ -121,7 +123,8 @@ impl Caller {
                 | Action::AddHead
                 | Action::Guard
                 | Action::Introduce
-                | Action::ReadLists,
+                | Action::ReadLists
+                | Action::LeaveErrands,
             )
             | (
                 Self::Recovery { .. },
@@ -136,7 +139,11 @@ impl Caller {
             (Self::Member { .. }, Action::AskRelease)
             | (
                 Self::Recovery { .. },
-                Action::Store | Action::AddHead | Action::AskRelease | Action::Introduce,
+                Action::Store
+                | Action::AddHead
+                | Action::AskRelease
+                | Action::Introduce
+                | Action::LeaveErrands,
             )
             | (
                 Self::Fellow { .. }

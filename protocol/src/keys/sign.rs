@@ -27,6 +27,10 @@ pub const RELEASE_REQUEST: &[u8] = b"larder release request v1\0";
 pub const RELEASE_STOP: &[u8] = b"larder release stop v1\0";
 /// Whom a device of a vault names to its holders.
 pub const INTRODUCTION: &[u8] = b"larder introduction v1\0";
+/// What a device has one holder fetch from others.
+pub const ERRAND: &[u8] = b"larder errand v1\0";
+/// What that holder replies.
+pub const ERRAND_REPLY: &[u8] = b"larder errand reply v1\0";
 /// How a device stands to a vault that its own leaves, or is left by.
 pub const LEAVING: &[u8] = b"larder leaving v1\0";
 /// An entry of an audit trail.

@@ -85,11 +85,17 @@ impl Placing {
     }
 
     pub(super) fn holder_connected(&mut self, id: DeviceId, granted_bytes: u64) {
+        let may_leave_word = |(other, it): (&DeviceId, &Holder)| *other != id && it.has_granted();
+        let has_others = self.holders.iter().any(may_leave_word);
         let Some(holder) = self.holders.get_mut(&id) else { return };
         let has_room = granted_bytes > 0 && holder.rests_for_room;
         if has_room || !matches!(holder.link, Link::Up { .. }) {
             holder.link = Link::Up { rest_until: Instant::default() };
             holder.rests_for_room = false;
+        }
+        holder.away_since = None;
+        if has_others {
+            holder.carrier.is_due(self.now);
         }
         let condition = if granted_bytes == 0 { Condition::Forbidden } else { Condition::Fine };
         if granted_bytes > 0 && !holder.refused.is_empty() {
@@ -200,13 +206,15 @@ impl Placing {
         let (id, roots) = match self.orders.remove(&order)? {
             Order::Offer { holder, roots, .. } => (holder, roots),
             Order::Upload { holder, root, .. } => (holder, vec![root]),
-            Order::Push { holder, .. } => (holder, Vec::new()),
+            Order::Push { holder, .. } | Order::Errands { holder, .. } => (holder, Vec::new()),
         };
         let holder = self.holders.get_mut(&id)?;
         if holder.offer == Some(order) {
             holder.offer = None;
         } else if holder.push == Some(order) {
             holder.push = None;
+        } else if holder.carrier.is_of(order) {
+            holder.carrier.ended();
         } else {
             holder.uploads = holder.uploads.saturating_sub(1);
         }
@@ -260,7 +268,7 @@ impl Placing {
         }
     }
 
-    fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim) {
+    pub(super) fn claimed(&mut self, id: DeviceId, root: ShardRoot, claim: Claim) {
         // It may have been dropped since it was offered.
         let Some(pack) = self.packs.get(&root) else { return };
         if pack.custody.get(&id).is_some_and(Custody::counts) {

@@ -59,6 +59,11 @@ impl Heads {
         self.published_seq
     }
 
+    /// The newest head, and the packs that it needs.
+    pub(super) fn newest(&self) -> (u64, &[ShardRoot]) {
+        (self.newest.0, &self.newest.1)
+    }
+
     /// The packs that the newest head needs.
     pub(super) fn newest_needs(&self) -> &[ShardRoot] {
         &self.newest.1

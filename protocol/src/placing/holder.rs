@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::pack::{Custody, Key, Pack};
+use super::{
+    errands::Carrier,
+    pack::{Custody, Key, Pack},
+};
 use crate::{ids::ShardRoot, order::OrderId, time::Instant};
 
 /// A household: the unit that fails together. Two holders of one site count as one copy.
@@ -146,6 +149,10 @@ pub(super) struct Holder {
     pub(super) lacked: Option<ShardRoot>,
     /// Packs that it said it does not have any more.
     pub(super) lost: u64,
+    /// Since when it is away: called in vain, or heard of by way of another alone.
+    pub(super) away_since: Option<Instant>,
+    /// What is left with it for others.
+    pub(super) carrier: Carrier,
 }
 
 impl Holder {
@@ -174,6 +181,8 @@ impl Holder {
             complete_seq: 0,
             lacked: None,
             lost: 0,
+            away_since: None,
+            carrier: Carrier::default(),
         }
     }
 

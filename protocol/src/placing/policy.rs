@@ -207,7 +207,7 @@ impl Placing {
 
     /// The holder of `site` that should take this pack: one that can be reached and has not
     /// refused, the choice among several given by the root.
-    fn planned_at(&self, pack: &Pack, site: usize) -> Option<DeviceId> {
+    pub(super) fn planned_at(&self, pack: &Pack, site: usize) -> Option<DeviceId> {
         let fit = self
             .holders
             .iter()

@@ -44,7 +44,8 @@ impl Placing {
             let is_late = holder.call_back == CallBack::AfterPause;
             [link, ask_refused_at, is_late.then_some(holder.heard_until)]
         });
-        orders.chain(holders.flatten()).chain(self.bring_back_at()).min()
+        let others = self.bring_back_at().into_iter().chain(self.errands_at());
+        orders.chain(holders.flatten()).chain(others).min()
     }
 
     /// Gives up what is overdue: orders without an answer, attempts to connect.
@@ -64,6 +65,7 @@ impl Placing {
                 }
                 Some(Order::Offer { .. }) => self.offer_failed(order, None),
                 Some(Order::Push { .. }) => self.head_pushed(order, false),
+                Some(Order::Errands { .. }) => self.errands_ended(order, false),
                 None => {}
             }
         }
@@ -97,6 +99,7 @@ impl Placing {
         if std::mem::take(&mut self.uploads_due) {
             self.start_uploads();
         }
+        self.run_errands();
     }
 
     /// Whether there may be something to order of this holder, uploads aside.

@@ -36,6 +36,8 @@ struct Driven {
     ms: u64,
     offers: BTreeMap<OrderId, (DeviceId, Vec<OfferedShard>)>,
     uploads: BTreeMap<OrderId, (DeviceId, ShardRef)>,
+    /// What was last left for each, with whom.
+    left: BTreeMap<(DeviceId, DeviceId), Wish>,
     said: Vec<Output>,
 }
 
@@ -43,8 +45,8 @@ impl Driven {
     /// Holders by site, all connected.
     fn new(sites: &[(u8, &str)], policy: Policy) -> Self {
         let machine = Placing::new(VAULT, policy);
-        let (offers, uploads) = (BTreeMap::new(), BTreeMap::new());
-        let mut driven = Self { machine, ms: 0, offers, uploads, said: Vec::new() };
+        let (offers, uploads, left) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut driven = Self { machine, ms: 0, offers, uploads, left, said: Vec::new() };
         for (seed, site) in sites {
             driven.give(named(*seed, site));
         }
@@ -61,6 +63,7 @@ impl Driven {
 
     fn give(&mut self, input: Input) {
         self.machine.handle_input(at(self.ms), input);
+        let mut errands = Vec::new();
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Offer { order, holder, shards } => {
@@ -69,8 +72,16 @@ impl Driven {
                 Output::Upload { order, holder, shard, .. } => {
                     self.uploads.insert(order, (holder, shard));
                 }
+                Output::Errands { order, carrier, wishes } => {
+                    let wishes = wishes.into_iter().map(|wish| ((carrier, wish.holder), wish));
+                    self.left.extend(wishes);
+                    errands.push(order);
+                }
                 other => self.said.push(other),
             }
+        }
+        for order in errands {
+            self.give(Input::ErrandsEnded { order, is_done: true });
         }
     }
 
@@ -657,6 +668,7 @@ fn a_receipt_that_could_not_be_kept_is_asked_for_again() {
 mod bringing;
 mod dropped;
 mod early;
+mod errands;
 mod holders;
 mod leaving;
 mod presumed;

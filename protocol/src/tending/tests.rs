@@ -16,7 +16,7 @@ use crate::{
     wire::message::{Refusal, Shown},
 };
 
-pub(super) mod records;
+pub(crate) mod records;
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;

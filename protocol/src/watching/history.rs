@@ -220,6 +220,14 @@ impl History {
         }
     }
 
+    /// It was there after `since`, and may have gone at any time after that: no silence is longer. When it answers
+    /// itself, and how often it does, is learnt from its own answers alone.
+    pub(super) fn was_there(&mut self, clock: Timestamp, since: Timestamp) {
+        let within_s = clock.0.saturating_sub(since.0);
+        self.silent_s = self.silent_s.min(within_s);
+        self.absent_s = self.absent_s.min(within_s);
+    }
+
     /// How it stands at this time.
     pub fn presence(&self) -> Presence {
         if self.word == Word::Lost {

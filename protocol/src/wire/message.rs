@@ -216,6 +216,46 @@ pub enum Request {
         #[n(0)]
         words: Vec<ByteVec>,
     },
+    /// A device leaves word for a holder that it does not reach.
+    #[n(17)]
+    LeaveErrand {
+        /// Of which vault.
+        #[n(0)]
+        vault: VaultId,
+        /// The signed errand.
+        #[n(1)]
+        errand: ByteVec,
+    },
+    /// Asks for the errands that were left for the caller.
+    #[n(18)]
+    PullErrands {
+        /// Of which vault.
+        #[n(0)]
+        vault: VaultId,
+    },
+    /// The addressee of an errand leaves what it says to that.
+    #[n(19)]
+    LeaveReply {
+        /// Of which vault.
+        #[n(0)]
+        vault: VaultId,
+        /// The signed reply.
+        #[n(1)]
+        reply: ByteVec,
+        /// For packs that the errand names; at most [`REPLY_RECEIPTS_MAX`](crate::limits::REPLY_RECEIPTS_MAX).
+        #[n(2)]
+        receipts: Vec<Receipt>,
+    },
+    /// Asks for the reply to one of the errands that the calling device has left.
+    #[n(20)]
+    PullReply {
+        /// Of which vault.
+        #[n(0)]
+        vault: VaultId,
+        /// The addressee of the answer before; `None` to begin.
+        #[n(1)]
+        after: Option<DeviceId>,
+    },
 }
 
 /// A part of the list of packs that the newest head of a device needs. Parts come in order, one
@@ -373,6 +413,36 @@ pub enum Answer {
         /// Signed words; at most [`LEAVING_PART_MAX`](crate::limits::LEAVING_PART_MAX).
         #[n(0)]
         words: Vec<ByteVec>,
+    },
+    /// To [`Request::LeaveErrand`].
+    #[n(18)]
+    ErrandLeft {
+        /// Number of the errand of that device for that holder that is kept now.
+        #[n(0)]
+        number: u64,
+    },
+    /// To [`Request::PullErrands`]: those that are not done, as many as fit a frame.
+    #[n(19)]
+    Errands {
+        /// Signed errands; at most [`ERRANDS_MAX`](crate::limits::ERRANDS_MAX).
+        #[n(0)]
+        errands: Vec<ByteVec>,
+    },
+    /// To [`Request::LeaveReply`]: it is durable there.
+    #[n(20)]
+    ReplyTaken,
+    /// To [`Request::PullReply`]: the next one, by addressee; nothing when there are no more.
+    #[n(21)]
+    Replied {
+        /// The addressee.
+        #[n(0)]
+        holder: Option<DeviceId>,
+        /// What it said last.
+        #[n(1)]
+        reply: Option<ByteVec>,
+        /// For packs of the errand that is kept; at most [`ERRAND_PACKS_MAX`](crate::limits::ERRAND_PACKS_MAX).
+        #[n(2)]
+        receipts: Vec<Receipt>,
     },
     /// To [`Request::Releases`]; none to a caller that tells of another vault than its own.
     #[n(13)]

@@ -13,13 +13,15 @@ use crate::{
     ids::ShardRoot,
     index::ShardRef,
     limits::{
-        AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, FRAME_BYTES_MAX, GUARDIANS_RECORD_BYTES_MAX,
-        HEAD_BYTES_MAX, HEADS_ANSWER_MAX, INTRODUCTION_BYTES_MAX, INVENTORY_PART_MAX,
-        LEAVING_PART_MAX, LEAVING_WORD_BYTES_MAX, LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX,
-        LOG_TIPS_MAX, OFFER_SHARDS_MAX, RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX,
+        AUDIT_CHALLENGES_MAX, CLAIMS_PART_MAX, ERRAND_BYTES_MAX, ERRAND_PACKS_MAX, ERRANDS_MAX,
+        FRAME_BYTES_MAX, GUARDIANS_RECORD_BYTES_MAX, HEAD_BYTES_MAX, HEADS_ANSWER_MAX,
+        INTRODUCTION_BYTES_MAX, INVENTORY_PART_MAX, LEAVING_PART_MAX, LEAVING_WORD_BYTES_MAX,
+        LOG_ENTRIES_MAX, LOG_ENTRY_BYTES_MAX, LOG_TIPS_MAX, OFFER_SHARDS_MAX,
+        RELEASE_RECORD_BYTES_MAX, RELEASE_REQUESTS_MAX, REPLY_BYTES_MAX, REPLY_RECEIPTS_MAX,
         VERSIONS_MAX,
     },
     proof::PROOF_BYTES_MAX,
+    receipt::Receipt,
     text::is_plain,
 };
 
@@ -118,6 +120,12 @@ impl Request {
             Self::Introduce { introduction, .. } => record(introduction, INTRODUCTION_BYTES_MAX),
             Self::ListKept { .. } | Self::ListClaimed { .. } => Ok(()),
             Self::Leaving { words } => words_of(words),
+            Self::LeaveErrand { errand, .. } => record(errand, ERRAND_BYTES_MAX),
+            Self::PullErrands { .. } | Self::PullReply { .. } => Ok(()),
+            Self::LeaveReply { reply, receipts, .. } => {
+                record(reply, REPLY_BYTES_MAX)?;
+                given(receipts, REPLY_RECEIPTS_MAX)
+            }
         }
     }
 
@@ -130,7 +138,9 @@ impl Request {
             | Self::Put { .. }
             | Self::Claim { .. }
             | Self::AskRelease { .. }
-            | Self::Introduce { .. } => 1024,
+            | Self::Introduce { .. }
+            | Self::LeaveErrand { .. }
+            | Self::LeaveReply { .. } => 1024,
             Self::Guardians { .. } => 1024 + GUARDIANS_RECORD_BYTES_MAX,
             Self::Releases { .. } => {
                 1024 + 2 * RELEASE_REQUESTS_MAX * (RELEASE_RECORD_BYTES_MAX + 32)
@@ -142,7 +152,9 @@ impl Request {
             | Self::PullPast { .. }
             | Self::ListKept { .. }
             | Self::ListClaimed { .. }
-            | Self::Leaving { .. } => FRAME_BYTES_MAX,
+            | Self::Leaving { .. }
+            | Self::PullErrands { .. }
+            | Self::PullReply { .. } => FRAME_BYTES_MAX,
             Self::Offer { shards, .. } => 1024 + 300 * shards.len(),
             Self::Audit { challenges, .. } => 1024 + (PROOF_BYTES_MAX + 8) * challenges.len(),
         }
@@ -160,6 +172,8 @@ impl Answer {
             | (Self::HeadTaken, Request::PushHead { .. })
             | (Self::ClaimsTaken, Request::Claim { .. })
             | (Self::Introduced, Request::Introduce { .. })
+            | (Self::ErrandLeft { .. }, Request::LeaveErrand { .. })
+            | (Self::ReplyTaken, Request::LeaveReply { .. })
             | (Self::Go, Request::Put { .. }) => Ok(()),
             (Self::Welcome { site, name, .. }, Request::Hello { .. }) => {
                 named(site.as_deref())?;
@@ -191,16 +205,13 @@ impl Answer {
             (Self::Release { .. }, Request::AskRelease { .. }) => Ok(()),
             (Self::ReleasesAre { told }, Request::Releases { .. }) => requests(told),
             (Self::LeavingIs { words }, Request::Leaving { .. }) => words_of(words),
-            (Self::Kept { shards }, Request::ListKept { after, .. }) => {
-                count(shards.len(), 0, INVENTORY_PART_MAX)?;
-                shards.iter().try_for_each(|kept| plausible(&kept.shard))?;
-                ascending(*after, shards.iter().map(|kept| kept.shard.root))
-            }
-            (Self::Claimed { head, roots }, Request::ListClaimed { after, .. }) => {
-                count(roots.len(), 0, INVENTORY_PART_MAX)?;
-                optional(head.as_ref(), HEAD_BYTES_MAX)?;
-                ascending(*after, roots.iter().copied())
-            }
+            (
+                Self::Kept { .. }
+                | Self::Claimed { .. }
+                | Self::Errands { .. }
+                | Self::Replied { .. },
+                _,
+            ) => self.check_list(request),
             // Also without a Go before: the callee kept the shard already.
             (Self::Stored { receipt }, Request::Put { .. }) => plausible(&receipt.body.shard),
             (
@@ -218,11 +229,37 @@ impl Answer {
                 | Self::Release { .. }
                 | Self::ReleasesAre { .. }
                 | Self::Introduced
-                | Self::Kept { .. }
-                | Self::Claimed { .. }
-                | Self::LeavingIs { .. },
+                | Self::LeavingIs { .. }
+                | Self::ErrandLeft { .. }
+                | Self::ReplyTaken,
                 _,
             ) => Err(Breach::WrongAnswer),
+        }
+    }
+
+    /// The same of lists that are told in parts, and of what others have left.
+    fn check_list(&self, request: &Request) -> Result<(), Breach> {
+        match (self, request) {
+            (Self::Kept { shards }, Request::ListKept { after, .. }) => {
+                count(shards.len(), 0, INVENTORY_PART_MAX)?;
+                shards.iter().try_for_each(|kept| plausible(&kept.shard))?;
+                ascending(*after, shards.iter().map(|kept| kept.shard.root))
+            }
+            (Self::Claimed { head, roots }, Request::ListClaimed { after, .. }) => {
+                count(roots.len(), 0, INVENTORY_PART_MAX)?;
+                optional(head.as_ref(), HEAD_BYTES_MAX)?;
+                ascending(*after, roots.iter().copied())
+            }
+            (Self::Errands { errands }, Request::PullErrands { .. }) => {
+                records(errands, 0, ERRANDS_MAX, ERRAND_BYTES_MAX)
+            }
+            (Self::Replied { holder, reply, receipts }, Request::PullReply { after, .. }) => {
+                optional(reply.as_ref(), REPLY_BYTES_MAX)?;
+                given(receipts, ERRAND_PACKS_MAX)?;
+                // Each goes on where the one before ended, so that asking ends.
+                if holder.is_some() && holder <= after { Err(Breach::Order) } else { Ok(()) }
+            }
+            _ => Err(Breach::WrongAnswer),
         }
     }
 }
@@ -265,6 +302,11 @@ fn words_of(words: &[ByteVec]) -> Result<(), Breach> {
     records(words, 0, LEAVING_PART_MAX, LEAVING_WORD_BYTES_MAX)
 }
 
+fn given(receipts: &[Receipt], most: usize) -> Result<(), Breach> {
+    count(receipts.len(), 0, most)?;
+    receipts.iter().try_for_each(|receipt| plausible(&receipt.body.shard))
+}
+
 fn requests(told: &[ToldRequest]) -> Result<(), Breach> {
     count(told.len(), 0, RELEASE_REQUESTS_MAX)?;
     told.iter().try_for_each(|told| {
@@ -290,7 +332,7 @@ mod tests {
         ids::{DeviceId, ShardRoot, VaultId},
         index::PackClass,
         limits::{RETENTION_DAYS_MIN, SHARD_BYTES_MAX},
-        receipt::{Receipt, ReceiptBody},
+        receipt::ReceiptBody,
         time::Timestamp,
         wire::message::{OfferedShard, Refusal},
     };
@@ -405,5 +447,14 @@ mod tests {
         let answer = Answer::Verdicts { verdicts };
         assert!(cbor::encode(&answer).len() <= question.answer_bytes_max());
         assert_eq!(answer.check(&question), Ok(()));
+        // ERR-5: all receipts for one errand come in one answer.
+        let question = Request::PullReply { vault: VAULT, after: None };
+        let receipts = vec![largest_receipt(); ERRAND_PACKS_MAX];
+        let (holder, reply) = (Some(DeviceId::from_bytes([1; 32])), None);
+        let answer = Answer::Replied { holder, reply, receipts };
+        assert!(cbor::encode(&answer).len() <= question.answer_bytes_max());
+        assert_eq!(answer.check(&question), Ok(()));
+        let again = Request::PullReply { vault: VAULT, after: holder };
+        assert_eq!(answer.check(&again), Err(Breach::Order), "asking ends");
     }
 }

@@ -53,6 +53,24 @@ fn site() -> Option<String> {
     Some("home-maple-orbit".to_owned())
 }
 
+fn errand_requests() -> Vec<(&'static str, Request)> {
+    let (vault, device) = (VAULT, DeviceId::from_bytes([0x33; 32]));
+    vec![
+        ("LeaveErrand", Request::LeaveErrand { vault, errand: vec![6].into() }),
+        ("PullErrands", Request::PullErrands { vault }),
+        (
+            "LeaveReply",
+            Request::LeaveReply { vault, reply: vec![6].into(), receipts: vec![receipt()] },
+        ),
+        ("PullReply", Request::PullReply { vault, after: None }),
+        ("PullReply, the rest", Request::PullReply { vault, after: Some(device) }),
+    ]
+}
+
+fn all_requests() -> Vec<(&'static str, Request)> {
+    [requests(), errand_requests()].concat()
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let vault = VAULT;
     let device = DeviceId::from_bytes([0x33; 32]);
@@ -197,6 +215,18 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("ReleasesAre", Answer::ReleasesAre { told }),
         ("LeavingIs", Answer::LeavingIs { words: vec![vec![6].into(), vec![7, 8].into()] }),
         ("Introduced", Answer::Introduced),
+        ("ErrandLeft", Answer::ErrandLeft { number: 1_800_000_000 }),
+        ("Errands", Answer::Errands { errands: vec![vec![6].into(), vec![7, 8].into()] }),
+        ("ReplyTaken", Answer::ReplyTaken),
+        (
+            "Replied",
+            Answer::Replied {
+                holder: Some(DeviceId::from_bytes([0x33; 32])),
+                reply: Some(vec![6].into()),
+                receipts: vec![receipt()],
+            },
+        ),
+        ("Replied, no more", Answer::Replied { holder: None, reply: None, receipts: vec![] }),
         ("Kept, no more", Answer::Kept { shards: vec![] }),
         ("Kept", Answer::Kept { shards: offered }),
         ("Claimed", Answer::Claimed { head: Some(vec![4, 5, 6].into()), roots }),
@@ -220,7 +250,7 @@ fn bad() -> [(&'static str, Vec<u8>); 7] {
 
 fn page() -> Value {
     let frame = |name: &str, frame: Vec<u8>, sound: bool| json!({ "name": name, "frame": hex(frame), "sound": sound });
-    let requests = requests().into_iter().map(|(name, request)| {
+    let requests = all_requests().into_iter().map(|(name, request)| {
         frame(name, encode_frame(&request).unwrap(), request.check().is_ok())
     });
     let answers = answers()
@@ -238,7 +268,7 @@ fn page() -> Value {
 #[test]
 fn messages_are_the_bytes_of_the_vectors() {
     vectors::check("control_protocol", &page());
-    for (name, request) in requests() {
+    for (name, request) in all_requests() {
         let frame = encode_frame(&request).unwrap();
         assert_eq!(decode_body::<Request>(&frame[4..]), Ok(request), "{name}");
     }
@@ -267,7 +297,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         noise in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        let frames: Vec<Vec<u8>> = requests()
+        let frames: Vec<Vec<u8>> = all_requests()
             .iter()
             .map(|(_, request)| encode_frame(request).unwrap())
             .chain(answers().iter().map(|(_, answer)| encode_frame(answer).unwrap()))

@@ -562,6 +562,11 @@ impl Source {
                 }
             }
             Output::BringBack { order, shard, .. } => self.bring_back(here, order, shard),
+            // In this world whoever is left word loses it: a carrier can do no worse.
+            Output::Errands { order, .. } => {
+                here.shared.saw("errand left");
+                self.give(here, Input::ErrandsEnded { order, is_done: true });
+            }
             Output::LocalLost { root } | Output::PackNowhere { root } => {
                 self.spoilt.insert(root);
             }

@@ -10,7 +10,7 @@ use larder_protocol::{
     limits::INVENTORY_PART_MAX,
     proof::Challenge,
     tending::{claimed::ClaimedList, introduction::IntroductionError},
-    wire::message::{Answer, Refusal},
+    wire::message::{Answer, Refusal, Request},
 };
 use minicbor::bytes::ByteVec;
 use tracing::{debug, warn};
@@ -51,8 +51,31 @@ pub(super) fn may_be_shown(core: &Core, caller: &Caller, challenge: &Challenge) 
     core.holding.keeps(*vault, root) && !core.examined.has_to_show(node, &root)
 }
 
+/// Answers what is asked so that copies can be looked after, if the caller may.
+pub(super) async fn answer(
+    core: Arc<Core>,
+    caller: Caller,
+    request: Request,
+) -> Result<Answer, Refusal> {
+    match request {
+        Request::Introduce { vault, introduction } => {
+            caller.permit(Action::Introduce, vault)?;
+            introduced(core, caller.key(), vault, introduction).await
+        }
+        Request::ListKept { vault, after } => {
+            permitted(&core, caller, Action::ReadLists, vault)?;
+            Ok(list_kept(&core, vault, after))
+        }
+        Request::ListClaimed { vault, device, after } => {
+            permitted(&core, caller, Action::ReadLists, vault)?;
+            list_claimed(core, vault, device, after).await
+        }
+        _ => Err(Refusal::Malformed),
+    }
+}
+
 /// A device names the other holders of its vault.
-pub(super) async fn introduced(
+async fn introduced(
     core: Arc<Core>,
     from: DeviceId,
     vault: VaultId,
@@ -68,6 +91,7 @@ pub(super) async fn introduced(
         Ok(is_news) => {
             if is_news {
                 core.tending.introduced(&core, vault);
+                core.errands.known(&core, vault);
             }
             Ok(Answer::Introduced)
         }
@@ -81,12 +105,12 @@ pub(super) async fn introduced(
 }
 
 /// What is kept for a vault.
-pub(super) fn list_kept(core: &Core, vault: VaultId, after: Option<ShardRoot>) -> Answer {
+fn list_kept(core: &Core, vault: VaultId, after: Option<ShardRoot>) -> Answer {
     Answer::Kept { shards: core.holding.list(vault, after, INVENTORY_PART_MAX) }
 }
 
 /// What a device told last that it needs.
-pub(super) async fn list_claimed(
+async fn list_claimed(
     core: Arc<Core>,
     vault: VaultId,
     device: DeviceId,

@@ -45,7 +45,7 @@ fn directory_of(core: &Core) -> PathBuf {
 }
 
 /// Fetches; durable here when it returns that it is kept.
-pub(super) async fn fetch(core: &Arc<Core>, vault: VaultId, wanted: Wanted) -> Fetched {
+pub(in crate::engine) async fn fetch(core: &Arc<Core>, vault: VaultId, wanted: Wanted) -> Fetched {
     let shard = wanted.shard;
     let caller = Caller::Tender { node: core.keys.id(), vault };
     let reservation = match serve::reserve(core, caller, vault, (shard, wanted.class)) {

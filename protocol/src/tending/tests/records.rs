@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// A vault with one device.
-pub(in crate::tending) struct Owner {
-    pub(in crate::tending) device: DeviceKeys,
-    pub(in crate::tending) log: DeviceLog,
+pub(crate) struct Owner {
+    pub(crate) device: DeviceKeys,
+    pub(crate) log: DeviceLog,
 }
 
 impl Owner {
-    pub(in crate::tending) fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let device = DeviceKeys::from_seeds([seed; 32], [seed ^ 0xff; 32]);
         let recovery = Phrase::from_entropy([seed; 32]).recovery();
         let label = Label { name: "laptop".into(), site: "home".into() };
@@ -38,16 +38,16 @@ impl Owner {
         Self { device, log }
     }
 
-    pub(in crate::tending) fn body(&self, number: u64, holders: Vec<Fellow>) -> IntroductionBody {
+    pub(crate) fn body(&self, number: u64, holders: Vec<Fellow>) -> IntroductionBody {
         let (vault, device) = (self.log.vault(), self.device.id());
         IntroductionBody { version: VERSION, vault, device, number, copies: 2, holders }
     }
 
-    pub(in crate::tending) fn introduce(&self, number: u64, holders: Vec<Fellow>) -> Introduction {
+    pub(crate) fn introduce(&self, number: u64, holders: Vec<Fellow>) -> Introduction {
         Introduction::sign(self.body(number, holders), &self.device).unwrap()
     }
 
-    pub(in crate::tending) fn head(&self, seq: u64, roots: &[ShardRoot]) -> SignedHead {
+    pub(crate) fn head(&self, seq: u64, roots: &[ShardRoot]) -> SignedHead {
         let shards = roots.iter().map(|root| ShardRef { root: *root, bytes: 1 });
         let body = HeadBody {
             version: crate::head::HEAD_VERSION,
