@@ -89,7 +89,7 @@ const SHARES: &[(&str, usize)] = &[
     ("damage met while serving", 3),
     ("wrong bytes met", 2),
     ("wrong bytes uploaded", 2),
-    ("receipt forged", 2),
+    ("receipt forged", 1),
     ("hostile: drops", 3),
     ("hostile: lies", 3),
     ("hostile: hides", 3),
