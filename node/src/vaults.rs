@@ -191,7 +191,7 @@ impl Vaults {
         }
         let guard = guard_in(&folder, &log);
         let introductions = Arc::new(tended::introductions_in(&folder, &log));
-        let errands = Arc::new(errands::errands_in(&folder, &log)?);
+        let errands = Arc::new(errands::errands_in(&folder, &log));
         let (log, turn) = (Arc::new(log), Arc::default());
         Ok(KnownVault { log, heads, guard, introductions, errands, folder, turn })
     }

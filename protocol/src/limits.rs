@@ -540,6 +540,8 @@ pub const ERRAND_FILE_BYTES_MAX: usize = 1_048_576;
 pub const REPLY_RECEIPTS_MAX: usize = 1_024;
 /// From a change to when a device looks at what its errands are to say.
 pub const ERRAND_PAUSE_MS: u64 = 5_000;
+/// The same again for each pack that errands name: long ones are not sent all the time.
+pub const ERRAND_PAUSE_PACK_MS: u64 = 10;
 /// Age of an errand at which it is made anew though it says the same.
 pub const ERRAND_RENEW_MS: u64 = 43_200_000;
 /// How often replies are asked for while errands are out.
@@ -551,7 +553,11 @@ pub const ERRAND_MS_MAX: u64 = 60_000;
 /// From the start of a node to when it asks for errands.
 pub const ERRAND_FIRST_MS: u64 = 5_000;
 /// Between two times that it asks.
-pub const ERRAND_EVERY_MS: u64 = 1_800_000;
+pub const ERRAND_EVERY_MS: u64 = 3_600_000;
+/// How often it looks whether the machine has slept.
+pub const ERRAND_LOOK_MS: u64 = 300_000;
+/// By how much the wall clock must have gone on beyond the other one.
+pub const ERRAND_SLEPT_MS: u64 = 90_000;
 /// The same when it has fetched something and there is more to do.
 pub const ERRAND_AGAIN_MS: u64 = 30_000;
 /// Packs that are fetched at once for one errand.

@@ -176,6 +176,10 @@ impl Draw {
                 fault: self.yes().then_some(Fault::WrongProof),
             },
             18 => Input::BroughtBack { order, came: self.yes() },
+            19 => {
+                Input::Replied { holder, claims: self.many(4, |draw| (draw.root(), draw.claim())) }
+            }
+            20 => Input::ErrandsEnded { order, is_done: self.yes() },
             _ => Input::TimePassed,
         }
     }

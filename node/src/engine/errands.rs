@@ -61,6 +61,7 @@ async fn run(core: &Arc<Core>) {
     loop {
         let (next, timeout) = {
             let mut rounds = core.errands.lock();
+            rounds.look(core.clock.now(), wall());
             (rounds.next(core.clock.now()), rounds.poll_timeout())
         };
         if let Some(vault) = next {
@@ -89,12 +90,8 @@ async fn round(core: &Arc<Core>, vault: VaultId) -> Round {
         for address in launch::socket_addresses(&addresses) {
             core.net.hint_address(carrier, address);
         }
-        match at(core, carrier, vault).await {
-            Ok(its) => {
-                round.has_fetched |= its.has_fetched;
-                round.is_open |= its.is_open;
-            }
-            Err(error) => debug!("errands of {} at {}: {error}", vault.short(), carrier.short()),
+        if let Err(error) = at(core, carrier, vault, &mut round).await {
+            debug!("errands of {} at {}: {error}", vault.short(), carrier.short());
         }
     }
     round
@@ -117,16 +114,20 @@ fn carriers(core: &Core, vault: VaultId) -> BTreeMap<DeviceId, Vec<String>> {
 }
 
 /// Asks one of them, and does what it was left.
-async fn at(core: &Arc<Core>, carrier: DeviceId, vault: VaultId) -> Result<Round, EngineError> {
+async fn at(
+    core: &Arc<Core>,
+    carrier: DeviceId,
+    vault: VaultId,
+    round: &mut Round,
+) -> Result<(), EngineError> {
     contact::hello(core, carrier).await?;
     let errands = match core.net.peer(carrier).request(&Request::PullErrands { vault }).await? {
         Answer::Errands { errands } => errands,
         Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
         _ => return Err(EngineError::OutOfTurn),
     };
-    let mut round = Round::default();
     if errands.is_empty() {
-        return Ok(round);
+        return Ok(());
     }
     contact::pull_log(core, carrier, vault).await?;
     let log = core.log_of(&vault)?;
@@ -148,11 +149,9 @@ async fn at(core: &Arc<Core>, carrier: DeviceId, vault: VaultId) -> Result<Round
         if errand.is_fresh(wall()) {
             core.tending.heard(core, vault, errand.body().device);
         }
-        let its = run_one(core, carrier, &errand).await?;
-        round.has_fetched |= its.has_fetched;
-        round.is_open |= its.is_open;
+        run_one(core, carrier, &errand, round).await?;
     }
-    Ok(round)
+    Ok(())
 }
 
 /// Fetches what an errand names, and says what is here of it.
@@ -160,11 +159,11 @@ async fn run_one(
     core: &Arc<Core>,
     carrier: DeviceId,
     errand: &Errand,
-) -> Result<Round, EngineError> {
+    round: &mut Round,
+) -> Result<(), EngineError> {
     let vault = errand.body().vault;
     let keeps = |pack: &OfferedShard| core.holding.keeps(vault, pack.shard.root);
     let missing: Vec<OfferedShard> = errand.in_turn().into_iter().filter(|it| !keeps(it)).collect();
-    let mut round = Round::default();
     let mut batches = missing.chunks(ERRAND_BATCH_MAX).peekable();
     while let Some(batch) = batches.next() {
         let fetched = fetch_all(core, carrier, vault, batch).await;
@@ -178,15 +177,15 @@ async fn run_one(
         }
         say(core, carrier, errand).await?;
     }
-    round.is_open = !errand.body().packs.iter().all(keeps);
-    if let Some(head) = errand.body().head.clone().filter(|_| !round.is_open) {
+    let is_complete = errand.body().packs.iter().all(keeps);
+    round.is_open |= !is_complete;
+    if let Some(head) = errand.body().head.clone().filter(|_| is_complete) {
         // Like one that was pushed: ERR-8.
         if let Err(reason) = serve::take_head(core, vault, head).await {
             debug!("the head that came with an errand was not taken: {reason}");
         }
     }
-    say(core, carrier, errand).await?;
-    Ok(round)
+    say(core, carrier, errand).await
 }
 
 /// Fetches packs, some at once, and says how each ended.

@@ -81,18 +81,25 @@ impl Vaults {
         let said = reply.body();
         let posted = board.of(&said.device, &said.holder).filter(|_| log.is_device(&said.device));
         let Some(mut posted) = posted.cloned() else { return Ok(Err(Unfit::Unasked)) };
+        let before = posted.clone();
         if let Err(unfit) = posted.answer(reply, receipts) {
             return Ok(Err(unfit));
+        }
+        if posted == before {
+            return Ok(Ok(()));
         }
         self.post(vault, posted, &log, &folder)?;
         Ok(Ok(()))
     }
 
-    /// Vaults whose errands let this node read a shard here.
-    pub fn opened_by_errand(&self, node: &DeviceId, root: &ShardRoot) -> Vec<VaultId> {
+    /// By whose errands, of which vaults, this node may read a shard here.
+    pub fn opened_by_errand(&self, node: &DeviceId, root: &ShardRoot) -> Vec<(VaultId, DeviceId)> {
         let all = self.read();
-        let opens = |known: &KnownVault| known.errands.opens(node, root, known.log());
-        all.iter().filter(|(_, known)| opens(known)).map(|(vault, _)| *vault).collect()
+        let openers = |(vault, known): (&VaultId, &KnownVault)| {
+            let openers = known.errands.openers(node, root, known.log());
+            openers.map(|device| (*vault, device)).collect::<Vec<_>>()
+        };
+        all.iter().flat_map(openers).collect()
     }
 
     /// Vaults of which there is an errand here for this node.
@@ -127,9 +134,13 @@ impl Vaults {
 }
 
 /// What is kept of errands. One that does not count any more is left out, and goes when there is no room.
-pub(super) fn errands_in(folder: &Folder, log: &DeviceLog) -> Result<Board, VaultError> {
+pub(super) fn errands_in(folder: &Folder, log: &DeviceLog) -> Board {
     let mut board = Board::default();
-    for bytes in folder.errands()? {
+    let all = folder.errands().unwrap_or_else(|error| {
+        warn!("vault {}: what is kept for others cannot be read: {error}", folder.vault().short());
+        Vec::new()
+    });
+    for bytes in all {
         match Posted::decode(&bytes, log) {
             Ok(posted) => _ = board.keep(posted, log),
             Err(error) => {
@@ -137,5 +148,5 @@ pub(super) fn errands_in(folder: &Folder, log: &DeviceLog) -> Result<Board, Vaul
             }
         }
     }
-    Ok(board)
+    board
 }

@@ -82,22 +82,29 @@ impl Posted {
         self.errand.pack(root).is_some() && !self.receipts.contains_key(root)
     }
 
-    /// Takes what its addressee left. Nothing of it, if some of it is not about this errand.
+    /// Takes what its addressee left for this errand, or for one before it: then what this one does not name is
+    /// passed over. Of what is not its own nothing is taken.
     ///
     /// # Errors
     /// [`Unfit`].
     pub fn answer(&mut self, reply: Reply, receipts: Vec<Receipt>) -> Result<(), Unfit> {
         let (body, said) = (self.errand.body(), reply.body());
-        if said.number != body.number {
+        if said.number > body.number {
             return Err(Unfit::Unasked);
         }
         let is_meant =
             (said.vault, said.device, said.holder) == (body.vault, body.device, body.holder);
-        if !is_meant || !receipts.iter().all(|receipt| self.is_about(receipt)) {
+        let count = receipts.len();
+        let about: Vec<Receipt> = receipts.into_iter().filter(|it| self.is_about(it)).collect();
+        let is_stale = said.number < body.number;
+        if !is_meant || (about.len() < count && !is_stale) {
             return Err(Unfit::Invalid);
         }
-        self.receipts.extend(receipts.into_iter().map(|it| (it.body.shard.root, it)));
-        self.reply = Some(reply);
+        let is_later = |before: &Reply| before.body().number <= said.number;
+        if self.reply.as_ref().is_none_or(is_later) {
+            self.reply = Some(reply);
+        }
+        self.receipts.extend(about.into_iter().map(|it| (it.body.shard.root, it)));
         Ok(())
     }
 
@@ -207,8 +214,14 @@ impl Board {
         self.posted.values().filter(is_meant)
     }
 
-    /// ERR-3: whether this node may read a pack here because of some errand.
-    pub fn opens(&self, holder: &DeviceId, root: &ShardRoot, log: &DeviceLog) -> bool {
-        self.meant_for(holder, log).any(|posted| posted.opens(root))
+    /// ERR-3: the devices by whose errands this node may read a pack here.
+    pub fn openers<'b>(
+        &'b self,
+        holder: &'b DeviceId,
+        root: &'b ShardRoot,
+        log: &'b DeviceLog,
+    ) -> impl Iterator<Item = DeviceId> + 'b {
+        let opening = self.meant_for(holder, log).filter(|posted| posted.opens(root));
+        opening.map(|posted| posted.errand.body().device)
     }
 }

@@ -1,7 +1,7 @@
 //! When a holder asks for errands, of which vault.
 //!
 //! ```text
-//! start ──first──▶ round ──▶ every half an hour; soon after one that has brought something and left something
+//! start, or awake again ──first──▶ round ──▶ every hour; soon after one that brought something and left something
 //! ```
 //! One round at a time. Drive it as [`placing`](crate::placing), with [`Rounds::next`] as its output.
 
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     ids::VaultId,
-    limits::{ERRAND_AGAIN_MS, ERRAND_EVERY_MS, ERRAND_FIRST_MS},
-    time::Instant,
+    limits::{ERRAND_AGAIN_MS, ERRAND_EVERY_MS, ERRAND_FIRST_MS, ERRAND_LOOK_MS, ERRAND_SLEPT_MS},
+    time::{Instant, Timestamp},
 };
 
 /// What came of a round.
@@ -27,6 +27,8 @@ pub struct Round {
 pub struct Rounds {
     due: BTreeMap<VaultId, Instant>,
     running: Option<VaultId>,
+    /// When it was last looked, by both clocks.
+    looked: Option<(Instant, Timestamp)>,
 }
 
 impl Rounds {
@@ -38,6 +40,18 @@ impl Rounds {
     /// A vault is known no more.
     pub fn forget(&mut self, vault: &VaultId) {
         self.due.remove(vault);
+    }
+
+    /// Looks at the clocks: where the wall clock has gone on and the other one has not, the machine slept, and others
+    /// may be there now that were not.
+    pub fn look(&mut self, now: Instant, clock: Timestamp) {
+        if let Some((last, then)) = self.looked.replace((now, clock)) {
+            let passed_ms = clock.0.saturating_sub(then.0).saturating_mul(1_000);
+            if passed_ms > now.ms_since(last).saturating_add(ERRAND_SLEPT_MS) {
+                let soon = now.after_ms(ERRAND_FIRST_MS);
+                self.due.values_mut().for_each(|at| *at = soon.min(*at));
+            }
+        }
     }
 
     /// The vault whose turn it is; its round has begun, and ends with [`ended`](Self::ended).
@@ -63,7 +77,8 @@ impl Rounds {
 
     /// When to look again; `None` while a round runs, or when no vault is known.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let at = self.due.values().min().copied();
-        at.filter(|_| self.running.is_none())
+        let at = self.due.values().min().copied().filter(|_| self.running.is_none())?;
+        let look_at = self.looked.map(|(last, _)| last.after_ms(ERRAND_LOOK_MS));
+        Some(look_at.map_or(at, |look_at| look_at.min(at)))
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     keys::DeviceKeys,
     limits::{
         CLOCK_AHEAD_S_MAX, ERRAND_AGAIN_MS, ERRAND_BYTES_MAX, ERRAND_EVERY_MS,
-        ERRAND_FILE_BYTES_MAX, ERRAND_FIRST_MS, ERRAND_PACKS_MAX, ERRANDS_MAX, HEAD_BYTES_MAX,
-        REPLY_BYTES_MAX, RETENTION_DAYS_MIN, SHARD_BYTES_MAX, TEND_SILENCE_S,
+        ERRAND_FILE_BYTES_MAX, ERRAND_FIRST_MS, ERRAND_LOOK_MS, ERRAND_PACKS_MAX, ERRANDS_MAX,
+        HEAD_BYTES_MAX, REPLY_BYTES_MAX, RETENTION_DAYS_MIN, SHARD_BYTES_MAX, TEND_SILENCE_S,
     },
     receipt::{Receipt, ReceiptBody},
     tending::tests::records::Owner,
@@ -187,7 +187,8 @@ fn an_errand_opens_what_it_names_to_its_addressee_until_there_is_a_receipt() {
     let (owner, mut board) = (Owner::new(1), Board::default());
     post(&mut board, errand(&owner, 5, &[1, 2]), &owner);
     let opens = |board: &Board, to: u8, seed: u8| {
-        board.opens(&holder(to).id(), &ShardRoot::from_bytes([seed; 32]), &owner.log)
+        let root = ShardRoot::from_bytes([seed; 32]);
+        board.openers(&holder(to).id(), &root, &owner.log).next() == Some(owner.device.id())
     };
     assert!(opens(&board, 7, 1) && opens(&board, 7, 2));
     assert!(!opens(&board, 7, 3), "it is not named");
@@ -196,7 +197,8 @@ fn an_errand_opens_what_it_names_to_its_addressee_until_there_is_a_receipt() {
     assert!(!opens(&board, 7, 1), "what it dropped it does not get back here");
     assert!(opens(&board, 7, 2));
     let root = ShardRoot::from_bytes([2; 32]);
-    assert!(!board.opens(&holder(7).id(), &root, &Owner::new(2).log), "it belongs no more");
+    let (addressee, heir) = (holder(7).id(), Owner::new(2).log);
+    assert_eq!(board.openers(&addressee, &root, &heir).next(), None, "it belongs no more");
     assert_eq!(board.meant_for(&holder(7).id(), &Owner::new(2).log).count(), 0);
 }
 
@@ -225,13 +227,30 @@ fn only_what_its_addressee_gave_for_it_is_taken() {
         assert_eq!(taking, posted, "nothing of it");
     }
     let said = [
-        (reply(&owner, 4, &holder(7)), Unfit::Unasked),
+        (reply(&owner, 6, &holder(7)), Unfit::Unasked),
         (reply(&owner, 5, &holder(8)), Unfit::Invalid),
         (reply(&other, 5, &holder(7)), Unfit::Invalid),
     ];
     for (reply, unfit) in said {
         assert_eq!(posted.clone().answer(reply, vec![]), Err(unfit));
     }
+}
+
+// ERR-5
+#[test]
+fn what_was_fetched_for_an_errand_counts_for_the_one_after_it() {
+    let (owner, mut board) = (Owner::new(1), Board::default());
+    post(&mut board, errand(&owner, 5, &[1, 2]), &owner);
+    post(&mut board, errand(&owner, 6, &[2, 3]), &owner);
+    assert_eq!(answer(&mut board, &owner, 5, receipts(&owner, &[1, 2])), Ok(()));
+    let at = |board: &Board| board.of(&owner.device.id(), &holder(7).id()).unwrap().clone();
+    assert_eq!(at(&board).receipts().cloned().collect::<Vec<_>>(), receipts(&owner, &[2]));
+    assert_eq!(at(&board).reply(), Some(&reply(&owner, 5, &holder(7))));
+    assert!(!at(&board).is_done());
+    assert_eq!(answer(&mut board, &owner, 6, receipts(&owner, &[3])), Ok(()));
+    assert_eq!(answer(&mut board, &owner, 5, vec![]), Ok(()));
+    assert_eq!(at(&board).reply(), Some(&reply(&owner, 6, &holder(7))), "the later word stays");
+    assert!(at(&board).is_done());
 }
 
 // ERR-12
@@ -323,6 +342,17 @@ fn a_vault_is_asked_for_soon_after_the_start_then_seldom_and_one_at_a_time() {
     assert_eq!(rounds.poll_timeout(), Some(now.after_ms(ERRAND_EVERY_MS)));
     rounds.forget(&vaults[1]);
     assert_eq!(rounds.poll_timeout(), Some(again.after_ms(ERRAND_EVERY_MS)));
+
+    // Awake again, it asks soon; a clock that was set right by a little, or back, is no sleep.
+    let look = |rounds: &mut Rounds, ms: u64, clock_s: u64| {
+        rounds.look(again.after_ms(ms), Timestamp(NOW.0 + clock_s));
+        rounds.poll_timeout()
+    };
+    let first_look = Some(again.after_ms(ERRAND_LOOK_MS));
+    assert_eq!(look(&mut rounds, 0, 0), first_look);
+    assert_eq!(look(&mut rounds, 0, 60), first_look);
+    assert_eq!(look(&mut rounds, 0, 30), first_look);
+    assert_eq!(look(&mut rounds, 0, 7_200), Some(again.after_ms(ERRAND_FIRST_MS)));
 }
 
 proptest! {

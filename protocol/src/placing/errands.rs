@@ -19,8 +19,8 @@ use crate::{
     ids::{DeviceId, ShardRoot},
     index::PackClass,
     limits::{
-        ERRAND_ASK_MS, ERRAND_MS_MAX, ERRAND_PACKS_MAX, ERRAND_PAUSE_MS, ERRAND_RENEW_MS,
-        ERRAND_VAIN_MS,
+        ERRAND_ASK_MS, ERRAND_MS_MAX, ERRAND_PACKS_MAX, ERRAND_PAUSE_MS, ERRAND_PAUSE_PACK_MS,
+        ERRAND_RENEW_MS, ERRAND_VAIN_MS,
     },
     order::OrderId,
     time::Instant,
@@ -92,7 +92,9 @@ impl Placing {
         if self.errands.wishes.is_empty() && !self.holders.values().any(is_away) {
             return;
         }
-        let soon = self.now.after_ms(ERRAND_PAUSE_MS);
+        let named = self.errands.wishes.values().map(|kept| kept.wish.packs.len()).sum::<usize>();
+        let named = u64::try_from(named).unwrap_or(u64::MAX);
+        let soon = self.now.after_ms(ERRAND_PAUSE_MS + named.saturating_mul(ERRAND_PAUSE_PACK_MS));
         let at = self.errands.look_at.map_or(soon, |at| at.min(soon));
         self.errands.look_at = Some(at);
     }

@@ -8,6 +8,7 @@ use std::{
 use larder_protocol::{
     errands::{Errand, ErrandBody, Reply, VERSION},
     ids::{DeviceId, ShardRoot},
+    limits::{CLOCK_AHEAD_S_MAX, ERRANDS_MAX},
     order::OrderId,
     placing::{Claim, Input, Wish},
     receipt::Receipt,
@@ -54,20 +55,29 @@ async fn leave(
     (carrier, wish): (DeviceId, Wish),
 ) -> Result<(), EngineError> {
     let head = head_for(core, member, wish.head_seq).await?;
-    let mut errand = made_of(member, made, &wish, head.clone(), 0)?;
-    loop {
-        let number = errand.body().number;
-        let bytes = errand.bytes().to_vec().into();
-        let request = Request::LeaveErrand { vault: member.vault, errand: bytes };
-        match core.net.peer(carrier).request(&request).await? {
-            Answer::ErrandLeft { number: kept } if kept <= number => return Ok(()),
-            // Made by a clock that was ahead, before this one was opened.
-            Answer::ErrandLeft { number: kept } if number < wall().number_after(kept) => {
-                errand = made_of(member, made, &wish, head.clone(), kept)?;
-            }
-            Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
-            _ => return Err(EngineError::OutOfTurn),
-        }
+    let errand = made_of(member, made, &wish, head.clone(), 0)?;
+    let kept = hand_over(core, carrier, &errand).await?;
+    if kept <= errand.body().number {
+        return Ok(());
+    }
+    // This device has made that one by a clock that was ahead; no more than any holder takes.
+    if kept > wall().0.saturating_add(CLOCK_AHEAD_S_MAX) {
+        return Err(EngineError::OutOfTurn);
+    }
+    let errand = made_of(member, made, &wish, head, kept)?;
+    match hand_over(core, carrier, &errand).await? {
+        kept if kept <= errand.body().number => Ok(()),
+        _ => Err(EngineError::OutOfTurn),
+    }
+}
+
+/// Leaves it; the number of the one that is kept there then.
+async fn hand_over(core: &Core, carrier: DeviceId, errand: &Errand) -> Result<u64, EngineError> {
+    let (vault, errand) = (errand.body().vault, errand.bytes().to_vec().into());
+    match core.net.peer(carrier).request(&Request::LeaveErrand { vault, errand }).await? {
+        Answer::ErrandLeft { number } => Ok(number),
+        Answer::Refused { reason } => Err(EngineError::Refused(reason)),
+        _ => Err(EngineError::OutOfTurn),
     }
 }
 
@@ -128,7 +138,8 @@ async fn take_replies(
     carrier: DeviceId,
 ) -> Result<(), EngineError> {
     let mut after = None;
-    loop {
+    // No more than a holder keeps: this ends whatever the carrier does.
+    for _ in 0..=ERRANDS_MAX {
         let request = Request::PullReply { vault: member.vault, after };
         let (holder, reply, receipts) = match core.net.peer(carrier).request(&request).await? {
             Answer::Replied { holder: Some(holder), reply, receipts } => (holder, reply, receipts),
@@ -136,9 +147,9 @@ async fn take_replies(
             Answer::Refused { reason } => return Err(EngineError::Refused(reason)),
             _ => return Err(EngineError::OutOfTurn),
         };
-        // Ascending, so this ends whatever the carrier does.
         after = Some(holder);
-        let Some(reply) = reply else { continue };
+        let is_known = core.state.peer(&holder)?.is_some_and(|peer| peer.is_holder);
+        let Some(reply) = reply.filter(|_| is_known) else { continue };
         let is_meant = |reply: &Reply| {
             let (said, own) = (reply.body(), (member.vault, member.keys.id()));
             said.holder == holder && (said.vault, said.device) == own
@@ -163,6 +174,7 @@ async fn take_replies(
         }
         let _ = facts.send(Fact::Input(Input::Replied { holder, claims })).await;
     }
+    Err(EngineError::OutOfTurn)
 }
 
 /// ERR-6: what a holder has given, as whoever passes it on cannot make it up; `None` if some of it is made up.

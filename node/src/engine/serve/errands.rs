@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use larder_protocol::{
-    errands::{ErrandError, Reply, Unfit},
+    errands::{ErrandError, Posted, Reply, Unfit},
     holding::{Action, Caller},
     ids::{DeviceId, ShardRoot, VaultId},
     receipt::Receipt,
@@ -76,7 +76,10 @@ fn errands_for(core: &Core, caller: &Caller, vault: VaultId) -> Result<Answer, R
     if meant.is_empty() && caller.vault() != Some(vault) && !is_fellow() {
         return Err(Refusal::Forbidden);
     }
-    let open = meant.iter().filter(|posted| !posted.is_done());
+    let is_open = |posted: &&&Posted| {
+        !posted.is_done() && !core.tending.is_lost(&posted.errand().body().device)
+    };
+    let open = meant.iter().filter(is_open);
     let open = open.map(|posted| posted.errand().bytes().to_vec()).collect();
     Ok(Answer::Errands { errands: fitting(open) })
 }
@@ -126,7 +129,10 @@ pub(super) fn may_have_log(core: &Core, caller: &Caller, vault: VaultId) -> bool
 
 /// ERR-3: whether a shard may be read because an errand names it.
 pub(super) fn may_read(core: &Core, from: &DeviceId, root: &ShardRoot) -> bool {
-    core.vaults.opened_by_errand(from, root).into_iter().any(|vault| {
+    core.vaults.opened_by_errand(from, root).into_iter().any(|(vault, device)| {
+        if core.tending.is_lost(&device) {
+            return false;
+        }
         let caller = Caller::Fellow { node: *from, vault };
         core.holding.is_readable(&caller, *root)
     })

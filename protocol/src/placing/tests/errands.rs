@@ -3,6 +3,9 @@
 use super::*;
 use crate::limits::{ERRAND_ASK_MS, ERRAND_PAUSE_MS, ERRAND_RENEW_MS, ERRAND_VAIN_MS};
 
+/// When what has changed is told, of a few packs.
+const SOON_MS: u64 = ERRAND_PAUSE_MS + 1_000;
+
 const DATA: PackClass = PackClass::Data;
 const METADATA: PackClass = PackClass::Metadata;
 
@@ -46,7 +49,7 @@ fn one_awake() -> Driven {
 #[test]
 fn a_holder_that_is_never_met_gets_everything_by_way_of_another_and_the_backup_is_safe() {
     let mut driven = one_awake();
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![8, 9]));
     assert_eq!(driven.left[&(holder(1), holder(2))].head_seq, Some(1));
     assert!(left(&driven, 2, 1).is_none(), "nothing is left with whom nobody reaches");
@@ -61,7 +64,7 @@ fn a_holder_that_is_never_met_gets_everything_by_way_of_another_and_the_backup_i
         driven.give(Input::HeadHeld { holder: holder(seed), seq: 1 });
     }
     assert!(driven.has_said(&Output::HeadPublished { seq: 1 }));
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![]), "its reply alone is wanted now");
     assert_eq!(driven.left[&(holder(1), holder(2))].head_seq, None);
 }
@@ -70,16 +73,16 @@ fn a_holder_that_is_never_met_gets_everything_by_way_of_another_and_the_backup_i
 #[test]
 fn a_pack_is_named_until_its_receipt_is_durable_here() {
     let mut driven = one_awake();
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     replies(&mut driven, 2, &[8]);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![8, 9]), "it is at the carrier alone");
     driven.give(Input::ReceiptNotKept { holder: holder(2), root: shard(8).root });
     driven.pass_ms(ERRAND_ASK_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![8, 9]));
     replies(&mut driven, 2, &[8]);
     driven.keep(holder(2), shard(8));
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![9]));
 }
 
@@ -110,7 +113,7 @@ fn data_is_fetched_by_whose_turn_it_is_and_by_one_more_each_day_in_vain_metadata
     driven.store(4, METADATA);
     driven.store(9, DATA);
     upload_all(&mut driven);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     let named = |driven: &Driven, to: u8| left(driven, 1, to).unwrap();
     assert!([2, 3].iter().all(|to| named(&driven, *to).contains(&4)));
     let takers =
@@ -129,7 +132,7 @@ fn who_can_be_reached_and_would_take_it_is_sent_it_and_nobody_fetches_it() {
     driven.want_all();
     let (by, kept) = driven.finish_upload();
     driven.keep(by, kept);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     let other = if by == holder(1) { 1 } else { 2 };
     assert_eq!(left(&driven, other, 3), Some(vec![]), "the other upload is under way");
 }
@@ -147,7 +150,7 @@ fn what_it_has_no_room_for_and_what_nobody_keeps_is_not_named() {
     driven.keep(by, kept);
     leaves(&mut driven, 2);
     driven.store(9, DATA);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![]), "it is full for one, nobody has the other");
 }
 
@@ -156,24 +159,24 @@ fn what_it_has_no_room_for_and_what_nobody_keeps_is_not_named() {
 fn who_is_presumed_lost_is_asked_for_a_reply_alone() {
     let mut driven = one_awake();
     driven.give(Input::HolderPresumed { holder: holder(2), is_lost: true });
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![]));
     driven.give(Input::HolderPresumed { holder: holder(2), is_lost: false });
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(left(&driven, 1, 2), Some(vec![8, 9]));
 }
 
 #[test]
 fn an_errand_is_said_anew_while_its_addressee_is_away_and_no_more_when_it_is_met() {
     let mut driven = one_awake();
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     let turn = |driven: &Driven| driven.left[&(holder(1), holder(2))].turn;
     let first = turn(&driven);
     driven.pass_ms(ERRAND_RENEW_MS + ERRAND_ASK_MS);
     assert!(turn(&driven) > first);
     driven.connect(2);
     upload_all(&mut driven);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     let last = turn(&driven);
     driven.pass_ms(2 * ERRAND_RENEW_MS);
     assert_eq!(turn(&driven), last);
@@ -184,7 +187,7 @@ fn nothing_wakes_a_device_whose_holders_are_all_there() {
     let mut driven = Driven::new(&[(1, "a"), (2, "b")], fixed(2));
     driven.store(9, DATA);
     upload_all(&mut driven);
-    driven.pass_ms(ERRAND_PAUSE_MS);
+    driven.pass_ms(SOON_MS);
     assert_eq!(driven.machine.poll_timeout(), None);
     assert!(driven.left.is_empty());
 }
