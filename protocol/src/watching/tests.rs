@@ -102,6 +102,52 @@ fn but(seed: u8) -> impl Fn(DeviceId, u64) -> bool {
     move |who, _| who != holder(seed)
 }
 
+fn heard_of(world: &mut World, seed: u8, ago_s: u64) {
+    let since = Timestamp(MONDAY_S + world.seconds - ago_s);
+    world.give(Input::HeardOf { holder: holder(seed), since });
+}
+
+// ERR-10
+#[test]
+fn who_is_heard_of_by_way_of_another_is_not_presumed_lost_and_counts_again_if_it_was() {
+    let mut world = World::new(&[(1, true), (2, true)]);
+    world.pass(DAY_S, all);
+    for _ in 0..40 {
+        world.pass(DAY_S, but(1));
+        heard_of(&mut world, 1, DAY_S / 2);
+        assert_eq!(world.presence(1), Presence::Away, "it never answers, and it is there");
+    }
+    world.pass(60 * DAY_S, but(1));
+    assert!(world.is_presumed_lost(1));
+    heard_of(&mut world, 1, DAY_S);
+    assert!(!world.is_presumed_lost(1));
+    assert_eq!(world.presence(1), Presence::Away, "that it is here nobody says");
+}
+
+// ERR-10, WATCH-4
+#[test]
+fn old_word_and_the_same_word_again_change_nothing() {
+    let mut world = World::new(&[(1, true), (2, true)]);
+    world.pass(DAY_S, all);
+    world.pass(2 * DAY_S, but(1));
+    let before = world.machine.history(&holder(1)).unwrap().clone();
+    world.kept.clear();
+    heard_of(&mut world, 1, 30 * DAY_S);
+    assert!(world.kept.is_empty(), "nothing is written for it");
+    assert_eq!(world.machine.history(&holder(1)), Some(&before));
+    heard_of(&mut world, 1, HOUR_S);
+    let after = world.machine.history(&holder(1)).unwrap().clone();
+    assert_eq!(after.silent_s(), HOUR_S);
+    assert_eq!(after.availability_percent(), before.availability_percent());
+    world.kept.clear();
+    heard_of(&mut world, 1, HOUR_S);
+    assert!(world.kept.is_empty());
+    // Who the user says is lost is lost, whoever says otherwise.
+    world.give(Input::Said { holder: holder(1), word: Word::Lost });
+    heard_of(&mut world, 1, 0);
+    assert_eq!(world.presence(1), Presence::Lost);
+}
+
 // WATCH-1, WATCH-2
 #[test]
 fn who_stays_silent_while_others_answer_is_suspected_then_presumed_lost_and_one_word_undoes_it() {
