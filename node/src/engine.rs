@@ -54,6 +54,7 @@ mod launch;
 mod leaving;
 mod locating;
 mod look;
+mod meter;
 mod names;
 mod neighbours;
 mod node;
@@ -145,6 +146,8 @@ pub(crate) struct Core {
     pub(crate) tending: tending::Tender,
     /// Fetches what devices have left word of elsewhere.
     pub(crate) errands: errands::Errands,
+    /// What bytes cost that leave the local network.
+    pub(crate) meter: meter::Meter,
     /// Held while it is seen to that there is a key to seal with: one epoch is begun, and not one for each who asks.
     pub(crate) rotating: tokio::sync::Mutex<()>,
     /// Held from when it is looked which snapshots there are until those that go are gone, or others are pinned.

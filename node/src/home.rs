@@ -41,7 +41,7 @@ pub(crate) use self::{
     secret_file::write_new,
 };
 pub use self::{
-    config::{Config, ConfigError, Copies, KeepOwn},
+    config::{Config, ConfigError, Copies, KeepOwn, Metered},
     device_key::DeviceKeyError,
     lock::LockNote,
     sealing::is_sealed,

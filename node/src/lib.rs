@@ -15,6 +15,7 @@ pub mod files;
 pub mod home;
 mod lock;
 pub mod memory;
+mod metering;
 pub mod net;
 mod power;
 pub mod state;

@@ -13,6 +13,10 @@ use thiserror::Error;
 
 use crate::limits::{PACING_BURST_MS, PACING_ENTRIES_MAX};
 
+mod line;
+
+pub use line::{Line, Side};
+
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
 

@@ -39,6 +39,7 @@ use crate::{
     ids::{DeviceId, ShardRoot, VaultId},
     index::{PackClass, ShardRef},
     order::{OrderId, OrderNumbers},
+    pacing::{Line, Side},
     receipt::Receipt,
     time::Instant,
     wire::message::{OfferedShard, Refusal, Verdict},
@@ -57,6 +58,7 @@ mod pack;
 mod policy;
 mod scheduling;
 mod sites;
+mod sparing;
 mod status;
 
 pub use errands::Wish;
@@ -281,6 +283,10 @@ pub enum Input {
         /// Whether all was left, and all replies taken.
         is_done: bool,
     },
+    /// The line out of the local network is another one, or costs something else.
+    LineIs(Line),
+    /// On which side of the line a holder stands; beyond it, as long as nobody has said so.
+    HolderStands(DeviceId, Side),
     /// The time named by [`Placing::poll_timeout`] has come.
     TimePassed,
 }
@@ -469,6 +475,7 @@ pub struct Placing {
     heads: Heads,
     bringing: Bringing,
     errands: Errands,
+    line: Line,
     orders: BTreeMap<OrderId, Order>,
     numbers: OrderNumbers,
     /// Something changed that may let an upload start.
@@ -499,6 +506,7 @@ impl Placing {
             heads: Heads::default(),
             bringing: Bringing::default(),
             errands: Errands::default(),
+            line: Line::Free,
             orders: BTreeMap::new(),
             numbers: OrderNumbers::default(),
             uploads_due: false,
@@ -535,6 +543,8 @@ impl Placing {
             Input::HolderKnown { holder, site, acquaintance } => {
                 self.holder_known(holder, site, acquaintance);
             }
+            Input::LineIs(line) => self.set_line(line),
+            Input::HolderStands(holder, side) => self.set_side(holder, side),
             Input::HolderRemoved { holder } => self.holder_removed(holder),
             Input::HolderConnected { holder, granted_bytes } => {
                 self.holder_connected(holder, granted_bytes);

@@ -34,6 +34,7 @@ mod leaving;
 mod looking;
 mod lost_copy;
 mod memory;
+mod metered;
 mod never_together;
 mod older_head;
 mod ordinary_user;

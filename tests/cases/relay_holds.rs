@@ -127,7 +127,10 @@ fn with_everybody_off_the_phrase_and_the_address_of_the_relay_bring_all_back() {
     assert_eq!(found(&town.relay.held(), &needles), [""; 0]);
     // The whole names: four digits alone are in the ids and times of any long log.
     let log = town.relay.words();
-    assert!(!log.contains("photos-4471") && !log.contains("file-name-2210"), "the log names a file");
+    assert!(
+        !log.contains("photos-4471") && !log.contains("file-name-2210"),
+        "the log names a file"
+    );
 }
 
 // RELAY-20, RELAY-21

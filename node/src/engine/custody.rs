@@ -198,6 +198,7 @@ impl Custody {
 /// Tells a fresh machine what was known before. Returns the number of the newest published head.
 fn prime(core: &Core, member: &Member, machine: &mut Placing) -> Result<u64, EngineError> {
     let now = core.clock.now();
+    machine.handle_input(now, Input::LineIs(core.meter.line()));
     let histories = core.state.histories()?;
     // Also from whom it was apart until a crash: what they said before is asked for anew.
     let mut apart = leaving::apart_from(core, &member.vault)?;
@@ -452,6 +453,8 @@ impl Task {
         tokio::spawn(async move {
             let input = match super::contact::greet(&core, &member, holder).await {
                 Ok(standing) => {
+                    let side = core.net.side_of(&holder);
+                    let _ = facts.send(Fact::Input(Input::HolderStands(holder, side))).await;
                     Input::HolderConnected { holder, granted_bytes: standing.granted_bytes }
                 }
                 Err(error) => {

@@ -25,6 +25,7 @@ use super::{
     fetcher::Fetcher,
     invitations::Invitations,
     leaving, locating,
+    meter::{self, Meter},
     neighbours::{self, Neighbours},
     offering::Heard,
     recurrer::{self, Recurrer},
@@ -197,6 +198,7 @@ async fn open(home: Home, options: &OpenOptions) -> Result<Node, EngineError> {
         holding,
         tending,
         errands: super::errands::Errands::default(),
+        meter: Meter::new(&config, options.serve),
         rotating: tokio::sync::Mutex::new(()),
         choosing: tokio::sync::Mutex::default(),
         committing: Mutex::new(()),
@@ -273,6 +275,7 @@ pub(super) fn enter(core: &Arc<Core>, member: Member) -> Result<Arc<Member>, Eng
     let custody = Custody::start(core, &member, policy(&core.config()))?;
     // Set once: the member was made just above.
     let _ = member.custody.set(custody);
+    meter::start(core, &member);
     core.set_member(Arc::clone(&member));
     member.fetcher.discard_old();
     drill::clear(core);

@@ -32,7 +32,7 @@ use tracing::{debug, warn};
 use super::{
     Core, EngineError,
     clock::wall,
-    guardians, join, leaving, neighbours, offering, on_disk,
+    guardians, join, leaving, meter, neighbours, offering, on_disk,
     sites::{self, Card},
     trail,
 };
@@ -216,7 +216,10 @@ impl Server {
                 caller.permit(Action::ReadRecords, vault)?;
                 past_heads(core, vault, device, below).await
             }
-            Request::Offer { vault, shards } => offered(&core, caller, vault, shards).await,
+            Request::Offer { vault, shards } => {
+                let verdicts = offered(&core, caller, vault, shards).await?;
+                Ok(Answer::Verdicts { verdicts: meter::spared(&core, &from, verdicts) })
+            }
             Request::Claim { vault, part } => told(&core, caller, vault, part).await,
             Request::Audit { vault, challenges } => {
                 let caller = tend::permitted(&core, caller, Action::Read, vault)?;
@@ -259,6 +262,9 @@ impl Server {
         let core = self.core().map_err(|reason| Answer::Refused { reason })?;
         let caller = caller(&core.vaults, from);
         trail::came(&core, &caller);
+        if !meter::carries_packs(&core, &from) && !core.holding.keeps(vault, shard.root) {
+            return Err(Answer::Refused { reason: Refusal::Busy });
+        }
         reserve(&core, caller, vault, (shard, class)).map_err(|not| match not {
             NotReserved::Refused(reason) => Answer::Refused { reason },
             NotReserved::Kept(row) => Answer::Stored { receipt: receipt(&core.keys, &row) },
@@ -514,7 +520,7 @@ async fn offered(
     caller: Caller,
     vault: VaultId,
     shards: Vec<OfferedShard>,
-) -> Result<Answer, Refusal> {
+) -> Result<Vec<Verdict>, Refusal> {
     measure(core);
     let orders = {
         let mut machine = core.holding.lock();
@@ -603,7 +609,7 @@ async fn past_heads(
     Ok(Answer::Heads { heads: fitting(shown.collect()) })
 }
 
-fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusal> {
+fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Vec<Verdict>, Refusal> {
     for order in orders {
         match order {
             Output::AnswerOffer { verdicts, .. } => {
@@ -612,7 +618,7 @@ fn offer_answer(keys: &DeviceKeys, orders: Vec<Output>) -> Result<Answer, Refusa
                     HeldVerdict::Kept(row) => Verdict::Kept(receipt(keys, &row)),
                     HeldVerdict::Refused(reason) => Verdict::Refused(reason),
                 });
-                return Ok(Answer::Verdicts { verdicts: verdicts.collect() });
+                return Ok(verdicts.collect());
             }
             Output::Refuse { reason, .. } => return Err(reason),
             other => debug!("an order out of turn: {other:?}"),

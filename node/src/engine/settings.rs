@@ -238,6 +238,7 @@ pub(crate) async fn config_set(
         sites::moved(core).await?;
     }
     core.tending.switch(core, core.serves && core.config().tends());
+    core.meter.look();
     let period_ms = scrubber::period_ms(&core.config());
     core.scrubber.tell(scrubbing::Input::PeriodChanged { period_ms }).await;
     let every_ms = recurrer::every_ms(&core.config());

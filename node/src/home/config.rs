@@ -55,6 +55,18 @@ pub enum KeepOwn {
     All,
 }
 
+/// Whether bytes cost on the line out of the local network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metered {
+    /// As the system says.
+    #[default]
+    Auto,
+    /// They do.
+    On,
+    /// They do not.
+    Off,
+}
+
 /// The settings; a `None` follows the default, which a later version may change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -69,6 +81,7 @@ pub struct Config {
     keep: Option<Rules>,
     lan: Option<bool>,
     limit_lan: Option<bool>,
+    metered: Option<Metered>,
     upload_max: Option<Timetable>,
     announce: Option<Vec<SocketAddr>>,
     listen: Option<SocketAddr>,
@@ -173,6 +186,11 @@ impl Config {
     /// Whether to find devices of the circle in the same network.
     pub fn lan(&self) -> bool {
         self.lan.unwrap_or(true)
+    }
+
+    /// Whether bytes cost on the line out of the local network.
+    pub fn metered(&self) -> Metered {
+        self.metered.unwrap_or_default()
     }
 
     /// How fast uploads go.
@@ -344,7 +362,7 @@ impl From<ConfigError> for Failure {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 18] = [
+    const GOOD: [(&str, &str); 19] = [
         ("backup.compression_level", "7"),
         ("backup.every", "6h"),
         ("backup.keep", "daily 7, within 2d"),
@@ -360,6 +378,7 @@ mod tests {
         ("net.lan", "off"),
         ("net.limit_lan", "on"),
         ("net.listen", "0.0.0.0:4242"),
+        ("net.metered", "on"),
         ("net.relays", "https://relay.example.org:8443 http://127.0.0.1:3340"),
         ("net.upload_max", "08:00 500kB, 23:00 off"),
         ("policy.copies", "3"),
@@ -466,6 +485,7 @@ mod tests {
             ("net.announce", "[::]:4242"),
             ("net.lan", "maybe"),
             ("net.listen", "4242"),
+            ("net.metered", "sometimes"),
             ("net.relays", ""),
             ("net.relays", "http://relay.example.org"),
             ("policy.copies", "0"),

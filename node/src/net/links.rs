@@ -143,6 +143,11 @@ impl Links {
 
     /// The best path among the connections with a peer, whoever dialled them.
     pub(super) fn path(&self, peer: &DeviceId) -> Option<Path> {
+        self.connections(peer).iter().filter_map(Path::of).min()
+    }
+
+    /// The connections with a peer, whoever dialled them.
+    pub(super) fn connections(&self, peer: &DeviceId) -> Vec<Connection> {
         let mut connections: Vec<Connection> = {
             let incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
             let of_peer = incoming.range((*peer, usize::MIN)..=(*peer, usize::MAX));
@@ -156,7 +161,7 @@ impl Links {
             link.as_ref().map(|link| link.connection.clone())
         }));
         drop(slots);
-        connections.iter().filter_map(Path::of).min()
+        connections
     }
 
     fn slot(&self, peer: DeviceId, protocol: Protocol) -> Slot {

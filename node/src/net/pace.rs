@@ -14,8 +14,9 @@ use iroh::{
 };
 use jiff::Zoned;
 use larder_protocol::{
+    ids::DeviceId,
     limits::PACING_SLICE_BYTES,
-    pacing::{Pacer, Timetable},
+    pacing::{Pacer, Side, Timetable},
 };
 use tokio::time::{Instant, error::Elapsed, sleep, timeout};
 
@@ -47,6 +48,10 @@ impl Pace {
     pub(super) fn set(&self, rates: Rates) {
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
         *self.pacer.lock().unwrap_or_else(PoisonError::into_inner) = Pacer::default();
+    }
+
+    fn also_near(&self) -> bool {
+        self.rates.read().unwrap_or_else(PoisonError::into_inner).also_near
     }
 
     /// Bytes a second that hold now, `None` without a limit.
@@ -92,6 +97,18 @@ impl FrameStream {
 }
 
 impl Net {
+    /// Where a device stands: near, when all that is sent to it now stays in the local network. Nobody does
+    /// where limits hold in the local network as well.
+    pub fn side_of(&self, peer: &DeviceId) -> Side {
+        let connections = self.inner.links.connections(peer);
+        let mut alive = connections.iter().filter(|it| it.close_reason().is_none()).peekable();
+        let is_met = alive.peek().is_some() && !self.inner.pace.also_near();
+        match is_met && alive.all(|connection| self.is_near(connection)) {
+            true => Side::Near,
+            false => Side::Beyond,
+        }
+    }
+
     /// Whether the packets of a connection stay in the local network.
     fn is_near(&self, connection: &Connection) -> bool {
         let paths = connection.paths();

@@ -26,6 +26,7 @@ use crate::{
     index::PackClass,
     limits::{BRING_BACK_MS_MAX, BROUGHT_BACK_MAX},
     order::{Backoff, OrderId},
+    pacing::Side,
     time::Instant,
 };
 
@@ -103,7 +104,9 @@ impl Placing {
         self.let_stuck_ones_go();
         let bringing = &self.bringing;
         let is_busy = bringing.fetching.is_some() || bringing.here.len() >= BROUGHT_BACK_MAX;
-        if !bringing.is_due || is_busy || bringing.rest_until > self.now {
+        // Whoever may have it may be far.
+        let is_spared = !self.line.carries_packs(Side::Beyond);
+        if !bringing.is_due || is_busy || is_spared || bringing.rest_until > self.now {
             return;
         }
         let helps = |(_, root): &&Key| self.packs.get(root).is_some_and(|pack| self.can_help(pack));

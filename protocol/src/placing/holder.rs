@@ -6,7 +6,7 @@ use super::{
     errands::Carrier,
     pack::{Custody, Key, Pack},
 };
-use crate::{ids::ShardRoot, order::OrderId, time::Instant};
+use crate::{ids::ShardRoot, order::OrderId, pacing::Side, time::Instant};
 
 /// A household: the unit that fails together. Two holders of one site count as one copy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +79,7 @@ impl fmt::Display for Condition {
             Self::QuotaUsed => "its grant to this vault is used up",
             Self::Full => "its disk or offer is full",
             Self::Forbidden => "does not know this vault, or grants it nothing",
-            Self::Failing => "answers with errors, or not at all",
+            Self::Failing => "is busy, answers with errors, or not at all",
             Self::Distrusted => "gave wrong receipts; nothing new goes there for a while",
         })
     }
@@ -153,6 +153,8 @@ pub(super) struct Holder {
     pub(super) away_since: Option<Instant>,
     /// What is left with it for others.
     pub(super) carrier: Carrier,
+    /// On which side of the line it stands.
+    pub(super) side: Side,
 }
 
 impl Holder {
@@ -183,6 +185,7 @@ impl Holder {
             lost: 0,
             away_since: None,
             carrier: Carrier::default(),
+            side: Side::Beyond,
         }
     }
 

@@ -129,7 +129,7 @@ impl Placing {
     fn is_awaited(&self, pack: &Pack) -> bool {
         pack.custody.iter().any(|(id, custody)| {
             let here = pack.here || matches!(custody, Custody::Unasked | Custody::Asked);
-            let can = |holder: &Holder| holder.has_granted() && holder.may_take(self.now);
+            let can = |holder: &Holder| holder.has_granted() && self.may_receive(holder);
             here && custody.is_open() && self.holders.get(id).is_some_and(can)
         })
     }
@@ -211,7 +211,7 @@ impl Placing {
         let fit = self
             .holders
             .iter()
-            .filter(|(_, holder)| holder.site_number == site && holder.may_take(self.now))
+            .filter(|(_, holder)| holder.site_number == site && self.may_receive(holder))
             .filter(|(id, _)| {
                 matches!(
                     pack.custody.get(id),

@@ -243,7 +243,8 @@ impl Placing {
         self.prune(id);
         let Some(holder) = self.holders.get(&id) else { return false };
         let is_full = holder.uploads >= UPLOADS_PER_HOLDER_MAX;
-        if is_full || holder.is_leaving || !holder.is_available(self.now) {
+        let rests = holder.is_leaving || !holder.is_available(self.now);
+        if is_full || rests || self.is_spared(holder) {
             return false;
         }
         let found: Option<Key> = holder

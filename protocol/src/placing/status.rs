@@ -24,6 +24,8 @@ pub enum Blocked {
         /// Sites asked for.
         wanted: usize,
     },
+    /// Bytes are paid for on the way to those that could take more.
+    Metered,
     /// No holder that could take more is connected.
     NotConnected,
     /// Every connected holder that could help is full, or our grants there are used up.
@@ -231,6 +233,8 @@ impl Placing {
             Some(Blocked::NoHolder)
         } else if sites < self.copies {
             Some(Blocked::TooFewSites { known: sites, wanted: self.copies })
+        } else if up.clone().any(|it| it.condition == Condition::Fine && self.is_spared(it)) {
+            Some(Blocked::Metered)
         } else if up
             .clone()
             .any(|holder| matches!(holder.condition, Condition::Full | Condition::QuotaUsed))

@@ -672,3 +672,4 @@ mod errands;
 mod holders;
 mod leaving;
 mod presumed;
+mod sparing;

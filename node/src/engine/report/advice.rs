@@ -503,6 +503,7 @@ mod tests {
                 "copies on 2 sites; 1 is known",
                 "policy.copies",
             ),
+            (blocked(Blocked::Metered), "this one is metered", "net.metered off"),
             (blocked(Blocked::NotConnected), "can be reached now", "larder connect"),
             (blocked(Blocked::NoRoom), "no more room", "larder offer"),
             (blocked(Blocked::Refused), "refuse or fail", "larder doctor"),

@@ -34,6 +34,11 @@ pub(crate) fn why_blocked(status: &Status, names: &Names) -> Option<Advice> {
                  so there: `larder config set device.site NAME`",
             )
         }
+        Blocked::Metered => advice(
+            "backups wait for another network: this one is metered".to_owned(),
+            "they go on by themselves elsewhere, and to devices in the same network; \
+             `larder config set net.metered off` sends them all the same",
+        ),
         Blocked::NotConnected => advice(
             format!(
                 "no holder that could take more can be reached now{}",
@@ -210,6 +215,8 @@ mod tests {
         };
         let away = why(Blocked::NotConnected);
         assert!(away.text.ends_with("now: n1"), "{away:?}");
+        let metered = why(Blocked::Metered);
+        assert!(metered.hint.contains("net.metered off"), "{metered:?}");
         let full = why(Blocked::NoRoom);
         assert!(full.text.ends_with(": n2 (its grant to this vault is used up)"), "{full:?}");
         assert!(full.hint.contains("larder offer SIZE"), "{full:?}");

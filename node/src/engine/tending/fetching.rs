@@ -6,6 +6,7 @@ use larder_protocol::{
     holding::Caller,
     ids::{ShardRoot, VaultId},
     limits::TEND_FETCH_MS_MAX,
+    pacing::Side,
     tending::{Fetched, Wanted},
     wire::message::Refusal,
 };
@@ -47,6 +48,10 @@ fn directory_of(core: &Core) -> PathBuf {
 /// Fetches; durable here when it returns that it is kept.
 pub(in crate::engine) async fn fetch(core: &Arc<Core>, vault: VaultId, wanted: Wanted) -> Fetched {
     let shard = wanted.shard;
+    // Whoever has it may be far, and can wait.
+    if !core.meter.line().carries_packs(Side::Beyond) {
+        return Fetched::Failed;
+    }
     let caller = Caller::Tender { node: core.keys.id(), vault };
     let reservation = match serve::reserve(core, caller, vault, (shard, wanted.class)) {
         Ok(reservation) => reservation,

@@ -9,7 +9,7 @@ use larder_protocol::{
     retention::Rules,
 };
 
-use super::{Config, ConfigError, Copies, KeepOwn};
+use super::{Config, ConfigError, Copies, KeepOwn, Metered};
 use crate::command::{ByteSize, parse_span, show_span};
 
 /// Longest name of a device or a site, in bytes.
@@ -53,7 +53,7 @@ macro_rules! key {
 }
 
 /// Every key, ascending.
-pub(super) static KEYS: [Key; 18] = [
+pub(super) static KEYS: [Key; 19] = [
     key!(
         "backup.compression_level",
         compression_level,
@@ -178,7 +178,7 @@ pub(super) static KEYS: [Key; 18] = [
         show_switch,
         "on or off",
         "off",
-        "whether net.upload_max holds in the local network as well"
+        "whether net.upload_max and net.metered hold in the local network as well"
     ),
     key!(
         "net.listen",
@@ -188,6 +188,15 @@ pub(super) static KEYS: [Key; 18] = [
         "an address and port such as 0.0.0.0:4242",
         "0.0.0.0:0, the port chosen once and kept",
         "where `up` listens (UDP)"
+    ),
+    key!(
+        "net.metered",
+        metered,
+        parse_metered,
+        show_metered,
+        "auto, on or off",
+        "auto, as NetworkManager says",
+        "whether bytes cost on the line into the internet: backups then wait for another one"
     ),
     Key {
         // Told without the tokens: what is told ends up on screens and in reports of faults.
@@ -275,6 +284,24 @@ fn show_keep_own(value: &KeepOwn) -> String {
         KeepOwn::None => "none",
         KeepOwn::Metadata => "metadata",
         KeepOwn::All => "all",
+    }
+    .to_owned()
+}
+
+fn parse_metered(text: &str) -> Option<Metered> {
+    match text {
+        "auto" => Some(Metered::Auto),
+        "on" => Some(Metered::On),
+        "off" => Some(Metered::Off),
+        _ => None,
+    }
+}
+
+fn show_metered(value: &Metered) -> String {
+    match value {
+        Metered::Auto => "auto",
+        Metered::On => "on",
+        Metered::Off => "off",
     }
     .to_owned()
 }
