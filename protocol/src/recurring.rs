@@ -305,6 +305,7 @@ fn retry_ms(failures: u32) -> u64 {
     RECURRING_RETRY_MS.saturating_mul(1 << failures.saturating_sub(1).min(20))
 }
 
+pub mod kept_away;
 #[cfg(test)]
 mod tests;
 mod walked;

@@ -12,7 +12,7 @@ use std::{
 
 use larder_protocol::{
     order::OrderId,
-    recurring::{Came, Input, Output, Power, Recurring},
+    recurring::{Came, Input, Output, Power, Recurring, kept_away},
     time::Timestamp,
 };
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -56,6 +56,8 @@ struct Last {
     at: Option<Timestamp>,
     /// Ends it.
     stop: CancellationToken,
+    /// Since when runs make way for somebody who goes on.
+    kept_away: Option<Timestamp>,
     /// Why nothing could be saved.
     failure: Option<Failure>,
     /// Folders that could not be saved, and why; and those of which files could not be read, and how many.
@@ -105,14 +107,21 @@ impl Recurrer {
     }
 
     /// What there is to say of the last run, and of which folder.
-    pub(super) fn advice(&self) -> Vec<(Option<PathField>, Advice)> {
+    pub(super) fn advice(&self, config: &Config) -> Vec<(Option<PathField>, Advice)> {
         let last = self.last();
+        let kept_away = last.kept_away.filter(|since| {
+            // Who went meanwhile is not told of, though no run has begun yet.
+            let is_busy = || self.way.try_write().is_err();
+            every_ms(config).is_some_and(|every| kept_away::is_long(*since, wall(), every))
+                && is_busy()
+        });
+        let kept_away = kept_away.map(|since| (None, waits_since(since)));
         let general = last.failure.iter().map(|failure| (None, told(failure)));
         let troubles = last
             .troubles
             .iter()
             .map(|(path, trouble)| (Some(PathField::from(path.as_path())), trouble.told(path)));
-        general.chain(troubles).collect()
+        kept_away.into_iter().chain(general).chain(troubles).collect()
     }
 
     /// A folder was saved, or is on the list no more: what was said of it is past.
@@ -152,6 +161,18 @@ impl Trouble {
                     .to_owned(),
             },
         }
+    }
+}
+
+fn waits_since(since: Timestamp) -> Advice {
+    let hours = wall().0.saturating_sub(since.0) / 3_600;
+    Advice {
+        text: format!(
+            "nothing has been saved by itself for {}: a restore or a backup that somebody asked for still runs",
+            count(hours, "hour")
+        ),
+        hint: "end it with Ctrl-C where it was begun, if nobody needs it any more; `larder backup` saves meanwhile"
+            .to_owned(),
     }
 }
 
@@ -235,7 +256,11 @@ fn age_ms_of(at: Timestamp, now: Timestamp) -> u64 {
 /// Saves all folders of the list, unless somebody is at work.
 async fn back_up(core: &Arc<Core>) -> Came {
     let recurrer = &core.recurrer;
-    let Ok(_alone) = recurrer.way.try_write() else { return Came::MadeWay };
+    let Ok(_alone) = recurrer.way.try_write() else {
+        recurrer.last().kept_away.get_or_insert(wall());
+        return Came::MadeWay;
+    };
+    recurrer.last().kept_away = None;
     let stop = core.closing.child_token();
     recurrer.begin(stop.clone());
     let events = EventSink::nobody(stop.clone());

@@ -214,7 +214,18 @@ async fn a_run_makes_way_for_what_somebody_asks_for() {
     let events = EventSink::nobody(CancellationToken::new());
     let way = core.recurrer.make_way(&events).await.unwrap();
     assert_eq!(back_up(core).await, Came::MadeWay, "somebody is at work");
+    let is_told = async || {
+        let told = |advice: &Advice| advice.text.contains("by itself for 4 hours");
+        status(&node).await.advice.iter().any(told)
+    };
+    assert!(!is_told().await);
+    // RECUR-14: after long it is told of, for as long as it goes on.
+    let long_ago = Timestamp(wall().0 - 4 * 3_600);
+    core.recurrer.last().kept_away = Some(long_ago);
+    assert_eq!(back_up(core).await, Came::MadeWay);
+    assert!(is_told().await);
     drop(way);
+    assert!(!is_told().await);
     // Who is waited for in vain can be given up.
     let alone = core.recurrer.way.try_write().unwrap();
     let gone = EventSink::nobody(CancellationToken::new());

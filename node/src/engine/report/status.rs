@@ -80,7 +80,7 @@ pub(crate) async fn status(core: &Arc<Core>) -> Result<Outcome, Failure> {
         peers_total: total,
         phrase_requests: guardians::open_requests(core)?,
         folders,
-        unsaved: core.recurrer.advice(),
+        unsaved: core.recurrer.advice(&config),
         every_s: config.every_s(),
         ..found
     };
