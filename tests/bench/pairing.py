@@ -3,75 +3,19 @@
     cargo build --release --bin larder
     sudo python3 tests/bench/pairing.py --larder target/release/larder
 
-Two network namespaces, joined by one cable, stand for two devices at home: no other network, no relay, no address told.
+Two network namespaces on one switch stand for two devices at home: no other network, no relay, no address told.
 As root. What is made is removed, also after an error. Beside it, in the same run, what the same code takes in its long
 form, which names the address: the difference is what finding each other by a number takes.
 """
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-LIMIT_S = 60
-
-
-class Device:
-    """A home in a namespace of its own."""
-
-    def __init__(self, larder, place, home):
-        self.larder, self.place, self.home = larder, place, home
-
-    def command(self, *words):
-        return ["ip", "netns", "exec", self.place, self.larder, "--home", str(self.home), *words]
-
-    def run(self, *words):
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise SystemExit(f"larder {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
-
-    def found(self, name):
-        self.run("init", "--name", name, "--site", name, "--no-check", "--phrase-out", f"{self.home}.words")
-
-    @contextmanager
-    def up(self):
-        node = subprocess.Popen(self.command("up", "--json"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            node.stdout.readline()
-            yield
-        finally:
-            node.terminate()
-            node.wait(timeout=LIMIT_S)
-
-
-@contextmanager
-def cable():
-    """Two namespaces with a cable between them."""
-    places = [f"larder-bench-{os.getpid()}-{side}" for side in "ab"]
-    ends = ["pair0", "pair1"]
-
-    def ip(*words, **how):
-        subprocess.run(["ip", *words], check=True, **how)
-
-    try:
-        for place in places:
-            ip("netns", "add", place)
-            ip("-n", place, "link", "set", "lo", "up")
-        ip("-n", places[0], "link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", places[1])
-        for number, (place, end) in enumerate(zip(places, ends), start=1):
-            ip("-n", place, "address", "add", f"10.88.0.{number}/24", "dev", end)
-            ip("-n", place, "link", "set", end, "up")
-            ip("-n", place, "route", "add", "default", "dev", end)
-        yield places
-    finally:
-        for place in places:
-            subprocess.run(["ip", "netns", "delete", place], stderr=subprocess.DEVNULL)
+from network import Device, switch
 
 
 def joined(larder, places, folder, kind, code):
@@ -101,7 +45,7 @@ def main():
     larder = str(Path(options.larder).resolve())
     cases = [(kind, code) for kind in ("device", "circle") for code in ("spoken", "code")]
     taken = {case: [] for case in cases}
-    with cable() as places:
+    with switch(2) as places:
         for _ in range(options.rounds):
             for kind, code in cases:
                 with tempfile.TemporaryDirectory() as folder:
