@@ -24,6 +24,7 @@ pub mod commits;
 pub mod folders;
 pub mod index;
 pub mod leaving;
+mod met;
 pub mod receipts;
 pub mod rekey;
 pub mod scan_cache;
@@ -127,6 +128,7 @@ impl State {
         self.write(|tx| {
             index::create(tx)?;
             leaving::create(tx)?;
+            met::create(tx)?;
             receipts::create(tx)?;
             rekey::create(tx)?;
             circle::create(tx)?;

@@ -562,6 +562,9 @@ pub const ERRAND_SLEPT_MS: u64 = 90_000;
 pub const ERRAND_AGAIN_MS: u64 = 30_000;
 /// Packs that are fetched at once for one errand.
 pub const ERRAND_FETCHES_MAX: usize = 4;
+/// After so long no more is begun to be fetched from one node within a round: who is slow on purpose keeps a holder from
+/// nothing else for long.
+pub const ERRAND_CARRIER_MS_MAX: u64 = 900_000;
 /// Packs after which receipts are left.
 pub const ERRAND_BATCH_MAX: usize = 64;
 

@@ -363,6 +363,7 @@ pub(crate) fn note_met(
     device: DeviceId,
     standing: Option<&Standing>,
 ) -> Result<(), EngineError> {
+    core.state.note_met(&[device], wall())?;
     core.state.change_peer(&device, |known| {
         let mut peer = known?;
         peer.last_seen = wall().0;

@@ -453,8 +453,7 @@ impl Task {
         tokio::spawn(async move {
             let input = match super::contact::greet(&core, &member, holder).await {
                 Ok(standing) => {
-                    let side = core.net.side_of(&holder);
-                    let _ = facts.send(Fact::Input(Input::HolderStands(holder, side))).await;
+                    tell_side(&core, &facts, holder).await;
                     Input::HolderConnected { holder, granted_bytes: standing.granted_bytes }
                 }
                 Err(error) => {
@@ -472,6 +471,7 @@ impl Task {
             let request = Request::Offer { vault: member.vault, shards };
             let input = match core.net.peer(holder).request(&request).await {
                 Ok(Answer::Verdicts { verdicts }) => {
+                    tell_side(&core, &facts, holder).await;
                     Input::OfferAnswered { order, claims: claims(verdicts) }
                 }
                 Ok(Answer::Refused { reason }) => {
@@ -587,6 +587,13 @@ impl Task {
 
     fn worker(&self) -> (Arc<Core>, Arc<Member>, mpsc::Sender<Fact>) {
         (Arc::clone(&self.core), Arc::clone(&self.member), self.facts.clone())
+    }
+}
+
+/// Where a holder stands that has just answered, before what follows from its answer.
+async fn tell_side(core: &Core, facts: &mpsc::Sender<Fact>, holder: DeviceId) {
+    if let Some(side) = core.net.side_of(&holder) {
+        let _ = facts.send(Fact::Input(Input::HolderStands(holder, side))).await;
     }
 }
 

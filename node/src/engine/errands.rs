@@ -14,9 +14,10 @@ use std::{
 use larder_protocol::{
     errands::{Errand, Reply, ReplyBody, Round, Rounds, VERSION},
     ids::{DeviceId, VaultId},
-    limits::{ERRAND_BATCH_MAX, ERRAND_FETCHES_MAX, REPLY_RECEIPTS_MAX},
+    limits::{ERRAND_BATCH_MAX, ERRAND_CARRIER_MS_MAX, ERRAND_FETCHES_MAX, REPLY_RECEIPTS_MAX},
     receipt::Receipt,
     tending::{Fetched, Wanted},
+    time::Instant,
     wire::message::{Answer, OfferedShard, Request},
 };
 use tokio::{sync::Notify, task::JoinSet};
@@ -131,6 +132,7 @@ async fn at(
     }
     contact::pull_log(core, carrier, vault).await?;
     let log = core.log_of(&vault)?;
+    let until = core.clock.now().after_ms(ERRAND_CARRIER_MS_MAX);
     for bytes in errands {
         let errand = Errand::decode(&bytes, &log);
         let checked = errand.and_then(|it| it.check_number(wall()).map(|()| it));
@@ -149,7 +151,13 @@ async fn at(
         if errand.is_fresh(wall()) {
             core.tending.heard(core, vault, errand.body().device);
         }
-        run_one(core, carrier, &errand, round).await?;
+        match run_one(core, (carrier, until), &errand, round).await {
+            // The others may be as they should.
+            Err(EngineError::Refused(reason)) => {
+                debug!("{} refuses what is said to an errand: {reason}", carrier.short());
+            }
+            ended => ended?,
+        }
     }
     Ok(())
 }
@@ -157,7 +165,7 @@ async fn at(
 /// Fetches what an errand names, and says what is here of it.
 async fn run_one(
     core: &Arc<Core>,
-    carrier: DeviceId,
+    (carrier, until): (DeviceId, Instant),
     errand: &Errand,
     round: &mut Round,
 ) -> Result<(), EngineError> {
@@ -166,16 +174,19 @@ async fn run_one(
     let missing: Vec<OfferedShard> = errand.in_turn().into_iter().filter(|it| !keeps(it)).collect();
     let mut batches = missing.chunks(ERRAND_BATCH_MAX).peekable();
     while let Some(batch) = batches.next() {
-        let fetched = fetch_all(core, carrier, vault, batch).await;
+        let fetched = fetch_all(core, (carrier, until), vault, batch).await;
         let came = fetched.iter().filter(|it| **it == Fetched::Kept).count();
         round.has_fetched |= came > 0;
         if came > 0 {
             info!("fetched {came} packs of vault {} from {}", vault.short(), carrier.short());
         }
-        if came == 0 || fetched.contains(&Fetched::NoRoom) || batches.peek().is_none() {
+        if core.clock.now() >= until {
             break;
         }
-        say(core, carrier, errand).await?;
+        // What this carrier does not have, or there is no room for, holds up nothing else.
+        if came > 0 && batches.peek().is_some() {
+            say(core, carrier, errand).await?;
+        }
     }
     let is_complete = errand.body().packs.iter().all(keeps);
     round.is_open |= !is_complete;
@@ -188,10 +199,10 @@ async fn run_one(
     say(core, carrier, errand).await
 }
 
-/// Fetches packs, some at once, and says how each ended.
+/// Fetches packs, some at once, and says how each ended that was begun before the time was over.
 async fn fetch_all(
     core: &Arc<Core>,
-    carrier: DeviceId,
+    (carrier, until): (DeviceId, Instant),
     vault: VaultId,
     packs: &[OfferedShard],
 ) -> Vec<Fetched> {
@@ -199,6 +210,7 @@ async fn fetch_all(
     let mut ended = Vec::with_capacity(packs.len());
     loop {
         while running.len() < ERRAND_FETCHES_MAX
+            && core.clock.now() < until
             && let Some(pack) = waiting.next()
         {
             let core = Arc::clone(core);

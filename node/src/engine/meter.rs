@@ -72,7 +72,7 @@ impl Meter {
 
 /// Whether packs may come from a device, or go to it, for which nobody waits.
 pub(super) fn carries_packs(core: &Core, peer: &DeviceId) -> bool {
-    core.meter.line().carries_packs(core.net.side_of(peer))
+    core.meter.line().carries_packs(core.net.side_of(peer).unwrap_or_default())
 }
 
 /// What is here is told; what is not is not asked for over a line on which it would cost.
@@ -129,8 +129,9 @@ async fn tell(core: &Arc<Core>, member: &Member, line: Line) -> Result<(), Engin
     if line == Line::Metered {
         // First, so that nothing is stopped that may go on.
         for holder in core.state.peers()?.into_iter().filter(|peer| peer.is_holder) {
-            let side = core.net.side_of(&holder.device);
-            custody.tell(Input::HolderStands(holder.device, side)).await;
+            if let Some(side) = core.net.side_of(&holder.device) {
+                custody.tell(Input::HolderStands(holder.device, side)).await;
+            }
         }
     }
     if core.meter.set(line) {

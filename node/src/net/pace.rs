@@ -97,16 +97,17 @@ impl FrameStream {
 }
 
 impl Net {
-    /// Where a device stands: near, when all that is sent to it now stays in the local network. Nobody does
-    /// where limits hold in the local network as well.
-    pub fn side_of(&self, peer: &DeviceId) -> Side {
+    /// Where a device stands: near, when all that is sent to it now stays in the local network; `None` without a
+    /// connection with it. Nobody is near where limits hold in the local network as well.
+    pub fn side_of(&self, peer: &DeviceId) -> Option<Side> {
+        if self.inner.pace.also_near() {
+            return Some(Side::Beyond);
+        }
         let connections = self.inner.links.connections(peer);
         let mut alive = connections.iter().filter(|it| it.close_reason().is_none()).peekable();
-        let is_met = alive.peek().is_some() && !self.inner.pace.also_near();
-        match is_met && alive.all(|connection| self.is_near(connection)) {
-            true => Side::Near,
-            false => Side::Beyond,
-        }
+        alive.peek()?;
+        let is_near = alive.all(|connection| self.is_near(connection));
+        Some(if is_near { Side::Near } else { Side::Beyond })
     }
 
     /// Whether the packets of a connection stay in the local network.

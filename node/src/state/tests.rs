@@ -77,6 +77,22 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(state.published_seq().unwrap(), 4, "never goes back");
 }
 
+// ERR-15
+#[test]
+fn when_a_holder_was_met_never_goes_back_and_outlives_it() {
+    let home = tempfile::tempdir().unwrap();
+    let [one, two] = [1, 2].map(|seed| DeviceId::from_bytes([seed; 32]));
+    let state = State::open(home.path()).unwrap();
+    state.note_met(&[one, two], Timestamp(50)).unwrap();
+    state.note_met(&[one], Timestamp(40)).unwrap();
+    state.note_met(&[two], Timestamp(60)).unwrap();
+    state.forget_circle(&VaultId::from_bytes([7; 32])).unwrap();
+    drop(state);
+    let state = State::open(home.path()).unwrap();
+    let met = [one, two, DeviceId::from_bytes([3; 32])].map(|holder| state.met(&holder).unwrap());
+    assert_eq!(met, [Some(Timestamp(50)), Some(Timestamp(60)), None]);
+}
+
 // HOME-4
 #[test]
 fn a_head_is_there_under_its_number_before_it_is_shown() {

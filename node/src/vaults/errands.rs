@@ -102,11 +102,14 @@ impl Vaults {
         all.iter().flat_map(openers).collect()
     }
 
-    /// Vaults of which there is an errand here for this node.
-    pub fn with_errands_for(&self, node: &DeviceId) -> Vec<VaultId> {
+    /// Vaults of which there is an errand here for this node, each with the device that left it.
+    pub fn with_errands_for(&self, node: &DeviceId) -> Vec<(VaultId, DeviceId)> {
         let all = self.read();
-        let has = |known: &KnownVault| known.errands.meant_for(node, known.log()).next().is_some();
-        all.iter().filter(|(_, known)| has(known)).map(|(vault, _)| *vault).collect()
+        let left = |(vault, known): (&VaultId, &KnownVault)| {
+            let meant = known.errands.meant_for(node, known.log());
+            meant.map(|posted| (*vault, posted.errand().body().device)).collect::<Vec<_>>()
+        };
+        all.iter().flat_map(left).collect()
     }
 
     fn board_of(&self, vault: VaultId) -> Result<(Arc<DeviceLog>, Arc<Board>, Folder), VaultError> {

@@ -346,6 +346,7 @@ const ERRAND: Kind = Kind {
             holder: DeviceId::from_bytes([8; 32]),
             packs: Vec::new(),
             head: None,
+            void: None,
         })
     },
     accepts: |vault, body, signature| Errand::decode(&record(body, signature), &vault.log).is_ok(),

@@ -100,6 +100,10 @@ impl Posted {
         if !is_meant || (about.len() < count && !is_stale) {
             return Err(Unfit::Invalid);
         }
+        if !self.errand.counts(said.number) {
+            // It will see the later errand, and answer that.
+            return Ok(());
+        }
         let is_later = |before: &Reply| before.body().number <= said.number;
         if self.reply.as_ref().is_none_or(is_later) {
             self.reply = Some(reply);
@@ -169,6 +173,10 @@ impl Board {
             return Ok(None);
         }
         let mut renewed = Posted::new(errand);
+        // What was left for the one before was left for it or for earlier ones.
+        if !renewed.errand.counts(before.errand.body().number) {
+            return Ok(Some(renewed));
+        }
         let named = before.receipts.values().filter(|receipt| renewed.is_about(receipt));
         renewed.receipts = named.map(|it| (it.body.shard.root, it.clone())).collect();
         renewed.reply = before.reply.clone();

@@ -41,6 +41,9 @@ pub struct ErrandBody {
     /// A signed head of this very device, for whoever has all of `packs`.
     #[n(6)]
     pub head: Option<ByteVec>,
+    /// What the addressee said to errands with this or a lower number counts no more: the device has met it since.
+    #[n(7)]
+    pub void: Option<u64>,
 }
 
 impl ErrandBody {
@@ -53,6 +56,7 @@ impl ErrandBody {
         };
         let sound = self.version == VERSION
             && self.number > 0
+            && self.void.is_none_or(|void| void < self.number)
             && self.holder != self.device
             && self.packs.len() <= ERRAND_PACKS_MAX
             && self.packs.is_sorted_by(|one, next| one.shard.root < next.shard.root)
@@ -115,6 +119,11 @@ impl Errand {
     /// Whether it says that its device was there lately.
     pub const fn is_fresh(&self, clock: Timestamp) -> bool {
         self.body.number.saturating_add(TEND_SILENCE_S) >= clock.0
+    }
+
+    /// Whether what was said to an errand with this number counts (ERR-15).
+    pub fn counts(&self, number: u64) -> bool {
+        self.body.void.is_none_or(|void| number > void)
     }
 
     /// A pack that it names.

@@ -45,6 +45,7 @@ pub(super) fn body(owner: &Owner, number: u64, packs: Vec<OfferedShard>) -> Erra
         holder: holder(7).id(),
         packs,
         head: None,
+        void: None,
     }
 }
 
@@ -251,6 +252,32 @@ fn what_was_fetched_for_an_errand_counts_for_the_one_after_it() {
     assert_eq!(answer(&mut board, &owner, 5, vec![]), Ok(()));
     assert_eq!(at(&board).reply(), Some(&reply(&owner, 6, &holder(7))), "the later word stays");
     assert!(at(&board).is_done());
+}
+
+// ERR-15
+#[test]
+fn what_was_said_before_the_two_met_does_not_come_back_and_is_fetched_anew() {
+    let (owner, mut board) = (Owner::new(1), Board::default());
+    let at = |board: &Board| board.of(&owner.device.id(), &holder(7).id()).unwrap().clone();
+    let anew =
+        |number, void| ErrandBody { void: Some(void), ..body(&owner, number, data(&[1, 2])) };
+    let signed = |body| Errand::sign(body, &owner.device);
+    post(&mut board, errand(&owner, 5, &[1, 2]), &owner);
+    let given = receipts(&owner, &[1]);
+    assert_eq!(answer(&mut board, &owner, 5, given.clone()), Ok(()));
+    post(&mut board, signed(anew(6, 4)).unwrap(), &owner);
+    assert_eq!(at(&board).receipts().count(), 1, "it was said after they had met");
+    // The device has met it, and heard that it does not have the pack.
+    post(&mut board, signed(anew(8, 6)).unwrap(), &owner);
+    assert_eq!((at(&board).receipts().count(), at(&board).reply()), (0, None));
+    assert!(at(&board).opens(&pack(1, PackClass::Data).shard.root), "it may be read once more");
+    // Word that was on its way meanwhile is no fault, and counts for nothing.
+    assert_eq!(answer(&mut board, &owner, 6, given.clone()), Ok(()));
+    assert_eq!((at(&board).receipts().count(), at(&board).reply()), (0, None));
+    assert_eq!(answer(&mut board, &owner, 8, given), Ok(()));
+    assert_eq!(at(&board).receipts().count(), 1);
+    assert_eq!(Posted::decode(&at(&board).encode(), &owner.log).unwrap(), at(&board));
+    assert!(signed(anew(9, 9)).is_err(), "nobody could answer it");
 }
 
 // ERR-12

@@ -21,6 +21,9 @@ fn page() -> Value {
     let said = ErrandBody { head, ..body(&owner, 1_800_000_000, packs.clone()) };
     let errand = Errand::sign(said, &owner.device).unwrap();
     let asks = Errand::sign(body(&owner, 1_800_043_200, vec![]), &owner.device).unwrap();
+    let void = Some(1_800_050_000);
+    let anew = ErrandBody { void, ..body(&owner, 1_800_086_400, packs.clone()) };
+    let anew = Errand::sign(anew, &owner.device).unwrap();
     let reply = reply(&owner, 1_800_000_000, &holder(7));
     let mut posted = Posted::new(errand.clone());
     let given = receipt(owner.log.vault(), packs[0], &holder(7));
@@ -32,6 +35,7 @@ fn page() -> Value {
         "holder": holder(7).id().to_string(),
         "errand": hex(errand.bytes()),
         "errand_for_a_reply_alone": hex(asks.bytes()),
+        "errand_after_a_meeting": hex(anew.bytes()),
         "reply": hex(reply.bytes()),
         "file": hex(posted.encode()),
     })

@@ -257,7 +257,16 @@ impl Placing {
 
     /// What a holder that is away has said by way of another: its receipts count like all others.
     pub(super) fn replied(&mut self, id: DeviceId, claims: Vec<(ShardRoot, Claim)>) {
-        if !claims.is_empty() {
+        // Whoever is connected says himself what he keeps, and later; who is not known any more says nothing.
+        let is_met = |holder: &Holder| matches!(holder.link, Link::Up { .. });
+        if self.holders.get(&id).is_none_or(is_met) {
+            return;
+        }
+        let is_news = |(root, _): &(ShardRoot, Claim)| {
+            let custody = self.packs.get(root).and_then(|pack| pack.custody.get(&id));
+            custody.is_some_and(|custody| !custody.counts())
+        };
+        if claims.iter().any(is_news) {
             self.errands.vain_since = None;
         }
         // There is an errand out for it, of an earlier run perhaps, and what it says to that came another way.

@@ -224,6 +224,8 @@ impl History {
     /// itself, and how often it does, is learnt from its own answers alone.
     pub(super) fn was_there(&mut self, clock: Timestamp, since: Timestamp) {
         let within_s = clock.0.saturating_sub(since.0);
+        // What was silence is none, and no presence that was watched either.
+        self.watched_s = self.watched_s.saturating_sub(self.silent_s.saturating_sub(within_s));
         self.silent_s = self.silent_s.min(within_s);
         self.absent_s = self.absent_s.min(within_s);
     }

@@ -124,6 +124,21 @@ fn who_is_heard_of_by_way_of_another_is_not_presumed_lost_and_counts_again_if_it
     assert_eq!(world.presence(1), Presence::Away, "that it is here nobody says");
 }
 
+// ERR-10
+#[test]
+fn who_is_heard_of_now_and_then_is_not_taken_for_one_that_is_always_there() {
+    let mut world = World::new(&[(1, true), (2, true)]);
+    world.pass(DAY_S, all);
+    for _ in 0..10 {
+        // There at weekends, when this side is not.
+        for _ in 0..7 {
+            world.pass(DAY_S, but(1));
+            assert!(!world.is_presumed_lost(1), "a week is not long for it");
+        }
+        heard_of(&mut world, 1, DAY_S / 2);
+    }
+}
+
 // ERR-10, WATCH-4
 #[test]
 fn old_word_and_the_same_word_again_change_nothing() {

@@ -32,10 +32,12 @@ impl Task {
         let made = Arc::clone(&self.made);
         tokio::spawn(async move {
             let run = async {
+                // What cannot be left keeps nothing from being heard.
+                let mut left = Ok(());
                 for wish in wishes {
-                    leave(&core, &member, &made, (carrier, wish)).await?;
+                    left = left.and(leave(&core, &member, &made, (carrier, wish)).await);
                 }
-                take_replies(&core, &member, &facts, carrier).await
+                take_replies(&core, &member, &facts, carrier).await.and(left)
             };
             let ended = run.await;
             if let Err(error) = &ended {
@@ -55,7 +57,8 @@ async fn leave(
     (carrier, wish): (DeviceId, Wish),
 ) -> Result<(), EngineError> {
     let head = head_for(core, member, wish.head_seq).await?;
-    let errand = made_of(member, made, &wish, head.clone(), 0)?;
+    let void = met(core, wish.holder).await?;
+    let errand = made_of(member, made, &wish, (head.clone(), void), 0)?;
     let kept = hand_over(core, carrier, &errand).await?;
     if kept <= errand.body().number {
         return Ok(());
@@ -64,7 +67,7 @@ async fn leave(
     if kept > wall().0.saturating_add(CLOCK_AHEAD_S_MAX) {
         return Err(EngineError::OutOfTurn);
     }
-    let errand = made_of(member, made, &wish, head, kept)?;
+    let errand = made_of(member, made, &wish, (head, void), kept)?;
     match hand_over(core, carrier, &errand).await? {
         kept if kept <= errand.body().number => Ok(()),
         _ => Err(EngineError::OutOfTurn),
@@ -99,15 +102,22 @@ async fn head_for(
     .await
 }
 
+/// The number up to which replies of a holder count no more: it was met since.
+async fn met(core: &Arc<Core>, holder: DeviceId) -> Result<Option<u64>, EngineError> {
+    let reading = Arc::clone(core);
+    on_disk(move || Ok::<_, EngineError>(reading.state.met(&holder)?.map(|at| at.0))).await
+}
+
 /// The errand that says this, the same one for each carrier; with a number above `last`.
 fn made_of(
     member: &Member,
     made: &Made,
     wish: &Wish,
-    head: Option<ByteVec>,
+    (head, void): (Option<ByteVec>, Option<u64>),
     last: u64,
 ) -> Result<Errand, EngineError> {
     let mut made = made.lock().expect("no code panics while holding this lock");
+    let last = last.max(void.unwrap_or(0));
     let before = made.get(&wish.holder);
     if let Some((turn, errand)) = before
         && *turn == wish.turn
@@ -124,6 +134,7 @@ fn made_of(
         holder: wish.holder,
         packs: wish.packs.clone(),
         head,
+        void,
     };
     let errand = Errand::sign(body, &member.keys)?;
     made.insert(wish.holder, (wish.turn, errand.clone()));
@@ -158,6 +169,9 @@ async fn take_replies(
             core.blame(carrier, "served a reply that is none", None);
             continue;
         };
+        if met(core, holder).await?.is_some_and(|met| reply.body().number <= met) {
+            continue;
+        }
         let claims = claims(member, holder, receipts).await?;
         let Some(claims) = claims else {
             core.blame(carrier, "served receipts that are none", None);

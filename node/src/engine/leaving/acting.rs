@@ -219,18 +219,28 @@ async fn stop_relying(
     // Answered after that: no receipt of theirs is being kept any more.
     custody.status().await.ok_or(EngineError::Stopped)?;
     let keeping = Arc::clone(core);
-    on_disk(move || keeping.state.stop_relying(&other)).await
+    on_disk(move || {
+        // What others say in their name from here on is of the time before.
+        keeping.state.note_met(&devices, wall())?;
+        keeping.state.stop_relying(&other)
+    })
+    .await
 }
 
 /// Its devices are holders again, of which nothing is known.
 async fn rely_anew(core: &Arc<Core>, member: &Member, other: VaultId) -> Result<(), EngineError> {
     let custody = member.custody()?;
-    for holder in core.state.devices_of(&other)? {
-        custody.tell(Input::HolderRemoved { holder }).await;
+    let devices = core.state.devices_of(&other)?;
+    for holder in &devices {
+        custody.tell(Input::HolderRemoved { holder: *holder }).await;
     }
     custody.status().await.ok_or(EngineError::Stopped)?;
     let keeping = Arc::clone(core);
-    on_disk(move || keeping.state.rely_anew(&other)).await?;
+    on_disk(move || {
+        keeping.state.note_met(&devices, wall())?;
+        keeping.state.rely_anew(&other)
+    })
+    .await?;
     let holders = core.state.peers()?.into_iter().filter(|it| it.vault == other && it.is_holder);
     for peer in holders {
         let (holder, acquaintance) = (peer.device, peer.acquaintance());
@@ -253,8 +263,9 @@ async fn forget(
     }
     let name = telling::name_of(core, &other)?;
     trail::note(core, TrailEvent::Parted { vault: other, name }).await;
-    let forgetting = Arc::clone(core);
+    let (forgetting, parted) = (Arc::clone(core), devices.clone());
     on_disk(move || {
+        forgetting.state.note_met(&parted, wall()).map_err(EngineError::from)?;
         // Who calls is a stranger from here on; what is left of it goes with the next step, or the next start.
         forgetting.vaults.forget(other)?;
         forgetting.state.forget_circle(&other).map_err(EngineError::from)

@@ -37,6 +37,9 @@ pub(super) async fn answer(
         }
         Request::PullReply { vault, after } => {
             caller.permit(Action::LeaveErrands, vault)?;
+            if core.tending.is_lost(&from) {
+                return Err(Refusal::Busy);
+            }
             next_reply(&core, (from, vault), after)
         }
         _ => Err(Refusal::Malformed),
@@ -124,7 +127,8 @@ fn next_reply(
 /// Whether whoever asks may have the log of a vault because something was left here for it: it cannot check that
 /// without.
 pub(super) fn may_have_log(core: &Core, caller: &Caller, vault: VaultId) -> bool {
-    core.vaults.with_errands_for(&caller.key()).contains(&vault)
+    let left = core.vaults.with_errands_for(&caller.key());
+    left.iter().any(|(of, device)| *of == vault && !core.tending.is_lost(device))
 }
 
 /// ERR-3: whether a shard may be read because an errand names it.
